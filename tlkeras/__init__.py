@@ -1,0 +1,1 @@
+"""Transfer learning and fine-tuning on Keras 3."""

@@ -1,0 +1,119 @@
+"""Argument checks, did-you-mean and optional imports: what every layer may use."""
+
+import difflib
+import importlib
+from collections.abc import Collection, Iterable
+from types import ModuleType
+from typing import Any
+
+
+def did_you_mean(name: str, valid: Iterable[str], limit: int = 3) -> str:
+    """Returns `" Did you mean 'x' or 'y'?"`, or `""` where nothing is near."""
+    by_lower = {str(v).lower(): str(v) for v in valid}
+    near = difflib.get_close_matches(str(name).lower(), by_lower, limit, cutoff=0.6)
+    if not near:
+        return ""
+    return f" Did you mean {' or '.join(repr(by_lower[n]) for n in near)}?"
+
+
+def unknown_name(kind: str, name: Any, valid: Collection[str]) -> ValueError:
+    """Makes the error for a name that is not among `valid`.
+
+    Args:
+        kind: What the name stands for, in the singular (`"backbone"`).
+        name: What came.
+        valid: Every name that would have done.
+
+    Returns:
+        A `ValueError` to raise: it echoes `name`, suggests near names, and lists
+        `valid` where that fits on a few lines.
+    """
+    shown = sorted(map(str, valid))
+    listing = ", ".join(shown[:40]) + (", ..." if len(shown) > 40 else "")
+    return ValueError(
+        f"No such {kind}: {name!r}.{did_you_mean(name, shown)} "
+        f"Valid {kind}s ({len(shown)}): {listing}."
+    )
+
+
+def check_choice(argument: str, value: Any, choices: Collection[Any]) -> Any:
+    """Returns `value` if it is one of `choices`, raises `ValueError` otherwise."""
+    if value in choices:
+        return value
+    raise ValueError(
+        f"`{argument}` must be one of {', '.join(map(repr, choices))}. "
+        f"Received: {argument}={value!r}."
+        + (did_you_mean(value, map(str, choices)) if isinstance(value, str) else "")
+    )
+
+
+def check_int(argument: str, value: Any, minimum: int) -> int:
+    """Returns `value` as an `int` of at least `minimum`, or raises `ValueError`."""
+    is_whole = not isinstance(value, bool) and hasattr(value, "__index__")
+    if is_whole and int(value) >= minimum:
+        return int(value)
+    raise ValueError(
+        f"`{argument}` must be a whole number of at least {minimum}. "
+        f"Received: {argument}={value!r}."
+    )
+
+
+def check_number(
+    argument: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    minimum: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Returns `value` as a `float` within the given bounds, or raises `ValueError`.
+
+    Args:
+        argument: The argument's name, for the message.
+        value: What came.
+        above: Exclusive lower bound.
+        minimum: Inclusive lower bound.
+        below: Exclusive upper bound.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    fits = (
+        number == number
+        and (above is None or number > above)
+        and (minimum is None or number >= minimum)
+        and (below is None or number < below)
+    )
+    if fits and not isinstance(value, bool):
+        return number
+    bounds = [
+        f"{word} {bound}"
+        for word, bound in (
+            ("above", above),
+            ("at least", minimum),
+            ("below", below),
+        )
+        if bound is not None
+    ]
+    raise ValueError(
+        f"`{argument}` must be a number {' and '.join(bounds)}. "
+        f"Received: {argument}={value!r}."
+    )
+
+
+def optional_import(module: str, purpose: str, install: str) -> ModuleType:
+    """Imports `module`, or raises an `ImportError` that says how to install it.
+
+    Args:
+        module: Dotted name, as in an `import` statement.
+        purpose: What needs it, as the subject of a sentence (`"from_tfds"`).
+        install: What to hand to `pip install`.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{purpose} needs the package `{module}`, which could not be imported "
+            f"({error}). Install it with `pip install {install}`."
+        ) from error
