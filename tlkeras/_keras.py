@@ -1,0 +1,71 @@
+"""The one place that reads Keras' private attributes; checked against Keras 3.15.
+
+Keras has no public way to walk the graph of a functional model, to reach the layers
+inside a composite layer, or to hand back what a model was compiled with.
+`tests/test_keras_internals.py` fails when one of these changes.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+
+
+def is_functional(model: Any) -> bool:
+    """Whether `model` is a graph of layers (functional, or a built `Sequential`)."""
+    return isinstance(model, keras.Model) and getattr(model, "inputs", None) is not None
+
+
+def graph_nodes(model: keras.Model) -> list:
+    """Returns the calls that make up a functional model, each after its inputs.
+
+    Args:
+        model: A functional `keras.Model`.
+
+    Returns:
+        A list of Keras nodes without the inputs' own. Each has `.operation` (a layer or
+        a `keras.ops` operation), `.input_tensors` and `.outputs` (flat lists of
+        `KerasTensor`s).
+    """
+    if isinstance(model, keras.Sequential):
+        model = model._functional
+    by_depth = model._nodes_by_depth
+    return [
+        node
+        for depth in sorted(by_depth, reverse=True)
+        for node in by_depth[depth]
+        if not node.is_input
+    ]
+
+
+def call_again(nodes: Iterable, values: dict[int, Any]) -> None:
+    """Calls the nodes' operations on new symbolic tensors.
+
+    Args:
+        nodes: Nodes from `graph_nodes`, each after its inputs.
+        values: From the `id` of each original tensor to its replacement. The outputs
+            of the new calls are added to it.
+    """
+    for node in nodes:
+        args, kwargs = node.arguments.fill_in(values)
+        outputs = keras.tree.flatten(node.operation(*args, **kwargs))
+        values.update(
+            (id(old), new) for old, new in zip(node.outputs, outputs, strict=True)
+        )
+
+
+def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns `layer` and every layer inside it, however deep."""
+    return list(layer._flatten_layers())
+
+
+def compile_arguments(model: keras.Model) -> Mapping[str, Any]:
+    """Returns the arguments of the model's last `compile`, as they were given.
+
+    `get_compile_config` would serialise them, and lose a user's own functions.
+    """
+    if not model.compiled:
+        return {}
+    arguments = dict(model._compile_config.config)
+    arguments["optimizer"] = model.optimizer
+    return arguments

@@ -1,0 +1,250 @@
+"""The frozen prefix and the trainable suffix of a model, split at the freeze point."""
+
+import inspect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+
+from tlkeras import _keras
+from tlkeras.freezing import find_backbone
+
+ITEM_SIZE = {"bool": 1, "uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True)
+class Split:
+    """A model cut in two at its freeze point; both parts share the model's layers.
+
+    Attributes:
+        augmentation: `keras.Model` over everything before the backbone, where some of
+            that is random, else `None`. Its outputs are the prefix's inputs.
+        prefix: `keras.Model` from the model's inputs (or the augmentation's outputs) to
+            the tensors at the cut. Nothing in it trains.
+        suffix: `keras.Model` from the tensors at the cut to the model's outputs.
+    """
+
+    augmentation: keras.Model | None
+    prefix: keras.Model
+    suffix: keras.Model
+
+
+def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Split:
+    """Splits `model` at its freeze point into a frozen prefix and the rest.
+
+    The prefix takes in what neither trains nor differs between training and inference.
+    Where all of the backbone is frozen it goes on into the head: the pooling is part of
+    the prefix, and the tensors at the cut are small. Frozen batch norms and dropouts
+    count as fixed. The freeze point is read from the layers' `trainable` flags, as
+    `freeze` or the user has set them.
+
+    Args:
+        model: Functional `keras.Model` with a nested backbone.
+        backbone: The nested backbone or its name, where there are several.
+
+    Returns:
+        A `Split`. `suffix(prefix(x, training=False))` equals `model(x)`.
+
+    Raises:
+        ValueError: If `model` has no backbone.
+
+    Example:
+
+    >>> model = tl.image_classifier("vgg16", 2, weights=None, input_shape=64)
+    >>> parts = tl.split(tl.freeze(model, before="block5"))
+    >>> parts.prefix.output_shape
+    (None, 4, 4, 512)
+    """
+    backbone = find_backbone(model, backbone)
+    nodes = _keras.graph_nodes(model)
+    call = next(node for node in nodes if node.operation is backbone)
+    before, after = _around(nodes, call)
+    side = _crossing(before, after, model)
+    boundary = _unique([*call.input_tensors, *side])
+    augmentation, start = None, model.input
+    if any(map(_is_random, before)):
+        augmentation = keras.Model(model.input, _single(boundary), name="augmentation")
+        start = _single(boundary)
+    if is_fixed(backbone):
+        cut = _cut(after, [*call.outputs, *side], model.outputs)
+        prefix = keras.Model(start, _single(cut), name="prefix")
+        suffix = keras.Model(_single(cut), model.output, name="suffix")
+    else:
+        cut = _cut(_keras.graph_nodes(backbone), backbone.inputs, backbone.outputs)
+        lower = keras.Model(backbone.inputs, cut, name=f"{backbone.name}_frozen")
+        upper = keras.Model(cut, backbone.outputs, name=f"{backbone.name}_trained")
+        features = keras.tree.flatten(lower(call.input_tensors))
+        prefix = keras.Model(start, _single([*features, *side]), name="prefix")
+        suffix = _suffix(model, call, upper, [*features, *side], after)
+    return Split(augmentation, prefix, suffix)
+
+
+def is_fixed(operation: keras.Operation) -> bool:
+    """Whether an operation computes the same in training as in inference, for good.
+
+    That is so for operations without weights or a `training` argument, for layers
+    with `trainable=False`, and for models all of whose layers are so.
+    """
+    if not isinstance(operation, keras.layers.Layer) or not operation.trainable:
+        return True
+    if _keras.is_functional(operation):
+        return all(map(is_fixed, operation.layers))
+    return not operation.trainable_weights and not _takes_training(operation)
+
+
+@keras.saving.register_keras_serializable("tlkeras")
+class Frozen(keras.layers.Layer):
+    """Runs a model in inference mode and without gradients, whatever surrounds it.
+
+    Keras hands `training=True` down to every layer of a functional model, also where
+    the layer was called with `training=False`.
+
+    Args:
+        model: The `keras.Model` to run. It is frozen.
+    """
+
+    def __init__(self, model: keras.Model, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.model = model
+
+    def call(self, inputs):
+        return keras.tree.map_structure(
+            keras.ops.stop_gradient, self.model(inputs, training=False)
+        )
+
+    def compute_output_spec(self, inputs):
+        return self.model.compute_output_spec(inputs)
+
+    def get_config(self):
+        model = keras.saving.serialize_keras_object(self.model)
+        return {**super().get_config(), "model": model}
+
+    @classmethod
+    def from_config(cls, config):
+        model = keras.saving.deserialize_keras_object(config.pop("model"))
+        return cls(model, **config)
+
+
+def join(parts: Split) -> keras.Model:
+    """Returns one model that runs a split's parts as training wants them run.
+
+    Augmentation and suffix follow the `training` argument; the prefix is `Frozen`.
+    """
+    first = parts.augmentation or parts.prefix
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name),
+        first.input,
+    )
+    x = parts.augmentation(inputs) if parts.augmentation else inputs
+    outputs = parts.suffix(Frozen(parts.prefix, name="frozen_prefix")(x))
+    return keras.Model(inputs, outputs, name="phase")
+
+
+def _around(nodes: list, call: object) -> tuple[list, list]:
+    """Splits a model's nodes into those that do not need `call`, and those that do."""
+    reached = {id(tensor) for tensor in call.outputs}
+    before, after = [], []
+    for node in nodes:
+        if node is call:
+            continue
+        if any(id(tensor) in reached for tensor in node.input_tensors):
+            reached.update(id(tensor) for tensor in node.outputs)
+            after.append(node)
+        else:
+            before.append(node)
+    return before, after
+
+
+def _crossing(made_by: list, used_by: list, model: keras.Model) -> list:
+    """Returns the tensors of `made_by` (or the model's inputs) that `used_by` reads."""
+    made = {id(t) for node in made_by for t in node.outputs}
+    made.update(id(t) for t in model.inputs)
+    used = [t for node in used_by for t in node.input_tensors] + list(model.outputs)
+    return _unique(t for t in used if id(t) in made)
+
+
+def _cut(nodes: list, sources: Sequence, outputs: Sequence) -> list:
+    """Returns the tensors that end the fixed part of a graph.
+
+    All frozen layers with weights of their own belong to the fixed part, where nothing
+    below them trains. Of the cheap operations that follow (activations, pooling, batch
+    norms), it takes as many as make the tensors at the cut smallest.
+
+    Args:
+        nodes: The graph's nodes, each after its inputs.
+        sources: The tensors that the graph starts from.
+        outputs: The tensors that it ends in.
+    """
+    available = {id(tensor) for tensor in sources}
+    fixed = []
+    for node in nodes:
+        known = all(id(tensor) in available for tensor in node.input_tensors)
+        if known and is_fixed(node.operation):
+            fixed.append(node)
+            available.update(id(tensor) for tensor in node.outputs)
+    costly = [i + 1 for i, node in enumerate(fixed) if _is_costly(node.operation)]
+    ends = range(max(costly, default=0), len(fixed) + 1)
+    cuts = [_frontier(nodes, fixed[:end], sources, outputs) for end in ends]
+    return min(reversed(cuts), key=_bytes_per_example)
+
+
+def _frontier(nodes: list, inside: list, sources: Sequence, outputs: Sequence) -> list:
+    """Returns what the nodes outside read of `sources` and of the nodes `inside`."""
+    made = {id(t) for t in sources} | {id(t) for node in inside for t in node.outputs}
+    skip = {id(node) for node in inside}
+    read = [t for node in nodes if id(node) not in skip for t in node.input_tensors]
+    return _unique(t for t in [*read, *outputs] if id(t) in made)
+
+
+def _suffix(
+    model: keras.Model, call: object, upper: keras.Model, cut: Sequence, after: list
+) -> keras.Model:
+    """Builds the suffix: the backbone's upper part, then the model's own head."""
+    inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in cut]
+    count = len(upper.inputs)
+    side = cut[count:]
+    values = {id(t): x for t, x in zip(side, inputs[count:], strict=True)}
+    features = keras.tree.flatten(upper(inputs[:count]))
+    values.update((id(t), x) for t, x in zip(call.outputs, features, strict=True))
+    _keras.call_again(after, values)
+    outputs = keras.tree.map_structure(lambda t: values[id(t)], model.output)
+    return keras.Model(_single(inputs), outputs, name="suffix")
+
+
+def _is_costly(operation: keras.Operation) -> bool:
+    if not isinstance(operation, keras.layers.Layer):
+        return False
+    is_batch_norm = isinstance(operation, keras.layers.BatchNormalization)
+    is_dropout = not operation.weights and _takes_training(operation)
+    return is_dropout or (bool(operation.weights) and not is_batch_norm)
+
+
+def _is_random(node: object) -> bool:
+    """Whether a call before the backbone differs from one time to the next."""
+    operation = node.operation
+    return (
+        isinstance(operation, keras.layers.Layer)
+        and not operation.weights
+        and _takes_training(operation)
+    )
+
+
+def _takes_training(layer: keras.layers.Layer) -> bool:
+    return "training" in inspect.signature(layer.call).parameters
+
+
+def _bytes_per_example(tensors: Sequence) -> int:
+    return sum(
+        math.prod(dim or 1 for dim in t.shape[1:]) * ITEM_SIZE.get(t.dtype, 4)
+        for t in tensors
+    )
+
+
+def _unique(tensors: object) -> list:
+    return list({id(tensor): tensor for tensor in tensors}.values())
+
+
+def _single(tensors: Sequence) -> object:
+    """Unwraps a single tensor, so that a dataset's elements are plain tensors."""
+    return tensors[0] if len(tensors) == 1 else list(tensors)

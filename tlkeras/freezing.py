@@ -1,0 +1,294 @@
+"""Freeze points: which part of a backbone trains, set as a whole and read as a table."""
+
+import math
+from dataclasses import dataclass
+
+import keras
+
+from tlkeras import _keras
+from tlkeras._validation import check_number, did_you_mean
+
+FreezePoint = None | int | float | str
+
+
+def find_backbone(
+    model: keras.Model, backbone: keras.Model | str | None = None
+) -> keras.Model:
+    """Returns the pretrained part of `model`: the functional model nested in it.
+
+    Nested models without weights, such as a stack of augmentations, do not count.
+
+    Args:
+        model: A functional `keras.Model`.
+        backbone: `None` where there is one nested model, otherwise that model or its
+            name.
+
+    Raises:
+        ValueError: If `model` is not functional, nests no model, or nests several and
+            `backbone` does not say which.
+
+    Example:
+
+    >>> base = keras.applications.MobileNetV2(weights=None, include_top=False)
+    >>> tl.find_backbone(keras.Sequential([keras.Input((96, 96, 3)), base])) is base
+    True
+    """
+    if not _keras.is_functional(model):
+        raise ValueError(
+            "`model` must be a functional `keras.Model` (or a built Sequential one) "
+            f"with a nested backbone. Received: {type(model).__name__}."
+        )
+    nested = [
+        layer for layer in model.layers if _keras.is_functional(layer) and layer.weights
+    ]
+    if backbone is not None:
+        for candidate in nested:
+            if backbone is candidate or backbone == candidate.name:
+                return candidate
+        raise ValueError(
+            f"`backbone` names no model nested in {model.name!r}. Received: "
+            f"{getattr(backbone, 'name', backbone)!r}. Nested models: "
+            f"{[layer.name for layer in nested]}."
+        )
+    if len(nested) == 1:
+        return nested[0]
+    if not nested:
+        raise ValueError(
+            f"Model {model.name!r} has no backbone: none of its {len(model.layers)} "
+            "layers is itself a functional model. Call the pretrained model on an "
+            "Input (`x = base(inputs)`) instead of extending `base.output`, or use "
+            "`tl.image_classifier`."
+        )
+    raise ValueError(
+        f"Model {model.name!r} nests several models: "
+        f"{[layer.name for layer in nested]}. Name the backbone with `backbone=`."
+    )
+
+
+def freeze(
+    model: keras.Model,
+    before: FreezePoint = None,
+    *,
+    train_batch_norm: bool = False,
+    backbone: keras.Model | str | None = None,
+) -> keras.Model:
+    """Freezes the backbone of `model` below a freeze point, and unfreezes the rest.
+
+    The freeze point describes the whole state: calling it twice, or after another
+    freeze point, gives the same as calling it once. A compiled model is compiled
+    again with a fresh optimizer, because Keras goes on training what was trainable
+    when `compile` was called.
+
+    Batch normalization layers stay frozen, in inference mode, also above the freeze
+    point: batch statistics of a small new data set would destroy what the backbone
+    has learnt.
+
+    Args:
+        model: Functional `keras.Model` with a nested backbone.
+        before: `None`: all of the backbone is frozen. An `int`:
+            `backbone.layers[:before]` is frozen, as in Keras' guides; negative counts
+            from the end. A `str`: a layer's name or a prefix of names (`"block5"`),
+            everything before the first such layer is frozen. A `float` in (0, 1]:
+            that share of the layers that have weights, counted from the output, is
+            trained.
+        train_batch_norm: Whether batch norms above the freeze point train, on batch
+            statistics.
+        backbone: The nested backbone or its name, where there are several.
+
+    Returns:
+        `model`, for chaining.
+
+    Raises:
+        ValueError: If `model` has no backbone or `before` matches no layer of it.
+
+    Example:
+
+    >>> model = tl.image_classifier("vgg16", 2, weights=None, input_shape=64)
+    >>> model = tl.freeze(model, before="block5")
+    >>> [layer.name for layer in model.backbone.layers if layer.trainable]
+    ['block5_conv1', 'block5_conv2', 'block5_conv3', 'block5_pool']
+
+    Reference:
+        The Keras guide to transfer learning and fine-tuning,
+        https://keras.io/guides/transfer_learning/.
+    """
+    backbone = find_backbone(model, backbone)
+    index = freeze_index(backbone, before)
+    _set_trainable(backbone, index < len(backbone.layers))
+    for layer in backbone.layers[:index]:
+        _set_trainable(layer, False)
+    if not train_batch_norm:
+        for layer in _keras.sublayers(backbone):
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+    recompile(model)
+    return model
+
+
+def _set_trainable(layer: keras.layers.Layer, value: bool) -> None:
+    """Sets `trainable` on a layer and on each layer inside it.
+
+    Setting it on the outermost is not enough: on TensorFlow, Keras ignores an
+    assignment that does not change the outermost layer's own flag, and leaves those
+    inside as they were.
+    """
+    for sublayer in _keras.sublayers(layer):
+        sublayer.trainable = value
+
+
+def freeze_index(backbone: keras.Model, before: FreezePoint) -> int:
+    """Returns how many of `backbone.layers` a freeze point freezes.
+
+    Args:
+        backbone: A functional `keras.Model`.
+        before: As in `freeze`.
+
+    Raises:
+        ValueError: If `before` matches no layer or is out of range.
+    """
+    count = len(backbone.layers)
+    if before is None:
+        return count
+    if isinstance(before, str):
+        return _index_of_name([layer.name for layer in backbone.layers], before)
+    if isinstance(before, float):
+        share = check_number("before", before, above=0)
+        if share > 1:
+            raise ValueError(
+                "A share of the backbone to train must be in (0, 1]. "
+                f"Received: before={before}."
+            )
+        return _index_of_share(backbone, share)
+    if isinstance(before, bool) or not hasattr(before, "__index__"):
+        raise ValueError(
+            "`before` must be None, an int, a layer's name or a float in (0, 1]. "
+            f"Received: before={before!r}."
+        )
+    if not -count <= before <= count:
+        raise ValueError(
+            f"Backbone {backbone.name!r} has {count} layers. Received: "
+            f"before={before}, which is beyond them."
+        )
+    return int(before) % count if before < 0 else int(before)
+
+
+def _index_of_name(names: list[str], before: str) -> int:
+    exact = [i for i, name in enumerate(names) if name == before]
+    at_boundary = [
+        i for i, name in enumerate(names) if name.startswith((f"{before}_", before + "/"))
+    ]
+    prefixed = [i for i, name in enumerate(names) if before and name.startswith(before)]
+    found = exact or at_boundary or prefixed
+    if found:
+        return found[0]
+    prefixes = dict.fromkeys(name.split("_")[0] for name in names)
+    raise ValueError(
+        f"No such freeze point: no backbone layer is named {before!r} or starts with "
+        f"it.{did_you_mean(before, [*names, *prefixes])} Layers' names start with: "
+        f"{', '.join(prefixes)}. Existing layers are: {names}."
+    )
+
+
+def _index_of_share(backbone: keras.Model, share: float) -> int:
+    weighted = [
+        i
+        for i, layer in enumerate(backbone.layers)
+        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    return weighted[-math.ceil(share * len(weighted))]
+
+
+def recompile(model: keras.Model) -> None:
+    """Compiles a compiled model again, as it was, with a fresh optimizer."""
+    if not model.compiled:
+        return
+    arguments = dict(_keras.compile_arguments(model))
+    arguments["optimizer"] = fresh_optimizer(model.optimizer)
+    model.compile(**arguments)
+
+
+def fresh_optimizer(
+    optimizer: keras.optimizers.Optimizer, learning_rate: object = None
+) -> keras.optimizers.Optimizer:
+    """Returns an optimizer like `optimizer` that has not seen a step.
+
+    Args:
+        optimizer: The one to copy. A loss-scaling wrapper is taken off; `compile` puts
+            it on where the precision asks for it.
+        learning_rate: A float or a `LearningRateSchedule` in place of its own.
+    """
+    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    config = optimizer.get_config()
+    if learning_rate is not None:
+        config["learning_rate"] = learning_rate
+    return type(optimizer).from_config(config)
+
+
+@dataclass(frozen=True)
+class TrainableSummary:
+    """What of a model trains; prints as a table.
+
+    Attributes:
+        rows: One `(layer name, parameters, trainable parameters)` for each layer with
+            weights, the backbone's layers first opened up, in order.
+    """
+
+    rows: tuple[tuple[str, int, int], ...]
+
+    @property
+    def total(self) -> int:
+        """Parameters in all."""
+        return sum(row[1] for row in self.rows)
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that training changes."""
+        return sum(row[2] for row in self.rows)
+
+    def __str__(self) -> str:
+        width = max((len(name) for name, *_ in self.rows), default=5)
+        lines = [f"{'layer':<{width}}  {'parameters':>12}  {'trainable':>12}"]
+        for name, total, trainable in self.rows:
+            shown = f"{trainable:,}" if trainable else "frozen"
+            lines.append(f"{name:<{width}}  {total:>12,}  {shown:>12}")
+        lines.append(f"{'total':<{width}}  {self.total:>12,}  {self.trainable:>12,}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def trainable_summary(
+    model: keras.Model, backbone: keras.Model | str | None = None
+) -> TrainableSummary:
+    """Returns a table of what trains, with the backbone's layers one by one.
+
+    Args:
+        model: Functional `keras.Model` with a nested backbone.
+        backbone: The nested backbone or its name, where there are several.
+
+    Returns:
+        A `TrainableSummary` with `.rows`, `.total` and `.trainable`; it prints as a
+        table.
+
+    Example:
+
+    >>> model = tl.image_classifier("vgg16", 2, weights=None, input_shape=64)
+    >>> tl.trainable_summary(model).trainable
+    1026
+    """
+    backbone = find_backbone(model, backbone)
+    layers = []
+    for layer in model.layers:
+        layers += backbone.layers if layer is backbone else [layer]
+    return TrainableSummary(
+        tuple(
+            (layer.name, layer.count_params(), _count(layer.trainable_weights))
+            for layer in layers
+            if layer.weights
+        )
+    )
+
+
+def _count(weights: list) -> int:
+    return sum(math.prod(weight.shape) for weight in weights)

@@ -1,0 +1,229 @@
+"""Where and how computation runs: dtype policy, `tf.distribute` strategy, seed."""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from tlkeras._validation import check_choice, check_int
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What `configure` chose, and why.
+
+    Attributes:
+        precision: Name of the global dtype policy, such as `"mixed_float16"`.
+        strategy: The `tf.distribute.Strategy` that models are built under, or `None`.
+        seed: The seed that was set, or `None`.
+        devices: What was found, such as `"2 CPU cores"` or `"1 GPU"`.
+        reasons: From `"precision"` and `"strategy"` to a sentence.
+    """
+
+    precision: str
+    strategy: Any = None
+    seed: int | None = None
+    devices: str = ""
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def replicas(self) -> int:
+        """How many copies of the model train in step."""
+        return self.strategy.num_replicas_in_sync if self.strategy else 1
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Returns the context that models are built and compiled in."""
+        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+
+    def __str__(self) -> str:
+        name = type(self.strategy).__name__ if self.strategy else "no strategy"
+        return (
+            f"tlkeras runs on {self.devices}\n"
+            f"  precision: {self.precision} ({self.reasons['precision']})\n"
+            f"  strategy: {name}, {self.replicas} replica(s) "
+            f"({self.reasons['strategy']})\n"
+            f"  seed: {self.seed}"
+        )
+
+
+_configured: Runtime | None = None
+
+
+def configure(
+    *, precision: str = "auto", strategy: Any = "auto", seed: int | None = None
+) -> Runtime:
+    """Chooses precision, distribution and seed for the models built from here on.
+
+    Optional: without it models are built as Keras is set up. It sets Keras' global
+    dtype policy, and prints what it chose and why.
+
+    Args:
+        precision: A dtype policy name, or `"auto"`: `"mixed_bfloat16"` on a TPU,
+            `"mixed_float16"` where every GPU has compute capability 7.0 or more,
+            otherwise `"float32"`. Heads end in float32 under each of them.
+        strategy: A `tf.distribute.Strategy`, or one of `"none"`, `"mirrored"`,
+            `"multi_worker"`, `"tpu"`, or `"auto"`: the TPU if there is one, the
+            workers that the environment variable `TF_CONFIG` names, all GPUs if
+            there are several, otherwise none.
+        seed: Seeds Python, NumPy and Keras, as `keras.utils.set_random_seed` does.
+            `None` leaves them alone.
+
+    Returns:
+        A `Runtime`. `current_runtime()` returns the same object afterwards.
+
+    Raises:
+        ValueError: If `precision` or `strategy` is not one of the above.
+        RuntimeError: If `strategy="tpu"` finds no TPU.
+
+    Example:
+
+    >>> runtime = tl.configure(precision="float32", strategy="none", seed=0)
+    >>> runtime.precision
+    'float32'
+
+    Reference:
+        The Keras guide to mixed precision, https://keras.io/api/mixed_precision/.
+    """
+    global _configured
+    check_choice("precision", precision, PRECISIONS)
+    chosen_strategy, strategy_reason = _choose_strategy(strategy)
+    chosen_precision, precision_reason = _choose_precision(precision, chosen_strategy)
+    keras.config.set_dtype_policy(chosen_precision)
+    if seed is not None:
+        keras.utils.set_random_seed(check_int("seed", seed, 0))
+    _configured = Runtime(
+        precision=chosen_precision,
+        strategy=chosen_strategy,
+        seed=seed,
+        devices=_describe_devices(),
+        reasons={"precision": precision_reason, "strategy": strategy_reason},
+    )
+    print(_configured)
+    return _configured
+
+
+def current_runtime() -> Runtime:
+    """Returns what `configure` chose last, or how Keras is set up without it."""
+    if _configured is not None:
+        return _configured
+    return Runtime(
+        precision=keras.config.dtype_policy().name,
+        devices=_describe_devices(),
+        reasons={
+            "precision": "Keras' global policy; `tl.configure` was not called",
+            "strategy": "`tl.configure` was not called",
+        },
+    )
+
+
+def jit_compile() -> bool | str:
+    """Returns the value for `compile(jit_compile=...)`: no XLA on a CPU.
+
+    XLA's CPU convolutions are many times slower than TensorFlow's own (MobileNetV2:
+    8 against 104 images/s on two cores), and Keras' `"auto"` turns it on.
+    """
+    return "auto" if _accelerators() else False
+
+
+def _accelerators() -> list:
+    if keras.backend.backend() != "tensorflow":
+        return []
+    import tensorflow as tf
+
+    return tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices("TPU")
+
+
+def _describe_devices() -> str:
+    kinds = [device.device_type for device in _accelerators()]
+    if not kinds:
+        return f"{os.cpu_count()} CPU cores"
+    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
+
+
+def _choose_strategy(strategy: Any) -> tuple[Any, str]:
+    if not isinstance(strategy, str):
+        if strategy is None:
+            return None, "as asked"
+        if not hasattr(strategy, "num_replicas_in_sync"):
+            raise ValueError(
+                "`strategy` must be a `tf.distribute.Strategy`, `None` or one of "
+                f"{STRATEGIES}. Received: strategy={strategy!r}."
+            )
+        return strategy, "as asked"
+    check_choice("strategy", strategy, STRATEGIES)
+    if strategy == "none":
+        return None, "as asked"
+    import tensorflow as tf
+
+    if strategy in ("tpu", "auto"):
+        resolver = _find_tpu()
+        if resolver is not None:
+            return _connect_tpu(resolver), "a TPU is attached"
+        if strategy == "tpu":
+            raise RuntimeError(
+                "strategy='tpu' found no TPU. In Colab choose Runtime > Change runtime "
+                "type > TPU; elsewhere set TPU_NAME. strategy='auto' takes what there "
+                "is."
+            )
+    if strategy == "multi_worker" or (strategy == "auto" and _several_workers()):
+        reason = "as asked" if strategy == "multi_worker" else "TF_CONFIG names workers"
+        return tf.distribute.MultiWorkerMirroredStrategy(), reason
+    if strategy == "mirrored":
+        return tf.distribute.MirroredStrategy(), "as asked"
+    gpus = tf.config.list_logical_devices("GPU")
+    if len(gpus) > 1:
+        return tf.distribute.MirroredStrategy(), f"{len(gpus)} GPUs are attached"
+    return None, f"a single device: {_describe_devices()}"
+
+
+def _several_workers() -> bool:
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    return len(cluster.get("worker", [])) + len(cluster.get("chief", [])) > 1
+
+
+def _find_tpu() -> Any:
+    """Returns a cluster resolver where the environment or the device list has a TPU."""
+    import tensorflow as tf
+
+    announced = {"TPU_NAME", "COLAB_TPU_ADDR", "TPU_WORKER_ID"} & set(os.environ)
+    if not announced and not tf.config.list_physical_devices("TPU"):
+        return None
+    try:
+        return tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    except (ValueError, tf.errors.NotFoundError):
+        return None
+
+
+def _connect_tpu(resolver: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _choose_precision(precision: str, strategy: Any) -> tuple[str, str]:
+    if precision != "auto":
+        return precision, "as asked"
+    if strategy is not None and "TPU" in type(strategy).__name__:
+        return "mixed_bfloat16", "a TPU computes in bfloat16"
+    capabilities = _gpu_capabilities()
+    if not capabilities:
+        return "float32", "no accelerator is attached"
+    if min(capabilities) >= (7, 0):
+        return "mixed_float16", "every GPU has compute capability 7.0 or more"
+    return "float32", f"a GPU has compute capability {min(capabilities)}, below 7.0"
+
+
+def _gpu_capabilities() -> list[tuple[int, int]]:
+    import tensorflow as tf
+
+    details = map(
+        tf.config.experimental.get_device_details,
+        tf.config.list_physical_devices("GPU"),
+    )
+    return [detail.get("compute_capability", (0, 0)) for detail in details]
