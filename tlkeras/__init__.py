@@ -1,1 +1,47 @@
-"""Transfer learning and fine-tuning on Keras 3."""
+"""tlkeras: transfer learning and fine-tuning on Keras 3, verified phase by phase."""
+
+from tlkeras.backbones import list_backbones, load_backbone
+from tlkeras.builders import (
+    Prediction,
+    TransferModel,
+    image_classifier,
+    image_regressor,
+    load,
+)
+from tlkeras.data import Splits, from_arrays, from_tfds, image_folder, load_images
+from tlkeras.evaluation import Report, evaluate
+from tlkeras.features import Split, split
+from tlkeras.freezing import find_backbone, freeze, trainable_summary
+from tlkeras.runtime import Runtime, configure, current_runtime
+from tlkeras.training import FineTuneHistory, PhaseError, fine_tune, fit_head
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FineTuneHistory",
+    "PhaseError",
+    "Prediction",
+    "Report",
+    "Runtime",
+    "Split",
+    "Splits",
+    "TransferModel",
+    "configure",
+    "current_runtime",
+    "evaluate",
+    "find_backbone",
+    "fine_tune",
+    "fit_head",
+    "freeze",
+    "from_arrays",
+    "from_tfds",
+    "image_classifier",
+    "image_folder",
+    "image_regressor",
+    "list_backbones",
+    "load",
+    "load_backbone",
+    "load_images",
+    "split",
+    "trainable_summary",
+]

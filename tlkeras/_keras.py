@@ -16,6 +16,11 @@ def is_functional(model: Any) -> bool:
     return isinstance(model, keras.Model) and getattr(model, "inputs", None) is not None
 
 
+def as_graph(model: keras.Model) -> keras.Model:
+    """Returns the functional model inside a `Sequential`, or `model` itself."""
+    return model._functional if isinstance(model, keras.Sequential) else model
+
+
 def graph_nodes(model: keras.Model) -> list:
     """Returns the calls that make up a functional model, each after its inputs.
 
@@ -27,9 +32,7 @@ def graph_nodes(model: keras.Model) -> list:
         a `keras.ops` operation), `.input_tensors` and `.outputs` (flat lists of
         `KerasTensor`s).
     """
-    if isinstance(model, keras.Sequential):
-        model = model._functional
-    by_depth = model._nodes_by_depth
+    by_depth = as_graph(model)._nodes_by_depth
     return [
         node
         for depth in sorted(by_depth, reverse=True)

@@ -57,6 +57,7 @@ def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Spli
     (None, 4, 4, 512)
     """
     backbone = find_backbone(model, backbone)
+    model = _keras.as_graph(model)
     nodes = _keras.graph_nodes(model)
     call = next(node for node in nodes if node.operation is backbone)
     before, after = _around(nodes, call)

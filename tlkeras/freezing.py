@@ -1,4 +1,4 @@
-"""Freeze points: which part of a backbone trains, set as a whole and read as a table."""
+"""Freeze points: which part of a backbone trains, as a state and as a table."""
 
 import math
 from dataclasses import dataclass
@@ -175,7 +175,9 @@ def freeze_index(backbone: keras.Model, before: FreezePoint) -> int:
 def _index_of_name(names: list[str], before: str) -> int:
     exact = [i for i, name in enumerate(names) if name == before]
     at_boundary = [
-        i for i, name in enumerate(names) if name.startswith((f"{before}_", before + "/"))
+        i
+        for i, name in enumerate(names)
+        if name.startswith((f"{before}_", before + "/"))
     ]
     prefixed = [i for i, name in enumerate(names) if before and name.startswith(before)]
     found = exact or at_boundary or prefixed
@@ -205,6 +207,8 @@ def recompile(model: keras.Model) -> None:
     arguments = dict(_keras.compile_arguments(model))
     arguments["optimizer"] = fresh_optimizer(model.optimizer)
     model.compile(**arguments)
+    # Keras cannot load a model that was saved with an optimizer not yet built.
+    model.optimizer.build(model.trainable_variables)
 
 
 def fresh_optimizer(

@@ -1,0 +1,152 @@
+"""Heads: from a backbone's features to outputs, with the losses that go with them."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from tlkeras._validation import check_choice, check_int, check_number
+
+HEADS = ("pool", "flatten")
+
+
+def add_head(
+    features: keras.KerasTensor,
+    units: int,
+    activation: str | None,
+    *,
+    head: str = "pool",
+    hidden: Sequence[int] = (),
+    dropout: float = 0.0,
+    weight_decay: float = 0.0,
+) -> keras.KerasTensor:
+    """Stacks Dense layers on a backbone's features.
+
+    Args:
+        features: Symbolic tensor of shape `(batch, height, width, channels)`,
+            `(batch, tokens, channels)` or `(batch, channels)`.
+        units: Width of the last layer.
+        activation: Activation of the last layer, in float32 whatever the dtype policy.
+        head: `"pool"` averages over places or tokens, `"flatten"` keeps them all.
+        hidden: Units of the relu layers in between.
+        dropout: Share of the values dropped before each Dense layer, in [0, 1).
+        weight_decay: L2 penalty on the Dense kernels (`keras.regularizers.L2`).
+
+    Returns:
+        Symbolic float32 tensor of shape `(batch, units)`.
+
+    Raises:
+        ValueError: If an argument is not one of the above, or `"flatten"` meets
+            features of unknown size.
+
+    Example:
+
+    >>> features = keras.Input((7, 7, 512))
+    >>> add_head(features, 3, "softmax", head="flatten", hidden=(256,)).shape
+    (None, 3)
+    """
+    check_choice("head", head, HEADS)
+    dropout = check_number("dropout", dropout, minimum=0, below=1)
+    penalty = check_number("weight_decay", weight_decay, minimum=0)
+    hidden = check_hidden(hidden)
+    x = _to_vector(features, head)
+    for width in hidden:
+        x = keras.layers.Dropout(dropout)(x) if dropout else x
+        x = keras.layers.Dense(
+            width, activation="relu", kernel_regularizer=_l2(penalty)
+        )(x)
+    x = keras.layers.Dropout(dropout)(x) if dropout else x
+    return keras.layers.Dense(
+        units,
+        activation=activation,
+        kernel_regularizer=_l2(penalty),
+        dtype="float32",
+        name="predictions",
+    )(x)
+
+
+def check_hidden(hidden: Sequence[int]) -> tuple[int, ...]:
+    """Returns the hidden layers' widths as a tuple, or raises `ValueError`."""
+    if not isinstance(hidden, (tuple, list)):
+        raise ValueError(
+            "`hidden` must be a tuple of layer widths, such as (256,). "
+            f"Received: hidden={hidden!r}."
+        )
+    return tuple(check_int("hidden", width, 1) for width in hidden)
+
+
+def _to_vector(features: keras.KerasTensor, head: str) -> keras.KerasTensor:
+    rank = len(features.shape)
+    if rank == 2:
+        return features
+    if head == "flatten":
+        if None in features.shape[1:]:
+            raise ValueError(
+                "head='flatten' needs a backbone with a fixed input size. Received "
+                f"features of shape {features.shape}. Pass `input_shape=`, or use "
+                "head='pool'."
+            )
+        return keras.layers.Flatten()(features)
+    if rank == 4:
+        return keras.layers.GlobalAveragePooling2D()(features)
+    if rank == 3:
+        return keras.layers.GlobalAveragePooling1D()(features)
+    raise ValueError(
+        "A head needs features of rank 2, 3 or 4. Received features of shape "
+        f"{features.shape}."
+    )
+
+
+def _l2(penalty: float) -> keras.regularizers.Regularizer | None:
+    return keras.regularizers.L2(penalty) if penalty else None
+
+
+@keras.saving.register_keras_serializable("tlkeras")
+class ClassCrossentropy(keras.losses.Loss):
+    """Cross-entropy of softmax outputs, for class numbers and for soft targets alike.
+
+    Keras has one loss for class numbers and another, which alone smooths labels, for
+    targets that are distributions. Mixed examples need the second, plain ones the
+    first; this is both.
+
+    Args:
+        label_smoothing: Share of the probability that is spread evenly over all
+            classes, in [0, 1).
+
+    Call arguments: `y_true` of shape `(batch,)` or `(batch, 1)` holds class numbers, of
+    shape `(batch, classes)` it holds distributions; `y_pred` of shape
+    `(batch, classes)` holds probabilities.
+
+    Example:
+
+    >>> loss = ClassCrossentropy(label_smoothing=0.1)
+    >>> float(loss([1], [[0.0, 1.0]])) > 0.5
+    True
+
+    Reference:
+        Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
+    """
+
+    def __init__(self, label_smoothing=0.0, name="class_crossentropy", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.label_smoothing = check_number(
+            "label_smoothing", label_smoothing, minimum=0, below=1
+        )
+
+    def call(self, y_true, y_pred):
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        if len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1] != 1:
+            return keras.losses.categorical_crossentropy(
+                y_true, y_pred, label_smoothing=self.label_smoothing
+            )
+        loss = keras.losses.sparse_categorical_crossentropy(
+            ops.cast(y_true, "int32"), y_pred
+        )
+        if not self.label_smoothing:
+            return loss
+        smallest = keras.config.epsilon()
+        uniform = -ops.mean(ops.log(ops.clip(y_pred, smallest, 1.0)), axis=-1)
+        return (1 - self.label_smoothing) * loss + self.label_smoothing * uniform
+
+    def get_config(self):
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}

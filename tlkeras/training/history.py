@@ -1,0 +1,72 @@
+"""The joined history of all phases."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from tlkeras.freezing import FreezePoint
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of a `FineTuneHistory`.
+
+    Attributes:
+        name: `"head"`, `"fine-tune"`, or `"fine-tune 1"` and so on for stages.
+        freeze_point: What `freeze` was given.
+        learning_rate: The learning rate that it started with.
+        first_epoch: Index of its first epoch in the joined history, from 0.
+        epochs: How many epochs ran.
+        trainable: Parameters that it trained.
+        seconds: How long it took.
+    """
+
+    name: str
+    freeze_point: FreezePoint
+    learning_rate: float
+    first_epoch: int
+    epochs: int
+    trainable: int
+    seconds: float
+
+
+class FineTuneHistory(keras.callbacks.History):
+    """A Keras `History` over all phases.
+
+    Attributes:
+        history: From each metric's name to its values, one per epoch.
+        epoch: The epochs' indices, from 0 on through all phases.
+        phases: List of `Phase`s.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.history = {}
+        self.epoch = []
+        self.phases = []
+
+    def append(self, history: keras.callbacks.History, phase: Phase) -> None:
+        """Adds the history of one more phase."""
+        done = len(self.epoch)
+        for name in {**self.history, **history.history}:
+            earlier = self.history.get(name, [math.nan] * done)
+            missing = [math.nan] * len(history.epoch)
+            self.history[name] = earlier + history.history.get(name, missing)
+        self.epoch = self.epoch + history.epoch
+        self.phases.append(phase)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws loss and metrics per epoch, with the phases' boundaries.
+
+        Args:
+            ax: Two matplotlib axes to draw on; made if `None`.
+
+        Returns:
+            The axes.
+        """
+        from tlkeras.plots import plot_history
+
+        starts = [(phase.name, phase.first_epoch + 1) for phase in self.phases]
+        return plot_history(self.history, ax, phases=starts)

@@ -1,0 +1,127 @@
+"""One phase: freeze, split, compile, fit, verify."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras import _keras
+from tlkeras.features import join, split
+from tlkeras.freezing import FreezePoint, freeze, fresh_optimizer
+from tlkeras.runtime import current_runtime, jit_compile
+from tlkeras.training.history import FineTuneHistory, Phase
+from tlkeras.training.promises import Promises
+from tlkeras.training.whole_model import WholeModel
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one phase is asked to do."""
+
+    name: str
+    freeze_point: FreezePoint
+    epochs: int
+    learning_rate: Any
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What all phases share."""
+
+    train: Any
+    val: Any
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    class_weight: dict[int, float] | None = None
+    backbone: keras.Model | str | None = None
+    verbose: Any = "auto"
+    train_batch_norm: bool = False
+
+
+def run_stage(
+    model: keras.Model, stage: Stage, fitting: Fitting, history: FineTuneHistory
+) -> None:
+    """Freezes, splits, compiles, fits and verifies one phase; adds it to `history`."""
+    started = time.perf_counter()
+    freeze(
+        model,
+        stage.freeze_point,
+        train_batch_norm=fitting.train_batch_norm,
+        backbone=fitting.backbone,
+    )
+    parts = split(model, fitting.backbone)
+    phase_model = compile_phase(model, join(parts), stage.learning_rate)
+    rate = float(np.asarray(model.optimizer.learning_rate))
+    announce(model, stage, fitting.verbose)
+    promises = Promises(model)
+    done = len(history.epoch)
+    x, y = (
+        (fitting.train, None) if not isinstance(fitting.train, tuple) else fitting.train
+    )
+    fitted = phase_model.fit(
+        x,
+        y,
+        validation_data=fitting.val,
+        initial_epoch=done,
+        epochs=done + stage.epochs,
+        callbacks=[WholeModel(model, fitting.callbacks)],
+        class_weight=fitting.class_weight,
+        verbose=fitting.verbose,
+    )
+    promises.verify(parts, fitted)
+    history.append(
+        fitted,
+        Phase(
+            name=stage.name,
+            freeze_point=stage.freeze_point,
+            learning_rate=rate,
+            first_epoch=done,
+            epochs=len(fitted.epoch),
+            trainable=sum(math.prod(v.shape) for v in model.trainable_variables),
+            seconds=time.perf_counter() - started,
+        ),
+    )
+
+
+def compile_phase(
+    model: keras.Model, phase_model: keras.Model, learning_rate: Any
+) -> keras.Model:
+    """Compiles model and phase model with one fresh optimizer, and as `model` was.
+
+    They share the optimizer, so that callbacks that read or set the learning rate
+    through the model do what they say, and `model.save` keeps the optimizer's state.
+    """
+    arguments = dict(_keras.compile_arguments(model))
+    optimizer = fresh_optimizer(arguments["optimizer"], learning_rate)
+    if _computes_in_float16(model):
+        # `compile` looks at the outermost policy, which a loaded model has lost.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    arguments.update(optimizer=optimizer, jit_compile=jit_compile())
+    with current_runtime().scope():
+        model.compile(**arguments)
+        optimizer.build(model.trainable_variables)
+        phase_model.compile(**arguments)
+    return phase_model
+
+
+def announce(model: keras.Model, stage: Stage, verbose: Any) -> None:
+    """Prints what the phase is about to train, above Keras' progress bar."""
+    if verbose == 0:
+        return
+    trainable = sum(math.prod(v.shape) for v in model.trainable_variables)
+    where = (
+        "backbone frozen"
+        if stage.freeze_point is None
+        else f"backbone trained from {stage.freeze_point!r}"
+    )
+    keras.utils.io_utils.print_msg(
+        f"Phase {stage.name}: {where}, {trainable:,} of {model.count_params():,} "
+        f"parameters train, {stage.epochs} epoch(s)."
+    )
+
+
+def _computes_in_float16(model: keras.Model) -> bool:
+    return any(layer.compute_dtype == "float16" for layer in _keras.sublayers(model))

@@ -1,0 +1,72 @@
+"""What a phase promises, verified after it."""
+
+import hashlib
+
+import keras
+import numpy as np
+
+from tlkeras import _keras
+from tlkeras.features import Split
+
+
+class PhaseError(RuntimeError):
+    """A phase of training broke one of its promises; the message says which."""
+
+
+class Promises:
+    """What a phase promises, remembered before it and verified after it.
+
+    Args:
+        model: The model, frozen and compiled for the phase.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        self.trained = {v.path: np.array(v) for v in model.trainable_variables}
+        self.frozen = {v.path: digest(v) for v in frozen_weights(model)}
+
+    def verify(self, parts: Split, history: keras.callbacks.History) -> None:
+        """Raises `PhaseError` if a promise was broken."""
+        losses = history.history.get("loss", [])
+        if not losses or not np.all(np.isfinite(losses)):
+            raise PhaseError(
+                f"The loss is not finite: {losses}. Lower the learning rate, or look "
+                "for bad labels and pixels with `data.describe()` and `data.show()`."
+            )
+        suffix = {id(v) for v in parts.suffix.trainable_variables}
+        if suffix != {id(v) for v in self.model.trainable_variables}:
+            raise PhaseError(
+                "`trainable` flags changed during the phase; set freeze points with "
+                "`tl.freeze` or `unfreeze_from=`, not in a callback."
+            )
+        changed = [
+            v.path
+            for v in frozen_weights(self.model)
+            if digest(v) != self.frozen[v.path]
+        ]
+        if changed:
+            raise PhaseError(f"Frozen weights changed: {changed}.")
+        if all(
+            np.array_equal(np.array(v), self.trained[v.path])
+            for v in self.model.trainable_variables
+        ):
+            raise PhaseError(
+                "No trainable weight moved. Is the learning rate 0, or the data set "
+                "empty?"
+            )
+
+
+def frozen_weights(model: keras.Model) -> list[keras.Variable]:
+    """Returns the weights of all layers whose `trainable` is False."""
+    frozen = {
+        id(v): v
+        for layer in _keras.sublayers(model)
+        if not layer.trainable
+        for v in layer.weights
+    }
+    return list(frozen.values())
+
+
+def digest(variable: keras.Variable) -> bytes:
+    """Returns a fingerprint of a variable's value."""
+    return hashlib.blake2b(np.ascontiguousarray(variable).tobytes()).digest()

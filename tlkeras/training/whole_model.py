@@ -1,0 +1,64 @@
+"""The bridge from a phase's events to the user's callbacks."""
+
+from collections.abc import Sequence
+
+import keras
+
+
+class WholeModel(keras.callbacks.Callback):
+    """Hands a phase's events to the user's callbacks with the whole model in hand.
+
+    A phase trains a model made of parts. Checkpoints, early stopping and the like must
+    see, save and restore the user's model instead.
+
+    Args:
+        whole: The user's model.
+        callbacks: Her callbacks.
+    """
+
+    def __init__(
+        self, whole: keras.Model, callbacks: Sequence[keras.callbacks.Callback]
+    ):
+        super().__init__()
+        self.whole = whole
+        self.callbacks = list(callbacks)
+        self.events = None
+
+    def on_train_begin(self, logs=None):
+        self.whole.stop_training = False
+        self.events = keras.callbacks.CallbackList(
+            self.callbacks, model=self.whole, **self.params
+        )
+        self.events.on_train_begin(logs)
+
+    def on_train_end(self, logs=None):
+        self.events.on_train_end(logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.events.on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.events.on_epoch_end(epoch, logs)
+        self._pass_on_stop()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.events.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.events.on_train_batch_end(batch, logs)
+        self._pass_on_stop()
+
+    def on_test_begin(self, logs=None):
+        self.events.on_test_begin(logs)
+
+    def on_test_end(self, logs=None):
+        self.events.on_test_end(logs)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        self.events.on_test_batch_begin(batch, logs)
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.events.on_test_batch_end(batch, logs)
+
+    def _pass_on_stop(self):
+        self.model.stop_training = self.model.stop_training or self.whole.stop_training
