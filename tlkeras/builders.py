@@ -108,6 +108,7 @@ class TransferModel(keras.Model):
             "task": self.task,
             "class_names": self.class_names,
             "frozen_layers": frozen,
+            "dtype": self.dtype_policy.name,
         }
         return {**super().get_config(), "tlkeras": settings}
 
@@ -120,6 +121,8 @@ class TransferModel(keras.Model):
         model.task = settings["task"]
         names = settings["class_names"]
         model.class_names = None if names is None else tuple(names)
+        # `compile`, which comes next, scales the loss by this policy.
+        model.dtype_policy = keras.dtype_policies.get(settings["dtype"])
         # KerasHub backbones rebuild themselves without their layers' flags.
         for layer in model.backbone.layers:
             if layer.name in settings["frozen_layers"]:

@@ -200,33 +200,45 @@ def _index_of_share(backbone: keras.Model, share: float) -> int:
     return weighted[-math.ceil(share * len(weighted))]
 
 
-def recompile(model: keras.Model) -> None:
-    """Compiles a compiled model again, as it was, with a fresh optimizer."""
+def recompile(model: keras.Model, learning_rate: object = None) -> None:
+    """Compiles a compiled model again, as it was, with a fresh optimizer.
+
+    Args:
+        model: The model; one that is not compiled is left so.
+        learning_rate: A float or a `LearningRateSchedule` for the new optimizer, in
+            place of the old one's.
+    """
     if not model.compiled:
         return
     arguments = dict(_keras.compile_arguments(model))
-    arguments["optimizer"] = fresh_optimizer(model.optimizer)
+    arguments["optimizer"] = fresh_optimizer(model, learning_rate)
     model.compile(**arguments)
     # Keras cannot load a model that was saved with an optimizer not yet built.
     model.optimizer.build(model.trainable_variables)
 
 
 def fresh_optimizer(
-    optimizer: keras.optimizers.Optimizer, learning_rate: object = None
+    model: keras.Model, learning_rate: object = None
 ) -> keras.optimizers.Optimizer:
-    """Returns an optimizer like `optimizer` that has not seen a step.
+    """Returns an optimizer like the model's that has not seen a step.
+
+    It scales the loss where a layer computes in float16. `compile` would decide that
+    by the outermost policy alone, which a model loaded from a file has lost.
 
     Args:
-        optimizer: The one to copy. A loss-scaling wrapper is taken off; `compile` puts
-            it on where the precision asks for it.
-        learning_rate: A float or a `LearningRateSchedule` in place of its own.
+        model: A compiled model.
+        learning_rate: As in `recompile`.
     """
+    optimizer = model.optimizer
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
     config = optimizer.get_config()
     if learning_rate is not None:
         config["learning_rate"] = learning_rate
-    return type(optimizer).from_config(config)
+    fresh = type(optimizer).from_config(config)
+    if any(layer.compute_dtype == "float16" for layer in _keras.sublayers(model)):
+        return keras.optimizers.LossScaleOptimizer(fresh)
+    return fresh
 
 
 @dataclass(frozen=True)

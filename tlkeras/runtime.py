@@ -109,7 +109,13 @@ def configure(
 
 
 def current_runtime() -> Runtime:
-    """Returns what `configure` chose last, or how Keras is set up without it."""
+    """Returns what `configure` chose last, or how Keras is set up without it.
+
+    Example:
+
+    >>> tl.current_runtime().replicas
+    1
+    """
     if _configured is not None:
         return _configured
     return Runtime(

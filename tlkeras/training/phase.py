@@ -11,7 +11,7 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.features import join, split
-from tlkeras.freezing import FreezePoint, freeze, fresh_optimizer
+from tlkeras.freezing import FreezePoint, freeze, recompile
 from tlkeras.runtime import current_runtime, jit_compile
 from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.promises import Promises
@@ -58,17 +58,15 @@ def run_stage(
     announce(model, stage, fitting.verbose)
     promises = Promises(model)
     done = len(history.epoch)
-    x, y = (
-        (fitting.train, None) if not isinstance(fitting.train, tuple) else fitting.train
-    )
+    arrays = fitting.train if isinstance(fitting.train, tuple) else (fitting.train,)
     fitted = phase_model.fit(
-        x,
-        y,
+        *arrays,
         validation_data=fitting.val,
         initial_epoch=done,
         epochs=done + stage.epochs,
         callbacks=[WholeModel(model, fitting.callbacks)],
         class_weight=fitting.class_weight,
+        shuffle=len(arrays) > 1,
         verbose=fitting.verbose,
     )
     promises.verify(parts, fitted)
@@ -94,15 +92,9 @@ def compile_phase(
     They share the optimizer, so that callbacks that read or set the learning rate
     through the model do what they say, and `model.save` keeps the optimizer's state.
     """
-    arguments = dict(_keras.compile_arguments(model))
-    optimizer = fresh_optimizer(arguments["optimizer"], learning_rate)
-    if _computes_in_float16(model):
-        # `compile` looks at the outermost policy, which a loaded model has lost.
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    arguments.update(optimizer=optimizer, jit_compile=jit_compile())
     with current_runtime().scope():
-        model.compile(**arguments)
-        optimizer.build(model.trainable_variables)
+        recompile(model, learning_rate)
+        arguments = {**_keras.compile_arguments(model), "jit_compile": jit_compile()}
         phase_model.compile(**arguments)
     return phase_model
 
@@ -117,11 +109,7 @@ def announce(model: keras.Model, stage: Stage, verbose: Any) -> None:
         if stage.freeze_point is None
         else f"backbone trained from {stage.freeze_point!r}"
     )
-    keras.utils.io_utils.print_msg(
+    print(
         f"Phase {stage.name}: {where}, {trainable:,} of {model.count_params():,} "
         f"parameters train, {stage.epochs} epoch(s)."
     )
-
-
-def _computes_in_float16(model: keras.Model) -> bool:
-    return any(layer.compute_dtype == "float16" for layer in _keras.sublayers(model))

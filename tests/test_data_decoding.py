@@ -1,0 +1,373 @@
+"""Image files into pixels: formats, orientation, size, errors."""
+
+import io
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+from helpers import needs_shared
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import damaged_files, encode, picture, pillow_pixels
+
+from tlkeras.data import load_images
+from tlkeras.data.decoding import (
+    Decoder,
+    choose_decoders,
+    decode_image,
+    name_failures,
+    resize_image,
+)
+from tlkeras.data.headers import HEADER, read_headers
+
+ORIENTATION = 0x0112
+PHOTO = picture(24, 32)
+
+
+def save(folder, name, contents):
+    path = folder / name
+    path.write_bytes(contents)
+    return path
+
+
+def exif(orientation):
+    tags = PIL.Image.Exif()
+    tags[ORIENTATION] = orientation
+    return tags
+
+
+def decoded(path, **kwargs):
+    """Decodes a file at its own size, where nothing is resized."""
+    height, width = pillow_pixels(path).shape[:2]
+    return load_images(path, (height, width), **kwargs)[0]
+
+
+@pytest.mark.parametrize(
+    ("format", "mode", "options"),
+    [
+        ("JPEG", "RGB", {}),
+        ("JPEG", "RGB", {"progressive": True, "quality": 30}),
+        ("JPEG", "RGB", {"subsampling": 0}),
+        ("JPEG", "L", {}),
+        ("JPEG", "CMYK", {}),
+        ("PNG", "RGB", {}),
+        ("PNG", "L", {}),
+        ("PNG", "1", {}),
+        ("PNG", "P", {}),
+        ("PNG", "P", {"transparency": 3}),
+        ("GIF", "RGB", {}),
+        ("GIF", "L", {}),
+        ("BMP", "RGB", {}),
+        ("BMP", "L", {}),
+        ("BMP", "RGBA", {}),
+        ("WEBP", "RGB", {}),
+        ("WEBP", "L", {}),
+        ("WEBP", "RGB", {"lossless": True}),
+    ],
+)
+def test_pixels_are_those_of_pillow(tmp_path, format, mode, options):
+    path = save(tmp_path, "a.any", encode(PHOTO, format, mode, **options))
+    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+
+
+@pytest.mark.parametrize(
+    ("format", "mode", "options"),
+    [
+        ("PNG", "RGBA", {}),
+        ("PNG", "LA", {}),
+        ("WEBP", "RGBA", {"lossless": True, "exact": True}),
+        ("WEBP", "RGBA", {}),
+    ],
+)
+def test_alpha_is_dropped(tmp_path, format, mode, options):
+    image = PIL.Image.fromarray(PHOTO).convert(mode)
+    image.putalpha(PIL.Image.fromarray(np.tri(24, 32, dtype="uint8") * 200))
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    path = save(tmp_path, "a.any", buffer.getvalue())
+    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bit_png_keeps_the_high_byte(tmp_path, channels):
+    low_bytes = np.random.default_rng(0).integers(0, 256, PHOTO.shape)
+    deep = (PHOTO.astype("uint16") * 256 + low_bytes.astype("uint16"))[..., :channels]
+    path = save(tmp_path, "a.png", tf.io.encode_png(deep).numpy())
+    expected = np.broadcast_to(PHOTO[..., :channels], PHOTO.shape)
+    np.testing.assert_array_equal(load_images(path, (24, 32))[0], expected)
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG"])
+def test_of_an_animation_the_first_frame_is_taken(tmp_path, format):
+    frames = [PIL.Image.fromarray(PHOTO[::-1])]
+    moving = encode(PHOTO, format, save_all=True, append_images=frames, duration=50)
+    path = save(tmp_path, "a.any", moving)
+    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+
+
+def test_of_a_multi_picture_jpeg_the_first_is_taken(tmp_path):
+    second = [PIL.Image.fromarray(picture(24, 32, seed=1))]
+    path = save(
+        tmp_path, "a.jpg", encode(PHOTO, "MPO", save_all=True, append_images=second)
+    )
+    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_exif_orientation_is_undone(tmp_path, format, orientation):
+    path = save(tmp_path, "a.any", encode(PHOTO, format, exif=exif(orientation)))
+    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_and_resizing_go_together(tmp_path, orientation):
+    path = save(tmp_path, "a.png", encode(PHOTO, "PNG", exif=exif(orientation)))
+    expected = tf.image.resize(pillow_pixels(path), (20, 18))
+    np.testing.assert_allclose(load_images(path, (20, 18))[0], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_nonsense_orientation_is_ignored(tmp_path, value):
+    path = save(tmp_path, "a.jpg", encode(PHOTO, "JPEG", exif=exif(value)))
+    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+
+
+def test_below_twice_the_size_as_in_keras(tmp_path):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    path = save(folder, "a.png", encode(picture(47, 61), "PNG"))
+    dataset = keras.utils.image_dataset_from_directory(
+        tmp_path, labels=None, image_size=(32, 33), verbose=False
+    )
+    expected = next(iter(dataset)).numpy()
+    np.testing.assert_array_equal(load_images(path, (32, 33)), expected)
+
+
+def test_large_pictures_are_averaged_not_sampled(tmp_path):
+    """A fine checkerboard becomes grey; sampling it would keep black and white."""
+    board = np.indices((256, 256)).sum(axis=0)[..., None] % 2 * 255
+    board = np.repeat(board, 3, axis=-1).astype("uint8")
+    path = save(tmp_path, "a.png", encode(board, "PNG"))
+    pixels = load_images(path, 32)
+    np.testing.assert_allclose(pixels, 127.5, atol=0.5)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP"])
+@pytest.mark.parametrize("side", [104, 208, 456, 912])
+def test_shrinking_is_close_to_pillow(tmp_path, format, side):
+    path = save(tmp_path, "a.any", encode(picture(side, side + 32), format))
+    with PIL.Image.open(path) as image:
+        expected = np.asarray(image.resize((50, 50), PIL.Image.BILINEAR), float)
+    difference = np.abs(load_images(path, 50)[0] - expected)
+    assert difference.mean() < 1.5
+    assert difference.max() < 12
+
+
+def jpeg_header(height, width, orientation=1, decoder=Decoder.JPEG):
+    record = (decoder, orientation, height, width, 1, 1)
+    return np.array([record], HEADER)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "orientation", "expected"),
+    [
+        (447, 900, 1, Decoder.JPEG),
+        (448, 448, 1, Decoder.JPEG_HALF),
+        (895, 4000, 1, Decoder.JPEG_HALF),
+        (896, 896, 1, Decoder.JPEG_QUARTER),
+        (1792, 1792, 1, Decoder.JPEG_EIGHTH),
+        (9000, 9000, 1, Decoder.JPEG_EIGHTH),
+        (10, 10, 1, Decoder.JPEG),
+    ],
+)
+def test_decoder_leaves_both_sides_large_enough(height, width, orientation, expected):
+    chosen = choose_decoders(jpeg_header(height, width, orientation), (224, 224))
+    assert chosen.tolist() == [expected]
+
+
+def test_decoder_looks_at_the_upright_picture():
+    for orientation, expected in [(1, Decoder.JPEG), (6, Decoder.JPEG_HALF)]:
+        header = jpeg_header(200, 100, orientation)
+        assert choose_decoders(header, (50, 100)).tolist() == [expected]
+
+
+def test_only_jpegs_are_decoded_reduced():
+    header = jpeg_header(2000, 2000, decoder=Decoder.WHOLE)
+    assert choose_decoders(header, (10, 10)).tolist() == [Decoder.WHOLE]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
+@pytest.mark.parametrize("side", [200, 400, 800])
+def test_reduced_jpeg_is_what_pillow_drafts(tmp_path, mode, side):
+    path = save(tmp_path, "a.jpg", encode(picture(side, side), "JPEG", mode))
+    with PIL.Image.open(path) as image:
+        image.draft(None, (100, 100))
+        expected = np.asarray(image.convert("RGB"))
+    assert expected.shape == (100, 100, 3)
+    np.testing.assert_array_equal(load_images(path, 100)[0], expected)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_grayscale_is_rec_601_luma(tmp_path, format):
+    path = save(tmp_path, "a.any", encode(PHOTO, format))
+    with PIL.Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB").convert("L"), float)
+    grey = decoded(path, color_mode="grayscale")
+    assert grey.shape == (24, 32, 1)
+    np.testing.assert_allclose(grey[..., 0], expected, atol=0.51)
+
+
+def test_grayscale_of_grey_is_exact(tmp_path):
+    white = np.full((8, 8, 3), 255, "uint8")
+    path = save(tmp_path, "a.png", encode(white, "PNG", "L"))
+    np.testing.assert_allclose(load_images(path, 8, "grayscale"), 255, atol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 20), st.integers(1, 20))
+def test_resizing_keeps_the_range_and_a_flat_colour(height, width, high, wide):
+    flat = resize_image(np.full((height, width, 3), 77, "uint8"), (high, wide))
+    assert flat.shape == (high, wide, 3)
+    assert flat.dtype == tf.float32
+    np.testing.assert_allclose(flat, 77, atol=1e-3)
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), "uint8")
+    resized = resize_image(noise, (high, wide)).numpy()
+    assert resized.min() >= noise.min() - 1e-3
+    assert resized.max() <= noise.max() + 1e-3
+
+
+def test_load_images_takes_one_path_or_many(tmp_path):
+    one = save(tmp_path, "a.png", encode(PHOTO, "PNG"))
+    two = save(tmp_path, "b.png", encode(picture(30, 40, seed=1), "PNG"))
+    both = load_images([one, str(two)], (8, 9))
+    assert both.shape == (2, 8, 9, 3)
+    assert both.dtype == np.float32
+    np.testing.assert_array_equal(load_images(str(two), (8, 9)), both[1:])
+    assert load_images([], 8).shape == (0, 8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["größe ñ 花 🌼.png", "a b#c%d?.png", "x" * 251 + ".png"]
+)
+def test_any_file_name_works(tmp_path, name):
+    path = save(tmp_path, name, encode(PHOTO, "PNG"))
+    np.testing.assert_array_equal(decoded(path), PHOTO)
+
+
+def test_a_file_name_that_is_not_utf_8_works(tmp_path):
+    path = tmp_path / b"\xff\xfe.png".decode(errors="surrogateescape")
+    path.write_bytes(encode(PHOTO, "PNG"))
+    np.testing.assert_array_equal(load_images(path, (24, 32))[0], PHOTO)
+
+
+@pytest.mark.parametrize("name", damaged_files())
+def test_damaged_files_are_named_with_the_reason(tmp_path, name):
+    contents, reason = damaged_files()[name]
+    good = save(tmp_path, "good.png", encode(PHOTO, "PNG"))
+    bad = save(tmp_path, name, contents)
+    with pytest.raises(ValueError, match="1 of 2") as caught:
+        load_images([good, bad], 16)
+    assert repr(str(bad)) in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere\.jpg.*No such file"):
+        load_images(tmp_path / "nowhere.jpg", 16)
+    with pytest.raises(ValueError, match="directory"):
+        load_images(tmp_path, 16)
+
+
+def damaged_inside():
+    """A PNG whose header and end are fine and whose pixels are not."""
+    contents = bytearray(encode(picture(64, 64), "PNG"))
+    contents[len(contents) // 2] ^= 255
+    return bytes(contents)
+
+
+def test_damage_that_only_decoding_finds_is_named(tmp_path):
+    bad = save(tmp_path, "bad.png", damaged_inside())
+    with pytest.raises(ValueError, match=r"bad\.png.*damaged"):
+        load_images(bad, 16)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "8", (8,), (8, 8, 3), (8, 0), None, True])
+def test_bad_image_size(tmp_path, size):
+    with pytest.raises(ValueError, match="image_size"):
+        load_images([], size)
+
+
+def test_bad_color_mode():
+    with pytest.raises(ValueError, match=r"color_mode.*Did you mean 'grayscale'"):
+        load_images([], 8, "greyscale")
+
+
+def test_trailing_data_is_no_damage(tmp_path):
+    """Phones append videos to JPEGs; other tools pad files."""
+    junk = np.random.default_rng(0).integers(0, 200, 10_000).astype("uint8").tobytes()
+    for format in ["JPEG", "PNG", "WEBP"]:
+        path = save(tmp_path, f"a.{format}", encode(PHOTO, format) + junk)
+        np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+
+
+def test_a_thumbnails_end_is_not_the_pictures_end(tmp_path):
+    """A truncated JPEG whose EXIF data holds a whole one."""
+    thumbnail = encode(picture(8, 8), "JPEG")
+    large = encode(picture(300, 300), "JPEG", exif=b"Exif\0\0" + thumbnail)
+    path = save(tmp_path, "a.jpg", large[: len(large) * 2 // 3])
+    assert "truncated" in read_headers([path])[1][0]
+
+
+def test_headers_are_read_in_order(tmp_path):
+    paths = [
+        save(tmp_path, f"{i}.jpg", encode(picture(8 + i, 40), "JPEG"))
+        for i in range(40)
+    ]
+    headers, reasons = read_headers(paths)
+    assert headers["height"].tolist() == [8 + i for i in range(40)]
+    assert headers["size"].tolist() == [path.stat().st_size for path in paths]
+    assert headers["modified_ns"].tolist() == [p.stat().st_mtime_ns for p in paths]
+    assert reasons == [None] * 40
+
+
+def test_a_long_scan_shows_its_progress(tmp_path, monkeypatch, capsys):
+    paths = [save(tmp_path, f"{i}.png", encode(PHOTO, "PNG")) for i in range(3)]
+    read_headers(paths)
+    assert not capsys.readouterr().out
+    monkeypatch.setattr("tlkeras.data.headers.PROGRESS_FROM", 3)
+    read_headers(paths)
+    assert "3/3" in capsys.readouterr().out
+
+
+def test_an_animated_webp_never_reaches_the_decoder(tmp_path):
+    """TensorFlow's decoder would corrupt the heap."""
+    path = save(tmp_path, "a.webp", damaged_files()["animated.webp"][0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Animated"):
+        decode_image(str(path), Decoder.WEBP, 1, (8, 8))
+
+
+def test_name_failures_says_what_failed():
+    def load(number):
+        with tf.control_dependencies(
+            [tf.debugging.assert_less(number, tf.constant(3, tf.int64))]
+        ):
+            return tf.cast(tf.fill((2,), number), tf.float32)
+
+    named = name_failures(load, lambda number: tf.strings.as_string(number))
+    numbers = tf.data.Dataset.range(2).map(named)
+    assert [row.tolist() for row in numbers.as_numpy_iterator()] == [[0, 0], [1, 1]]
+    assert numbers.element_spec == tf.TensorSpec((2,), tf.float32)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"decoded.*\[3\]"):
+        list(tf.data.Dataset.range(2, 5).map(named))
+
+
+@pytest.mark.real
+def test_real_photographs_are_those_of_pillow_resized_as_in_keras():
+    folder = needs_shared("data", "ants_bees", "test", "ants")
+    for path in sorted(folder.iterdir())[:20]:
+        np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+        expected = tf.image.resize(pillow_pixels(path), (224, 224))
+        np.testing.assert_array_equal(load_images(path, 224)[0], expected)

@@ -1,0 +1,441 @@
+"""`image_folder`: layouts, splits, damaged files, bad arguments."""
+
+import os
+import subprocess
+import sys
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import needs_shared
+from images import damaged_files, encode, picture, write_class_folders
+
+from tlkeras.data import examples_of, image_folder, load_images
+
+PARTS = ("train", "val", "test")
+
+
+def files_of(dataset):
+    """Returns the names, relative to the root, of the files behind a dataset."""
+    return [] if dataset is None else examples_of(dataset).names
+
+
+def labels_of(dataset):
+    return np.concatenate([y.numpy() for _, y in dataset])
+
+
+def sizes(data):
+    return [len(files_of(getattr(data, part))) for part in PARTS]
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    """Three classes of unequal size in `path/<class>`."""
+    root = tmp_path_factory.mktemp("pets")
+    return write_class_folders(root, {"cat": 20, "dog": 10, "owl": 5})
+
+
+def test_class_folders_are_split_stratified(pets):
+    data = image_folder(pets, image_size=8, batch_size=4)
+    assert data.class_names == ("cat", "dog", "owl")
+    assert data.num_classes == 3
+    assert data.task == "classification"
+    assert data.image_size == (8, 8)
+    assert data.skipped == []
+    names = [files_of(getattr(data, part)) for part in PARTS]
+    everything = sorted(p.relative_to(pets).as_posix() for p in pets.glob("*/*"))
+    assert sorted(sum(names, [])) == everything
+    counts = [np.bincount(labels_of(getattr(data, part))).tolist() for part in PARTS]
+    assert counts == [[14, 7, 3], [3, 2, 1], [3, 1, 1]]
+
+
+def test_batches_are_raw_pixels_and_class_ids(pets):
+    data = image_folder(pets, image_size=(8, 9), batch_size=4)
+    x, y = next(iter(data.val))
+    assert x.shape == (4, 8, 9, 3)
+    assert x.dtype == tf.float32
+    assert y.dtype == tf.int32
+    assert x.numpy().max() > 100
+    first = pets / files_of(data.val)[0]
+    np.testing.assert_array_equal(x[:1], load_images(first, (8, 9)))
+    for name, label in zip(files_of(data.val), labels_of(data.val), strict=True):
+        assert name.startswith(data.class_names[label])
+
+
+def test_grayscale(pets):
+    data = image_folder(pets, image_size=8, color_mode="grayscale")
+    assert data.train.element_spec[0].shape.as_list() == [None, 8, 8, 1]
+
+
+def test_training_order_changes_and_repeats_with_the_seed(pets):
+    def two_epochs(seed):
+        keras.utils.set_random_seed(0)
+        data = image_folder(pets, image_size=4, val_split=0, test_split=0, seed=seed)
+        return [labels_of(data.train).tolist() for _ in range(2)]
+
+    first, second = two_epochs(seed=1)
+    assert first != second
+    assert sorted(first) == sorted(second)
+    assert two_epochs(seed=1) == [first, second]
+    assert two_epochs(seed=2) != [first, second]
+
+
+def test_validation_and_test_keep_their_order(pets):
+    data = image_folder(pets, image_size=4)
+    for dataset in (data.val, data.test):
+        assert labels_of(dataset).tolist() == labels_of(dataset).tolist()
+        assert sorted(files_of(dataset)) == files_of(dataset)
+
+
+def test_split_does_not_depend_on_the_listing_order(pets, monkeypatch):
+    before = [files_of(getattr(image_folder(pets), part)) for part in PARTS]
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listdir(path)[::-1])
+    data = image_folder(pets)
+    assert [files_of(getattr(data, part)) for part in PARTS] == before
+
+
+def test_split_and_order_are_the_same_in_every_process(pets):
+    script = (
+        "import tensorflow as tf\n"
+        "from tlkeras.data import examples_of, image_folder\n"
+        "tf.random.set_seed(0)\n"
+        f"data = image_folder({str(pets)!r}, image_size=4, seed=3)\n"
+        "print(examples_of(data.val).names)\n"
+        "print(examples_of(data.train).fingerprint())\n"
+        "print([label for _, y in data.train for label in y.numpy().tolist()])\n"
+    )
+    environment = {"PYTHONHASHSEED": "7", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    there = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    data = image_folder(pets, image_size=4, seed=3)
+    here = [
+        str(files_of(data.val)),
+        examples_of(data.train).fingerprint(),
+        str(labels_of(data.train).tolist()),
+    ]
+    assert there == here
+
+
+def test_other_seeds_split_otherwise(pets):
+    assert files_of(image_folder(pets, seed=0).val) != files_of(
+        image_folder(pets, seed=1).val
+    )
+
+
+@pytest.mark.parametrize(
+    ("val_split", "test_split", "expected"),
+    [
+        (0, 0, [35, 0, 0]),
+        (0.2, 0, [28, 7, 0]),
+        (0, 0.2, [28, 0, 7]),
+        (0.4, 0.4, [7, 14, 14]),
+        (1, 0, [0, 35, 0]),
+        (0, 1, [0, 0, 35]),
+    ],
+)
+def test_fractions(pets, val_split, test_split, expected):
+    data = image_folder(pets, val_split=val_split, test_split=test_split)
+    assert sizes(data) == expected
+    for part, size in zip(PARTS, expected, strict=True):
+        assert (getattr(data, part) is None) == (size == 0)
+
+
+@pytest.mark.parametrize(
+    ("val_split", "test_split"),
+    [(-0.1, 0), (0, 1.1), (0.5, 0.5), (0.6, 0.6), (1, 1), ("a", 0), (None, 0)],
+)
+def test_fractions_out_of_range(pets, val_split, test_split):
+    with pytest.raises(ValueError, match="_split"):
+        image_folder(pets, val_split=val_split, test_split=test_split)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("image_size", 0),
+        ("batch_size", 0),
+        ("seed", -1),
+        ("seed", None),
+        ("color_mode", "bgr"),
+        ("class_names", "cat"),
+        ("class_names", []),
+        ("class_names", ["cat", "cat"]),
+    ],
+)
+def test_bad_arguments_are_named(pets, argument, value):
+    with pytest.raises(ValueError, match=argument):
+        image_folder(pets, **{argument: value})
+
+
+def test_class_names_choose_and_order_the_classes(pets):
+    data = image_folder(pets, class_names=["owl", "cat"], image_size=4)
+    assert data.class_names == ("owl", "cat")
+    assert np.bincount(labels_of(data.train)).tolist() == [3, 14]
+    with pytest.raises(ValueError, match="'dgo'.*Did you mean 'dog'"):
+        image_folder(pets, class_names=["cat", "dgo"])
+
+
+def test_pictures_are_found_at_any_depth_and_through_links(tmp_path):
+    write_class_folders(tmp_path, {"a/x/y": 4, "a": 2, "b": 4})
+    elsewhere = write_class_folders(tmp_path / ".elsewhere", {"c": 4})
+    (tmp_path / "c").symlink_to(elsewhere / "c")
+    (tmp_path / "b" / "back").symlink_to(tmp_path / "b")
+    data = image_folder(tmp_path)
+    assert data.class_names == ("a", "b", "c")
+    assert sum(sizes(data)) == 14
+
+
+def test_litter_is_ignored_silently(tmp_path):
+    write_class_folders(tmp_path, {"a": 4, "b": 4, ".ipynb_checkpoints": 1})
+    write_class_folders(tmp_path, {"__MACOSX": 1, "a/.hidden": 1})
+    for litter in [".DS_Store", "a/.DS_Store", "a/Thumbs.db", "a/._001.jpg", "README"]:
+        (tmp_path / litter).write_bytes(b"litter")
+    data = image_folder(tmp_path)
+    assert data.class_names == ("a", "b")
+    assert data.skipped == []
+    assert sum(sizes(data)) == 8
+
+
+def test_damaged_files_are_skipped_and_reported_once(tmp_path):
+    write_class_folders(tmp_path, {"a": 4, "b": 4})
+    damaged = damaged_files()
+    for name, (contents, _) in damaged.items():
+        (tmp_path / "a" / name).write_bytes(contents)
+    (tmp_path / "b" / "broken.jpg").symlink_to(tmp_path / "nowhere")
+    with pytest.warns(UserWarning, match="Skipped") as caught:
+        data = image_folder(tmp_path, image_size=4)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert f"{len(damaged) + 1} of {len(damaged) + 9} files" in str(caught[0].message)
+    reasons = {os.path.basename(path): reason for path, reason in data.skipped}
+    assert set(reasons) == {*damaged, "broken.jpg"}
+    for name, (_, reason) in damaged.items():
+        assert reason in reasons[name]
+    assert sum(sizes(data)) == 8
+    assert len(labels_of(data.train)) == sizes(data)[0]
+    assert "text.jpg is not an image" in str(data.describe())
+
+
+def test_a_file_that_fails_while_training_is_named(tmp_path):
+    write_class_folders(tmp_path, {"a": 4, "b": 4})
+    data = image_folder(tmp_path, image_size=4, val_split=0, test_split=0)
+    name = files_of(data.train)[2]
+    whole = encode(picture(12, 16), "JPEG")
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=name):
+        model.fit(data.train, shuffle=False, verbose=0)
+    (tmp_path / name).unlink()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=name):
+        model.fit(data.train, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("names", [PARTS, ("Train", "valid", "TEST")])
+def test_given_splits_are_used(tmp_path, names):
+    for name, count in zip(names, (6, 3, 2), strict=True):
+        write_class_folders(tmp_path / name, {"a": count, "b": count})
+    data = image_folder(tmp_path, image_size=4)
+    assert data.class_names == ("a", "b")
+    assert sizes(data) == [12, 6, 4]
+    for part, name in zip(PARTS, names, strict=True):
+        assert all(f.startswith(name) for f in files_of(getattr(data, part)))
+
+
+def test_a_missing_validation_split_comes_from_train(tmp_path):
+    for name in ("train", "test"):
+        write_class_folders(tmp_path / name, {"a": 10, "b": 20})
+    data = image_folder(tmp_path, val_split=0.2, image_size=4)
+    assert sizes(data) == [24, 6, 30]
+    assert np.bincount(labels_of(data.val)).tolist() == [2, 4]
+    assert all(name.startswith("train") for name in files_of(data.val))
+
+
+def test_a_lone_train_folder_is_split(tmp_path):
+    write_class_folders(tmp_path / "train", {"a": 10, "b": 10})
+    data = image_folder(tmp_path)
+    assert data.class_names == ("a", "b")
+    assert sizes(data) == [14, 3, 3]
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write_class_folders(tmp_path, {"bus": 4, "train": 4})
+    assert image_folder(tmp_path).class_names == ("bus", "train")
+    write_class_folders(tmp_path, {"bus/old": 4, "train/old": 4})
+    assert image_folder(tmp_path).class_names == ("bus", "train")
+
+
+def test_split_folders_beside_others_are_ambiguous(tmp_path):
+    for name in ("train", "test", "extra"):
+        write_class_folders(tmp_path / name, {"a": 3, "b": 3})
+    with pytest.raises(ValueError, match="extra"):
+        image_folder(tmp_path)
+
+
+def test_two_folders_for_the_same_part(tmp_path):
+    for name in ("train", "val", "validation"):
+        write_class_folders(tmp_path / name, {"a": 3, "b": 3})
+    with pytest.raises(ValueError, match="'val', 'validation'"):
+        image_folder(tmp_path)
+
+
+def test_a_class_of_the_test_folder_must_be_known_to_train(tmp_path):
+    write_class_folders(tmp_path / "train", {"cat": 4, "dog": 4})
+    write_class_folders(tmp_path / "test", {"cat": 4, "dogs": 4})
+    with pytest.raises(ValueError, match=r"\['dogs'\].*Did you mean 'dog'"):
+        image_folder(tmp_path)
+
+
+def test_a_class_that_the_test_folder_lacks_is_reported(tmp_path):
+    write_class_folders(tmp_path / "train", {"cat": 4, "dog": 4, "owl": 4})
+    write_class_folders(tmp_path / "test", {"cat": 4, "dog": 4})
+    with pytest.warns(UserWarning, match="test part has no example of 'owl'") as caught:
+        data = image_folder(tmp_path, val_split=0)
+    assert caught[0].filename == __file__
+    assert data.num_classes == 3
+
+
+def test_a_class_too_small_to_split_is_named(tmp_path):
+    write_class_folders(tmp_path, {"cat": 4, "dog": 1})
+    with pytest.raises(ValueError, match="'dog' has 1 example, .* val_split=0"):
+        image_folder(tmp_path)
+    with pytest.raises(ValueError, match="'dog' has 1 example"):
+        image_folder(tmp_path, test_split=0)
+    assert sizes(image_folder(tmp_path, val_split=0, test_split=0)) == [5, 0, 0]
+
+
+def test_one_class_only(tmp_path):
+    write_class_folders(tmp_path, {"cat": 4})
+    with pytest.raises(ValueError, match="two classes.*4 examples of 'cat'"):
+        image_folder(tmp_path)
+
+
+def test_a_class_without_readable_images_is_named(tmp_path):
+    write_class_folders(tmp_path, {"cat": 4, "dog": 4, "owl": 0})
+    with pytest.raises(ValueError, match=r"No readable image.*\['owl'\]"):
+        image_folder(tmp_path)
+    (tmp_path / "owl" / "a.jpg").write_bytes(b"nothing")
+    with (
+        pytest.warns(UserWarning, match="Skipped 1 of 9"),
+        pytest.raises(ValueError, match=r"\['owl'\].*a\.jpg', which is not an image"),
+    ):
+        image_folder(tmp_path)
+
+
+def test_a_path_that_does_not_exist_suggests_its_siblings(tmp_path):
+    write_class_folders(tmp_path, {"flowers/a": 3, "flowers/b": 3})
+    with pytest.raises(ValueError, match="No such folder.*Did you mean 'flowers'"):
+        image_folder(tmp_path / "flower")
+    with pytest.raises(ValueError, match="No such folder"):
+        image_folder(tmp_path / "x" / "y" / "z")
+    with pytest.raises(ValueError, match="is a file"):
+        image_folder(tmp_path / "flowers" / "a" / "000.jpg")
+
+
+def test_a_folder_without_class_folders(tmp_path):
+    with pytest.raises(ValueError, match="sub-folder.*nothing"):
+        image_folder(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(encode(picture(), "JPEG"))
+    with pytest.raises(ValueError, match=r"sub-folder.*only files, such as 'a\.jpg'"):
+        image_folder(tmp_path)
+
+
+def test_names_that_are_not_ascii_or_very_long(tmp_path):
+    long_name = "x" * 251 + ".jpg"
+    write_class_folders(tmp_path, {"größe": 3, "花 花": 3})
+    (tmp_path / "größe" / long_name).write_bytes(encode(picture(), "JPEG"))
+    data = image_folder(tmp_path, image_size=4, val_split=0, test_split=0)
+    assert set(data.class_names) == {"größe", "花 花"}
+    assert len(labels_of(data.train)) == 7
+
+
+def test_a_home_folder_and_a_relative_path(pets, monkeypatch):
+    monkeypatch.setenv("HOME", str(pets.parent))
+    monkeypatch.chdir(pets.parent)
+    relative = image_folder(pets.name, image_size=4)
+    monkeypatch.chdir("/")
+    assert len(labels_of(relative.val)) == 6
+    assert sizes(image_folder(f"~/{pets.name}")) == sizes(relative)
+
+
+def test_fingerprint_of_files(tmp_path):
+    write_class_folders(tmp_path, {"a": 4, "b": 4})
+
+    def fingerprint(**kwargs):
+        return examples_of(image_folder(tmp_path, **kwargs).val).fingerprint()
+
+    first = fingerprint()
+    assert fingerprint() == first
+    assert fingerprint(batch_size=3) == first
+    assert len(first) == 64
+    changed = [
+        fingerprint(image_size=100),
+        fingerprint(color_mode="grayscale"),
+        fingerprint(seed=5),
+        fingerprint(class_names=["b", "a"]),
+    ]
+    path = tmp_path / files_of(image_folder(tmp_path).val)[0]
+    stamp = path.stat().st_mtime_ns
+    os.utime(path, ns=(stamp, stamp + 1))
+    changed.append(fingerprint())
+    path.write_bytes(path.read_bytes() + b"\0")
+    os.utime(path, ns=(stamp, stamp))
+    changed.append(fingerprint())
+    assert len({first, *changed}) == 7
+
+
+def test_a_folder_that_moved_has_the_same_fingerprint(tmp_path):
+    write_class_folders(tmp_path / "here", {"a": 4, "b": 4})
+    before = examples_of(image_folder(tmp_path / "here").train).fingerprint()
+    (tmp_path / "here").rename(tmp_path / "there")
+    after = examples_of(image_folder(tmp_path / "there").train).fingerprint()
+    assert before == after
+
+
+def test_a_model_learns_from_a_folder(tmp_path):
+    for number, colour in enumerate([(250, 20, 20), (20, 250, 20)]):
+        folder = tmp_path / f"colour{number}"
+        folder.mkdir()
+        for i in range(16):
+            flat = np.full((8, 8, 3), colour, "uint8") - np.uint8(i)
+            (folder / f"{i}.png").write_bytes(encode(flat, "PNG"))
+    data = image_folder(tmp_path, image_size=8, batch_size=8)
+    model = keras.Sequential(
+        [
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", ["accuracy"]
+    )
+    model.fit(data.train, validation_data=data.val, epochs=10, shuffle=False, verbose=0)
+    assert model.evaluate(data.test, verbose=0)[1] == 1
+
+
+def test_examples_are_dealt_out_to_replicas(pets):
+    data = image_folder(pets, image_size=4, batch_size=8)
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    distributed = strategy.experimental_distribute_dataset(data.val)
+    assert sum(len(y) for _, y in distributed) == 6
+
+
+@pytest.mark.real
+def test_real_photographs():
+    root = needs_shared("data", "ants_bees")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = image_folder(root, image_size=64)
+    assert data.class_names == ("ants", "bees")
+    assert sizes(data) == [207, 36, 153]
+    assert np.bincount(labels_of(data.test)).tolist() == [70, 83]
+    assert len(labels_of(data.train)) == 207

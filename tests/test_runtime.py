@@ -1,0 +1,88 @@
+"""`configure`: what it chooses, what it says, what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+
+import tlkeras as tl
+from tlkeras import runtime
+
+
+@pytest.fixture(autouse=True)
+def _forget_configuration(monkeypatch):
+    monkeypatch.setattr(runtime, "_configured", None)
+
+
+def test_import_configures_nothing():
+    assert tl.current_runtime().reasons["precision"].startswith("Keras' global policy")
+
+
+def test_a_cpu_gets_float32_and_no_strategy_and_is_told_why(capsys):
+    chosen = tl.configure(seed=3)
+    assert (chosen.precision, chosen.strategy, chosen.seed) == ("float32", None, 3)
+    assert chosen.replicas == 1
+    printed = capsys.readouterr().out
+    assert "float32 (no accelerator is attached)" in printed
+    assert tl.current_runtime() is chosen
+
+
+def test_a_seed_makes_models_repeat(capsys):
+    drawn = []
+    for _ in range(2):
+        tl.configure(seed=5)
+        drawn.append(np.array(keras.random.normal((3,))))
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_precision_is_the_global_policy(capsys):
+    tl.configure(precision="mixed_bfloat16")
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "strategy", "expected"),
+    [
+        ([(7, 0)], None, "mixed_float16"),
+        ([(9, 0), (6, 1)], None, "float32"),
+        ([], type("TPUStrategy", (), {})(), "mixed_bfloat16"),
+    ],
+)
+def test_precision_follows_the_hardware(monkeypatch, capabilities, strategy, expected):
+    monkeypatch.setattr(runtime, "_gpu_capabilities", lambda: capabilities)
+    assert runtime._choose_precision("auto", strategy)[0] == expected
+
+
+def test_a_strategy_object_is_taken_and_models_are_built_under_it(capsys):
+    import tensorflow as tf
+
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    chosen = tl.configure(strategy=strategy)
+    assert chosen.strategy is strategy
+    with chosen.scope():
+        assert tf.distribute.get_strategy() is strategy
+
+
+def test_workers_are_found_in_tf_config(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert not runtime._several_workers()
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
+    assert runtime._several_workers()
+
+
+def test_no_xla_on_a_cpu():
+    assert runtime.jit_compile() is False
+
+
+def test_bad_arguments(monkeypatch):
+    with pytest.raises(ValueError, match="Did you mean 'mixed_float16'"):
+        tl.configure(precision="mixed_flot16")
+    with pytest.raises(ValueError, match="strategy"):
+        tl.configure(strategy="many")
+    with pytest.raises(ValueError, match="tf.distribute.Strategy"):
+        tl.configure(strategy=3)
+    with pytest.raises(ValueError, match="seed"):
+        tl.configure(seed=-1)
+    monkeypatch.setattr(runtime, "_find_tpu", lambda: None)
+    with pytest.raises(RuntimeError, match="found no TPU"):
+        tl.configure(strategy="tpu")
+    assert runtime._configured is None

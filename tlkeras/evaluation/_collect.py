@@ -1,0 +1,195 @@
+"""One pass over data: labels, float32 outputs and sample weights as arrays."""
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+_BATCH_SIZE = 32
+
+
+def collect(
+    model: keras.Model,
+    data: Any,
+    verbose: str | int,
+    check_first_batch: Callable[[np.ndarray, np.ndarray], None],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Runs `model` over `data` once and keeps labels and outputs side by side.
+
+    Args:
+        model: `keras.Model` with one output.
+        data: As in `evaluate`.
+        verbose: `"auto"`, 0, 1 or 2.
+        check_first_batch: Function of the first batch's labels and outputs that
+            raises where they cannot belong together.
+
+    Returns:
+        Labels of shape `(n, ...)`, outputs of shape `(n, outputs)` in float32, and
+        sample weights of shape `(n,)`, or `None` where the data has none.
+    """
+    batches, count = _batches(data)
+    bar = keras.utils.Progbar(count, verbose=1 if verbose == "auto" else verbose)
+    predict = _predictor(model)
+    labels, outputs, weights = [], [], []
+    for step, batch in enumerate(batches, start=1):
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        y = _label_array(y)
+        if not len(y):
+            continue
+        labels.append(y)
+        outputs.append(_output_array(predict(x), len(y)))
+        weights.append(_weight_array(weight, len(y)))
+        if len(labels) == 1:
+            check_first_batch(y, outputs[0])
+        bar.update(step)
+    if not labels:
+        raise ValueError(
+            "`data` is empty: it gave no examples. Pass a split that holds some, and "
+            "build a dataset that has been read to its end anew."
+        )
+    if count is None:
+        bar.update(step, finalize=True)
+    weighted = all(weight is not None for weight in weights)
+    return _join(labels), _join(outputs), _join(weights) if weighted else None
+
+
+def _batches(data: Any) -> tuple[Iterable[Any], int | None]:
+    """Returns the batches of `data`, and their number where it is known."""
+    if isinstance(data, tuple):
+        return _array_batches(data)
+    if isinstance(data, keras.utils.PyDataset):
+        count = data.num_batches
+        _check_ends(count is not None)
+        return (data[i] for i in range(count)), count
+    if callable(getattr(data, "cardinality", None)):
+        # `tf.data` counts an endless dataset as -1 and an unknown one as -2.
+        count = int(data.cardinality())
+        _check_ends(count != -1)
+        return data, count if count >= 0 else None
+    raise ValueError(
+        "`data` must be a batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or a "
+        f"tuple of arrays (x, y) or (x, y, sample_weight). Received: {type(data)}."
+    )
+
+
+def _check_ends(ends: bool) -> None:
+    if not ends:
+        raise ValueError(
+            "`data` must end, or the evaluation would not. Received endless data: "
+            "leave out `.repeat()`, or limit it with `.take(batches)`."
+        )
+
+
+def _array_batches(data: tuple) -> tuple[Iterable[Any], int]:
+    if len(data) not in (2, 3) or data[1] is None:
+        raise ValueError(
+            "`data` as a tuple must be (x, y) or (x, y, sample_weight): an evaluation "
+            f"needs labels. Received a tuple of {len(data)}."
+        )
+    data = tuple(_arrays(part) for part in data if part is not None)
+    lengths = [len(array) for array in keras.tree.flatten(data)]
+    if len(set(lengths)) != 1:
+        raise ValueError(
+            "`data` must hold as many labels (and sample weights) as examples. "
+            f"Received arrays of lengths {lengths}."
+        )
+
+    def cut(start: int) -> Any:
+        stop = start + _BATCH_SIZE
+        return keras.tree.map_structure(lambda array: array[start:stop], data)
+
+    starts = range(0, lengths[0], _BATCH_SIZE)
+    return (cut(start) for start in starts), math.ceil(lengths[0] / _BATCH_SIZE)
+
+
+def _arrays(part: Any) -> Any:
+    """Returns arrays as they are, lists of examples as arrays, structures of both."""
+    if isinstance(part, dict):
+        return {name: _arrays(value) for name, value in part.items()}
+    several = isinstance(part, list | tuple) and len(part)
+    if several and hasattr(part[0], "shape") and len(part[0].shape):
+        return [_arrays(value) for value in part]
+    return part if keras.ops.is_tensor(part) else np.asarray(part)
+
+
+def _predictor(model: keras.Model) -> Callable[[Any], Any]:
+    """Returns a function from one batch of inputs to the outputs of `model`."""
+    if keras.backend.backend() != "tensorflow":
+        # Other backends take NumPy arrays, not the tensors of `tf.data`.
+        return lambda x: model.predict_on_batch(keras.tree.map_structure(np.asarray, x))
+    strategy = getattr(model, "distribute_strategy", None)
+    if getattr(strategy, "num_replicas_in_sync", 1) == 1:
+        return model.predict_on_batch
+    # `predict_on_batch` gives the whole batch to every replica and joins the copies;
+    # `predict` shares it out.
+    return functools.partial(model.predict, verbose=0)
+
+
+def _label_array(y: Any) -> np.ndarray:
+    if y is None:
+        raise ValueError(
+            "`data` has no labels: its batches hold inputs only. Pass batches of "
+            "(x, y) or (x, y, sample_weight)."
+        )
+    if isinstance(y, dict | list | tuple):
+        raise ValueError(
+            "`data` must have one array of labels per batch. Received labels of type "
+            f"{type(y)}: evaluate each output by itself."
+        )
+    labels = np.asarray(y)
+    if labels.ndim == 0 or labels.dtype.kind not in "biuf":
+        raise ValueError(
+            "Labels must come in batches and be numbers (class numbers from 0, one-hot "
+            f"rows, values). Received labels of shape {labels.shape} and dtype "
+            f"{labels.dtype}. Batch the dataset; turn names into numbers."
+        )
+    return labels.astype("int8") if labels.dtype.kind == "b" else labels
+
+
+def _output_array(outputs: Any, examples: int) -> np.ndarray:
+    leaves = keras.tree.flatten(outputs)
+    shapes = [tuple(leaf.shape) for leaf in leaves]
+    if len(leaves) != 1 or len(shapes[0]) not in (1, 2):
+        raise ValueError(
+            "The model must have one output, of shape (n, outputs) or (n,). Received "
+            f"outputs of shapes {shapes}."
+        )
+    if shapes[0][0] != examples:
+        raise ValueError(
+            "The model must give one prediction per label. Received "
+            f"{shapes[0][0]} predictions for a batch of {examples} labels."
+        )
+    scores = np.asarray(leaves[0], dtype="float32").reshape(examples, -1)
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            "The model's outputs are not finite (NaN or infinite) for some examples, "
+            "so no figure can be given. Check the inputs for NaN, and whether the "
+            "training diverged (a smaller `learning_rate`, another precision)."
+        )
+    return scores
+
+
+def _weight_array(weight: Any, examples: int) -> np.ndarray | None:
+    if weight is None:
+        return None
+    weights = np.asarray(weight, dtype="float32")
+    if weights.size != examples:
+        raise ValueError(
+            "`sample_weight` must have one weight per example. Received weights of "
+            f"shape {weights.shape} for a batch of {examples} examples."
+        )
+    return weights.ravel()
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    try:
+        return np.concatenate(parts)
+    except ValueError as error:
+        shapes = sorted({part.shape[1:] for part in parts})
+        raise ValueError(
+            f"Labels must have one shape in all batches. Received shapes {shapes}, "
+            "the batch dimension left out."
+        ) from error
