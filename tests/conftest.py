@@ -10,6 +10,12 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    """Each test has a cache folder of its own, never the user's."""
+    monkeypatch.setenv("TLKERAS_CACHE", str(tmp_path / "tlkeras-cache"))
+
+
+@pytest.fixture(autouse=True)
 def _fresh_keras_state():
     """Each test starts with seed 0, the float32 policy and Keras' names from 0."""
     keras.utils.clear_session(free_memory=False)

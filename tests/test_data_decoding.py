@@ -17,7 +17,6 @@ from tlkeras.data.decoding import (
     Decoder,
     choose_decoders,
     decode_image,
-    name_failures,
     resize_image,
 )
 from tlkeras.data.headers import HEADER, read_headers
@@ -347,21 +346,6 @@ def test_an_animated_webp_never_reaches_the_decoder(tmp_path):
     path = save(tmp_path, "a.webp", damaged_files()["animated.webp"][0])
     with pytest.raises(tf.errors.InvalidArgumentError, match="Animated"):
         decode_image(str(path), Decoder.WEBP, 1, (8, 8))
-
-
-def test_name_failures_says_what_failed():
-    def load(number):
-        with tf.control_dependencies(
-            [tf.debugging.assert_less(number, tf.constant(3, tf.int64))]
-        ):
-            return tf.cast(tf.fill((2,), number), tf.float32)
-
-    named = name_failures(load, lambda number: tf.strings.as_string(number))
-    numbers = tf.data.Dataset.range(2).map(named)
-    assert [row.tolist() for row in numbers.as_numpy_iterator()] == [[0, 0], [1, 1]]
-    assert numbers.element_spec == tf.TensorSpec((2,), tf.float32)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"decoded.*\[3\]"):
-        list(tf.data.Dataset.range(2, 5).map(named))
 
 
 @pytest.mark.real

@@ -305,7 +305,7 @@ def test_a_class_that_the_test_folder_lacks_is_reported(tmp_path):
 
 def test_a_class_too_small_to_split_is_named(tmp_path):
     write_class_folders(tmp_path, {"cat": 4, "dog": 1})
-    with pytest.raises(ValueError, match="'dog' has 1 example, .* val_split=0"):
+    with pytest.raises(ValueError, match="'dog' has 1 example, .*`val_split=0`"):
         image_folder(tmp_path)
     with pytest.raises(ValueError, match="'dog' has 1 example"):
         image_folder(tmp_path, test_split=0)
@@ -416,7 +416,9 @@ def test_a_model_learns_from_a_folder(tmp_path):
         ]
     )
     model.compile(
-        keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", ["accuracy"]
+        optimizer=keras.optimizers.Adam(0.1),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
     )
     model.fit(data.train, validation_data=data.val, epochs=10, shuffle=False, verbose=0)
     assert model.evaluate(data.test, verbose=0)[1] == 1

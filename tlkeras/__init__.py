@@ -10,7 +10,15 @@ from tlkeras.builders import (
 )
 from tlkeras.data import Splits, from_arrays, from_tfds, image_folder, load_images
 from tlkeras.evaluation import Report, evaluate
-from tlkeras.features import Split, split
+from tlkeras.features import (
+    CacheInfo,
+    FeatureSet,
+    Split,
+    cache_info,
+    clear_cache,
+    extract_features,
+    split,
+)
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.runtime import Runtime, configure, current_runtime
 from tlkeras.training import FineTuneHistory, PhaseError, fine_tune, fit_head
@@ -18,6 +26,8 @@ from tlkeras.training import FineTuneHistory, PhaseError, fine_tune, fit_head
 __version__ = "0.1.0"
 
 __all__ = [
+    "CacheInfo",
+    "FeatureSet",
     "FineTuneHistory",
     "PhaseError",
     "Prediction",
@@ -26,9 +36,12 @@ __all__ = [
     "Split",
     "Splits",
     "TransferModel",
+    "cache_info",
+    "clear_cache",
     "configure",
     "current_runtime",
     "evaluate",
+    "extract_features",
     "find_backbone",
     "fine_tune",
     "fit_head",

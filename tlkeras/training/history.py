@@ -21,6 +21,7 @@ class Phase:
         epochs: How many epochs ran.
         trainable: Parameters that it trained.
         seconds: How long it took.
+        extraction_seconds: How much of that the frozen part's one pass took.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Phase:
     epochs: int
     trainable: int
     seconds: float
+    extraction_seconds: float
 
 
 class FineTuneHistory(keras.callbacks.History):

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
-from tlkeras.features import join, split
 from tlkeras.freezing import FreezePoint, freeze, recompile
 from tlkeras.runtime import current_runtime, jit_compile
+from tlkeras.training.feeding import Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.promises import Promises
 from tlkeras.training.whole_model import WholeModel
@@ -32,61 +32,58 @@ class Stage:
 class Fitting:
     """What all phases share."""
 
-    train: Any
-    val: Any
-    callbacks: Sequence[keras.callbacks.Callback] = ()
-    class_weight: dict[int, float] | None = None
-    backbone: keras.Model | str | None = None
-    verbose: Any = "auto"
-    train_batch_norm: bool = False
+    callbacks: Sequence[keras.callbacks.Callback]
+    class_weight: dict[int, float] | None
+    train_batch_norm: bool
+    backbone: keras.Model | str | None
+    verbose: Any
 
 
 def run_stage(
-    model: keras.Model, stage: Stage, fitting: Fitting, history: FineTuneHistory
+    model: keras.Model,
+    stage: Stage,
+    feeder: Feeder,
+    fitting: Fitting,
+    history: FineTuneHistory,
 ) -> None:
     """Freezes, splits, compiles, fits and verifies one phase; adds it to `history`."""
-    started = time.perf_counter()
+    started, done = time.perf_counter(), len(history.epoch)
     freeze(
         model,
         stage.freeze_point,
         train_batch_norm=fitting.train_batch_norm,
         backbone=fitting.backbone,
     )
-    parts = split(model, fitting.backbone)
-    phase_model = compile_phase(model, join(parts), stage.learning_rate)
-    rate = float(np.asarray(model.optimizer.learning_rate))
     announce(model, stage, fitting.verbose)
+    feed = feeder.feed(stage.freeze_point, done)
+    compile_phase(model, feed.model, stage.learning_rate)
+    rate = float(np.asarray(model.optimizer.learning_rate))
     promises = Promises(model)
-    done = len(history.epoch)
-    arrays = fitting.train if isinstance(fitting.train, tuple) else (fitting.train,)
-    fitted = phase_model.fit(
-        *arrays,
-        validation_data=fitting.val,
+    fitted = feed.model.fit(
+        **feed.arguments,
         initial_epoch=done,
         epochs=done + stage.epochs,
         callbacks=[WholeModel(model, fitting.callbacks)],
         class_weight=fitting.class_weight,
-        shuffle=len(arrays) > 1,
         verbose=fitting.verbose,
     )
-    promises.verify(parts, fitted)
-    history.append(
-        fitted,
-        Phase(
-            name=stage.name,
-            freeze_point=stage.freeze_point,
-            learning_rate=rate,
-            first_epoch=done,
-            epochs=len(fitted.epoch),
-            trainable=sum(math.prod(v.shape) for v in model.trainable_variables),
-            seconds=time.perf_counter() - started,
-        ),
+    promises.verify(feed.suffix, fitted)
+    phase = Phase(
+        name=stage.name,
+        freeze_point=stage.freeze_point,
+        learning_rate=rate,
+        first_epoch=done,
+        epochs=len(fitted.epoch),
+        trainable=sum(math.prod(v.shape) for v in model.trainable_variables),
+        seconds=time.perf_counter() - started,
+        extraction_seconds=feed.extraction_seconds,
     )
+    history.append(fitted, phase)
 
 
 def compile_phase(
     model: keras.Model, phase_model: keras.Model, learning_rate: Any
-) -> keras.Model:
+) -> None:
     """Compiles model and phase model with one fresh optimizer, and as `model` was.
 
     They share the optimizer, so that callbacks that read or set the learning rate
@@ -96,7 +93,6 @@ def compile_phase(
         recompile(model, learning_rate)
         arguments = {**_keras.compile_arguments(model), "jit_compile": jit_compile()}
         phase_model.compile(**arguments)
-    return phase_model
 
 
 def announce(model: keras.Model, stage: Stage, verbose: Any) -> None:

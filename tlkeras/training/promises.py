@@ -6,7 +6,6 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
-from tlkeras.features import Split
 
 
 class PhaseError(RuntimeError):
@@ -25,7 +24,7 @@ class Promises:
         self.trained = {v.path: np.array(v) for v in model.trainable_variables}
         self.frozen = {v.path: digest(v) for v in frozen_weights(model)}
 
-    def verify(self, parts: Split, history: keras.callbacks.History) -> None:
+    def verify(self, suffix: keras.Model, history: keras.callbacks.History) -> None:
         """Raises `PhaseError` if a promise was broken."""
         losses = history.history.get("loss", [])
         if not losses or not np.all(np.isfinite(losses)):
@@ -33,8 +32,8 @@ class Promises:
                 f"The loss is not finite: {losses}. Lower the learning rate, or look "
                 "for bad labels and pixels with `data.describe()` and `data.show()`."
             )
-        suffix = {id(v) for v in parts.suffix.trainable_variables}
-        if suffix != {id(v) for v in self.model.trainable_variables}:
+        trained = {id(v) for v in suffix.trainable_variables}
+        if trained != {id(v) for v in self.model.trainable_variables}:
             raise PhaseError(
                 "`trainable` flags changed during the phase; set freeze points with "
                 "`tl.freeze` or `unfreeze_from=`, not in a callback."
@@ -46,14 +45,18 @@ class Promises:
         ]
         if changed:
             raise PhaseError(f"Frozen weights changed: {changed}.")
-        if all(
-            np.array_equal(np.array(v), self.trained[v.path])
-            for v in self.model.trainable_variables
-        ):
+        # Where the loss is 0 there is nothing left to move for.
+        if losses[-1] > keras.config.epsilon() and not self._any_moved():
             raise PhaseError(
-                "No trainable weight moved. Is the learning rate 0, or the data set "
-                "empty?"
+                "No trainable weight moved. Is the learning rate 0, or every unit of "
+                "the head dead?"
             )
+
+    def _any_moved(self) -> bool:
+        return any(
+            not np.array_equal(np.array(v), self.trained[v.path])
+            for v in self.model.trainable_variables
+        )
 
 
 def frozen_weights(model: keras.Model) -> list[keras.Variable]:

@@ -1,6 +1,7 @@
 """The fit verbs: phase one alone, and both phases."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import keras
 from tlkeras._validation import check_int, check_number
 from tlkeras.freezing import FreezePoint, find_backbone, freeze_index
 from tlkeras.training.checks import check_data, check_model
+from tlkeras.training.feeding import Feeder
 from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.phase import Fitting, Stage, run_stage
 
@@ -21,6 +23,7 @@ def fit_head(
     learning_rate: Any = 1e-3,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     class_weight: dict[int, float] | None = None,
+    cache: str | Path | bool = "auto",
     backbone: keras.Model | str | None = None,
     verbose: Any = "auto",
 ) -> FineTuneHistory:
@@ -37,6 +40,11 @@ def fit_head(
         learning_rate: A float or a `keras.optimizers.schedules.LearningRateSchedule`.
         callbacks: Keras callbacks. They see `model`, not a part of it.
         class_weight: From class number to weight, such as `data.class_weights()`.
+        cache: Where to keep what the frozen part computes, once for all epochs.
+            `"auto"` or `"disk"`: in the cache folder (`tl.cache_info()`), for later
+            runs too; `"memory"`; a folder; `False`: compute it anew in each epoch.
+            What does not fit the budget, or comes from a dataset that is not of
+            `Splits`, is computed anew, and the output says so.
         backbone: The nested backbone or its name, where there are several.
         verbose: As in `keras.Model.fit`.
 
@@ -59,13 +67,10 @@ def fit_head(
         The Keras guide to transfer learning and fine-tuning,
         https://keras.io/guides/transfer_learning/.
     """
-    history = FineTuneHistory()
+    check_learning_rate("learning_rate", learning_rate)
     stage = Stage("head", None, check_int("epochs", epochs, 1), learning_rate)
-    fitting = Fitting(train, val, callbacks, class_weight, backbone, verbose)
-    check_model(model, backbone)
-    check_data(model, train, val)
-    run_stage(model, stage, fitting, history)
-    return history
+    fitting = Fitting(callbacks, class_weight, False, backbone, verbose)
+    return run_stages(model, [stage], train, val, cache, fitting)
 
 
 def fine_tune(
@@ -81,6 +86,7 @@ def fine_tune(
     train_batch_norm: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     class_weight: dict[int, float] | None = None,
+    cache: str | Path | bool = "auto",
     backbone: keras.Model | str | None = None,
     verbose: Any = "auto",
 ) -> FineTuneHistory:
@@ -105,6 +111,7 @@ def fine_tune(
         train_batch_norm: As in `tl.freeze`.
         callbacks: As in `fit_head`.
         class_weight: As in `fit_head`.
+        cache: As in `fit_head`.
         backbone: As in `fit_head`.
         verbose: As in `keras.Model.fit`.
 
@@ -130,19 +137,40 @@ def fine_tune(
         https://keras.io/guides/transfer_learning/; gradual unfreezing: Howard and
         Ruder, Universal Language Model Fine-tuning for Text Classification (2018).
     """
-    check_model(model, backbone)
     stages = plan_stages(
         head_epochs, epochs, unfreeze_from, learning_rate, fine_tune_learning_rate
     )
-    for stage in stages:
-        freeze_index(find_backbone(model, backbone), stage.freeze_point)
+    fitting = Fitting(callbacks, class_weight, train_batch_norm, backbone, verbose)
+    return run_stages(model, stages, train, val, cache, fitting)
+
+
+def run_stages(
+    model: keras.Model,
+    stages: Sequence[Stage],
+    train: Any,
+    val: Any,
+    cache: str | Path | bool,
+    fitting: Fitting,
+) -> FineTuneHistory:
+    """Checks everything that can be checked beforehand, then runs the stages."""
+    check_model(model, fitting.backbone)
+    points = [stage.freeze_point for stage in stages]
+    for point in points:
+        freeze_index(find_backbone(model, fitting.backbone), point)
     check_data(model, train, val)
-    fitting = Fitting(
-        train, val, callbacks, class_weight, backbone, verbose, train_batch_norm
+    feeder = Feeder(
+        model,
+        points,
+        train,
+        val,
+        cache=cache,
+        backbone=fitting.backbone,
+        train_batch_norm=fitting.train_batch_norm,
+        verbose=fitting.verbose,
     )
     history = FineTuneHistory()
     for stage in stages:
-        run_stage(model, stage, fitting, history)
+        run_stage(model, stage, feeder, fitting, history)
     return history
 
 
@@ -163,12 +191,8 @@ def plan_stages(
             "`unfreeze_from` and `epochs` must name as many stages. Received: "
             f"unfreeze_from={unfreeze_from!r}, epochs={epochs!r}."
         )
-    for rate, name in (
-        (learning_rate, "learning_rate"),
-        (fine_tune_learning_rate, "fine_tune_learning_rate"),
-    ):
-        if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-            check_number(name, rate, above=0)
+    check_learning_rate("learning_rate", learning_rate)
+    check_learning_rate("fine_tune_learning_rate", fine_tune_learning_rate)
     stages = []
     if check_int("head_epochs", head_epochs, 0):
         stages.append(Stage("head", None, head_epochs, learning_rate))
@@ -179,3 +203,9 @@ def plan_stages(
     if not stages:
         raise ValueError("`head_epochs` and `epochs` are both 0: nothing to train.")
     return stages
+
+
+def check_learning_rate(argument: str, value: Any) -> None:
+    """Raises `ValueError` unless `value` is a positive number or a schedule."""
+    if not isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        check_number(argument, value, above=0)

@@ -1,0 +1,369 @@
+"""The cache: computed once, never half trusted, within its budget."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import keras
+import numpy as np
+import pytest
+from helpers import solid_colours, tiny_backbone, with_head
+
+import tlkeras as tl
+from tlkeras.features import cache
+from tlkeras.features.fingerprints import fingerprint_model
+
+X, Y = solid_colours(40, 2)
+
+
+def data(**arguments):
+    settings = {"val_split": 0.25, "test_split": 0.0, "batch_size": 8}
+    return tl.from_arrays(X, Y, **{**settings, **arguments})
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Counts the batches that a prefix is run on."""
+    seen = []
+    run = keras.Model.predict_on_batch
+
+    def counted(self, x):
+        seen.append(self.name)
+        return run(self, x)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", counted)
+    return seen
+
+
+def tune(model, splits, **arguments):
+    settings = {
+        "head_epochs": 3,
+        "epochs": 3,
+        "unfreeze_from": "block3",
+        "learning_rate": 0.05,
+        "fine_tune_learning_rate": 0.01,
+        "verbose": 0,
+    }
+    return tl.fine_tune(model, splits.train, splits.val, **{**settings, **arguments})
+
+
+def plain_backbone():
+    """A backbone without dropout above the cut, whose randomness would differ."""
+    inputs = keras.Input((16, 16, 3))
+    x = inputs
+    for number in range(1, 4):
+        y = keras.layers.Conv2D(3, 3, padding="same", name=f"block{number}_conv")(x)
+        y = keras.layers.BatchNormalization(name=f"block{number}_bn")(y)
+        x = keras.layers.Add()([x, keras.layers.ReLU()(y)])
+    return keras.Model(inputs, x, name="plain")
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+@pytest.mark.parametrize("points", ["block3", ["block3", "block2"]])
+def test_cached_and_uncached_training_give_the_same_history(place, points):
+    histories = []
+    for cached in (place, False):
+        keras.utils.set_random_seed(3)
+        model = with_head(plain_backbone())
+        history = tune(model, data(), cache=cached, unfreeze_from=points)
+        histories.append((history.history, model.get_weights()))
+    (one, weights), (other, other_weights) = histories
+    for name, values in one.items():
+        np.testing.assert_allclose(values, other[name], rtol=1e-4, err_msg=name)
+    for mine, theirs in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_one_pass_serves_all_phases(calls):
+    tune(with_head(tiny_backbone()), data(), unfreeze_from=["block3", "block2"])
+    batches = 4 + 2
+    assert len(calls) == 3 * batches
+
+
+def test_a_second_run_extracts_nothing(calls):
+    splits, backbone = data(), tiny_backbone()
+    tune(with_head(backbone, 2), splits, epochs=0)
+    count = len(calls)
+    assert count
+    tune(with_head(backbone, 2), splits, epochs=0, learning_rate=0.01)
+    tune(with_head(backbone, 2), data(seed=0), epochs=0, head_epochs=1)
+    assert len(calls) == count
+
+
+def test_another_process_finds_the_same_key(tmp_path):
+    script = textwrap.dedent(
+        """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import keras
+        from helpers import tiny_backbone
+        from tlkeras.features.fingerprints import fingerprint_model
+        extra = [keras.layers.Dense(1) for _ in range(int(sys.argv[2]))]
+        backbone = tiny_backbone()
+        for weight in backbone.weights:
+            weight.assign(keras.ops.ones_like(weight) * 0.5)
+        print(fingerprint_model(backbone))
+        """
+    )
+    folder = os.path.dirname(__file__)
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", script, folder, number],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for number in ("0", "3")
+    ]
+    assert answers[0] == answers[1]
+
+
+def changed_weight(model):
+    model.layers[2].bias.assign(model.layers[2].bias + 1)
+
+
+def changed_scale(model):
+    model.layers[1].scale = 0.5
+
+
+def changed_policy(model):
+    model.layers[1].dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+
+
+@pytest.mark.parametrize("change", [changed_weight, changed_scale, changed_policy])
+def test_the_fingerprint_follows_what_is_computed(change):
+    model = tiny_backbone()
+    before = fingerprint_model(model)
+    assert fingerprint_model(model) == before
+    model.trainable = False
+    assert fingerprint_model(model) == before
+    change(model)
+    assert fingerprint_model(model) != before
+
+
+def test_other_examples_labels_or_order_are_other_features(calls):
+    model = with_head(tiny_backbone())
+    for x, y in ((X, Y), (X, 1 - Y), (X[::-1], Y), (np.minimum(X, 99), Y)):
+        before = len(calls)
+        tl.extract_features(model, (x, y), verbose=0)
+        assert len(calls) > before
+
+
+def test_extract_features_returns_what_the_prefix_computes():
+    model = with_head(tiny_backbone())
+    tl.freeze(model)
+    found = tl.extract_features(model, (X, Y), cache="memory", verbose=0)
+    prefix = tl.split(model).prefix
+    (array,) = found.arrays
+    np.testing.assert_allclose(array, prefix.predict(X, verbose=0), rtol=1e-5)
+    np.testing.assert_array_equal(found.labels, Y)
+    assert (len(found), found.nbytes) == (40, array.nbytes)
+    whole = tl.extract_features(tiny_backbone(), (X, Y), cache=False, verbose=0)
+    assert whole.arrays[0].shape == (40, 16, 16, 4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_features_are_stored_in_the_precision_that_they_have(policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    model = tl.image_classifier(tiny_backbone(), 2)
+    tl.freeze(model, before="block3")
+    found = tl.extract_features(model, (X, Y), cache=tmp_path, verbose=0)
+    assert found.arrays[0].dtype == policy.removeprefix("mixed_")
+    again = tl.extract_features(model, (X, Y), cache=tmp_path, verbose=0)
+    assert again.seconds == 0.0
+    np.testing.assert_array_equal(*(np.array(f.arrays[0]) for f in (found, again)))
+    history = tune(model, data(), cache=tmp_path)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def fill(folder, key="k", rows=10, finished=10, value=1.0):
+    specs = [cache.ArraySpec((3,), "float32")]
+    writer = cache.EntryWriter(folder, key, specs, rows, "test")
+    writer.write(writer.finished, [np.full((finished - writer.finished, 3), value)])
+    return writer
+
+
+def test_an_unfinished_entry_is_never_opened_and_what_was_flushed_is_kept(tmp_path):
+    writer = fill(tmp_path, finished=6)
+    assert cache.open_entry(tmp_path, "k") is None
+    writer._flush(6)
+    again = fill(tmp_path, value=2.0)
+    assert again.finished == 6
+    again.finish()
+    (array,) = cache.open_entry(tmp_path, "k")
+    np.testing.assert_array_equal(array[:, 0], [1.0] * 6 + [2.0] * 4)
+
+
+def test_an_unfinished_entry_of_another_plan_starts_anew(tmp_path):
+    fill(tmp_path, finished=6)._flush(6)
+    assert fill(tmp_path, rows=12, finished=12).finished == 0
+
+
+def test_a_damaged_entry_is_not_opened(tmp_path):
+    fill(tmp_path).finish()
+    path = tmp_path / "k" / "0.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert cache.open_entry(tmp_path, "k") is None
+    fill(tmp_path).finish()
+    assert cache.open_entry(tmp_path, "k") is not None
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import keras, numpy as np
+import tlkeras as tl
+from helpers import solid_colours, tiny_backbone
+from tlkeras.features import cache
+cache.FLUSH_BYTES = 1
+backbone = tiny_backbone()
+for weight in backbone.weights:
+    weight.assign(keras.ops.ones_like(weight) * 0.01)
+run = keras.Model.predict_on_batch
+def slow(self, x):
+    time.sleep(float(sys.argv[2]))
+    print("batch", flush=True)
+    return run(self, x)
+keras.Model.predict_on_batch = slow
+x, y = solid_colours(320, 2)
+found = tl.extract_features(backbone, (x, y), verbose=0)
+print("done", float(np.sum(found.arrays[0][:, 0, 0, 0])), flush=True)
+"""
+
+
+def extracting(pause, folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED, os.path.dirname(__file__), str(pause)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TLKERAS_CACHE": str(folder)},
+    )
+
+
+def test_a_killed_extraction_is_resumed_by_the_next_process(tmp_path):
+    process = extracting(0.2, tmp_path)
+    for _ in range(4):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert tl.cache_info(tmp_path).entries == ()
+    second, reference = extracting(0, tmp_path), extracting(0, tmp_path / "other")
+    lines = second.communicate()[0].splitlines()
+    expected = reference.communicate()[0].splitlines()
+    assert lines[-1] == expected[-1]
+    assert len(lines) < len(expected)
+    assert len(tl.cache_info(tmp_path).entries) == 1
+
+
+def test_two_processes_at_once_extract_once(tmp_path):
+    both = [extracting(0.05, tmp_path) for _ in range(2)]
+    outputs = [process.communicate()[0].splitlines() for process in both]
+    assert outputs[0][-1] == outputs[1][-1]
+    assert sum(len(lines) - 1 for lines in outputs) == 10
+
+
+def test_info_and_clearing(tmp_path):
+    for key in ("abc", "abd", "xyz"):
+        fill(tmp_path, key).finish()
+    info = tl.cache_info(tmp_path)
+    assert info.size == 3 * 120 and len(info.entries) == 3
+    assert "3 entries, 360 B" in str(info)
+    with pytest.raises(ValueError, match="No cache entry starts with 'q'"):
+        tl.clear_cache("q", tmp_path)
+    assert tl.clear_cache("ab", tmp_path) == 240
+    fill(tmp_path, "part", finished=5)._flush(5)
+    assert tl.clear_cache(folder=tmp_path) == 120
+    assert tl.cache_info(tmp_path).entries == ()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_least_recently_used_entries_give_way(tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKERAS_CACHE_GB", str(300 / 1e9))
+    for age, key in enumerate(("new", "old")):
+        fill(tmp_path, key).finish()
+        stamp = time.time() - 100 * age
+        os.utime(tmp_path / key / "meta.json", (stamp, stamp))
+    assert cache.make_room(tmp_path, 150)
+    assert [entry.key for entry in tl.cache_info(tmp_path).entries] == ["new"]
+    assert not cache.make_room(tmp_path, 301)
+    assert [entry.key for entry in tl.cache_info(tmp_path).entries] == ["new"]
+
+
+def test_over_budget_the_uncached_path_is_taken_and_said(monkeypatch, capsys):
+    monkeypatch.setenv("TLKERAS_CACHE_GB", "0.000001")
+    model = with_head(tiny_backbone())
+    history = tune(model, data(), verbose=2)
+    assert "Not cached" in capsys.readouterr().out
+    assert len(history.epoch) == 6
+    with pytest.raises(ValueError, match="do not fit.*budget"):
+        tl.extract_features(model, (X, Y))
+
+
+def test_a_dataset_of_unknown_origin_is_not_cached_and_said(capsys, calls):
+    splits = data()
+    mapped = splits.train.map(lambda x, y: (x, y))
+    tl.fit_head(with_head(tiny_backbone()), mapped, epochs=1, verbose=2)
+    assert "Not cached" in capsys.readouterr().out
+    assert not calls
+
+
+def test_augmentation_in_the_model_turns_the_cache_off(calls):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.RandomFlip("horizontal")(inputs)
+    x = keras.layers.Flatten()(tiny_backbone()(x))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    tune(model, data())
+    assert not calls
+
+
+@pytest.mark.parametrize("bad", ["dsk", 3, None, ""])
+def test_a_bad_cache_argument(bad):
+    with pytest.raises(ValueError, match="`cache` must be"):
+        tune(with_head(tiny_backbone()), data(), cache=bad)
+
+
+def test_a_bad_budget(monkeypatch):
+    monkeypatch.setenv("TLKERAS_CACHE_GB", "much")
+    with pytest.raises(ValueError, match="TLKERAS_CACHE_GB"):
+        tl.cache_info()
+
+
+def test_half_written_json_counts_for_nothing(tmp_path):
+    fill(tmp_path).finish()
+    meta = tmp_path / "k" / "meta.json"
+    meta.write_text(json.dumps({"rows": 10})[:5])
+    assert cache.open_entry(tmp_path, "k") is None
+    assert tl.cache_info(tmp_path).entries == ()
+
+
+def test_every_epoch_has_an_order_of_its_own_that_repeats():
+    import tensorflow as tf
+
+    from tlkeras.features.order import endless_epochs
+
+    class Positions:
+        def __len__(self):
+            return 10
+
+        def in_order(self, positions, batch_size):
+            return positions.batch(batch_size)
+
+    def epochs(first, count, **arguments):
+        settings = {"batch_size": 4, "shuffled": True, "seed": 1, **arguments}
+        batches = endless_epochs(Positions(), first_epoch=first, **settings)
+        flat = [np.array(batch) for batch in batches.take(3 * count)]
+        return [np.concatenate(flat[3 * i : 3 * i + 3]).tolist() for i in range(count)]
+
+    several = epochs(0, 3)
+    assert all(sorted(order) == list(range(10)) for order in several)
+    assert several[0] != several[1] != several[2]
+    assert epochs(1, 2) == several[1:]
+    assert epochs(0, 1, seed=2) != several[:1]
+    assert epochs(0, 1, shuffled=False) == [list(range(10))]
+    tf.random.set_seed(99)
+    assert epochs(0, 3) == several

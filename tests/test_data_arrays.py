@@ -1,0 +1,173 @@
+"""`from_arrays`: pixels in memory, good and bad."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tlkeras.data import examples_of, from_arrays
+from tlkeras.data.arrays import ArrayExamples
+
+Y = [0, 1] * 10
+
+
+def pixels(*shape, dtype="uint8"):
+    return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
+
+
+def everything(data):
+    """Returns all pixels and labels of training, in the stored order."""
+    batches = list(examples_of(data.train).dataset(batch_size=7))
+    return [np.concatenate([batch[i].numpy() for batch in batches]) for i in (0, 1)]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", "float64"])
+def test_pixels_come_out_as_float32_with_their_label(dtype):
+    x = pixels(20, 6, 5, 3, dtype=dtype)
+    data = from_arrays(x, np.arange(20) % 2, val_split=0, test_split=0)
+    seen, labels = everything(data)
+    assert seen.dtype == np.float32
+    np.testing.assert_array_equal(seen, x.astype("float32"))
+    np.testing.assert_array_equal(labels, np.arange(20) % 2)
+    assert data.image_size == (6, 5)
+
+
+def test_grey_pictures_get_a_channel():
+    x = pixels(20, 6, 5)
+    data = from_arrays(x, Y, val_split=0, test_split=0)
+    np.testing.assert_array_equal(everything(data)[0], x[..., None].astype("float32"))
+
+
+def test_lists_and_tensors_are_arrays():
+    x = pixels(20, 2, 2, 3)
+    expected = everything(from_arrays(x, Y, test_split=0))
+    for other in (x.tolist(), tf.constant(x)):
+        found = everything(from_arrays(other, tf.constant(Y), test_split=0))
+        np.testing.assert_array_equal(found[0], expected[0])
+
+
+def test_every_example_is_in_one_part_with_its_own_label():
+    x = np.arange(60, dtype="uint8")[:, None, None, None] * np.ones((1, 2, 2, 1))
+    data = from_arrays(x, np.arange(60) % 3, batch_size=8)
+    seen = []
+    for dataset in (data.train, data.val, data.test):
+        for batch, labels in dataset:
+            numbers = batch.numpy()[:, 0, 0, 0]
+            np.testing.assert_array_equal(numbers % 3, labels)
+            seen += numbers.tolist()
+    assert sorted(seen) == list(range(60))
+
+
+def test_later_changes_to_the_array_do_not_matter():
+    x = pixels(20, 64, 64, 3)
+    before = x.copy()
+    data = from_arrays(x, Y, val_split=0, test_split=0)
+    x[:] = 0
+    np.testing.assert_array_equal(everything(data)[0], before)
+
+
+def test_the_parts_share_one_copy_of_the_pixels():
+    data = from_arrays(pixels(20, 4, 4), Y)
+    assert examples_of(data.train).inputs is examples_of(data.test).inputs
+
+
+def test_regression_and_multi_label_are_split_too():
+    targets = from_arrays(pixels(20, 4, 4), np.linspace(0, 1, 20), batch_size=4)
+    assert targets.task == "regression"
+    assert targets.num_classes is None
+    assert [len(getattr(targets, p)) for p in ("train", "val", "test")] == [4, 1, 1]
+    rows = np.array([[1, 1, 0], [0, 0, 0]] * 10)
+    tags = from_arrays(pixels(20, 4, 4), rows, class_names=["a", "b", "c"])
+    assert tags.task == "multi_label"
+    assert next(iter(tags.val))[1].shape == (3, 3)
+
+
+def with_value(value, index=3):
+    x = pixels(20, 4, 4, 3, dtype="float32")
+    x[index, 1, 2, 0] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (with_value(np.nan), "1 of 20 images, first at index 3"),
+        (with_value(np.inf), "NaN or infinite.*index 3"),
+        (with_value(-3.0), "between 0 and 255.*clip"),
+        (with_value(300.0), "between 0 and 255"),
+        (pixels(20, 4, 4, 3, dtype="uint16") * 257, "divide 16-bit images by 257"),
+        (pixels(20, 4, 4, 3) / 255, r"looks rescaled.*`x \* 255`"),
+        (pixels(20, 4, 4, 3) / 127.5 - 1, r"looks rescaled.*`\(x \+ 1\) \* 127.5`"),
+        (pixels(20, 4), r"shape \(20, 4\)"),
+        (pixels(20, 4, 4, 3, 1), r"shape \(20, 4, 4, 3, 1\)"),
+        (pixels(0, 4, 4, 3), "shape"),
+        (pixels(20, 3, 8, 8), "moveaxis"),
+        (pixels(20, 8, 8, 4), "alpha"),
+        (pixels(20, 8, 8, 7), "7 channels"),
+        (pixels(20, 4, 4) > 9, "dtype bool"),
+        (np.array([pixels(4, 4), None] * 10, dtype=object), "dtype object"),
+        ([pixels(4, 4), pixels(5, 5)] * 10, "same size"),
+        (["good film", "bad film"] * 10, "text is not supported yet"),
+        (np.array(["good", "bad"] * 10, dtype=object), "text is not supported yet"),
+    ],
+)
+def test_bad_pixels(x, message):
+    with pytest.raises(ValueError, match=message):
+        from_arrays(x, Y)
+
+
+@pytest.mark.parametrize(
+    ("y", "kwargs", "message"),
+    [
+        ([0, 1] * 9, {}, r"len\(x\)=20, len\(y\)=18"),
+        ([0] * 20, {}, "two classes.*20 examples of '0'"),
+        ([0] * 19 + [1], {}, "class '1' has 1 example"),
+        ([0, 3] * 10, {"class_names": ["a", "b"]}, "3 at index 1"),
+        ([0, -1] * 10, {}, "negative"),
+        ([0.5, np.nan] * 10, {}, "10 of 20"),
+        ([0.0, 1.0] * 10, {"task": "classification"}, "int32"),
+        (Y, {"val_split": 2}, "val_split"),
+        (Y, {"batch_size": 0}, "batch_size"),
+        (Y, {"seed": "x"}, "seed"),
+        (np.array([{}] * 20, dtype=object), {}, "dtype object"),
+    ],
+)
+def test_bad_labels_and_arguments(y, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        from_arrays(pixels(20, 4, 4), y, **kwargs)
+
+
+def test_too_few_examples_for_regression():
+    with pytest.raises(ValueError, match="the data set has 2 examples"):
+        from_arrays(pixels(2, 4, 4), [0.5, 0.7])
+
+
+def test_fingerprint_of_arrays():
+    def fingerprint(x, y=Y, **kwargs):
+        return examples_of(from_arrays(x, y, **kwargs).train).fingerprint()
+
+    x = pixels(20, 4, 4)
+    first = fingerprint(x)
+    assert fingerprint(x.copy()) == first
+    assert fingerprint(x, batch_size=3) == first
+    one_pixel = x.copy()
+    one_pixel[examples_of(from_arrays(x, Y).train).rows[2], 0, 0] ^= 1
+    others = [
+        fingerprint(one_pixel),
+        fingerprint(x[::-1]),
+        fingerprint(x, Y[::-1]),
+        fingerprint(x, seed=1),
+        fingerprint(x.astype("float32")),
+        fingerprint(x.reshape(20, 2, 8)),
+    ]
+    assert len({first, *others}) == 7
+
+
+def test_strings_pass_through_examples():
+    """What a later text front end builds on."""
+    texts = np.array(["good", "bad", "ünfair"])
+    examples = ArrayExamples(texts, np.array([1, 0, 0], np.int32))
+    batch, _ = next(iter(examples.dataset(batch_size=3)))
+    assert [text.decode() for text in batch.numpy()] == texts.tolist()
+    other = ArrayExamples(texts[::-1], np.array([1, 0, 0], np.int32))
+    assert len(examples.fingerprint()) == 64
+    assert examples.fingerprint() != other.fingerprint()

@@ -1,0 +1,324 @@
+"""`Splits`, how examples are dealt out to its parts, and what labels mean."""
+
+import gc
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
+
+from tlkeras.data import Splits, examples_of, from_arrays
+from tlkeras.data.labels import read_labels
+from tlkeras.data.splitting import PARTS, split_positions
+
+
+def pictures(n, channels=3):
+    return np.random.default_rng(0).integers(0, 256, (n, 4, 5, channels), "uint8")
+
+
+def make(y, **kwargs):
+    return from_arrays(pictures(len(y)), y, **kwargs)
+
+
+FRACTIONS = st.floats(0, 0.45)
+CLASS_SIZES = st.lists(st.integers(3, 60), min_size=1, max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(CLASS_SIZES, FRACTIONS, FRACTIONS, st.integers(0, 2**40))
+def test_a_split_is_complete_disjoint_stratified_and_repeatable(
+    class_sizes, val_split, test_split, seed
+):
+    groups = np.repeat(np.arange(len(class_sizes)), class_sizes)
+    np.random.default_rng(seed).shuffle(groups)
+    parts = split_positions(groups, val_split, test_split, seed)
+    everything = np.concatenate([parts[part] for part in PARTS])
+    assert sorted(everything) == list(range(len(groups)))
+    train_split = 1 - val_split - test_split
+    fractions = {"train": train_split, "val": val_split, "test": test_split}
+    for part in PARTS:
+        assert (np.diff(parts[part]) > 0).all()
+        counts = np.bincount(groups[parts[part]], minlength=len(class_sizes))
+        if fractions[part] == 0:
+            assert not counts.any()
+            continue
+        assert counts.min() >= 1
+        wanted = np.array(class_sizes) * fractions[part]
+        assert (np.abs(counts - wanted) <= 2).all()
+    again = split_positions(groups, val_split, test_split, seed)
+    assert all((again[part] == parts[part]).all() for part in PARTS)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(20, 60), min_size=1, max_size=40),
+    st.floats(0.05, 0.45),
+    st.floats(0.05, 0.45),
+)
+def test_parts_have_the_right_size_in_total(class_sizes, val_split, test_split):
+    groups = np.repeat(np.arange(len(class_sizes)), class_sizes)
+    parts = split_positions(groups, val_split, test_split, seed=0)
+    assert abs(len(parts["val"]) - val_split * len(groups)) <= 1
+    assert abs(len(parts["test"]) - test_split * len(groups)) <= 1
+
+
+def test_a_class_with_too_few_examples_is_named_before_anything_is_split():
+    with pytest.raises(ValueError, match="class 'b' has 2 examples, class 'c' has 1"):
+        split_positions(np.array([0] * 9 + [1, 1, 2]), 0.1, 0.1, 0, ["a", "b", "c"])
+
+
+def test_the_parts_are_datasets_that_keras_takes():
+    data = make([0, 1] * 20, batch_size=8)
+    assert isinstance(data, Splits)
+    assert [len(getattr(data, part)) for part in PARTS] == [4, 1, 1]
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(data.train, validation_data=data.val, shuffle=False, verbose=0)
+    assert model.predict(data.test, verbose=0).shape == (6, 2)
+
+
+def test_a_part_is_made_once():
+    data = make([0, 1] * 20)
+    assert data.train is data.train
+
+
+def test_repr_is_one_line():
+    assert repr(make([0, 1] * 20)) == (
+        "Splits(train=28, val=6, test=6, task='classification', num_classes=2, "
+        "image_size=(4, 5), batch_size=32, skipped=0)"
+    )
+
+
+def test_examples_are_found_behind_datasets_of_splits_only():
+    data = make([0, 1] * 20)
+    examples = examples_of(data.val)
+    assert len(examples) == 6
+    np.testing.assert_array_equal(examples.labels, next(iter(data.val))[1])
+    for other in [data.val.take(1), tf.data.Dataset.range(3), np.zeros(3), [1], None]:
+        assert examples_of(other) is None
+
+
+def test_examples_are_read_in_the_same_order_without_shuffling():
+    data = make([0, 1] * 20)
+    examples = examples_of(data.train)
+    batches = list(examples.dataset(batch_size=16))
+    labels = np.concatenate([y.numpy() for _, y in batches])
+    np.testing.assert_array_equal(labels, examples.labels)
+    assert [len(y) for _, y in batches] == [16, 12]
+
+
+def test_the_registry_lets_datasets_go():
+    from tlkeras.data import examples as module
+
+    gc.collect()
+    before = len(module._BEHIND)
+    data = make([0, 1] * 20)
+    assert data.train and len(module._BEHIND) == before + 1
+    del data
+    gc.collect()
+    assert len(module._BEHIND) == before
+
+
+def test_class_weights_are_those_of_scikit_learn():
+    data = make([0] * 30 + [1] * 12 + [2] * 6)
+    labels = examples_of(data.train).labels
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert data.class_weights() == pytest.approx(dict(enumerate(expected)))
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(data.train, class_weight=data.class_weights(), shuffle=False, verbose=0)
+
+
+def test_class_weights_of_a_class_without_examples():
+    data = make([0, 2] * 20, class_names=["a", "b", "c"])
+    assert data.class_weights() == {0: 1, 1: 1, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("y", "kwargs"),
+    [(np.linspace(0, 1, 20), {}), ([0, 1] * 20, {"test_split": 1, "val_split": 0})],
+)
+def test_class_weights_need_training_classes(y, kwargs):
+    with pytest.raises(ValueError, match="Class weights need"):
+        make(y, **kwargs).class_weights()
+
+
+def test_describe_counts_classes():
+    text = str(make(["cat"] * 20 + ["dog"] * 40).describe())
+    assert repr(make(["cat"] * 20 + ["dog"] * 40).describe()) == text
+    assert text.splitlines() == [
+        "classification: 60 examples of 4 x 5 pixels",
+        "",
+        "class       train  val  test  total",
+        "cat            14    3     3     20",
+        "dog            28    6     6     40",
+        "(examples)     42    9     9     60",
+    ]
+
+
+def test_describe_as_html_escapes_names():
+    table = make(["a<b", "c&d"] * 10).describe()._repr_html_()
+    assert "<td>a&lt;b</td>" in table
+    assert "<td>c&amp;d</td>" in table
+    assert "<th>train</th>" in table
+
+
+def test_describe_counts_each_label_of_an_example():
+    y = np.array([[1, 1], [0, 1], [0, 0], [1, 1]] * 5)
+    data = make(y, class_names=["sun", "sea"], val_split=0, test_split=0)
+    lines = [line.split() for line in str(data.describe()).splitlines()]
+    assert ["sun", "10", "0", "0", "10"] in lines
+    assert ["sea", "15", "0", "0", "15"] in lines
+    assert ["(examples)", "20", "0", "0", "20"] in lines
+
+
+def test_describe_summarises_targets():
+    data = make(np.arange(20, dtype="float32"), task="regression", test_split=0)
+    lines = [line.split() for line in str(data.describe()).splitlines()]
+    assert lines[0][:3] == ["regression:", "20", "examples"]
+    targets = examples_of(data.val).labels
+    assert lines[2] == ["part", "examples", "mean", "deviation", "least", "greatest"]
+    assert [line[0] for line in lines[3:]] == ["train", "val"]
+    assert lines[4][:3] == ["val", "3", f"{targets.mean():.4g}"]
+    assert lines[4][4:] == [f"{targets.min():.4g}", f"{targets.max():.4g}"]
+
+
+def test_describe_lists_skipped_files_but_not_thousands():
+    data = make([0, 1] * 10)
+    data.skipped = [(f"{i}.jpg", "is empty") for i in range(25)]
+    lines = str(data.describe()).splitlines()
+    assert "25 files skipped:" in lines
+    assert "  0.jpg is empty" in lines
+    assert lines[-1] == "  and 5 more"
+    assert "0.jpg is empty" in data.describe()._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("y", "titles"),
+    [
+        (["cat", "dog"] * 10, {"cat", "dog"}),
+        (np.array([[1, 1], [0, 1]] * 10), {"0, 1", "1"}),
+        (np.full(20, 0.5), {"0.5"}),
+        (np.full((20, 2), 0.25), {"0.25, 0.25"}),
+    ],
+)
+def test_show_draws_examples_with_their_labels(y, titles):
+    from matplotlib import pyplot
+
+    ax = make(y).show(6)
+    assert len(ax.child_axes) == 6
+    assert {cell.get_title() for cell in ax.child_axes} == titles
+    pyplot.close("all")
+
+
+def test_show_draws_the_right_picture():
+    from matplotlib import pyplot
+
+    x = np.zeros((20, 4, 4, 3), "uint8")
+    x[1::2] = 200
+    for split, n in [("train", 9), ("test", 30)]:
+        ax = from_arrays(x, ["dark", "light"] * 10).show(n, split=split)
+        for cell in ax.child_axes:
+            pixel = cell.images[0].get_array()[0, 0, 0]
+            assert cell.get_title() == ("light" if pixel == 200 else "dark")
+    pyplot.close("all")
+
+
+def test_show_of_nothing():
+    data = make([0, 1] * 10, test_split=0)
+    with pytest.raises(ValueError, match="no examples in 'test'"):
+        data.show(split="test")
+    with pytest.raises(ValueError, match="split"):
+        data.show(split="tset")
+    with pytest.raises(ValueError, match="`n`"):
+        data.show(0)
+
+
+def ids(y, **kwargs):
+    labels = read_labels(y, **kwargs)
+    return labels.values.tolist(), labels.class_names, labels.task
+
+
+@pytest.mark.parametrize(
+    ("y", "expected"),
+    [
+        ([1, 0, 2], [1, 0, 2]),
+        (np.array([1, 0, 2], "uint8"), [1, 0, 2]),
+        ([[1], [0], [2]], [1, 0, 2]),
+        ([True, False], [1, 0]),
+        ([[0, 1, 0], [1, 0, 0]], [1, 0]),
+        (np.eye(3, dtype="float32"), [0, 1, 2]),
+    ],
+)
+def test_whole_numbers_and_one_hot_rows_are_classes(y, expected):
+    values, names, task = ids(y)
+    assert values == expected
+    assert task == "classification"
+    assert names == tuple(str(i) for i in range(len(names)))
+    assert read_labels(y).values.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["b", "a", "b"],
+        np.array(["b", "a", "b"]),
+        np.array(["b", "a", "b"], dtype=object),
+        np.array([b"b", b"a", b"b"]),
+        [["b"], ["a"], ["b"]],
+    ],
+)
+def test_strings_are_classes(y):
+    assert ids(y) == ([1, 0, 1], ("a", "b"), "classification")
+    assert ids(y, class_names=["b", "x", "a"])[0] == [0, 2, 0]
+
+
+def test_rows_of_0_and_1_are_multi_label():
+    labels = read_labels([[0, 1, 1], [0, 0, 0]])
+    assert labels.task == "multi_label"
+    assert labels.values.dtype == np.float32
+    assert labels.class_names == ("0", "1", "2")
+    assert read_labels(np.eye(3), task="multi_label").task == "multi_label"
+
+
+@pytest.mark.parametrize("y", [[0.5, 1.5], [[0.5, 1], [2, 3]], [[0.5], [1]]])
+def test_floats_are_targets(y):
+    labels = read_labels(y)
+    assert labels.task == "regression"
+    assert labels.values.dtype == np.float32
+    assert labels.class_names is None
+    assert read_labels([1, 2], task="regression").values.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("y", "kwargs", "message"),
+    [
+        ([0, -1], {}, "negative.*-1 at index 1"),
+        ([0, 5], {"class_names": ["a", "b"]}, "0 to 1.*5 at index 1"),
+        ([0, 5], {}, r"missing are \[1, 2, 3, 4\]"),
+        ([0.0, 1.0], {"task": "classification"}, r"y.astype\('int32'\)"),
+        ([0.0, 1.0], {"class_names": ["a", "b"]}, "class_names"),
+        (["a", "x"], {"class_names": ["a", "b"]}, "No such class name: 'x'"),
+        (["a", "b"], {"task": "regression"}, "Strings"),
+        ([0, 1], {"task": "multi_label"}, r"shape \(n, classes\)"),
+        ([[1, 1], [1, 0]], {"task": "classification"}, "first at index 0"),
+        ([[2, 1], [1, 0]], {"task": "multi_label"}, "only 0 and 1"),
+        ([[1, 0], [0, 1]], {"class_names": ["a"]}, "one name per column"),
+        ([0, 1], {"task": "classify"}, "Did you mean 'classification'"),
+        ([0.5, np.nan, np.inf], {}, "2 of 3 examples, first at index 1"),
+        ([0, 1], {"class_names": "ab"}, "list of names"),
+        ([0, 1], {"class_names": ["a", "a"]}, "distinct"),
+        ([0, 1], {"class_names": []}, "empty"),
+        ([[0, 1], [1]], {}, "regular array"),
+        (np.array([0, "a", None], dtype=object), {}, "dtype object"),
+        (np.zeros((2, 2, 2)), {}, r"Received: shape \(2, 2, 2\)"),
+        (3, {}, r"shape \(\)"),
+        (np.array(["2020-01-01"], "datetime64[D]"), {}, "dtype datetime64"),
+    ],
+)
+def test_labels_that_do_not_fit_together(y, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        read_labels(y, **kwargs)

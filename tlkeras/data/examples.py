@@ -1,0 +1,172 @@
+"""One split's examples: how they are read, in which order, and what they are."""
+
+import abc
+import dataclasses
+import hashlib
+import weakref
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+# Raised whenever the same source comes out as other inputs, for what is cached by
+# fingerprint.
+READING_VERSION = 1
+
+
+class Examples(abc.ABC):
+    """The examples of one split, and how to read them.
+
+    A subclass knows one kind of source: it reads its inputs (`_batches`),
+    identifies them without reading (`_inputs_identity`) and picks a part of them
+    (`select`). Inputs may be of any type that `tf.data` can hold; images are
+    float32 raw pixels.
+
+    Attributes:
+        labels: int32 class ids `(n,)`, float32 multi-hot rows `(n, k)`, or float32
+            targets `(n,)` or `(n, k)`.
+        random_access: Whether examples can be read in any order, by `in_order`.
+    """
+
+    random_access = False
+
+    def __init__(self, labels: np.ndarray):
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} examples)"
+
+    @abc.abstractmethod
+    def select(self, positions: np.ndarray) -> "Examples":
+        """Returns the examples at `positions` (int, increasing), as a new split."""
+
+    @abc.abstractmethod
+    def _batches(self, batch_size: int, shuffle: bool, seed: int) -> tf.data.Dataset:
+        """Returns batches `(x, y)`, before prefetching."""
+
+    @abc.abstractmethod
+    def _inputs_identity(self) -> Iterable[bytes]:
+        """Yields bytes that change with the inputs, their order or their decoding."""
+
+    def dataset(
+        self, batch_size: int, shuffle: bool = False, seed: int = 0
+    ) -> tf.data.Dataset:
+        """Makes a batched, prefetched dataset of the examples.
+
+        Args:
+            batch_size: Examples per batch; the last batch may be smaller.
+            shuffle: Whether each pass over the dataset has an order of its own,
+                drawn from `seed`. Otherwise every pass keeps the stored order.
+            seed: Seed of the orders. As everywhere in TensorFlow, they also follow
+                the global seed where one is set.
+
+        Returns:
+            A `tf.data.Dataset` of `(x, y)` batches.
+        """
+        with tf.device("CPU:0"):
+            dataset = self._batches(batch_size, shuffle, seed)
+        options = tf.data.Options()
+        options.deterministic = True
+        # There are no input files to deal out to the workers, only examples.
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
+        return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+    def fingerprint(self) -> str:
+        """Identifies the examples: inputs, order, labels and decoding.
+
+        Nothing is decoded for it.
+
+        Returns:
+            A hexadecimal string that is the same in every process.
+        """
+        digest = hashlib.sha256(f"{type(self).__name__} {READING_VERSION}".encode())
+        digest.update(f"{self.labels.dtype}{self.labels.shape}".encode())
+        digest.update(np.ascontiguousarray(self.labels))
+        for part in self._inputs_identity():
+            digest.update(part)
+        return digest.hexdigest()
+
+
+class RandomAccessExamples(Examples):
+    """Examples that can be read in any order."""
+
+    random_access = True
+
+    @abc.abstractmethod
+    def in_order(self, positions: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Reads examples by position; may be called inside a `tf.data` function.
+
+        Args:
+            positions: `tf.data.Dataset` of int64 scalars, 0 to `len(self) - 1`, of
+                known cardinality.
+            batch_size: Examples per batch; the last batch may be smaller.
+
+        Returns:
+            A `tf.data.Dataset` of batches `(x, y)` in the order of `positions`.
+        """
+
+    def _batches(self, batch_size: int, shuffle: bool, seed: int) -> tf.data.Dataset:
+        # Positions are shuffled, not images: a buffer for all of them is small.
+        positions = tf.data.Dataset.range(len(self))
+        if shuffle:
+            positions = positions.shuffle(
+                len(self), seed=seed, reshuffle_each_iteration=True
+            )
+        return self.in_order(positions, batch_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a dataset of `Splits` reads its examples.
+
+    Attributes:
+        examples: What it reads.
+        batch_size: Examples per batch.
+        shuffled: Whether every pass has an order of its own.
+        seed: Seed of these orders.
+    """
+
+    examples: Examples
+    batch_size: int
+    shuffled: bool
+    seed: int
+
+    def dataset(self) -> tf.data.Dataset:
+        """Makes the dataset, and remembers what is behind it while it lives."""
+        dataset = self.examples.dataset(self.batch_size, self.shuffled, self.seed)
+        _BEHIND[dataset] = self
+        return dataset
+
+
+_BEHIND: "weakref.WeakKeyDictionary[tf.data.Dataset, Reading]" = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def reading_of(dataset: object) -> Reading | None:
+    """Returns what is behind a dataset that `Splits` made, and how it reads it.
+
+    Args:
+        dataset: Anything, as it came from the user.
+
+    Returns:
+        The reading, or `None` if `dataset` is anything else: also for a dataset
+        derived from one of `Splits` (`data.train.map(...)`).
+    """
+    return _BEHIND.get(dataset) if isinstance(dataset, tf.data.Dataset) else None
+
+
+def examples_of(dataset: object) -> Examples | None:
+    """Returns the `Examples` behind a dataset that `Splits` made, else `None`.
+
+    Example:
+    >>> len(examples_of(data.train))
+    170
+    """
+    reading = reading_of(dataset)
+    return None if reading is None else reading.examples

@@ -1,0 +1,91 @@
+"""Examples that lie in image files."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tlkeras.data.decoding import COLOR_CHANNELS, choose_decoders, decode_image
+from tlkeras.data.examples import RandomAccessExamples
+from tlkeras.data.loading import load_batches, plain_graph
+
+
+class ImageFiles(RandomAccessExamples):
+    """Image files, decoded in parallel as they are read.
+
+    Args:
+        root: The folder that `names` are relative to.
+        names: Relative paths, one per example.
+        headers: Their `HEADER` records, `(n,)`.
+        labels: As in `Examples`.
+        image_size: `(height, width)` in pixels.
+        color_mode: `"rgb"` or `"grayscale"`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        names: Sequence[str],
+        headers: np.ndarray,
+        labels: np.ndarray,
+        image_size: tuple[int, int],
+        color_mode: str,
+    ):
+        super().__init__(labels)
+        self.root = root
+        self.names = list(names)
+        self.headers = headers
+        self.image_size = image_size
+        self.color_mode = color_mode
+
+    @property
+    def paths(self) -> list[str]:
+        return [os.path.join(self.root, name) for name in self.names]
+
+    def select(self, positions: np.ndarray) -> "ImageFiles":
+        return ImageFiles(
+            self.root,
+            [self.names[i] for i in positions],
+            self.headers[positions],
+            self.labels[positions],
+            self.image_size,
+            self.color_mode,
+        )
+
+    @functools.cached_property
+    def _columns(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Paths, decoders, orientations and labels, as tensors outside any graph."""
+        # As bytes: a file name need not be valid UTF-8.
+        paths = [os.fsencode(path) for path in self.paths]
+        decoders = choose_decoders(self.headers, self.image_size)
+        orientations = self.headers["orientation"].astype(np.int32)
+        with tf.init_scope(), tf.device("CPU:0"):
+            columns = paths, decoders, orientations, self.labels
+            return tuple(tf.constant(column) for column in columns)
+
+    def in_order(self, positions: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        paths, decoders, orientations, labels = self._columns
+
+        def load(i):
+            return decode_image(
+                paths[i], decoders[i], orientations[i], self.image_size, self.color_mode
+            )
+
+        batches = load_batches(
+            positions.map(plain_graph(lambda i: (i,))),
+            load,
+            describe=lambda i: paths[i],
+            shape=(*self.image_size, COLOR_CHANNELS[self.color_mode]),
+            batch_size=batch_size,
+        )
+        return batches.map(plain_graph(lambda i, x: (x, tf.gather(labels, i))))
+
+    def _inputs_identity(self) -> Iterable[bytes]:
+        yield f"{self.image_size} {self.color_mode}".encode()
+        yield hashlib.sha256(
+            "\0".join(self.names).encode(errors="surrogateescape")
+        ).digest()
+        yield np.ascontiguousarray(self.headers[["size", "modified_ns"]]).tobytes()

@@ -1,0 +1,268 @@
+"""Splits from a folder of image files."""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tlkeras._validation import check_int, did_you_mean, unknown_name
+from tlkeras.data.decoding import check_color_mode, check_image_size
+from tlkeras.data.files import ImageFiles
+from tlkeras.data.headers import read_headers
+from tlkeras.data.labels import check_class_names
+from tlkeras.data.splits import Splits, make_splits
+from tlkeras.data.splitting import PART_OF_NAME, check_fractions
+
+# What operating systems and tools leave behind, besides names with a leading dot.
+_LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
+
+_SKIPPED_IN_WARNING = 5
+
+
+def image_folder(
+    path: str | os.PathLike,
+    *,
+    image_size: int | tuple[int, int] = 224,
+    batch_size: int = 32,
+    val_split: float = 0.15,
+    test_split: float = 0.15,
+    seed: int = 0,
+    color_mode: str = "rgb",
+    class_names: Sequence[str] | None = None,
+) -> Splits:
+    """Makes `Splits` from a folder with one sub-folder of images per class.
+
+    Reads `path/<class>/*` or `path/{train,val,test}/<class>/*` (also `valid` and
+    `validation`, in upper or lower case), and class folders with all that is below
+    them. What is missing of validation and test is split from training, the same
+    share of every class, the same in every process.
+
+    Readable are JPEG, PNG, GIF (its first frame), BMP and WebP. Other files are
+    skipped and reported once, in a warning and in `Splits.skipped`. Pictures are
+    turned upright by their EXIF orientation, made RGB (an alpha channel is dropped,
+    as in Pillow and Keras) and resized bilinearly without keeping the aspect ratio,
+    as in `keras.utils.image_dataset_from_directory`.
+
+    Args:
+        path: The folder.
+        image_size: Side, or `(height, width)`, in pixels.
+        batch_size: Images per batch.
+        val_split: Fraction for validation where `path` has no such folder; 0 for
+            none.
+        test_split: Fraction for testing where `path` has no such folder; 0 for
+            none.
+        seed: Seed of the split and of the order of training.
+        color_mode: `"rgb"` or `"grayscale"`.
+        class_names: Which class folders to read, in the order of the class ids. By
+            default all of them, sorted by name.
+
+    Returns:
+        The `Splits`.
+
+    Raises:
+        ValueError: If the folder is not as described, a class has no readable
+            image or is too small to split, or there is only one class.
+
+    Example:
+    >>> data = tl.image_folder("flowers/", image_size=224, batch_size=32)
+    >>> data.class_names
+    ('daisy', 'rose')
+    """
+    size = check_image_size(image_size)
+    check_int("batch_size", batch_size, 1)
+    check_int("seed", seed, 0)
+    check_fractions(val_split, test_split)
+    check_color_mode(color_mode)
+    root = _existing_folder(path)
+    folders = _part_folders(root)
+    class_names = _class_folders(folders, class_names)
+    skipped: list[tuple[str, str]] = []
+    parts: dict[str, ImageFiles] = {}
+    for part, folder in folders.items():
+        listing = _list_files(root, folder, class_names)
+        parts[part] = _readable(root, listing, skipped, size, color_mode)
+    _warn_of_skipped(root, skipped, sum(map(len, parts.values())))
+    _check_no_empty_class(root, parts["train"], class_names, skipped)
+    return make_splits(
+        **parts,
+        val_split=val_split,
+        test_split=test_split,
+        batch_size=batch_size,
+        seed=seed,
+        task="classification",
+        class_names=class_names,
+        image_size=size,
+        skipped=skipped,
+    )
+
+
+def _existing_folder(path: str | os.PathLike) -> str:
+    """Returns the absolute path of a folder that exists, or raises `ValueError`."""
+    root = os.path.abspath(os.path.expanduser(os.fsdecode(path)))
+    if os.path.isdir(root):
+        return root
+    if os.path.exists(root):
+        raise ValueError(
+            f"`path` must be a folder with one sub-folder per class: {root!r} is a "
+            "file."
+        )
+    parent, name = os.path.split(root)
+    hint = ""
+    if os.path.isdir(parent):
+        hint = did_you_mean(name, _visible(parent, os.path.isdir))
+    raise ValueError(f"No such folder: {root!r}.{hint}")
+
+
+def _visible(folder: str, keep=lambda path: True) -> list[str]:
+    """Returns the names in a folder, sorted, without hidden files and litter."""
+    return sorted(
+        name
+        for name in os.listdir(folder)
+        if not name.startswith(".")
+        and name.lower() not in _LITTER
+        and keep(os.path.join(folder, name))
+    )
+
+
+def _part_folders(root: str) -> dict[str, str]:
+    """Finds the layout: which folder holds the classes of which part.
+
+    `path/<class>` is one folder with everything, under `"train"`.
+    """
+    names = _visible(root, os.path.isdir)
+    part_names = [name for name in names if name.lower() in PART_OF_NAME]
+    parts = [PART_OF_NAME[name.lower()] for name in part_names]
+    is_train = [name for name in names if name.lower() == "train"]
+    has_classes = any(_visible(os.path.join(root, n), os.path.isdir) for n in is_train)
+    if not has_classes or (set(parts) == {"train"} and names != part_names):
+        return {"train": root}
+    others = [name for name in names if name not in part_names]
+    if others:
+        raise ValueError(
+            f"{root!r} has folders of split data, {part_names}, beside others, "
+            f"{others}. Move the others out, or pass the folder that holds only "
+            "classes."
+        )
+    if len(set(parts)) < len(parts):
+        raise ValueError(
+            f"{root!r} has several folders for the same part of the data: "
+            f"{part_names}. Keep one each for training, validation and testing."
+        )
+    return {
+        part: os.path.join(root, name)
+        for part, name in zip(parts, part_names, strict=True)
+    }
+
+
+def _class_folders(
+    folders: dict[str, str], wanted: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Returns the classes, checked against the folders of every part."""
+    known = _visible(folders["train"], os.path.isdir)
+    if not known:
+        loose = _visible(folders["train"])
+        holds = f"only files, such as {loose[0]!r}" if loose else "nothing"
+        raise ValueError(
+            f"{folders['train']!r} must have one sub-folder of images per class. It "
+            f"holds {holds}."
+        )
+    names = known if wanted is None else check_class_names(wanted)
+    for name in names:
+        if name not in known:
+            raise unknown_name("class folder", name, known)
+    for part, folder in folders.items():
+        extra = sorted(set(_visible(folder, os.path.isdir)) - set(known))
+        if extra:
+            raise ValueError(
+                f"{folder!r} has classes that {folders['train']!r} has not: "
+                f"{extra}.{did_you_mean(extra[0], known)} A model can only be tested "
+                f"on classes it is trained on: rename or remove them in {part}."
+            )
+    return tuple(names)
+
+
+class _Listing(NamedTuple):
+    """Files found below class folders: relative names and class ids."""
+
+    names: list[str]
+    labels: np.ndarray
+
+
+def _list_files(root: str, folder: str, class_names: Sequence[str]) -> _Listing:
+    names: list[str] = []
+    labels: list[int] = []
+    for label, class_name in enumerate(class_names):
+        found = sorted(_files_below(os.path.join(folder, class_name)))
+        names += [os.path.relpath(path, root) for path in found]
+        labels += [label] * len(found)
+    return _Listing(names, np.array(labels, np.int32))
+
+
+def _files_below(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yields every visible file below a folder, through links, but never in circles."""
+    here = os.path.realpath(folder)
+    if here in above or not os.path.isdir(folder):
+        return
+    for name in _visible(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+            yield from _files_below(path, (*above, here))
+        else:
+            yield path
+
+
+def _readable(
+    root: str,
+    listing: _Listing,
+    skipped: list[tuple[str, str]],
+    image_size: tuple[int, int],
+    color_mode: str,
+) -> ImageFiles:
+    """Returns the files that can be decoded, and adds the others to `skipped`."""
+    paths = [os.path.join(root, name) for name in listing.names]
+    headers, reasons = read_headers(paths)
+    skipped += [
+        (path, reason) for path, reason in zip(paths, reasons, strict=True) if reason
+    ]
+    files = ImageFiles(
+        root, listing.names, headers, listing.labels, image_size, color_mode
+    )
+    return files.select(np.flatnonzero([reason is None for reason in reasons]))
+
+
+def _warn_of_skipped(
+    root: str, skipped: Sequence[tuple[str, str]], readable: int
+) -> None:
+    if not skipped:
+        return
+    shown = [
+        f"{os.path.relpath(path, root)} {reason}"
+        for path, reason in skipped[:_SKIPPED_IN_WARNING]
+    ]
+    more = len(skipped) - len(shown)
+    warnings.warn(
+        f"Skipped {len(skipped)} of {len(skipped) + readable} files in {root!r}: "
+        f"{'; '.join(shown)}{f'; and {more} more' if more else ''}. All of them are "
+        "in `.skipped`.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _check_no_empty_class(
+    root: str,
+    train: ImageFiles,
+    class_names: Sequence[str],
+    skipped: Sequence[tuple[str, str]],
+) -> None:
+    counts = np.bincount(train.labels, minlength=len(class_names))
+    empty = [class_names[i] for i in np.flatnonzero(counts == 0)]
+    if empty:
+        why = f" {len(skipped)} files were skipped, among them " if skipped else ""
+        example = f"{skipped[0][0]!r}, which {skipped[0][1]}." if skipped else ""
+        raise ValueError(
+            f"No readable image for the classes {empty[:10]} in {root!r}. Add images "
+            f"or remove their folders.{why}{example}"
+        )

@@ -1,0 +1,309 @@
+"""`Splits`: training, validation and test data of one task."""
+
+import functools
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tlkeras._validation import check_choice, check_int
+from tlkeras.data.description import Description, skipped_notes
+from tlkeras.data.examples import Examples, Reading
+from tlkeras.data.splitting import PARTS, split_positions
+
+
+class Splits:
+    """Training, validation and test data, and what they are about.
+
+    Made by `image_folder`, `from_arrays` and `from_tfds`. `train`, `val` and
+    `test` are plain batched `tf.data.Dataset`s of `(x, y)`: float32 raw pixels 0
+    to 255, `(batch, height, width, channels)`, and labels. They go wherever Keras
+    takes a dataset. A part without examples is `None`.
+
+    Attributes:
+        class_names: The classes' names in the order of their ids, `None` for
+            regression.
+        task: `"classification"` (y: int32 ids), `"multi_label"` (y: float32 rows
+            of 0 and 1) or `"regression"` (y: float32).
+        batch_size: Images per batch.
+        image_size: `(height, width)` in pixels.
+        skipped: `(path, reason)` of every file that was left out.
+
+    Example:
+    >>> data = tl.image_folder("flowers/")
+    >>> history = model.fit(data.train, validation_data=data.val)
+    """
+
+    def __init__(
+        self,
+        parts: dict[str, Examples],
+        *,
+        task: str,
+        class_names: Sequence[str] | None,
+        batch_size: int,
+        image_size: tuple[int, int] | None,
+        seed: int,
+        skipped: Sequence[tuple[str, str]] = (),
+    ):
+        self._parts = {part: parts[part] for part in PARTS if len(parts.get(part, ()))}
+        self._seed = seed
+        self.task = task
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.batch_size = batch_size
+        self.image_size = None if image_size is None else tuple(image_size)
+        self.skipped = list(skipped)
+
+    @functools.cached_property
+    def train(self) -> tf.data.Dataset | None:
+        """Training batches, in a new order in every epoch."""
+        return self._dataset("train", shuffle=True)
+
+    @functools.cached_property
+    def val(self) -> tf.data.Dataset | None:
+        """Validation batches, always in the same order."""
+        return self._dataset("val", shuffle=False)
+
+    @functools.cached_property
+    def test(self) -> tf.data.Dataset | None:
+        """Test batches, always in the same order."""
+        return self._dataset("test", shuffle=False)
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes, `None` for regression."""
+        return None if self.class_names is None else len(self.class_names)
+
+    def _dataset(self, part: str, shuffle: bool) -> tf.data.Dataset | None:
+        examples = self._parts.get(part)
+        if examples is None:
+            return None
+        return Reading(examples, self.batch_size, shuffle, self._seed).dataset()
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{part}={self._size(part)}" for part in PARTS)
+        return (
+            f"Splits({sizes}, task={self.task!r}, num_classes={self.num_classes}, "
+            f"image_size={self.image_size}, batch_size={self.batch_size}, "
+            f"skipped={len(self.skipped)})"
+        )
+
+    def _size(self, part: str) -> int:
+        return len(self._parts.get(part, ()))
+
+    def class_weights(self) -> dict[int, float]:
+        """Weighs classes so that each counts the same in total.
+
+        For `class_weight` in `fit`, where classes differ much in size. Weights are
+        those of scikit-learn's `"balanced"`: examples / (classes * examples of the
+        class), over the training part; a class without examples there gets 1.
+
+        Returns:
+            A weight for each class id.
+
+        Raises:
+            ValueError: If the task is not classification or nothing is left to
+                train on.
+
+        Example:
+        >>> model.fit(data.train, class_weight=data.class_weights())
+        """
+        from sklearn.utils.class_weight import compute_class_weight
+
+        if self.task != "classification" or "train" not in self._parts:
+            raise ValueError(
+                "Class weights need a classification task and training examples. "
+                f"Received: {self!r}."
+            )
+        labels = self._parts["train"].labels
+        present = np.unique(labels)
+        balanced = compute_class_weight("balanced", classes=present, y=labels)
+        weights = dict.fromkeys(range(self.num_classes), 1.0)
+        weights.update(zip(present.tolist(), balanced.tolist(), strict=True))
+        return weights
+
+    def describe(self) -> Description:
+        """Counts the examples of each class in each part.
+
+        Returns:
+            A table that prints itself, in a notebook as HTML. For regression it
+            holds the targets' mean, deviation and range instead.
+
+        Example:
+        >>> print(data.describe())
+        """
+        size = (
+            ""
+            if self.image_size is None
+            else " of {} x {} pixels".format(*self.image_size)
+        )
+        total = sum(map(len, self._parts.values()))
+        title = f"{self.task}: {total} examples{size}"
+        make = self._target_table if self.task == "regression" else self._class_table
+        header, rows = make()
+        return Description(title, header, rows, skipped_notes(self.skipped))
+
+    def _class_table(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        counts = np.stack([self._class_counts(part) for part in PARTS], axis=1)
+        sizes = np.array([self._size(part) for part in PARTS])
+        named = [*zip(self.class_names, counts, strict=True), ("(examples)", sizes)]
+        rows = tuple(
+            (name, *(str(n) for n in row), str(row.sum())) for name, row in named
+        )
+        return ("class", *PARTS, "total"), rows
+
+    def _class_counts(self, part: str) -> np.ndarray:
+        """Returns how many examples of `part` have each class, int `(classes,)`."""
+        if part not in self._parts:
+            return np.zeros(self.num_classes, int)
+        labels = self._parts[part].labels
+        if self.task == "multi_label":
+            return labels.sum(axis=0).astype(int)
+        return np.bincount(labels, minlength=self.num_classes)
+
+    def _target_table(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        header = ("part", "examples", "mean", "deviation", "least", "greatest")
+        rows = tuple(
+            (
+                part,
+                str(len(examples)),
+                *(f"{value:.4g}" for value in _moments(examples)),
+            )
+            for part, examples in self._parts.items()
+        )
+        return header, rows
+
+    def show(self, n: int = 9, split: str = "train") -> Any:
+        """Draws some examples with their labels.
+
+        Args:
+            n: How many; drawn at random, the same ones each time.
+            split: `"train"`, `"val"` or `"test"`.
+
+        Returns:
+            The `matplotlib.axes.Axes` of the grid.
+
+        Raises:
+            ValueError: If `split` has no examples.
+
+        Example:
+        >>> data.show(4, split="test")
+        """
+        from tlkeras.plots.images import image_grid
+
+        check_int("n", n, 1)
+        check_choice("split", split, PARTS)
+        if split not in self._parts:
+            raise ValueError(f"There are no examples in {split!r}: {self!r}.")
+        examples = self._parts[split]
+        random = np.random.RandomState(self._seed % 2**32)
+        chosen = random.permutation(len(examples))[:n]
+        few = examples.select(np.sort(chosen))
+        images, labels = next(iter(few.dataset(batch_size=n)))
+        return image_grid(images.numpy(), [self._title(y) for y in labels.numpy()])
+
+    def _title(self, label: np.ndarray) -> str:
+        if self.task == "classification":
+            return self.class_names[label]
+        if self.task == "multi_label":
+            return ", ".join(self.class_names[i] for i in np.flatnonzero(label))
+        return ", ".join(f"{value:.4g}" for value in np.atleast_1d(label))
+
+
+def _moments(examples: Examples) -> tuple[float, float, float, float]:
+    targets = examples.labels
+    return targets.mean(), targets.std(), targets.min(), targets.max()
+
+
+def make_splits(
+    train: Examples,
+    val: Examples | None = None,
+    test: Examples | None = None,
+    *,
+    val_split: float,
+    test_split: float,
+    batch_size: int,
+    seed: int,
+    task: str,
+    class_names: Sequence[str] | None,
+    image_size: tuple[int, int] | None,
+    skipped: Sequence[tuple[str, str]] = (),
+) -> Splits:
+    """Splits the parts that are missing from `train`, and makes the `Splits`.
+
+    Args:
+        train: The training examples, or all examples.
+        val: Validation examples that came with the data, if any.
+        test: Test examples that came with the data, if any.
+        val_split: Fraction of `train` for validation where `val` is `None`.
+        test_split: Fraction of `train` for testing where `test` is `None`.
+        batch_size: As in `Splits`.
+        seed: Seed of the split and of the order of training.
+        task: As in `Splits`.
+        class_names: As in `Splits`.
+        image_size: As in `Splits`.
+        skipped: As in `Splits`.
+
+    Returns:
+        The `Splits`.
+
+    Raises:
+        ValueError: If there is only one class, or a class is too small to split.
+    """
+    is_classes = task == "classification"
+    if is_classes:
+        _check_several_classes(train, class_names)
+    groups = train.labels if is_classes else np.zeros(len(train), int)
+    drawn = split_positions(
+        groups,
+        0 if val is not None else val_split,
+        0 if test is not None else test_split,
+        seed,
+        class_names if is_classes else None,
+    )
+    given = {"train": None, "val": val, "test": test}
+    parts = {
+        part: train.select(drawn[part]) if given[part] is None else given[part]
+        for part in PARTS
+    }
+    if is_classes:
+        _warn_of_absent_classes(train, {"val": val, "test": test}, class_names)
+    return Splits(
+        parts,
+        task=task,
+        class_names=class_names,
+        batch_size=batch_size,
+        image_size=image_size,
+        seed=seed,
+        skipped=skipped,
+    )
+
+
+def _check_several_classes(train: Examples, class_names: Sequence[str]) -> None:
+    present = np.unique(train.labels)
+    if len(present) < 2:
+        only = ", ".join(repr(class_names[i]) for i in present)
+        raise ValueError(
+            "A classifier needs examples of at least two classes. Received: "
+            f"{len(train)} examples of {only or 'none'}."
+        )
+
+
+def _warn_of_absent_classes(
+    train: Examples, given: dict[str, Examples | None], class_names: Sequence[str]
+) -> None:
+    """Warns where a part that came with the data lacks a class of training."""
+    for part, examples in given.items():
+        if examples is None:
+            continue
+        absent = np.setdiff1d(train.labels, examples.labels)
+        if len(absent):
+            named = ", ".join(repr(class_names[i]) for i in absent[:10])
+            more = f" and {len(absent) - 10} more" * (len(absent) > 10)
+            warnings.warn(
+                f"The {part} part has no example of {named}{more}: nothing will be "
+                "known there about how well the model does on it.",
+                UserWarning,
+                stacklevel=4,
+            )

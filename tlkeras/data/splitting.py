@@ -1,0 +1,130 @@
+"""Which example goes to training, validation or testing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tlkeras._validation import check_number
+
+PARTS = ("train", "val", "test")
+
+PART_OF_NAME = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+"""The names, in lower case, that data sets give to their parts."""
+
+
+def check_fractions(val_split: float, test_split: float) -> tuple[float, float]:
+    """Returns both fractions, or raises `ValueError`.
+
+    Both lie in [0, 1] and leave something to train on, except that one of them may
+    be 1: everything goes there.
+    """
+    val = check_number("val_split", val_split, minimum=0)
+    test = check_number("test_split", test_split, minimum=0)
+    if val + test < 1 or sorted((val, test)) == [0, 1]:
+        return val, test
+    raise ValueError(
+        "`val_split` and `test_split` are fractions of all examples: together they "
+        "must stay below 1 so that some are left for training (or one of them is 1 "
+        f"and the other 0). Received: val_split={val_split!r}, "
+        f"test_split={test_split!r}."
+    )
+
+
+def split_positions(
+    groups: np.ndarray,
+    val_split: float,
+    test_split: float,
+    seed: int,
+    names: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """Splits examples into parts with the same share of every group.
+
+    The shares are as stratified as in scikit-learn's `train_test_split`, but no
+    group is ever left out of a part that is asked for, however small the group:
+    a class that is missing from the test part would have no measured quality.
+
+    Args:
+        groups: int `(n,)`, each example's group: its class, or 0 for all where
+            there are no classes.
+        val_split: Fraction for validation, in [0, 1].
+        test_split: Fraction for testing, in [0, 1].
+        seed: Which examples are drawn; the same in every process.
+        names: The groups' names, for the error message.
+
+    Returns:
+        For each of `"train"`, `"val"`, `"test"` the increasing positions of its
+        examples, int64. Every position is in exactly one of them.
+
+    Raises:
+        ValueError: If a group has fewer examples than there are parts to fill.
+    """
+    fractions = np.array([1 - val_split - test_split, val_split, test_split])
+    present, sizes = np.unique(groups, return_counts=True)
+    _check_sizes(present, sizes, int(np.count_nonzero(fractions)), names)
+    # The legacy generator: its stream is frozen across NumPy versions.
+    random = np.random.RandomState(seed % 2**32)
+    drawn: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    for group, shares in zip(present, _shares(sizes, fractions), strict=True):
+        members = random.permutation(np.flatnonzero(groups == group))
+        pieces = np.split(members, np.cumsum(shares)[:-1])
+        for part, piece in zip(PARTS, pieces, strict=True):
+            drawn[part].append(piece)
+    return {
+        part: np.sort(np.concatenate(pieces)).astype(np.int64)
+        for part, pieces in drawn.items()
+    }
+
+
+def _check_sizes(
+    present: np.ndarray, sizes: np.ndarray, parts: int, names: Sequence[str] | None
+) -> None:
+    counts = zip(present.tolist(), sizes.tolist(), strict=True)
+    small = [(group, count) for group, count in counts if count < parts]
+    if not small:
+        return
+    named = [
+        f"{'class ' + repr(names[group]) if names else 'the data set'} has "
+        f"{count} example{'s' * (count != 1)}"
+        for group, count in small[:5]
+    ]
+    more = f" and {len(small) - 5} more classes have too few" * (len(small) > 5)
+    raise ValueError(
+        f"Too few examples to split: {', '.join(named)}{more}, but each of the "
+        f"{parts} parts needs at least one. Add more examples, remove the class, or "
+        "set `val_split=0` or `test_split=0`."
+    )
+
+
+def _shares(sizes: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """Rounds each group's share of each part to whole examples.
+
+    What rounding adds to one group it takes from the next (error diffusion), so
+    that the parts also have the right size in total.
+
+    Args:
+        sizes: int `(groups,)`.
+        fractions: float `(parts,)`, sum 1.
+
+    Returns:
+        int `(groups, parts)`: rows sum to `sizes`, at least 1 where the fraction
+        is not 0.
+    """
+    least = (fractions > 0).astype(int)
+    carry = np.zeros(len(fractions))
+    shares = np.empty((len(sizes), len(fractions)), int)
+    for row, size in enumerate(sizes):
+        wanted = size * fractions + carry
+        share = np.maximum(np.floor(wanted).astype(int), least)
+        while share.sum() > size:
+            share[np.argmax(np.where(share > least, share - wanted, -np.inf))] -= 1
+        while share.sum() < size:
+            share[np.argmax(np.where(fractions > 0, wanted - share, -np.inf))] += 1
+        shares[row] = share
+        carry = np.clip(wanted - share, -0.5, 0.5) * least
+    return shares

@@ -1,0 +1,411 @@
+"""Splits from TensorFlow Datasets."""
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tlkeras._validation import check_int, optional_import, unknown_name
+from tlkeras.data.decoding import (
+    COLOR_CHANNELS,
+    check_color_mode,
+    check_image_size,
+    resize_image,
+    to_color_mode,
+)
+from tlkeras.data.examples import Examples
+from tlkeras.data.labels import Labels
+from tlkeras.data.loading import load_batches, plain_graph
+from tlkeras.data.splits import Splits, make_splits
+from tlkeras.data.splitting import PART_OF_NAME, check_fractions
+
+if TYPE_CHECKING:
+    import tensorflow_datasets
+
+# How many bytes of encoded images are held to shuffle them.
+SHUFFLE_BYTES = 256 * 2**20
+
+_LABELS_AT_ONCE = 1024
+
+
+def from_tfds(
+    name_or_builder: "str | tensorflow_datasets.core.DatasetBuilder",
+    *,
+    image_size: int | tuple[int, int] = 224,
+    batch_size: int = 32,
+    val_split: float = 0.15,
+    test_split: float = 0.15,
+    seed: int = 0,
+    color_mode: str = "rgb",
+    data_dir: str | os.PathLike | None = None,
+) -> Splits:
+    """Makes `Splits` from an image data set of TensorFlow Datasets.
+
+    Uses the data set's own train, validation and test splits; what is missing is
+    split from train. Images are decoded by TensorFlow Datasets and resized as in
+    `image_folder`. They stay on disk: to shuffle, up to 256 MiB of encoded images
+    are held at a time, so a larger data set is shuffled within that window only.
+
+    Args:
+        name_or_builder: A registered name (`"tf_flowers"`), downloaded where it is
+            not there yet, or a builder, such as `tfds.folder_dataset.ImageFolder`.
+        image_size: Side, or `(height, width)`, in pixels.
+        batch_size: Images per batch.
+        val_split: Fraction for validation where the data set has no such split; 0
+            for none.
+        test_split: Fraction for testing where the data set has no such split; 0
+            for none.
+        seed: Seed of the split and of the order of training.
+        color_mode: `"rgb"` or `"grayscale"`.
+        data_dir: Where data sets are kept, for a name. By default the folder of
+            TensorFlow Datasets, `~/tensorflow_datasets`.
+
+    Returns:
+        The `Splits`. The task is classification for a class label, multi-label for
+        a sequence of them, regression for a float.
+
+    Raises:
+        ValueError: If there is no such data set, or it has no image and label.
+        RuntimeError: If it is not there and cannot be downloaded.
+        ImportError: If a package that it needs is not installed.
+
+    Example:
+    >>> data = tl.from_tfds("tf_flowers", image_size=224)
+    """
+    size = check_image_size(image_size)
+    check_int("batch_size", batch_size, 1)
+    check_int("seed", seed, 0)
+    check_fractions(val_split, test_split)
+    check_color_mode(color_mode)
+    builder = _prepared_builder(name_or_builder, data_dir)
+    keys = _supervised_keys(builder)
+    parts, labels = _read_parts(builder, keys, size, color_mode)
+    return make_splits(
+        **parts,
+        val_split=val_split,
+        test_split=test_split,
+        batch_size=batch_size,
+        seed=seed,
+        task=labels.task,
+        class_names=labels.class_names,
+        image_size=size,
+    )
+
+
+def _prepared_builder(name_or_builder: Any, data_dir: str | os.PathLike | None) -> Any:
+    """Returns a builder whose data is on disk."""
+    if not isinstance(name_or_builder, str):
+        if not hasattr(name_or_builder, "as_dataset"):
+            raise ValueError(
+                "`name_or_builder` must be the name of a data set or a "
+                f"`tfds.core.DatasetBuilder`. Received: {name_or_builder!r}."
+            )
+        if data_dir is not None:
+            raise ValueError("`data_dir` goes with a name; a builder has its own.")
+        builder = name_or_builder
+    else:
+        builder = _named_builder(name_or_builder, data_dir)
+    if not builder.info.splits:
+        _download(builder)
+    return builder
+
+
+def _tfds() -> ModuleType:
+    return optional_import("tensorflow_datasets", "from_tfds", "tensorflow-datasets")
+
+
+def _named_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
+    tfds = _tfds()
+    data_dir = None if data_dir is None else os.path.expanduser(data_dir)
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        raise unknown_name(
+            "data set", name.split("/")[0].split(":")[0], known
+        ) from error
+
+
+def _download(builder: Any) -> None:
+    try:
+        builder.download_and_prepare()
+    except ImportError as error:
+        raise ImportError(
+            f"The data set {builder.info.full_name!r} needs a package that is not "
+            f"installed: {error}. Install it with pip and try again."
+        ) from error
+    except Exception as error:  # Every data set downloads with code of its own.
+        raise RuntimeError(
+            f"The data set {builder.info.full_name!r} is not in "
+            f"{str(builder.data_dir)!r} and could not be downloaded "
+            f"({type(error).__name__}: {error}). Check the connection; or prepare it "
+            "where there is one, copy the folder and pass its parent as `data_dir`; "
+            "or read images of your own with `image_folder`."
+        ) from error
+
+
+class _Keys(NamedTuple):
+    """The names of the two features that are used."""
+
+    image: str
+    label: str
+
+
+def _supervised_keys(builder: Any) -> _Keys:
+    """Finds the image and the label among a data set's features."""
+    kinds = _tfds().features
+    features = builder.info.features
+    declared = builder.info.supervised_keys
+    if declared is not None:
+        found = [_only_name(key) for key in declared[:2]]
+    else:
+        found = [
+            _only_feature(features, kinds.Image),
+            _only_feature(features, kinds.ClassLabel),
+        ]
+    image, label = found
+    is_image = image in features and isinstance(features[image], kinds.Image)
+    if not is_image or label not in features:
+        present = {key: type(feature).__name__ for key, feature in features.items()}
+        raise ValueError(
+            f"The data set {builder.info.full_name!r} must have one image and one "
+            f"label. Its features are {present}, its supervised keys {declared}."
+        )
+    return _Keys(image, label)
+
+
+def _only_name(key: Any) -> str | None:
+    """Returns the one feature name in a supervised key, which may be nested."""
+    names = tf.nest.flatten(key)
+    return names[0] if len(names) == 1 else None
+
+
+def _only_feature(features: Mapping[str, Any], kind: type) -> str | None:
+    names = [key for key, value in features.items() if isinstance(value, kind)]
+    return names[0] if len(names) == 1 else None
+
+
+class _Table(NamedTuple):
+    """What one pass over a split finds out without decoding an image.
+
+    Attributes:
+        labels: As they come, one per example.
+        hashes: int64 `(n,)`, hashes of the encoded images.
+        sizes: int64 `(n,)`, their sizes in bytes.
+    """
+
+    labels: list[np.ndarray]
+    hashes: np.ndarray
+    sizes: np.ndarray
+
+
+def _read_parts(
+    builder: Any, keys: _Keys, image_size: tuple[int, int], color_mode: str
+) -> tuple[dict[str, "TfdsExamples"], Labels]:
+    """Returns the examples of each split there is, and what their labels mean."""
+    parts: dict[str, TfdsExamples] = {}
+    meaning = None
+    for split, part in _splits_in_use(builder).items():
+        table = _read_table(builder, split, keys)
+        labels = _read_labels(builder.info.features[keys.label], table.labels)
+        if _is_unlabelled(labels):
+            warnings.warn(
+                f"The split {split!r} of {builder.info.full_name!r} has no labels; "
+                f"{part} is split from train instead.",
+                UserWarning,
+                stacklevel=3,
+            )
+            continue
+        meaning = meaning or labels
+        parts[part] = TfdsExamples(
+            builder, split, keys.image, labels.values, table, image_size, color_mode
+        )
+    return parts, meaning
+
+
+def _splits_in_use(builder: Any) -> dict[str, str]:
+    """Returns which of a data set's splits is which part, train first."""
+    used: dict[str, str] = {}
+    for split in sorted(builder.info.splits):
+        part = PART_OF_NAME.get(split.lower())
+        if part and part not in used.values():
+            used[split] = part
+    if "train" not in used.values():
+        raise ValueError(
+            f"The data set {builder.info.full_name!r} has no split named 'train'. "
+            f"Its splits are {sorted(builder.info.splits)}."
+        )
+    return dict(sorted(used.items(), key=lambda item: item[1] != "train"))
+
+
+def _encoded(builder: Any, split: str) -> tf.data.Dataset:
+    """Reads a split in its stored order, with images (and the like) left encoded."""
+    tfds = _tfds()
+    heavy = tfds.features.Image, tfds.features.Video, tfds.features.Audio
+    decoders = {
+        key: tfds.decode.SkipDecoding()
+        for key, feature in builder.info.features.items()
+        if isinstance(feature, heavy)
+    }
+    return builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders=decoders,
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+
+
+def _read_table(builder: Any, split: str, keys: _Keys) -> _Table:
+    @plain_graph
+    def summarise(example):
+        image, label = example[keys.image], example[keys.label]
+        if isinstance(label, tf.RaggedTensor):
+            label = label.to_tensor()
+        hashed = tf.strings.to_hash_bucket_fast(image, 2**63 - 1)
+        return label, hashed, tf.strings.length(image, "BYTE")
+
+    rows = _encoded(builder, split).map(summarise, tf.data.AUTOTUNE)
+    rows = list(rows.prefetch(_LABELS_AT_ONCE).as_numpy_iterator())
+    labels, hashes, sizes = zip(*rows, strict=True) if rows else ((), (), ())
+    return _Table(list(labels), np.array(hashes, np.int64), np.array(sizes, np.int64))
+
+
+def _read_labels(feature: Any, labels: list[np.ndarray]) -> Labels:
+    """Works out what a label feature means, and its values as `Examples` hold them."""
+    kinds = _tfds().features
+    if isinstance(feature, kinds.ClassLabel):
+        return Labels(
+            np.array(labels, np.int32), tuple(feature.names), "classification"
+        )
+    inner = getattr(feature, "feature", None)
+    if isinstance(feature, kinds.Sequence) and isinstance(inner, kinds.ClassLabel):
+        rows = np.zeros((len(labels), inner.num_classes), np.float32)
+        for row, ids in zip(rows, labels, strict=True):
+            row[ids] = 1
+        return Labels(rows, tuple(inner.names), "multi_label")
+    is_tensor = isinstance(feature, kinds.Tensor)
+    if is_tensor and tf.dtypes.as_dtype(feature.dtype).is_floating:
+        return Labels(np.array(labels, np.float32), None, "regression")
+    raise ValueError(
+        "The label of a data set must be a class, a sequence of classes or a float. "
+        f"Received: {feature!r}."
+    )
+
+
+def _is_unlabelled(labels: Labels) -> bool:
+    """TensorFlow Datasets marks unknown classes by -1."""
+    return labels.task == "classification" and bool((labels.values < 0).any())
+
+
+class TfdsExamples(Examples):
+    """Examples of one split of a TensorFlow data set, read from disk in order.
+
+    Args:
+        builder: A prepared `tfds.core.DatasetBuilder`.
+        split: The split's name.
+        image_key: The name of the image feature.
+        labels: As in `Examples`, of the chosen examples.
+        table: Hashes and sizes of all images of the split.
+        image_size: `(height, width)` in pixels.
+        color_mode: `"rgb"` or `"grayscale"`.
+        rows: int64, the chosen examples in increasing order; all by default.
+    """
+
+    def __init__(
+        self,
+        builder: Any,
+        split: str,
+        image_key: str,
+        labels: np.ndarray,
+        table: _Table,
+        image_size: tuple[int, int],
+        color_mode: str,
+        rows: np.ndarray | None = None,
+    ):
+        super().__init__(labels)
+        self.builder = builder
+        self.split = split
+        self.image_key = image_key
+        self.table = table
+        self.image_size = image_size
+        self.color_mode = color_mode
+        self.rows = np.arange(len(labels)) if rows is None else rows
+
+    def select(self, positions: np.ndarray) -> "TfdsExamples":
+        return TfdsExamples(
+            self.builder,
+            self.split,
+            self.image_key,
+            self.labels[positions],
+            self.table,
+            self.image_size,
+            self.color_mode,
+            self.rows[positions],
+        )
+
+    def _batches(self, batch_size: int, shuffle: bool, seed: int) -> tf.data.Dataset:
+        labels = tf.constant(self.labels)
+        where = np.full(len(self.table.sizes), -1)
+        where[self.rows] = np.arange(len(self))
+        where = tf.constant(where)
+
+        chosen = (
+            _encoded(self.builder, self.split)
+            .map(plain_graph(lambda example: example[self.image_key]))
+            .enumerate()
+            .filter(plain_graph(lambda row, image: where[row] >= 0))
+            .apply(tf.data.experimental.assert_cardinality(len(self)))
+        )
+        if shuffle:
+            window = self._shuffle_window()
+            chosen = chosen.shuffle(window, seed=seed, reshuffle_each_iteration=True)
+
+        def pick_labels(rows, x):
+            return x, tf.gather(labels, tf.gather(where, rows))
+
+        batches = load_batches(
+            chosen,
+            self._decode,
+            self._describe,
+            shape=(*self.image_size, COLOR_CHANNELS[self.color_mode]),
+            batch_size=batch_size,
+        )
+        return batches.map(plain_graph(pick_labels))
+
+    def _shuffle_window(self) -> int:
+        """Returns how many encoded images fit into `SHUFFLE_BYTES`, at most all."""
+        mean_size = max(self.table.sizes[self.rows].mean(), 1)
+        return max(min(len(self), int(SHUFFLE_BYTES / mean_size)), 1)
+
+    def _decode(self, row: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+        decoded = self.builder.info.features[self.image_key].decode_example(image)
+        if decoded.dtype not in (tf.uint8, tf.uint16):
+            raise ValueError(
+                f"Images of {self.builder.info.full_name!r} must hold 8 or 16-bit "
+                f"pixels. Received: {decoded.dtype.name}."
+            )
+        resized = resize_image(_three_channels(decoded), self.image_size)
+        if decoded.dtype == tf.uint16:
+            resized = resized / 257.0
+        return to_color_mode(resized, self.color_mode)
+
+    def _describe(self, row: tf.Tensor) -> tf.Tensor:
+        source = f" of {self.split}, {self.builder.info.full_name}"
+        return tf.strings.join(["example ", tf.strings.as_string(row), source])
+
+    def _inputs_identity(self) -> Iterable[bytes]:
+        yield f"{self.image_size} {self.color_mode}".encode()
+        yield self.table.hashes[self.rows].tobytes()
+
+
+def _three_channels(image: tf.Tensor) -> tf.Tensor:
+    """Makes an image RGB: grey is repeated, alpha dropped."""
+
+    def repeated() -> tf.Tensor:
+        return tf.concat([image[..., :1]] * 3, axis=-1)
+
+    return tf.cond(tf.shape(image)[-1] < 3, repeated, lambda: image[..., :3])

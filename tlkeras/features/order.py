@@ -1,0 +1,43 @@
+"""The order in which training reads examples: the same with and without a cache."""
+
+from typing import Any
+
+
+def endless_epochs(
+    examples: Any, batch_size: int, shuffled: bool, seed: int, first_epoch: int = 0
+) -> Any:
+    """Makes a dataset of all epochs, one after the other.
+
+    The order of epoch `e` depends on `seed` and `e` alone, neither on what was read
+    before nor on how the examples are stored.
+
+    Args:
+        examples: Something with `in_order(positions, batch_size)` and a length.
+        batch_size: Examples per batch; the last batch of an epoch may be smaller.
+        shuffled: Whether each epoch has an order of its own.
+        seed: Seed of those orders.
+        first_epoch: Number of the epoch to start with.
+
+    Returns:
+        `tf.data.Dataset` of batches, without end. An epoch is
+        `ceil(len(examples) / batch_size)` batches long.
+    """
+    import tensorflow as tf
+
+    count = len(examples)
+
+    @tf.autograph.experimental.do_not_convert
+    def one_epoch(epoch):
+        positions = tf.range(count, dtype="int64")
+        if shuffled:
+            positions = tf.random.experimental.stateless_shuffle(
+                positions, seed=tf.stack([tf.constant(seed, "int64"), epoch])
+            )
+        positions = tf.data.Dataset.from_tensor_slices(positions)
+        return examples.in_order(positions, batch_size)
+
+    return (
+        tf.data.Dataset.counter(first_epoch)
+        .flat_map(one_epoch)
+        .prefetch(tf.data.AUTOTUNE)
+    )
