@@ -1,11 +1,11 @@
 """Runs the notebooks of this folder and saves them with tidy outputs.
 
-    python notebooks/execute.py [name.ipynb ...]
+    python notebooks/execute.py [notebooks/name.ipynb ...]
 
-Without names it runs all of them. Outputs lose what only concerns the machine that
-they ran on: TensorFlow's start-up messages, time stamps, the Python version. Outputs
-of cells with the tag "photographs" lose their pictures: photographs from a data set
-are not ours to publish. `--keep` leaves these in, and writes elsewhere.
+Without names it runs all of them. Where a cell fails, the notebook stays as it was.
+Outputs lose what only concerns the machine that they ran on: TensorFlow's start-up
+messages, time stamps, the Python version. Outputs of cells with the tag "photographs"
+lose their pictures: the photographs of a data set are not ours to publish.
 """
 
 import argparse
@@ -18,7 +18,12 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).resolve().parent
 
 # What TensorFlow writes to stderr before a program can set its log level.
-LOG_LINE = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} ).*\n?", re.M)
+LOG_LINE = re.compile(
+    r"^(WARNING: All log messages before absl|[IWE]\d{4} ).*\n?", re.M
+)
+
+# The colours and bold type of Keras' progress bars.
+TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*m")
 
 NO_PHOTOGRAPHS = "(run this cell to see the photographs)\n"
 
@@ -27,13 +32,8 @@ def main() -> None:
     """Runs, tidies and saves the notebooks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write whole there")
-    arguments = parser.parse_args()
-    for path in arguments.notebooks or sorted(FOLDER.glob("*.ipynb")):
+    for path in parser.parse_args().notebooks or sorted(FOLDER.glob("*.ipynb")):
         notebook = execute(path)
-        if arguments.keep:
-            nbformat.write(notebook, arguments.keep / path.name)
-            continue
         tidy(notebook)
         nbformat.write(notebook, path)
 
@@ -56,26 +56,22 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
     """Removes, in place, what only concerns this machine and what is not ours."""
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        tagged = "photographs" in cell.metadata.get("tags", [])
-        outputs = [without_photograph(o) if tagged else o for o in cell.outputs]
-        cell.outputs = [o for o in map(without_log_lines, outputs) if o is not None]
+        if cell.cell_type == "code":
+            tidied = [tidy_output(output, cell) for output in cell.outputs]
+            cell.outputs = [output for output in tidied if output is not None]
 
 
-def without_log_lines(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
-    """Returns the output without TensorFlow's messages, `None` if none is left."""
-    if output.get("name") != "stderr":
-        return output
-    output.text = LOG_LINE.sub("", output.text)
-    return output if output.text.strip() else None
-
-
-def without_photograph(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Returns a line of text in place of a picture."""
-    if "image/png" not in output.get("data", {}):
-        return output
-    return nbformat.v4.new_output("stream", name="stdout", text=NO_PHOTOGRAPHS)
+def tidy_output(
+    output: nbformat.NotebookNode, cell: nbformat.NotebookNode
+) -> nbformat.NotebookNode | None:
+    """Returns what of one output is kept, `None` if nothing is."""
+    if output.output_type == "stream":
+        output.text = LOG_LINE.sub("", TERMINAL_CODE.sub("", output.text))
+        return output if output.text.strip() else None
+    is_picture = "image/png" in output.get("data", {})
+    if is_picture and "photographs" in cell.metadata.get("tags", []):
+        return nbformat.v4.new_output("stream", name="stdout", text=NO_PHOTOGRAPHS)
+    return output
 
 
 if __name__ == "__main__":

@@ -239,6 +239,40 @@ def test_a_file_that_fails_while_training_is_named(tmp_path):
         model.fit(data.train, shuffle=False, verbose=0)
 
 
+@pytest.mark.parametrize("lost", [[0], [7], [3, 4, 5], [0, 7], range(8)])
+def test_files_that_fail_are_named_wherever_they_are(tmp_path, lost):
+    write_class_folders(tmp_path, {"a": 4, "b": 4})
+    data = image_folder(tmp_path, image_size=4, val_split=0, test_split=0)
+    examples = examples_of(data.train)
+    for i in lost:
+        os.unlink(examples.paths[i])
+    named = "|".join(examples.names[i] for i in lost)
+    for batch_size, shuffle in [(1, True), (3, False), (8, True)]:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=named):
+            list(examples.dataset(batch_size, shuffle))
+
+
+def test_files_are_read_by_position_also_inside_a_dataset(pets):
+    data = image_folder(pets, image_size=4, val_split=0, test_split=0)
+    examples = examples_of(data.train)
+    everything = np.concatenate([x.numpy() for x, _ in examples.dataset(16)])
+    for positions in ([4, 0, 30], [], [2, 2]):
+        one = tf.data.Dataset.from_tensors(np.array(positions, np.int64))
+        batches = one.flat_map(
+            lambda chosen: examples.in_order(
+                tf.data.Dataset.from_tensor_slices(chosen), 2
+            )
+        )
+        seen = [(x.numpy(), y.numpy()) for x, y in batches]
+        assert [len(y) for _, y in seen] == [2] * (len(positions) // 2) + [1] * (
+            len(positions) % 2
+        )
+        if seen:
+            xs, ys = map(np.concatenate, zip(*seen, strict=True))
+            np.testing.assert_array_equal(xs, everything[positions])
+            np.testing.assert_array_equal(ys, examples.labels[positions])
+
+
 @pytest.mark.parametrize("names", [PARTS, ("Train", "valid", "TEST")])
 def test_given_splits_are_used(tmp_path, names):
     for name, count in zip(names, (6, 3, 2), strict=True):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from tlkeras.data import Splits, examples_of, from_arrays
+from tlkeras.data import Splits, examples_of, from_arrays, reading_of
 from tlkeras.data.labels import read_labels
 from tlkeras.data.splitting import PARTS, split_positions
 
@@ -108,6 +108,14 @@ def test_examples_are_read_in_the_same_order_without_shuffling():
     labels = np.concatenate([y.numpy() for _, y in batches])
     np.testing.assert_array_equal(labels, examples.labels)
     assert [len(y) for _, y in batches] == [16, 12]
+
+
+def test_how_a_dataset_reads_is_known():
+    data = make([0, 1] * 20, batch_size=8, seed=5)
+    reading = reading_of(data.train)
+    assert (reading.batch_size, reading.shuffled, reading.seed) == (8, True, 5)
+    assert not reading_of(data.val).shuffled
+    assert reading_of(data.val.take(1)) is None
 
 
 def test_the_registry_lets_datasets_go():
@@ -225,6 +233,35 @@ def test_show_draws_the_right_picture():
             pixel = cell.images[0].get_array()[0, 0, 0]
             assert cell.get_title() == ("light" if pixel == 200 else "dark")
     pyplot.close("all")
+
+
+def test_image_grid_draws_on_given_axes():
+    from matplotlib import pyplot
+
+    from tlkeras.plots.images import image_grid
+
+    _, ax = pyplot.subplots()
+    assert image_grid(pictures(6, 1), columns=3, ax=ax) is ax
+    places = {tuple(np.round(cell.get_position().p0, 3)) for cell in ax.child_axes}
+    assert len(places) == 6
+    assert len({x for x, _ in places}) == 3
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize(
+    ("images", "titles", "message"),
+    [
+        (pictures(2), ["a"], "one title per image"),
+        (pictures(0), None, "n at least 1"),
+        (pictures(2, 2), None, "1 or 3"),
+        (pictures(2)[0], None, "shape"),
+    ],
+)
+def test_image_grid_of_what_is_no_image(images, titles, message):
+    from tlkeras.plots.images import image_grid
+
+    with pytest.raises(ValueError, match=message):
+        image_grid(images, titles)
 
 
 def test_show_of_nothing():

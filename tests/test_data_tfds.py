@@ -166,14 +166,13 @@ def test_image_folder_of_tfds(tmp_path):
         assert min(np.abs(image - other).max() for other in files) <= 4
 
 
-def test_an_image_that_fails_is_named(tmp_path):
+def test_an_image_that_fails_stops_the_epoch(tmp_path):
+    """It must not be dropped: the labels of all that follow would be shifted."""
     write_class_folders(tmp_path / "train", {"a": 8, "b": 8})
     (tmp_path / "train" / "a" / "000.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     builder = tfds.folder_dataset.ImageFolder(str(tmp_path))
     data = from_tfds(builder, image_size=4, val_split=0, test_split=0)
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match="of train, image_folder/1.0.0"
-    ):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG"):
         list(data.train)
 
 

@@ -64,7 +64,7 @@ def test_training_true_still_overrides_a_baked_training_false():
 
 
 def test_trainable_true_still_does_not_reach_inside_a_partly_frozen_model():
-    """The reason for `freezing._set_trainable`; see there."""
+    """The reason for `freezing.set_trainable`; see there."""
     model = with_head(tiny_backbone()).layers[1]
     model.layers[1].trainable = False
     model.trainable = True

@@ -11,7 +11,7 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_int, check_number
 from tlkeras.backbones import resolve_backbone
-from tlkeras.data import load_images
+from tlkeras.data import load_images, resize_image
 from tlkeras.freezing import find_backbone, freeze
 from tlkeras.heads import ClassCrossentropy, add_head
 from tlkeras.runtime import current_runtime, jit_compile
@@ -103,11 +103,12 @@ class TransferModel(keras.Model):
 
     def get_config(self):
         """Returns Keras' functional config with what tlkeras adds to it."""
-        frozen = [layer.name for layer in self.backbone.layers if not layer.trainable]
+        layers = _keras.sublayers(self.backbone)
+        frozen = [i for i, layer in enumerate(layers) if not layer.trainable]
         settings = {
             "task": self.task,
             "class_names": self.class_names,
-            "frozen_layers": frozen,
+            "frozen_sublayers": frozen,
             "dtype": self.dtype_policy.name,
         }
         return {**super().get_config(), "tlkeras": settings}
@@ -124,9 +125,9 @@ class TransferModel(keras.Model):
         # `compile`, which comes next, scales the loss by this policy.
         model.dtype_policy = keras.dtype_policies.get(settings["dtype"])
         # KerasHub backbones rebuild themselves without their layers' flags.
-        for layer in model.backbone.layers:
-            if layer.name in settings["frozen_layers"]:
-                layer.trainable = False
+        layers = _keras.sublayers(model.backbone)
+        for number in settings["frozen_sublayers"]:
+            layers[number].trainable = False
         return model
 
 
@@ -372,6 +373,4 @@ def _to_pixels(inputs: Any, input_shape: tuple) -> np.ndarray:
     pixels = pixels.astype("float32")
     if height is None or pixels.shape[1:3] == (height, width):
         return pixels
-    return keras.ops.convert_to_numpy(
-        keras.ops.image.resize(pixels, (height, width), data_format="channels_last")
-    )
+    return np.stack([resize_image(image, (height, width)) for image in pixels])

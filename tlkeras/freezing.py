@@ -114,9 +114,9 @@ def freeze(
     """
     backbone = find_backbone(model, backbone)
     index = freeze_index(backbone, before)
-    _set_trainable(backbone, index < len(backbone.layers))
+    set_trainable(backbone, index < len(backbone.layers))
     for layer in backbone.layers[:index]:
-        _set_trainable(layer, False)
+        set_trainable(layer, False)
     if not train_batch_norm:
         for layer in _keras.sublayers(backbone):
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -125,7 +125,7 @@ def freeze(
     return model
 
 
-def _set_trainable(layer: keras.layers.Layer, value: bool) -> None:
+def set_trainable(layer: keras.layers.Layer, value: bool) -> None:
     """Sets `trainable` on a layer and on each layer inside it.
 
     Setting it on the outermost is not enough: on TensorFlow, Keras ignores an

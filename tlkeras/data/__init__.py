@@ -1,7 +1,7 @@
 """Data: `Splits`, everything that makes one, and image files into pixels."""
 
 from tlkeras.data.arrays import ArrayExamples, from_arrays
-from tlkeras.data.decoding import load_images
+from tlkeras.data.decoding import load_images, resize_image
 from tlkeras.data.examples import Examples, Reading, examples_of, reading_of
 from tlkeras.data.folder import image_folder
 from tlkeras.data.splits import Splits
@@ -18,4 +18,5 @@ __all__ = [
     "image_folder",
     "load_images",
     "reading_of",
+    "resize_image",
 ]

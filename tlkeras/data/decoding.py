@@ -68,15 +68,14 @@ def load_images(
     headers, reasons = read_headers(paths)
     _raise_unreadable(paths, reasons)
     decoders = choose_decoders(headers, size)
+    orientations = headers["orientation"].astype(np.int32)
     images = np.empty((len(paths), *size, COLOR_CHANNELS[color_mode]), np.float32)
+    decode = _compiled_decoder(size, color_mode)
 
     def load(i: int) -> None:
-        path, orientation = os.fsencode(paths[i]), headers["orientation"][i]
         try:
             with tf.device("CPU:0"):
-                images[i] = decode_image(
-                    path, int(decoders[i]), int(orientation), size, color_mode
-                )
+                images[i] = decode(os.fsencode(paths[i]), decoders[i], orientations[i])
         except tf.errors.OpError as error:
             raise ValueError(
                 f"Cannot decode the image file {os.fsdecode(paths[i])!r}: its pixels "
@@ -86,6 +85,20 @@ def load_images(
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(load, range(len(paths))))
     return images
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_decoder(
+    image_size: tuple[int, int], color_mode: str
+) -> Callable[[bytes, np.int32, np.int32], tf.Tensor]:
+    """Compiles `decode_image` for one target: half the time of eager calls."""
+    scalars = [tf.TensorSpec((), dtype) for dtype in (tf.string, tf.int32, tf.int32)]
+
+    @tf.function(autograph=False, input_signature=scalars)
+    def decode(path, decoder, orientation):
+        return decode_image(path, decoder, orientation, image_size, color_mode)
+
+    return decode
 
 
 def _raise_unreadable(paths: Sequence, reasons: Sequence[str | None]) -> None:
@@ -194,13 +207,14 @@ _DECODERS: dict[Decoder, Callable[[tf.Tensor], tf.Tensor]] = {
 
 
 def resize_image(image: tf.Tensor, size: tf.Tensor | tuple[int, int]) -> tf.Tensor:
-    """Resizes one image bilinearly, averaging first where it is much too large.
+    """Crops one image to the target's aspect ratio and resizes it bilinearly.
 
-    Below twice the target this is exactly what
-    `keras.utils.image_dataset_from_directory` does by default. Above, plain
-    bilinear would skip most of the pixels; they are averaged by a whole factor
-    before (`antialias=True` would do as well, at several times the cost of the
-    decoding itself).
+    The largest window in the middle is kept, as
+    `keras.utils.image_dataset_from_directory(crop_to_aspect_ratio=True)` does:
+    pretrained backbones have seen undistorted objects. An image that is twice the
+    target or more is averaged by a whole factor before, since plain bilinear would
+    skip most of its pixels (`antialias=True` would do as well, at several times the
+    cost of the decoding itself).
 
     Args:
         image: `(height, width, channels)`.
@@ -210,6 +224,7 @@ def resize_image(image: tf.Tensor, size: tf.Tensor | tuple[int, int]) -> tf.Tens
         float32, `(*size, channels)`.
     """
     size = tf.convert_to_tensor(size, tf.int32)
+    image = _crop_to_aspect_ratio(image, size)
     factor = tf.reduce_min(tf.shape(image)[:2] // size)
 
     def averaged() -> tf.Tensor:
@@ -220,6 +235,15 @@ def resize_image(image: tf.Tensor, size: tf.Tensor | tuple[int, int]) -> tf.Tens
         return tf.cast(tf.image.resize(image, size), tf.float32)
 
     return tf.cond(factor > 1, averaged, direct)
+
+
+def _crop_to_aspect_ratio(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Cuts out the largest window in the middle with the shape of `size`."""
+    given = tf.shape(image)[:2]
+    fitting = tf.maximum(given[::-1] * size // size[::-1], 1)
+    window = tf.minimum(given, fitting)
+    top, left = tf.unstack((given - window) // 2)
+    return image[top : top + window[0], left : left + window[1]]
 
 
 def _turn_upright(image: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:

@@ -75,7 +75,7 @@ class ImageFiles(RandomAccessExamples):
             )
 
         batches = load_batches(
-            positions.map(plain_graph(lambda i: (i,))),
+            positions,
             load,
             describe=lambda i: paths[i],
             shape=(*self.image_size, COLOR_CHANNELS[self.color_mode]),

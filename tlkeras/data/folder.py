@@ -42,8 +42,9 @@ def image_folder(
     Readable are JPEG, PNG, GIF (its first frame), BMP and WebP. Other files are
     skipped and reported once, in a warning and in `Splits.skipped`. Pictures are
     turned upright by their EXIF orientation, made RGB (an alpha channel is dropped,
-    as in Pillow and Keras) and resized bilinearly without keeping the aspect ratio,
-    as in `keras.utils.image_dataset_from_directory`.
+    as in Pillow and Keras) and resized bilinearly, cropped to the target's aspect ratio
+    first: the middle is kept, as with `crop_to_aspect_ratio=True` in
+    `keras.utils.image_dataset_from_directory`.
 
     Args:
         path: The folder.

@@ -19,7 +19,7 @@ from tlkeras.data.decoding import (
 )
 from tlkeras.data.examples import Examples
 from tlkeras.data.labels import Labels
-from tlkeras.data.loading import load_batches, plain_graph
+from tlkeras.data.loading import plain_graph
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PART_OF_NAME, check_fractions
 
@@ -364,24 +364,18 @@ class TfdsExamples(Examples):
             window = self._shuffle_window()
             chosen = chosen.shuffle(window, seed=seed, reshuffle_each_iteration=True)
 
-        def pick_labels(rows, x):
-            return x, tf.gather(labels, tf.gather(where, rows))
+        @plain_graph
+        def load(row, image):
+            return self._decode(image), labels[where[row]]
 
-        batches = load_batches(
-            chosen,
-            self._decode,
-            self._describe,
-            shape=(*self.image_size, COLOR_CHANNELS[self.color_mode]),
-            batch_size=batch_size,
-        )
-        return batches.map(plain_graph(pick_labels))
+        return chosen.map(load, tf.data.AUTOTUNE).batch(batch_size)
 
     def _shuffle_window(self) -> int:
         """Returns how many encoded images fit into `SHUFFLE_BYTES`, at most all."""
         mean_size = max(self.table.sizes[self.rows].mean(), 1)
         return max(min(len(self), int(SHUFFLE_BYTES / mean_size)), 1)
 
-    def _decode(self, row: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+    def _decode(self, image: tf.Tensor) -> tf.Tensor:
         decoded = self.builder.info.features[self.image_key].decode_example(image)
         if decoded.dtype not in (tf.uint8, tf.uint16):
             raise ValueError(
@@ -391,11 +385,9 @@ class TfdsExamples(Examples):
         resized = resize_image(_three_channels(decoded), self.image_size)
         if decoded.dtype == tf.uint16:
             resized = resized / 257.0
-        return to_color_mode(resized, self.color_mode)
-
-    def _describe(self, row: tf.Tensor) -> tf.Tensor:
-        source = f" of {self.split}, {self.builder.info.full_name}"
-        return tf.strings.join(["example ", tf.strings.as_string(row), source])
+        image = to_color_mode(resized, self.color_mode)
+        shape = (*self.image_size, COLOR_CHANNELS[self.color_mode])
+        return tf.ensure_shape(image, shape)
 
     def _inputs_identity(self) -> Iterable[bytes]:
         yield f"{self.image_size} {self.color_mode}".encode()

@@ -56,7 +56,7 @@ class FineTuneHistory(keras.callbacks.History):
             earlier = self.history.get(name, [math.nan] * done)
             missing = [math.nan] * len(history.epoch)
             self.history[name] = earlier + history.history.get(name, missing)
-        self.epoch = self.epoch + history.epoch
+        self.epoch = list(range(done + len(history.epoch)))
         self.phases.append(phase)
 
     def plot(self, ax: Any = None) -> Any:
