@@ -11,6 +11,7 @@ from helpers import needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import damaged_files, encode, picture, pillow_pixels
+from keras.preprocessing.image import smart_resize
 
 from tlkeras.data import load_images
 from tlkeras.data.decoding import (
@@ -124,8 +125,8 @@ def test_exif_orientation_is_undone(tmp_path, format, orientation):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_and_resizing_go_together(tmp_path, orientation):
     path = save(tmp_path, "a.png", encode(PHOTO, "PNG", exif=exif(orientation)))
-    expected = tf.image.resize(pillow_pixels(path), (20, 18))
-    np.testing.assert_allclose(load_images(path, (20, 18))[0], expected, atol=1e-3)
+    expected = smart_resize(pillow_pixels(path).astype("float32"), (20, 15))
+    np.testing.assert_allclose(load_images(path, (20, 15))[0], expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
@@ -139,7 +140,11 @@ def test_below_twice_the_size_as_in_keras(tmp_path):
     folder.mkdir()
     path = save(folder, "a.png", encode(picture(47, 61), "PNG"))
     dataset = keras.utils.image_dataset_from_directory(
-        tmp_path, labels=None, image_size=(32, 33), verbose=False
+        tmp_path,
+        labels=None,
+        image_size=(32, 33),
+        crop_to_aspect_ratio=True,
+        verbose=False,
     )
     expected = next(iter(dataset)).numpy()
     np.testing.assert_array_equal(load_images(path, (32, 33)), expected)
@@ -159,10 +164,18 @@ def test_large_pictures_are_averaged_not_sampled(tmp_path):
 def test_shrinking_is_close_to_pillow(tmp_path, format, side):
     path = save(tmp_path, "a.any", encode(picture(side, side + 32), format))
     with PIL.Image.open(path) as image:
-        expected = np.asarray(image.resize((50, 50), PIL.Image.BILINEAR), float)
+        middle = image.crop((16, 0, 16 + side, side))
+        expected = np.asarray(middle.resize((50, 50), PIL.Image.BILINEAR), float)
     difference = np.abs(load_images(path, 50)[0] - expected)
     assert difference.mean() < 1.5
     assert difference.max() < 12
+
+
+def test_pictures_are_cropped_not_squeezed(tmp_path):
+    wide = np.zeros((20, 60, 3), "uint8")
+    wide[:, 20:40] = 200
+    path = save(tmp_path, "a.png", encode(wide, "PNG"))
+    np.testing.assert_array_equal(load_images(path, 20), np.full((1, 20, 20, 3), 200.0))
 
 
 def jpeg_header(height, width, orientation=1, decoder=Decoder.JPEG):
@@ -349,9 +362,9 @@ def test_an_animated_webp_never_reaches_the_decoder(tmp_path):
 
 
 @pytest.mark.real
-def test_real_photographs_are_those_of_pillow_resized_as_in_keras():
+def test_real_photographs_are_those_of_pillow_cropped_as_in_keras():
     folder = needs_shared("data", "ants_bees", "test", "ants")
     for path in sorted(folder.iterdir())[:20]:
         np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
-        expected = tf.image.resize(pillow_pixels(path), (224, 224))
+        expected = smart_resize(pillow_pixels(path).astype("float32"), (224, 224))
         np.testing.assert_array_equal(load_images(path, 224)[0], expected)

@@ -34,14 +34,12 @@ class FeatureSet:
         labels: The examples' labels, in the same order.
         seconds: How long the extraction took; 0.0 where all of it was in the cache.
         key: Fingerprint of examples and prefix.
-        structure: The prefix's output, a tensor or a structure of tensors.
     """
 
     arrays: tuple[np.ndarray, ...] = field(repr=False)
     labels: np.ndarray = field(repr=False)
     seconds: float
     key: str
-    structure: Any = field(repr=False)
 
     random_access = True
 
@@ -65,8 +63,8 @@ class FeatureSet:
             batch_size: Examples per batch.
 
         Returns:
-            `tf.data.Dataset` of batches `(features, labels)`, the features in the
-            structure that the suffix takes.
+            `tf.data.Dataset` of batches `(features, labels)`; the features are one
+            tensor, or a tuple where several cross the cut.
         """
         import tensorflow as tf
 
@@ -80,7 +78,10 @@ class FeatureSet:
             for tensor, column in zip(tensors, columns, strict=True):
                 tensor.set_shape((None, *column.shape[1:]))
             *features, labels = tensors
-            return keras.tree.pack_sequence_as(self.structure, features), labels
+            if len(features) == 1:
+                return features[0], labels
+            # `tf.data` would stack a list of tensors into one.
+            return tuple(features), labels
 
         return positions.batch(batch_size).map(load)
 
@@ -252,9 +253,7 @@ def extract(
                 run(writer.finished, writer.write)
                 writer.finish()
                 arrays = disk.open_entry(store.folder, key)
-    return FeatureSet(
-        tuple(arrays), np.asarray(examples.labels), run.seconds, key, prefix.output
-    )
+    return FeatureSet(tuple(arrays), np.asarray(examples.labels), run.seconds, key)
 
 
 class _Run:

@@ -1,0 +1,138 @@
+"""Documentation: every docstring example and every Python block of the README runs."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from images import encode, picture, write_class_folders
+from test_data_tfds import numbered, write_dataset
+
+import tlkeras as tl
+from tlkeras import runtime
+from tlkeras.backbones import weights as weights_module
+from tlkeras.backbones.applications import build_entry
+from tlkeras.data import tfds as tfds_module
+
+ROOT = Path(__file__).resolve().parents[1]
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMANDS = ("pip install", "python -m pytest", "python -m tlkeras")
+
+
+def package_modules():
+    """Imports every module of the package."""
+    found = pkgutil.walk_packages(tl.__path__, "tlkeras.")
+    return [tl, *(importlib.import_module(module.name) for module in found)]
+
+
+def docstring_examples():
+    """Returns a doctest for every docstring that has examples, private ones too."""
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    tests = [test for module in package_modules() for test in finder.find(module)]
+    return sorted((test for test in tests if test.examples), key=lambda t: t.name)
+
+
+EXAMPLES = docstring_examples()
+
+
+@pytest.fixture
+def offline_folder(tmp_path, monkeypatch):
+    """A working folder with `flowers/` and pictures, where nothing is downloaded."""
+    monkeypatch.chdir(tmp_path)
+    write_class_folders(tmp_path / "flowers", {"daisy": 10, "rose": 10})
+    for number, name in enumerate(("a.jpg", "b.jpg")):
+        Path(name).write_bytes(encode(picture(seed=number), "JPEG"))
+    monkeypatch.setattr(tfds_module, "_prepared_builder", generated_tfds)
+    # The published weights of VGG16 and its like cannot be had offline: random ones
+    # take their place, as a file, so that all but the download itself is real.
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(weights_module, "_download", write_random_weights)
+    monkeypatch.setattr(runtime, "_configured", None)
+    return tmp_path
+
+
+def write_random_weights(entry, input_shape):
+    """Writes random weights in Keras' folder, where a download would come to lie."""
+    path = weights_module.keras_models_folder() / entry.weights_file(input_shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    build_entry(entry, input_shape).save(path)
+    return path
+
+
+def generated_tfds(name, data_dir):
+    """Stands in for a prepared data set of TensorFlow Datasets."""
+    return write_dataset(Path.cwd() / "tfds", {"train": numbered(20)})
+
+
+@pytest.fixture
+def names(offline_folder):
+    """The names that examples may use without making them."""
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.compile(loss="sparse_categorical_crossentropy", jit_compile=False)
+    data = tl.image_folder("flowers/", image_size=32, batch_size=8)
+    return {"tl": tl, "keras": keras, "np": np, "data": data, "model": model}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda test: test.name)
+def test_docstring_example_runs_and_shows_what_it_says(example, names):
+    said = []
+    test = doctest.DocTest(
+        example.examples,
+        {**example.globs, **names},
+        example.name,
+        example.filename,
+        example.lineno,
+        example.docstring,
+    )
+    result = doctest.DocTestRunner(optionflags=OPTIONS).run(test, out=said.append)
+    assert result.attempted
+    assert not result.failed, "".join(said)
+
+
+def test_no_docstring_example_is_missed():
+    written = {
+        module.__name__: inspect.getsource(module).count("\n    >>> ")
+        + inspect.getsource(module).count("\n        >>> ")
+        for module in package_modules()
+    }
+    assert sum(written.values()) == sum(len(test.examples) for test in EXAMPLES)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])
+def test_the_usual_files_are_there(name):
+    assert (ROOT / name).read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_readme_names_the_commands(command):
+    assert command in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_blocks_of_the_readme_run(offline_folder):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = list(PYTHON_BLOCK.finditer(readme))
+    assert blocks
+    namespace = {"__name__": "__main__"}
+    for block in blocks:
+        exec(compile(quick(readme, block), "README.md", "exec"), namespace)
+
+
+def quick(readme, block):
+    """Returns a block that trains for 1 epoch where it says more.
+
+    Empty lines before it make the lines of a traceback those of the README.
+    """
+    lines_before = readme.count("\n", 0, block.start(1))
+    return "\n" * lines_before + re.sub(r"epochs=\d+", "epochs=1", block[1])
