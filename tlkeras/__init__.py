@@ -6,7 +6,6 @@ from tlkeras.builders import (
     TransferModel,
     image_classifier,
     image_regressor,
-    load,
 )
 from tlkeras.data import Splits, from_arrays, from_tfds, image_folder, load_images
 from tlkeras.evaluation import Report, evaluate
@@ -21,6 +20,7 @@ from tlkeras.features import (
 )
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.runtime import Runtime, configure, current_runtime
+from tlkeras.saving import load
 from tlkeras.training import FineTuneHistory, PhaseError, fine_tune, fit_head
 
 __version__ = "0.1.0"

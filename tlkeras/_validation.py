@@ -2,7 +2,7 @@
 
 import difflib
 import importlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -100,6 +100,36 @@ def check_number(
         f"`{argument}` must be a number {' and '.join(bounds)}. "
         f"Received: {argument}={value!r}."
     )
+
+
+def check_same_classes(
+    argument: str, names: Sequence[str] | None, known: Sequence[str] | None
+) -> None:
+    """Raises `ValueError` where data's classes cannot be those of a model.
+
+    Names may differ, as where a model was built with a number of classes; their count
+    and the order of the same names may not.
+
+    Args:
+        argument: The data's name, for the message.
+        names: The data's classes; `None` where they are not known.
+        known: The model's classes; `None` where they are not known.
+    """
+    if names is None or known is None:
+        return
+    same = set(names) == set(known)
+    if len(names) == len(known) and (tuple(names) == tuple(known) or not same):
+        return
+    problem = "in another order" if same else f"{len(known)} in number"
+    raise ValueError(
+        f"`{argument}` has {len(names)} classes, {_few(names)}; those of the model are "
+        f"{problem}: {_few(known)}. Build the model with `data.class_names`, or read "
+        "the data with `class_names=model.class_names`."
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
 
 
 def optional_import(module: str, purpose: str, install: str) -> ModuleType:

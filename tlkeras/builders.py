@@ -1,5 +1,6 @@
 """Builders: backbone, preprocessing and head as one compiled model that saves whole."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tlkeras.data import load_images, resize_image
 from tlkeras.freezing import find_backbone, freeze
 from tlkeras.heads import ClassCrossentropy, add_head
 from tlkeras.runtime import current_runtime, jit_compile
+from tlkeras.saving import save_whole
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class TransferModel(keras.Model):
 
         Raises:
             ValueError: If the model is a regressor, a file cannot be read, or an
-                array has another shape or is not numeric.
+                array has another shape, is not numeric or not finite.
 
         Example:
 
@@ -89,7 +91,10 @@ class TransferModel(keras.Model):
                 f"classify() is for classifiers; this model's task is {self.task!r}. "
                 "Use predict() on an array of pixels; tl.load_images reads files."
             )
+        check_int("batch_size", batch_size, 1)
         pixels = _to_pixels(inputs, self.input_shape)
+        if not len(pixels):
+            return []
         outputs = self.predict(pixels, batch_size=batch_size, verbose=0)
         return [self._prediction(row) for row in np.asarray(outputs, "float32")]
 
@@ -100,6 +105,37 @@ class TransferModel(keras.Model):
             return Prediction(tuple(found), tuple(found.values()), named)
         label = self.class_names[int(row.argmax())]
         return Prediction(label, named[label], named)
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """Saves the model as `keras.Model.save` does: one file, whole or not at all.
+
+        The file appears under its name only when it is complete. Where saving fails,
+        an earlier file of that name stays as it was.
+
+        Args:
+            filepath: Ends in `.keras`, in a folder that exists.
+            overwrite: As in `keras.Model.save`: `False` asks before it overwrites.
+            zipped: As in `keras.Model.save`: `False` writes a folder.
+            **kwargs: As in `keras.Model.save`.
+
+        Raises:
+            ValueError: If `filepath` is not as described or cannot be written to.
+        """
+        plain_save = super().save
+        if zipped is False or "://" in str(filepath):
+            plain_save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+            return
+        # Without its extension Keras writes a format that loses the model's class.
+        if not str(filepath).endswith(".keras"):
+            raise ValueError(
+                "`filepath` must end in '.keras'. Received: "
+                f"filepath={str(filepath)!r}."
+            )
+        if not overwrite and os.path.exists(filepath):
+            # Keras asks, which it only does about the final name.
+            plain_save(filepath, overwrite=False, zipped=zipped, **kwargs)
+            return
+        save_whole(lambda path: plain_save(path, zipped=zipped, **kwargs), filepath)
 
     def get_config(self):
         """Returns Keras' functional config with what tlkeras adds to it."""
@@ -272,40 +308,12 @@ def image_regressor(
             "weight_decay": weight_decay,
         },
         compiling={
-            "loss": loss,
+            "loss": keras.losses.get(loss),
             "metrics": [keras.metrics.MeanAbsoluteError(name="mae")],
         },
         task="regression",
         class_names=None,
     )
-
-
-def load(path: str | Path) -> keras.Model:
-    """Loads a model from the one file that `model.save` wrote.
-
-    Args:
-        path: A `.keras` file.
-
-    Returns:
-        The model as it was saved: weights, head, preprocessing, class names, freeze
-        point and optimizer.
-
-    Raises:
-        ValueError: If there is no such file, or it is not a Keras model.
-
-    Example:
-
-    >>> tl.image_classifier("glyphnet", ["a", "b"]).save("glyphs.keras")
-    >>> tl.load("glyphs.keras").class_names
-    ('a', 'b')
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(
-            f"There is no file {str(path)!r}. tl.load takes a file that "
-            "`model.save('name.keras')` wrote."
-        )
-    return keras.models.load_model(path)
 
 
 def _build(
@@ -361,16 +369,26 @@ def _to_pixels(inputs: Any, input_shape: tuple) -> np.ndarray:
     ):
         mode = "grayscale" if channels == 1 else "rgb"
         return load_images(inputs, image_size=(height, width), color_mode=mode)
-    pixels = np.asarray(inputs)
+    takes = (
+        f"classify() takes paths, or raw pixels of shape (height, width, {channels}) "
+        f"or (n, height, width, {channels})."
+    )
+    try:
+        pixels = np.asarray(inputs)
+    except ValueError as error:
+        raise ValueError(
+            f"{takes} Received a list of unlike things: classify them one by one."
+        ) from error
     if pixels.ndim == 3:
         pixels = pixels[None]
     if pixels.ndim != 4 or pixels.dtype == object or pixels.shape[-1] != channels:
         raise ValueError(
-            "classify() takes paths, or raw pixels of shape (height, width, "
-            f"{channels}) or (n, height, width, {channels}). Received an array of "
-            f"shape {pixels.shape} and dtype {pixels.dtype}."
+            f"{takes} Received an array of shape {pixels.shape} and dtype "
+            f"{pixels.dtype}."
         )
     pixels = pixels.astype("float32")
+    if not np.isfinite(pixels).all():
+        raise ValueError("The pixels to classify hold NaN or infinity.")
     if height is None or pixels.shape[1:3] == (height, width):
         return pixels
     return np.stack([resize_image(image, (height, width)) for image in pixels])

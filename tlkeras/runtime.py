@@ -84,6 +84,10 @@ def configure(
     Example:
 
     >>> runtime = tl.configure(precision="float32", strategy="none", seed=0)
+    tlkeras runs on ...
+      precision: float32 (as asked)
+      strategy: no strategy, 1 replica(s) (as asked)
+      seed: 0
     >>> runtime.precision
     'float32'
 

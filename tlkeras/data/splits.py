@@ -33,7 +33,7 @@ class Splits:
 
     Example:
     >>> data = tl.image_folder("flowers/")
-    >>> history = model.fit(data.train, validation_data=data.val)
+    >>> history = model.fit(data.train, validation_data=data.val, verbose=0)
     """
 
     def __init__(
@@ -79,7 +79,9 @@ class Splits:
         examples = self._parts.get(part)
         if examples is None:
             return None
-        return Reading(examples, self.batch_size, shuffle, self._seed).dataset()
+        return Reading(
+            examples, self.batch_size, shuffle, self._seed, self.class_names
+        ).dataset()
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={self._size(part)}" for part in PARTS)
@@ -107,7 +109,8 @@ class Splits:
                 train on.
 
         Example:
-        >>> model.fit(data.train, class_weight=data.class_weights())
+        >>> weights = data.class_weights()
+        >>> history = model.fit(data.train, class_weight=weights, verbose=0)
         """
         from sklearn.utils.class_weight import compute_class_weight
 
@@ -132,6 +135,12 @@ class Splits:
 
         Example:
         >>> print(data.describe())
+        classification: 20 examples of 32 x 32 pixels
+        <BLANKLINE>
+        class       train  val  test  total
+        daisy           7    2     1     10
+        rose            7    1     2     10
+        (examples)     14    3     3     20
         """
         size = (
             ""
@@ -188,7 +197,7 @@ class Splits:
             ValueError: If `split` has no examples.
 
         Example:
-        >>> data.show(4, split="test")
+        >>> ax = data.show(4, split="test")
         """
         from tlkeras.plots.images import image_grid
 

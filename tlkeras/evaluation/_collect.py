@@ -39,6 +39,8 @@ def collect(
         y = _label_array(y)
         if not len(y):
             continue
+        if not labels:
+            _check_inputs(model, x)
         labels.append(y)
         outputs.append(_output_array(predict(x), len(y)))
         weights.append(_weight_array(weight, len(y)))
@@ -69,9 +71,11 @@ def _batches(data: Any) -> tuple[Iterable[Any], int | None]:
         count = int(data.cardinality())
         _check_ends(count != -1)
         return data, count if count >= 0 else None
+    parts = " Pass one of its parts: `.test`." if hasattr(data, "test") else ""
     raise ValueError(
         "`data` must be a batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or a "
         f"tuple of arrays (x, y) or (x, y, sample_weight). Received: {type(data)}."
+        f"{parts}"
     )
 
 
@@ -103,6 +107,21 @@ def _array_batches(data: tuple) -> tuple[Iterable[Any], int]:
 
     starts = range(0, lengths[0], _BATCH_SIZE)
     return (cut(start) for start in starts), math.ceil(lengths[0] / _BATCH_SIZE)
+
+
+def _check_inputs(model: keras.Model, x: Any) -> None:
+    """Raises `ValueError` where images are not of the size or colours of the model."""
+    shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()]
+    received = tuple(getattr(x, "shape", ()))
+    if len(shapes) != 1 or len(shapes[0]) != len(received):
+        return
+    pairs = zip(shapes[0][1:], received[1:], strict=True)
+    if any(wanted not in (None, came) for wanted, came in pairs):
+        raise ValueError(
+            f"`data` does not fit the model: inputs of shape {received} came, the model "
+            f"takes {shapes[0]} (None is the batch or any size). Read the data with the "
+            "model's image size and colours."
+        )
 
 
 def _arrays(part: Any) -> Any:

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from tlkeras._validation import check_choice
+from tlkeras._validation import check_choice, check_same_classes
+from tlkeras.data import reading_of
 from tlkeras.evaluation._collect import collect
 from tlkeras.evaluation._interpret import TASKS, interpret
 from tlkeras.evaluation.report import Report
@@ -63,11 +64,17 @@ def evaluate(
     >>> report.confusion.tolist()
     [[1, 0], [1, 1]]
     """
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"`model` must be a `keras.Model`. Received: {type(model).__name__}."
+        )
     task = task if task is not None else getattr(model, "task", None)
     if task is not None:
         check_choice("task", task, tuple(TASKS))
     if class_names is None:
         class_names = getattr(model, "class_names", None)
+    reading = reading_of(data)
+    check_same_classes("data", reading and reading.class_names, class_names)
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
 
     def check_first_batch(labels: Any, outputs: Any) -> None:

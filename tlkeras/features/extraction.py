@@ -130,7 +130,8 @@ def extract_features(
 
     Example:
 
-    >>> x, y = np.zeros((8, 32, 32, 1)), np.arange(8) % 2
+    >>> x = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), "uint8")
+    >>> y = np.arange(8) % 2
     >>> model = tl.image_classifier("glyphnet", 2)
     >>> features = tl.extract_features(model, (x, y), cache=False, verbose=0)
     >>> len(features.arrays[0]) == len(y)

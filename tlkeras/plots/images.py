@@ -36,7 +36,9 @@ def image_grid(
         ValueError: If there is no image, or not one title per image.
 
     Example:
-    >>> image_grid(np.zeros((4, 8, 8, 3)), ["a", "b", "c", "d"])
+    >>> ax = image_grid(np.zeros((4, 8, 8, 3)), ["a", "b", "c", "d"])
+    >>> len(ax.child_axes)
+    4
     """
     images = np.asarray(images)
     if images.ndim != 4 or not len(images) or images.shape[-1] not in (1, 3):

@@ -1,11 +1,13 @@
 """Checks of model and data before a phase spends time on them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from tlkeras.data import examples_of
+from tlkeras._validation import check_same_classes
+from tlkeras.data import reading_of
 from tlkeras.freezing import find_backbone
 
 
@@ -37,34 +39,76 @@ def check_data(model: keras.Model, train: Any, val: Any) -> None:
     for name, data in (("train", train), ("val", val)):
         if data is None and name == "val":
             continue
-        inputs, labels = _look_into(data, name)
+        inputs, labels, class_names = _look_into(data, name)
         _check_inputs(model, inputs, name)
+        check_same_classes(name, class_names, getattr(model, "class_names", None))
         _check_labels(model, labels, name)
 
 
-def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray]:
-    """Returns the first inputs, and as many labels as are cheap to have."""
+def check_fitting(
+    model: keras.Model, callbacks: Any, class_weight: Any
+) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks as a list, or raises `ValueError`.
+
+    Args:
+        model: The compiled model.
+        callbacks: A callback, several or none.
+        class_weight: From every class number to its weight, or `None`.
+    """
+    listed = keras.tree.flatten(() if callbacks is None else callbacks)
+    wrong = [x for x in listed if not isinstance(x, keras.callbacks.Callback)]
+    if wrong:
+        raise ValueError(
+            "`callbacks` must be a list of `keras.callbacks.Callback`s. Received: "
+            f"{wrong[0]!r}."
+        )
+    units = model.output_shape[-1] if getattr(model, "class_names", None) else None
+    is_map = isinstance(class_weight, Mapping)
+    numbers = range(len(class_weight) if is_map and units is None else units or 0)
+    if class_weight is not None and not (is_map and set(class_weight) == set(numbers)):
+        raise ValueError(
+            "`class_weight` must map each class number"
+            + (f" from 0 to {units - 1}" if units else " from 0 on")
+            + " to its weight, as `data.class_weights()` does. Received: "
+            f"class_weight={class_weight!r}."
+        )
+    return listed
+
+
+def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray, tuple | None]:
+    """Returns the first inputs, as many labels as are cheap to have, class names."""
     if isinstance(data, tuple) and len(data) in (2, 3):
+        if not all(hasattr(part, "shape") for part in keras.tree.flatten(data[:2])):
+            raise ValueError(
+                f"`{name}` must hold inputs and labels as arrays; make them of lists "
+                "with `np.array`. Received: "
+                f"{tuple(type(part).__name__ for part in data)}."
+            )
         if len(data[0]) != len(data[1]) or not len(data[0]):
             raise ValueError(
                 f"`{name}` must hold as many labels as inputs, and at least one. "
                 f"Received {len(data[0])} inputs and {len(data[1])} labels."
             )
-        return data[0][:1], np.asarray(data[1])
+        return data[0][:1], np.asarray(data[1]), None
     try:
-        first = next(iter(data))
+        # A generator would be without its first batch.
+        first = None if hasattr(data, "__next__") else next(iter(data))
     except StopIteration:
         raise ValueError(f"`{name}` is empty.") from None
     except TypeError:
         first = None
     if not isinstance(first, tuple) or len(first) not in (2, 3):
+        parts = hasattr(data, "train") and hasattr(data, "val")
         raise ValueError(
             f"`{name}` must be a batched dataset of (inputs, labels) or a tuple of "
             f"arrays. Received: {type(data).__name__}"
             + ("." if first is None else f" of {type(first).__name__}.")
+            + (" Pass its `.train` and `.val`." if parts else "")
         )
-    known = examples_of(data)
-    return first[0], np.asarray(first[1] if known is None else known.labels)
+    known = reading_of(data)
+    if known is None:
+        return first[0], np.asarray(first[1]), None
+    return first[0], np.asarray(known.examples.labels), known.class_names
 
 
 def _check_inputs(model: keras.Model, inputs: Any, name: str) -> None:
@@ -90,7 +134,7 @@ def _check_labels(model: keras.Model, labels: np.ndarray, name: str) -> None:
         )
     if not np.all(np.isfinite(labels.astype("float64"))):
         raise ValueError(f"Labels in `{name}` hold NaN or infinity.")
-    task = getattr(model, "task", None)
+    task = getattr(model, "task", None) or _task_of_loss(model.loss)
     units = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
     is_index = labels.ndim == 1 or labels.shape[-1] == 1
     if task == "classification" and is_index:
@@ -106,3 +150,21 @@ def _check_labels(model: keras.Model, labels: np.ndarray, name: str) -> None:
             f"Labels in `{name}` have shape {labels.shape}; the model has {units} "
             f"classes and takes labels of shape (n, {units})."
         )
+    elif task == "multi_label" and not np.all((labels == 0) | (labels == 1)):
+        raise ValueError(
+            f"Labels in `{name}` must be 0 or 1 in each column, one column per class. "
+            f"Received values from {labels.min()} to {labels.max()}."
+        )
+    elif task == "regression" and labels.size != len(labels) * units:
+        raise ValueError(
+            f"Targets in `{name}` have shape {labels.shape}; the model predicts {units} "
+            f"number(s) for each image. Build it with outputs={labels[0].size}."
+        )
+
+
+def _task_of_loss(loss: Any) -> str | None:
+    """Returns the task of a model that is not ours, where its loss tells it."""
+    name = loss if isinstance(loss, str) else getattr(loss, "name", None)
+    sparse = name == "sparse_categorical_crossentropy"
+    from_numbers = getattr(loss, "ignore_class", None) is None
+    return "classification" if sparse and from_numbers else None

@@ -49,6 +49,13 @@ class FineTuneHistory(keras.callbacks.History):
         self.epoch = []
         self.phases = []
 
+    def __repr__(self) -> str:
+        phases = ", ".join(f"{p.name}: {p.epochs} epoch(s)" for p in self.phases)
+        last = ", ".join(
+            f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values
+        )
+        return f"<FineTuneHistory: {phases or 'no phase'}; last {last or 'none'}>"
+
     def append(self, history: keras.callbacks.History, phase: Phase) -> None:
         """Adds the history of one more phase."""
         done = len(self.epoch)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras.freezing import recompile
 
 
 class PhaseError(RuntimeError):
@@ -21,16 +22,20 @@ class Promises:
 
     def __init__(self, model: keras.Model):
         self.model = model
-        self.trained = {v.path: np.array(v) for v in model.trainable_variables}
-        self.frozen = {v.path: digest(v) for v in frozen_weights(model)}
+        frozen = frozen_weights(model)
+        self.frozen = {v.path: digest(v) for v in frozen}
+        known = {id(v) for v in frozen}
+        self.others = [(v, np.array(v)) for v in model.weights if id(v) not in known]
 
     def verify(self, suffix: keras.Model, history: keras.callbacks.History) -> None:
         """Raises `PhaseError` if a promise was broken."""
         losses = history.history.get("loss", [])
         if not losses or not np.all(np.isfinite(losses)):
+            self._undo()
             raise PhaseError(
                 f"The loss is not finite: {losses}. Lower the learning rate, or look "
-                "for bad labels and pixels with `data.describe()` and `data.show()`."
+                "for bad labels and pixels with `data.describe()` and `data.show()`. "
+                "The model has its weights from before the phase again."
             )
         trained = {id(v) for v in suffix.trainable_variables}
         if trained != {id(v) for v in self.model.trainable_variables}:
@@ -54,9 +59,15 @@ class Promises:
 
     def _any_moved(self) -> bool:
         return any(
-            not np.array_equal(np.array(v), self.trained[v.path])
-            for v in self.model.trainable_variables
+            v.trainable and not np.array_equal(np.array(v), before)
+            for v, before in self.others
         )
+
+    def _undo(self) -> None:
+        """Puts back all weights that the phase could change, and a fresh optimizer."""
+        for variable, before in self.others:
+            variable.assign(before)
+        recompile(self.model)
 
 
 def frozen_weights(model: keras.Model) -> list[keras.Variable]:

@@ -1,14 +1,15 @@
 """The fit verbs: phase one alone, and both phases."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from tlkeras._validation import check_int, check_number
+from tlkeras._validation import check_choice, check_int, check_number
 from tlkeras.freezing import FreezePoint, find_backbone, freeze_index
-from tlkeras.training.checks import check_data, check_model
+from tlkeras.training.checks import check_data, check_fitting, check_model
 from tlkeras.training.feeding import Feeder
 from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.phase import Fitting, Stage, run_stage
@@ -58,7 +59,8 @@ def fit_head(
 
     Example:
 
-    >>> x, y = np.zeros((8, 32, 32, 1)), np.arange(8) % 2
+    >>> x = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), "uint8")
+    >>> y = np.arange(8) % 2
     >>> model = tl.image_classifier("glyphnet", 2)
     >>> len(tl.fit_head(model, (x, y), epochs=2, verbose=0).epoch)
     2
@@ -125,7 +127,8 @@ def fine_tune(
 
     Example:
 
-    >>> x, y = np.zeros((8, 32, 32, 1)), np.arange(8) % 2
+    >>> x = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), "uint8")
+    >>> y = np.arange(8) % 2
     >>> model = tl.image_classifier("glyphnet", 2)
     >>> history = tl.fine_tune(model, (x, y), head_epochs=1, epochs=1,
     ...                        unfreeze_from="block3", verbose=0)
@@ -154,6 +157,9 @@ def run_stages(
 ) -> FineTuneHistory:
     """Checks everything that can be checked beforehand, then runs the stages."""
     check_model(model, fitting.backbone)
+    callbacks = check_fitting(model, fitting.callbacks, fitting.class_weight)
+    fitting = replace(fitting, callbacks=callbacks)
+    check_choice("verbose", fitting.verbose, ("auto", 0, 1, 2))
     points = [stage.freeze_point for stage in stages]
     for point in points:
         freeze_index(find_backbone(model, fitting.backbone), point)
