@@ -14,7 +14,7 @@ import pytest
 from helpers import solid_colours, tiny_backbone, with_head
 
 import tlkeras as tl
-from tlkeras.features import cache
+from tlkeras.features import cache, extraction
 from tlkeras.features.fingerprints import fingerprint_model
 
 X, Y = solid_colours(40, 2)
@@ -29,13 +29,13 @@ def data(**arguments):
 def calls(monkeypatch):
     """Counts the batches that a prefix is run on."""
     seen = []
-    run = keras.Model.predict_on_batch
+    compile_ = extraction.inference_function
 
-    def counted(self, x):
-        seen.append(self.name)
-        return run(self, x)
+    def counted(model):
+        run = compile_(model)
+        return lambda batch: seen.append(model.name) or run(batch)
 
-    monkeypatch.setattr(keras.Model, "predict_on_batch", counted)
+    monkeypatch.setattr(extraction, "inference_function", counted)
     return seen
 
 
@@ -219,17 +219,20 @@ sys.path.insert(0, sys.argv[1])
 import keras, numpy as np
 import tlkeras as tl
 from helpers import solid_colours, tiny_backbone
-from tlkeras.features import cache
+from tlkeras.features import cache, extraction
 cache.FLUSH_BYTES = 1
 backbone = tiny_backbone()
 for weight in backbone.weights:
     weight.assign(keras.ops.ones_like(weight) * 0.01)
-run = keras.Model.predict_on_batch
-def slow(self, x):
-    time.sleep(float(sys.argv[2]))
-    print("batch", flush=True)
-    return run(self, x)
-keras.Model.predict_on_batch = slow
+compile_ = extraction.inference_function
+def slow(model):
+    run = compile_(model)
+    def wait(batch):
+        time.sleep(float(sys.argv[2]))
+        print("batch", flush=True)
+        return run(batch)
+    return wait
+extraction.inference_function = slow
 x, y = solid_colours(320, 2)
 found = tl.extract_features(backbone, (x, y), verbose=0)
 print("done", float(np.sum(found.arrays[0][:, 0, 0, 0])), flush=True)

@@ -331,8 +331,8 @@ def _build(
         outputs = add_head(loaded.model(x), **heading)
         model = TransferModel(inputs, outputs, name=f"{loaded.name}_{task}")
         model.task, model.class_names = task, class_names
-        freeze(model)
         model.compile(optimizer="adam", jit_compile=jit_compile(), **compiling)
+        freeze(model)
     return model
 
 

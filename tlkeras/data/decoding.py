@@ -58,7 +58,7 @@ def load_images(
         ValueError: If a file cannot be read; the message names it and says why.
 
     Example:
-    >>> tl.data.load_images(["flowers/rose/001.jpg"], image_size=224).shape
+    >>> tl.data.load_images(["flowers/rose/1.jpg"], image_size=224).shape
     (1, 224, 224, 3)
     """
     size = check_image_size(image_size)

@@ -118,9 +118,9 @@ def _check_inputs(model: keras.Model, x: Any) -> None:
     pairs = zip(shapes[0][1:], received[1:], strict=True)
     if any(wanted not in (None, came) for wanted, came in pairs):
         raise ValueError(
-            f"`data` does not fit the model: inputs of shape {received} came, the model "
-            f"takes {shapes[0]} (None is the batch or any size). Read the data with the "
-            "model's image size and colours."
+            f"`data` does not fit the model: inputs of shape {received} came, the "
+            f"model takes {shapes[0]} (None is the batch or any size). Read the data "
+            "with the model's image size and colours."
         )
 
 

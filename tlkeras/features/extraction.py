@@ -16,7 +16,6 @@ from tlkeras.data import ArrayExamples, Reading, reading_of
 from tlkeras.features import cache as disk
 from tlkeras.features.fingerprints import fingerprint_model
 from tlkeras.features.splitting import split
-from tlkeras.runtime import jit_compile
 
 # Bytes read from a memory-mapped array before its pages are let go.
 _RELEASE_BYTES = 256 * 2**20
@@ -257,6 +256,35 @@ def extract(
     return FeatureSet(tuple(arrays), np.asarray(examples.labels), run.seconds, key)
 
 
+def inference_function(model: keras.Model) -> Callable[[Any], Any]:
+    """Returns a compiled function that runs `model` on batches of any length.
+
+    `predict_on_batch` would be compiled anew for the last, shorter batch.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return model.predict_on_batch
+    import tensorflow as tf
+
+    # As `tf.data` hands them over: a tuple where there are several.
+    inputs = tuple(
+        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype)
+        for tensor in keras.tree.flatten(model.input)
+    )
+
+    @tf.function(autograph=False)
+    def run(*tensors):
+        packed = keras.tree.pack_sequence_as(model.input, tensors)
+        return model(packed, training=False)
+
+    compiled = run.get_concrete_function(*inputs)
+    return lambda batch: compiled(
+        *(
+            tf.cast(part, spec.dtype)
+            for part, spec in zip(keras.tree.flatten(batch), inputs, strict=True)
+        )
+    )
+
+
 class _Run:
     """One pass of a prefix over examples, with a progress bar."""
 
@@ -273,11 +301,9 @@ class _Run:
         self, start: int, write: Callable[[int, list[np.ndarray]], None]
     ) -> None:
         began, count = time.perf_counter(), len(self.examples)
-        self.prefix.compile(jit_compile=jit_compile())
-        bar = self._bar(count)
-        done = start
+        run, bar, done = inference_function(self.prefix), self._bar(count), start
         for inputs, _ in self._batches(start):
-            outputs = self.prefix.predict_on_batch(inputs)
+            outputs = run(inputs)
             values = [np.asarray(value) for value in keras.tree.flatten(outputs)]
             write(done, values)
             done += len(values[0])
@@ -301,7 +327,7 @@ class _Run:
         return batches.unbatch().skip(start).batch(self.batch_size)
 
     def _bar(self, count: int) -> Callable[[int, float], None]:
-        if self.verbose == 0:
+        if self.verbose not in ("auto", 1):
             return lambda done, rate: None
         bar = keras.utils.Progbar(
             count, unit_name="example", stateful_metrics=["examples/s"]

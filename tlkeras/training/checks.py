@@ -78,7 +78,8 @@ def check_fitting(
 def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray, tuple | None]:
     """Returns the first inputs, as many labels as are cheap to have, class names."""
     if isinstance(data, tuple) and len(data) in (2, 3):
-        if not all(hasattr(part, "shape") for part in keras.tree.flatten(data[:2])):
+        arrays = all(hasattr(part, "shape") for part in keras.tree.flatten(data[0]))
+        if not arrays or data[1] is None:
             raise ValueError(
                 f"`{name}` must hold inputs and labels as arrays; make them of lists "
                 "with `np.array`. Received: "
@@ -150,15 +151,15 @@ def _check_labels(model: keras.Model, labels: np.ndarray, name: str) -> None:
             f"Labels in `{name}` have shape {labels.shape}; the model has {units} "
             f"classes and takes labels of shape (n, {units})."
         )
-    elif task == "multi_label" and not np.all((labels == 0) | (labels == 1)):
+    elif task == "multi_label" and not np.all((labels >= 0) & (labels <= 1)):
         raise ValueError(
-            f"Labels in `{name}` must be 0 or 1 in each column, one column per class. "
+            f"Labels in `{name}` must be 0 to 1 in each column, one column per class. "
             f"Received values from {labels.min()} to {labels.max()}."
         )
     elif task == "regression" and labels.size != len(labels) * units:
         raise ValueError(
-            f"Targets in `{name}` have shape {labels.shape}; the model predicts {units} "
-            f"number(s) for each image. Build it with outputs={labels[0].size}."
+            f"Targets in `{name}` have shape {labels.shape}; the model predicts "
+            f"{units} number(s) for each. Build it with outputs={labels[0].size}."
         )
 
 
@@ -166,5 +167,5 @@ def _task_of_loss(loss: Any) -> str | None:
     """Returns the task of a model that is not ours, where its loss tells it."""
     name = loss if isinstance(loss, str) else getattr(loss, "name", None)
     sparse = name == "sparse_categorical_crossentropy"
-    from_numbers = getattr(loss, "ignore_class", None) is None
-    return "classification" if sparse and from_numbers else None
+    ignores_some = getattr(loss, "ignore_class", None) is not None
+    return "classification" if sparse and not ignores_some else None

@@ -52,7 +52,9 @@ class FineTuneHistory(keras.callbacks.History):
     def __repr__(self) -> str:
         phases = ", ".join(f"{p.name}: {p.epochs} epoch(s)" for p in self.phases)
         last = ", ".join(
-            f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values
+            f"{name} {values[-1]:.4g}"
+            for name, values in self.history.items()
+            if values
         )
         return f"<FineTuneHistory: {phases or 'no phase'}; last {last or 'none'}>"
 

@@ -1,0 +1,349 @@
+"""Bad input through the public verbs: a clear error, and nothing lost."""
+
+import inspect
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import assert_equal_weights, solid_colours, tiny_backbone, weights_of
+from helpers import with_head as hand_written
+
+import tlkeras as tl
+
+X, Y = solid_colours(24, 2)
+
+
+def classifier(classes=2, **kwargs):
+    return tl.image_classifier(tiny_backbone(), classes, **kwargs)
+
+
+def fit(model, train, **kwargs):
+    return tl.fit_head(
+        model, train, epochs=1, verbose=kwargs.pop("verbose", 0), **kwargs
+    )
+
+
+# Model files
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A model and its file."""
+    model = classifier()
+    model.save(tmp_path / "model.keras")
+    return model, tmp_path / "model.keras"
+
+
+def test_save_has_the_signature_of_keras():
+    ours = inspect.signature(tl.TransferModel.save)
+    assert ours == inspect.signature(keras.Model.save)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [OSError(28, "No space left on device"), RuntimeError("no"), KeyboardInterrupt()],
+)
+def test_a_failed_save_keeps_the_old_file_and_leaves_no_other(
+    saved, failure, monkeypatch
+):
+    model, path = saved
+    before = path.read_bytes()
+
+    def fail(self, store):
+        raise failure
+
+    monkeypatch.setattr(keras.layers.Dense, "save_own_variables", fail)
+    expected = ValueError if isinstance(failure, OSError) else type(failure)
+    with pytest.raises(expected) as caught:
+        model.save(path)
+    assert str(failure) in str(caught.value)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["model.keras"]
+
+
+def test_saving_again_replaces_the_file_also_behind_a_link(saved, tmp_path):
+    model, path = saved
+    link = tmp_path / "latest.keras"
+    link.symlink_to(path)
+    model.layers[-1].bias.assign([3.0, 4.0])
+    model.save(link)
+    assert link.is_symlink()
+    np.testing.assert_array_equal(tl.load(path).layers[-1].bias, [3, 4])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no/model.keras", "there is no folder .*no'"),
+        ("folder.keras", "there is a folder of that name"),
+        ("model", "must end in '.keras'"),
+        ("model.h5", "must end in '.keras'"),
+    ],
+)
+def test_a_path_that_a_model_cannot_be_saved_to(tmp_path, name, message):
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(ValueError, match=message):
+        classifier().save(tmp_path / name)
+    assert [file.name for file in tmp_path.iterdir()] == ["folder.keras"]
+
+
+def test_an_unzipped_model_loads_too(saved, tmp_path):
+    saved[0].save(tmp_path / "unzipped", zipped=False)
+    assert tl.load(tmp_path / "unzipped").class_names == ("0", "1")
+
+
+def test_overwrite_false_asks_first(saved, monkeypatch):
+    model, path = saved
+    before = path.read_bytes()
+    monkeypatch.setattr("builtins.input", lambda *_: "n")
+    model.layers[-1].bias.assign([3.0, 4.0])
+    model.save(path, overwrite=False)
+    assert path.read_bytes() == before
+
+
+def without_weights(path):
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", config)
+
+
+def with_half_a_configuration(path):
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["config.json"] = files["config.json"][:100]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def with_flipped_bytes(path):
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 50] = bytes(255 - b for b in content[middle:][:50])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:9000]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("no model"),
+        without_weights,
+        with_half_a_configuration,
+        with_flipped_bytes,
+    ],
+    ids=["truncated", "empty", "text", "weights", "configuration", "flipped"],
+)
+def test_a_damaged_model_file_is_named(saved, damage):
+    _, path = saved
+    damage(path)
+    with pytest.raises(ValueError, match=r"model\.keras' is damaged or no Keras model"):
+        tl.load(path)
+
+
+def test_a_renamed_model_file_is_recognised(saved):
+    _, path = saved
+    with pytest.raises(ValueError, match="must end in '.keras'. Rename"):
+        tl.load(path.rename(path.with_suffix(".zip")))
+
+
+# Classes of data and model
+
+
+@pytest.mark.parametrize("classes", [3, ["dog", "cat"], ["cat", "dog", "owl"]])
+def test_classes_that_do_not_match_the_head(classes):
+    data = tl.from_arrays(X, Y, class_names=["cat", "dog"])
+    model = classifier(classes)
+    message = "another order" if len(np.atleast_1d(classes)) == 2 else "3 in number"
+    for use in (lambda: fit(model, data.train), lambda: tl.evaluate(model, data.test)):
+        with pytest.raises(ValueError, match=f"has 2 classes, 'cat'.*{message}"):
+            use()
+
+
+@pytest.mark.parametrize("classes", [2, ["Katze", "Hund"]])
+def test_classes_may_have_other_names(classes):
+    data = tl.from_arrays(X, Y, class_names=["cat", "dog"])
+    report = tl.evaluate(classifier(classes), data.test, verbose=0)
+    assert len(report.y_true) == 3
+
+
+@pytest.mark.parametrize("labels", [Y + 5, Y - 5, Y * 0.5])
+def test_labels_out_of_range_of_a_model_that_is_not_ours(labels):
+    model = hand_written(tiny_backbone())
+    with pytest.raises(ValueError, match="whole numbers from 0 to 1"):
+        fit(model, (X, labels))
+
+
+def test_targets_of_the_wrong_width():
+    model = tl.image_regressor(tiny_backbone(), 2)
+    with pytest.raises(ValueError, match="outputs=1"):
+        fit(model, (X, Y * 0.5))
+    with pytest.raises(ValueError, match="0 to 1 in each column"):
+        fit(classifier(multi_label=True), (X, np.eye(2)[Y] * 3))
+
+
+def test_an_unknown_loss():
+    with pytest.raises(ValueError, match="mse2"):
+        tl.image_regressor(tiny_backbone(), loss="mse2")
+
+
+# Inputs
+
+
+def test_nan_in_pixels_leaves_the_model_as_it_was():
+    model = classifier()
+    before = weights_of(model)
+    pixels = np.where(X > 250, np.nan, X.astype("float32"))
+    with pytest.raises(tl.PhaseError, match="not finite.*weights from before"):
+        fit(model, (pixels, Y))
+    assert_equal_weights(before, weights_of(model))
+    fit(model, (X, Y))
+
+
+def test_a_diverging_second_phase_keeps_what_the_first_learnt():
+    model = classifier()
+    head = keras.callbacks.LambdaCallback(
+        on_train_end=lambda logs: learnt.append(model.layers[-1].kernel.numpy())
+    )
+    learnt = []
+    with pytest.raises(tl.PhaseError, match="not finite"):
+        tl.fine_tune(
+            model,
+            (X, Y),
+            head_epochs=2,
+            epochs=3,
+            unfreeze_from="block1",
+            fine_tune_learning_rate=1e30,
+            callbacks=[head],
+            verbose=0,
+        )
+    np.testing.assert_array_equal(model.layers[-1].kernel, learnt[0])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full((16, 16, 3), np.nan), "NaN or infinity"),
+        (["a.jpg", np.zeros((16, 16, 3))], "one by one"),
+        (None, "takes paths"),
+    ],
+)
+def test_what_cannot_be_classified(pixels, message):
+    with pytest.raises(ValueError, match=message):
+        classifier().classify(pixels)
+
+
+def test_nothing_to_classify_gives_nothing():
+    model = classifier()
+    assert model.classify([]) == []
+    assert model.classify(np.zeros((0, 16, 16, 3))) == []
+    with pytest.raises(ValueError, match="batch_size"):
+        model.classify(X, batch_size=0)
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 16, 1), (4, 32, 32, 3)])
+def test_evaluation_of_pictures_of_another_size_or_colour(shape):
+    with pytest.raises(ValueError, match=r"does not fit the model.*\(None, 16, 16, 3"):
+        tl.evaluate(classifier(), (np.zeros(shape), Y[:4]), verbose=0)
+
+
+# Structures, kinds of models, arguments
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ((X, None), "arrays.*'NoneType'"),
+        ((X.tolist(), Y.tolist()), "np.array.*'list', 'list'"),
+        (tl.from_arrays(X, Y), "Received: Splits. Pass its `.train`"),
+        (((X, Y) for _ in range(3)), "Received: generator"),
+        (
+            tf.data.Dataset.from_tensor_slices({"image": X, "label": Y}).batch(8),
+            "Received: .*Dataset of dict",
+        ),
+    ],
+    ids=["no labels", "lists", "splits", "generator", "dict"],
+)
+def test_data_of_the_wrong_structure(train, message):
+    with pytest.raises(ValueError, match=message):
+        fit(classifier(), train)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_weight": {0: 1.0}}, "each class number from 0 to 1"),
+        ({"class_weight": [1.0, 2.0]}, "each class number"),
+        ({"class_weight": {"a": 1.0, "b": 1.0}}, "each class number"),
+        ({"callbacks": ["early"]}, "`callbacks`.*'early'"),
+        ({"verbose": "loud"}, "`verbose` must be one of"),
+    ],
+)
+def test_bad_arguments_of_the_fit_verbs(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fit(classifier(), (X, Y), **arguments)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_callbacks_may_be_one_or_none(several):
+    class Counter(keras.callbacks.Callback):
+        epochs = 0
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.epochs += 1
+
+    counter = Counter()
+    fit(classifier(), (X, Y), callbacks=[counter] if several else counter)
+    assert counter.epochs == 1
+    fit(classifier(), (X, Y), callbacks=None)
+
+
+def test_models_that_are_none():
+    with pytest.raises(ValueError, match="must be a `keras.Model`. Received: str"):
+        tl.evaluate("vgg16", (X, Y))
+    with pytest.raises(ValueError, match="functional.*Received: NoneType"):
+        fit(None, (X, Y))
+
+
+def test_a_subclassed_model_is_refused_before_it_trains():
+    class Subclassed(keras.Model):
+        def call(self, x):
+            return x
+
+    model = Subclassed()
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match="functional.*Received: Subclassed"):
+        fit(model, (X, Y))
+
+
+def test_run_eagerly_is_kept():
+    model = classifier()
+    model.compile("adam", model.loss, run_eagerly=True)
+    fit(model, (X, Y))
+    assert model.run_eagerly
+
+
+def test_a_fixed_batch_takes_any_dataset_of_that_batch():
+    inputs = keras.Input(batch_shape=(8, 16, 16, 3))
+    x = keras.layers.Flatten()(tiny_backbone()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    fit(model, tf.data.Dataset.from_tensor_slices((X, Y)).batch(8))
+
+
+# What a notebook shows
+
+
+def test_a_history_shows_itself_in_a_line():
+    history = fit(classifier(), (X, Y))
+    assert repr(history).startswith("<FineTuneHistory: head: 1 epoch(s); last ")
+    assert "loss " in repr(history) and len(repr(history)) < 100
+
+
+def test_a_new_model_loads_without_warnings(saved):
+    model, path = saved
+    assert tl.load(path).class_names == model.class_names

@@ -1,0 +1,75 @@
+"""The main job on real weights and real photographs."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from helpers import needs_shared
+
+import tlkeras as tl
+
+SEEDS = range(5)
+
+ANSWER = """
+import json, sys
+import tlkeras as tl
+model = tl.load(sys.argv[1])
+answers = model.classify(json.load(open(sys.argv[2])))
+print(json.dumps([answer.probabilities for answer in answers]))
+"""
+
+
+def weights_folder():
+    return needs_shared("keras_home", "models")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Default `fine_tune` of MobileNetV2 on ants and bees, once for each seed."""
+    folder, weights = needs_shared("data", "ants_bees"), weights_folder()
+    cache, runs = tmp_path_factory.mktemp("cache"), []
+    for seed in SEEDS:
+        keras.utils.set_random_seed(seed)
+        data = tl.image_folder(folder, image_size=224, batch_size=32, seed=seed)
+        model = tl.image_classifier("mobilenet_v2", data.class_names, weights=weights)
+        tl.fine_tune(model, data.train, data.val, cache=cache, verbose=0)
+        report = tl.evaluate(model, data.test, verbose=0)
+        runs.append((model, report))
+        print(f"seed {seed}: test accuracy {report.accuracy:.4f}")
+    return runs
+
+
+@pytest.mark.real
+def test_ants_and_bees_reach_their_accuracy(trained):
+    accuracies = [report.accuracy for _, report in trained]
+    print(
+        f"median {np.median(accuracies):.4f}, {min(accuracies):.4f} to "
+        f"{max(accuracies):.4f}"
+    )
+    assert np.median(accuracies) >= 0.965
+
+
+@pytest.mark.real
+def test_the_file_answers_the_same_in_another_process(trained, tmp_path):
+    model, report = trained[0]
+    folder = needs_shared("data", "ants_bees", "test")
+    paths = sorted(map(str, folder.glob("*/*.jpg")))
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "paths.json").write_text(json.dumps(paths))
+    arguments = [str(tmp_path / "model.keras"), str(tmp_path / "paths.json")]
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWER, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert answers == [answer.probabilities for answer in model.classify(paths)]
+    labels = [path.split("/")[-2] for path in paths]
+    right = [
+        max(a, key=a.get) == label for a, label in zip(answers, labels, strict=True)
+    ]
+    np.testing.assert_allclose(np.mean(right), report.accuracy, atol=1e-6)
