@@ -1,15 +1,12 @@
 """`python -m tlkeras`: the quickstart on the command line."""
 
-import os
 import sys
+
+from tlkeras.quickstart import run_command
 
 
 def main() -> int:
-    """Runs the quickstart and returns its exit code."""
-    # TensorFlow's start-up messages would bury ours.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from tlkeras.quickstart import run_command
-
+    """Runs the quickstart on the command line's arguments; returns its exit code."""
     return run_command(sys.argv[1:])
 
 
