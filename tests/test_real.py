@@ -22,23 +22,27 @@ print(json.dumps([answer.probabilities for answer in answers]))
 """
 
 
-def weights_folder():
-    return needs_shared("keras_home", "models")
+def weights_file():
+    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+    return needs_shared("keras_home", "models", name)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A head on MobileNetV2 for ants and bees, once for each seed.
 
-    20 epochs, and no second phase, were chosen on the training part: there, 8 splits
-    with 30 % held out give 0.976 for the head, 0.973 after ten epochs of fine-tuning.
+    The recipe was chosen on the training part. A second phase gained nothing there
+    (0.976 for the head, 0.973 after ten epochs of fine-tuning, 8 splits with 30 % held
+    out), and 256 pixels, the photographs' own size, gained 0.002 on 224.
     """
-    folder, weights = needs_shared("data", "ants_bees"), weights_folder()
+    folder, weights = needs_shared("data", "ants_bees"), weights_file()
     cache, runs = tmp_path_factory.mktemp("cache"), []
     for seed in SEEDS:
         keras.utils.set_random_seed(seed)
-        data = tl.image_folder(folder, image_size=224, batch_size=32, seed=seed)
-        model = tl.image_classifier("mobilenet_v2", data.class_names, weights=weights)
+        data = tl.image_folder(folder, image_size=256, batch_size=32, seed=seed)
+        model = tl.image_classifier(
+            "mobilenet_v2", data.class_names, weights=weights, input_shape=256
+        )
         tl.fit_head(model, data.train, data.val, epochs=20, cache=cache, verbose=0)
         report = tl.evaluate(model, data.test, verbose=0)
         runs.append((model, report))
