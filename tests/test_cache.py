@@ -371,3 +371,24 @@ def test_every_epoch_has_an_order_of_its_own_that_repeats():
     assert epochs(0, 1, shuffled=False) == [list(range(10))]
     tf.random.set_seed(99)
     assert epochs(0, 3) == several
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be kept in"):
+        tl.extract_features(tiny_backbone(), (X, Y), cache=tmp_path / "file", verbose=0)
+    monkeypatch.setenv("TLKERAS_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.raises(ValueError, match="cannot be kept in"):
+        tl.extract_features(tiny_backbone(), (X, Y), cache="disk", verbose=0)
+    tl.fit_head(with_head(tiny_backbone()), (X, Y), epochs=1)
+    assert "kept in memory" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_an_error_before_anything_is_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        fill(tmp_path)
+    assert cache.open_entry(tmp_path, "k") is None

@@ -226,6 +226,7 @@ class EntryWriter:
         for path, spec in zip(paths, specs, strict=True):
             with open(path, "ab") as file:
                 file.truncate(rows * spec.row_bytes)
+                _reserve(file.fileno(), rows * spec.row_bytes)
         self.arrays = [
             _map(path, spec, rows, "r+")
             for path, spec in zip(paths, specs, strict=True)
@@ -323,6 +324,12 @@ def _specs(meta: dict) -> list[ArraySpec]:
 
 def _map(path: Path, spec: ArraySpec, rows: int, mode: str) -> np.ndarray:
     return np.memmap(path, spec.numpy_dtype, mode, shape=(rows, *spec.shape))
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Claims the file's space: a full disk is an error now, not a crash later."""
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
 
 
 def _read_json(path: Path) -> dict | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -196,20 +197,39 @@ def choose_store(cache: str | Path | bool) -> Store | None:
     """Returns where the fit verbs' argument `cache` says to keep features.
 
     Raises:
-        ValueError: If `cache` is not one of the values that they take.
+        ValueError: If `cache` is not one of the values that they take, or names a
+            folder that cannot be written to.
     """
     if cache is False:
         return None
-    if cache in ("auto", "disk"):
-        return Store(disk.cache_folder())
     if cache == "memory":
         return Store(None)
-    if isinstance(cache, Path) or (isinstance(cache, str) and os.sep in cache):
-        return Store(Path(cache).expanduser())
+    if cache == "auto":
+        writable = _make_folder(disk.cache_folder()) is None
+        return Store(disk.cache_folder() if writable else None)
+    if cache == "disk" or isinstance(cache, Path) or os.sep in str(cache):
+        folder = disk.cache_folder() if cache == "disk" else Path(cache).expanduser()
+        failure = _make_folder(folder)
+        if failure is not None:
+            raise ValueError(
+                f"Features cannot be kept in {str(folder)!r}: {failure}. Name another "
+                "folder with `cache=` or TLKERAS_CACHE, or use cache='memory'."
+            )
+        return Store(folder)
     raise ValueError(
         "`cache` must be 'auto', 'memory', 'disk', False or a folder (a `Path`, or a "
         f"string with a {os.sep!r} in it). Received: cache={cache!r}."
     )
+
+
+def _make_folder(folder: Path) -> OSError | None:
+    """Makes a folder that can be written to; returns what stood in the way."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as failure:
+        return failure
 
 
 def feature_bytes(prefix: keras.Model, count: int) -> int | None:
