@@ -111,6 +111,34 @@ def test_inputs_that_bypass_the_backbone_reach_the_suffix():
         np.testing.assert_array_equal(parts.suffix(cut), model(x))
 
 
+def test_what_trains_beside_the_backbone_is_part_of_the_suffix():
+    left, right = tiny_backbone(), tiny_backbone()
+    right.name = "right"
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Concatenate()([left(inputs), right(inputs)])
+    model = keras.Model(inputs, keras.layers.Flatten()(x))
+    for point in (None, "block2"):
+        tl.freeze(model, before=point, backbone="right")
+        parts = tl.split(model, "right")
+        trained = {id(v) for v in model.trainable_variables}
+        assert {id(v) for v in parts.suffix.trainable_variables} == trained
+        assert {id(v) for v in left.trainable_variables} <= trained
+        assert not parts.prefix.trainable_variables
+        whole, x = join(parts), pictures(16)
+        np.testing.assert_array_equal(whole(x), model(x))
+
+
+def test_what_trains_before_the_backbone_is_refused():
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(3, 1, name="adapter")(inputs)
+    x = keras.layers.Flatten()(tiny_backbone()(x))
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    with pytest.raises(ValueError, match="train: .'adapter'"):
+        tl.split(tl.freeze(model))
+    model.get_layer("adapter").trainable = False
+    assert not tl.split(model).prefix.trainable_variables
+
+
 def test_random_layers_before_the_backbone_are_kept_apart():
     base = tiny_backbone()
     inputs = keras.Input((16, 16, 3))

@@ -285,6 +285,19 @@ def test_a_changed_frozen_weight_raises():
         tune(model, callbacks=[Meddle()])
 
 
+def test_weights_of_the_same_path_are_told_apart():
+    inputs = keras.Input((16, 16, 3))
+    left, right = tiny_backbone(), tiny_backbone()
+    right.name = "right"
+    x = keras.layers.Concatenate()([left(inputs), right(inputs)])
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    right.trainable = False
+    history = tune(model, backbone="right")
+    assert len(history.epoch) == 4
+
+
 def test_weights_that_do_not_move_raise():
     model = tl.freeze(with_head(tiny_backbone()))
     history = keras.callbacks.History()

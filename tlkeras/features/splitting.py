@@ -47,7 +47,7 @@ def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Spli
         A `Split`. `suffix(prefix(x, training=False))` equals `model(x)`.
 
     Raises:
-        ValueError: If `model` has no backbone.
+        ValueError: If `model` has no backbone, or layers before it train.
 
     Example:
 
@@ -61,6 +61,7 @@ def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Spli
     nodes = _keras.graph_nodes(model)
     call = next(node for node in nodes if node.operation is backbone)
     before, after = _around(nodes, call)
+    _check_nothing_trains(before, backbone)
     side = _crossing(before, after, model)
     boundary = _unique([*call.input_tensors, *side])
     augmentation, start = None, model.input
@@ -143,18 +144,29 @@ def join(parts: Split) -> keras.Model:
 
 
 def _around(nodes: list, call: object) -> tuple[list, list]:
-    """Splits a model's nodes into those that do not need `call`, and those that do."""
-    reached = {id(tensor) for tensor in call.outputs}
+    """Splits a model's nodes into those that `call` needs, and all others."""
+    needed = {id(tensor) for tensor in call.input_tensors}
     before, after = [], []
-    for node in nodes:
-        if node is call:
-            continue
-        if any(id(tensor) in reached for tensor in node.input_tensors):
-            reached.update(id(tensor) for tensor in node.outputs)
-            after.append(node)
-        else:
+    for node in reversed(nodes):
+        if any(id(tensor) in needed for tensor in node.outputs):
+            needed.update(id(tensor) for tensor in node.input_tensors)
             before.append(node)
-    return before, after
+        elif node is not call:
+            after.append(node)
+    return before[::-1], after[::-1]
+
+
+def _check_nothing_trains(before: list, backbone: keras.Model) -> None:
+    trained = [
+        node.operation.name
+        for node in before
+        if getattr(node.operation, "trainable_weights", ())
+    ]
+    if trained:
+        raise ValueError(
+            f"Layers before the backbone {backbone.name!r} train: {trained}. What lies "
+            "below a frozen part must be frozen too: set their `trainable` to False."
+        )
 
 
 def _crossing(made_by: list, used_by: list, model: keras.Model) -> list:

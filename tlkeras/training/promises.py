@@ -23,9 +23,11 @@ class Promises:
     def __init__(self, model: keras.Model):
         self.model = model
         frozen = frozen_weights(model)
-        self.frozen = {v.path: digest(v) for v in frozen}
-        known = {id(v) for v in frozen}
-        self.others = [(v, np.array(v)) for v in model.weights if id(v) not in known]
+        # By identity: two nested models may hold weights of the same path.
+        self.frozen = {id(v): digest(v) for v in frozen}
+        self.others = [
+            (v, np.array(v)) for v in model.weights if id(v) not in self.frozen
+        ]
 
     def verify(self, suffix: keras.Model, history: keras.callbacks.History) -> None:
         """Raises `PhaseError` if a promise was broken."""
@@ -46,7 +48,7 @@ class Promises:
         changed = [
             v.path
             for v in frozen_weights(self.model)
-            if digest(v) != self.frozen[v.path]
+            if digest(v) != self.frozen[id(v)]
         ]
         if changed:
             raise PhaseError(f"Frozen weights changed: {changed}.")
