@@ -50,10 +50,10 @@ DIGITS_RECIPE = Recipe(
     head_epochs=60,
     epochs=40,
     scratch_epochs=60,
-    unfreeze_from="block3",
+    unfreeze_from="block2",
     learning_rate=1e-2,
-    fine_tune_learning_rate=5e-4,
-    scratch_learning_rate=2e-3,
+    fine_tune_learning_rate=2e-4,
+    scratch_learning_rate=3e-3,
     batch_size=16,
 )
 
