@@ -58,7 +58,7 @@ def test_ants_and_bees_reach_their_accuracy(trained):
         f"{max(accuracies):.4f}"
     )
     # 0.967 where it was measured; one picture is 0.0065, and processors round apart.
-    assert np.median(accuracies) >= 0.955
+    assert np.median(accuracies) >= 0.95
 
 
 @pytest.mark.real
