@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
@@ -371,6 +372,30 @@ def test_every_epoch_has_an_order_of_its_own_that_repeats():
     assert epochs(0, 1, shuffled=False) == [list(range(10))]
     tf.random.set_seed(99)
     assert epochs(0, 3) == several
+
+
+@hypothesis.settings(deadline=None, max_examples=25)
+@hypothesis.given(
+    count=hypothesis.strategies.integers(1, 40),
+    batch_size=hypothesis.strategies.integers(1, 12),
+)
+def test_batches_of_an_epoch_are_of_nearly_equal_size(count, batch_size):
+    from tlkeras.features.order import endless_epochs
+
+    class Positions:
+        def __len__(self):
+            return count
+
+        def in_order(self, positions, batch_size):
+            return positions.batch(batch_size)
+
+    batches = endless_epochs(Positions(), batch_size, shuffled=True, seed=0)
+    steps = -(-count // batch_size)
+    epoch = [np.array(batch) for batch in batches.take(steps)]
+    sizes = [len(batch) for batch in epoch]
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+    assert sorted(np.concatenate(epoch)) == list(range(count))
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """The order in which training reads examples: the same with and without a cache."""
 
+import functools
+import math
 from typing import Any
 
 
@@ -9,11 +11,13 @@ def endless_epochs(
     """Makes a dataset of all epochs, one after the other.
 
     The order of epoch `e` depends on `seed` and `e` alone, neither on what was read
-    before nor on how the examples are stored.
+    before nor on how the examples are stored. The batches of an epoch are of nearly
+    equal size: a last batch of one or two examples would move the weights as much as a
+    whole one does, and spoil the moving statistics of batch norms that train.
 
     Args:
         examples: Something with `in_order(positions, batch_size)` and a length.
-        batch_size: Examples per batch; the last batch of an epoch may be smaller.
+        batch_size: Examples per batch at most.
         shuffled: Whether each epoch has an order of its own.
         seed: Seed of those orders.
         first_epoch: Number of the epoch to start with.
@@ -25,6 +29,9 @@ def endless_epochs(
     import tensorflow as tf
 
     count = len(examples)
+    steps = math.ceil(count / batch_size)
+    # The first `longer` batches hold one example more than the others.
+    size, longer = divmod(count, steps)
 
     @tf.autograph.experimental.do_not_convert
     def one_epoch(epoch):
@@ -33,8 +40,15 @@ def endless_epochs(
             positions = tf.random.experimental.stateless_shuffle(
                 positions, seed=tf.stack([tf.constant(seed, "int64"), epoch])
             )
-        positions = tf.data.Dataset.from_tensor_slices(positions)
-        return examples.in_order(positions, batch_size)
+        parts = (
+            examples.in_order(tf.data.Dataset.from_tensor_slices(part), length)
+            for part, length in (
+                (positions[: longer * (size + 1)], size + 1),
+                (positions[longer * (size + 1) :], size),
+            )
+            if longer or length == size
+        )
+        return functools.reduce(tf.data.Dataset.concatenate, parts)
 
     return (
         tf.data.Dataset.counter(first_epoch)
