@@ -359,7 +359,7 @@ def test_every_epoch_has_an_order_of_its_own_that_repeats():
             return positions.batch(batch_size)
 
     def epochs(first, count, **arguments):
-        settings = {"batch_size": 4, "shuffled": True, "seed": 1, **arguments}
+        settings = {"steps": 3, "shuffled": True, "seed": 1, **arguments}
         batches = endless_epochs(Positions(), first_epoch=first, **settings)
         flat = [np.array(batch) for batch in batches.take(3 * count)]
         return [np.concatenate(flat[3 * i : 3 * i + 3]).tolist() for i in range(count)]
@@ -378,24 +378,27 @@ def test_every_epoch_has_an_order_of_its_own_that_repeats():
 @hypothesis.given(
     count=hypothesis.strategies.integers(1, 40),
     batch_size=hypothesis.strategies.integers(1, 12),
+    views=hypothesis.strategies.integers(1, 3),
 )
-def test_batches_of_an_epoch_are_of_nearly_equal_size(count, batch_size):
+def test_batches_of_an_epoch_are_of_nearly_equal_size(count, batch_size, views):
     from tlkeras.features.order import endless_epochs
 
     class Positions:
         def __len__(self):
-            return count
+            return count * views
 
         def in_order(self, positions, batch_size):
             return positions.batch(batch_size)
 
-    batches = endless_epochs(Positions(), batch_size, shuffled=True, seed=0)
     steps = -(-count // batch_size)
-    epoch = [np.array(batch) for batch in batches.take(steps)]
-    sizes = [len(batch) for batch in epoch]
+    batches = endless_epochs(Positions(), steps, shuffled=True, seed=0, views=views)
+    read = [np.array(batch) for batch in batches.take(steps * views)]
+    sizes = [len(batch) for batch in read]
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
-    assert sorted(np.concatenate(epoch)) == list(range(count))
+    assert sorted(np.concatenate(read)) == list(range(count * views))
+    first = np.concatenate(read[:steps])
+    assert sorted(first) == list(range(count)), "an epoch reads one view"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, capsys):

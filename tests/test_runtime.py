@@ -17,12 +17,13 @@ def test_import_configures_nothing():
     assert tl.current_runtime().reasons["precision"].startswith("Keras' global policy")
 
 
-def test_a_cpu_gets_float32_and_no_strategy_and_is_told_why(capsys):
+def test_a_cpu_gets_no_strategy_and_is_told_why(capsys):
     chosen = tl.configure(seed=3)
-    assert (chosen.precision, chosen.strategy, chosen.seed) == ("float32", None, 3)
+    assert (chosen.precision, chosen.strategy, chosen.seed) == ("auto", None, 3)
+    assert keras.config.dtype_policy().name == "float32"
     assert chosen.replicas == 1
     printed = capsys.readouterr().out
-    assert "float32 (no accelerator is attached)" in printed
+    assert "as measured for each backbone" in printed
     assert tl.current_runtime() is chosen
 
 
@@ -44,6 +45,7 @@ def test_precision_is_the_global_policy(capsys):
     [
         ([(7, 0)], None, "mixed_float16"),
         ([(9, 0), (6, 1)], None, "float32"),
+        ([], None, "auto"),
         ([], type("TPUStrategy", (), {})(), "mixed_bfloat16"),
     ],
 )

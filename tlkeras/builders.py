@@ -13,6 +13,7 @@ from tlkeras import _keras
 from tlkeras._validation import check_int, check_number
 from tlkeras.backbones import resolve_backbone
 from tlkeras.data import load_images, resize_image
+from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import find_backbone, freeze
 from tlkeras.heads import ClassCrossentropy, add_head
 from tlkeras.runtime import current_runtime, jit_compile
@@ -324,7 +325,7 @@ def _build(
     class_names: tuple | None,
 ) -> TransferModel:
     """Puts preprocessing, backbone and head together, freezes and compiles."""
-    with current_runtime().scope():
+    with current_runtime().scope(), dtype_policy(_precision(resolving)):
         loaded = resolve_backbone(**resolving)
         inputs = keras.Input(loaded.input_shape, dtype="float32", name="image")
         x = loaded.preprocessing(inputs) if loaded.preprocessing else inputs
@@ -334,6 +335,19 @@ def _build(
         model.compile(optimizer="adam", jit_compile=jit_compile(), **compiling)
         freeze(model)
     return model
+
+
+def _precision(resolving: dict) -> str:
+    """Returns the dtype policy to build under: measured, where `configure` says so."""
+    if current_runtime().precision != "auto":
+        return keras.config.dtype_policy().name
+    name, shape = resolving["backbone"], resolving["input_shape"]
+    if not isinstance(name, (str, os.PathLike)):
+        return "float32"
+    return faster_precision(
+        f"{os.fspath(name)}{f' at {shape}' if shape else ''}",
+        lambda: resolve_backbone(**{**resolving, "weights": None}).model,
+    )
 
 
 def _class_names(classes: int | Sequence[str], multi_label: bool) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ class Runtime:
     """What `configure` chose, and why.
 
     Attributes:
-        precision: Name of the global dtype policy, such as `"mixed_float16"`.
+        precision: Name of the global dtype policy, such as `"mixed_float16"`; or
+            `"auto"`, where builders measure each backbone, as on a CPU.
         strategy: The `tf.distribute.Strategy` that models are built under, or `None`.
         seed: The seed that was set, or `None`.
         devices: What was found, such as `"2 CPU cores"` or `"1 GPU"`.
@@ -66,7 +67,9 @@ def configure(
     Args:
         precision: A dtype policy name, or `"auto"`: `"mixed_bfloat16"` on a TPU,
             `"mixed_float16"` where every GPU has compute capability 7.0 or more,
-            otherwise `"float32"`. Heads end in float32 under each of them.
+            `"float32"` on older ones. On a CPU builders time a backbone that was given
+            by name in float32 and in `"mixed_bfloat16"`, on one batch, take the
+            faster and remember it. Heads end in float32 under each of them.
         strategy: A `tf.distribute.Strategy`, or one of `"none"`, `"mirrored"`,
             `"multi_worker"`, `"tpu"`, or `"auto"`: the TPU if there is one, the
             workers that the environment variable `TF_CONFIG` names, all GPUs if
@@ -98,7 +101,7 @@ def configure(
     check_choice("precision", precision, PRECISIONS)
     chosen_strategy, strategy_reason = _choose_strategy(strategy)
     chosen_precision, precision_reason = _choose_precision(precision, chosen_strategy)
-    keras.config.set_dtype_policy(chosen_precision)
+    keras.config.set_dtype_policy(_policy(chosen_precision))
     if seed is not None:
         keras.utils.set_random_seed(check_int("seed", seed, 0))
     _configured = Runtime(
@@ -223,10 +226,15 @@ def _choose_precision(precision: str, strategy: Any) -> tuple[str, str]:
         return "mixed_bfloat16", "a TPU computes in bfloat16"
     capabilities = _gpu_capabilities()
     if not capabilities:
-        return "float32", "no accelerator is attached"
+        return "auto", "float32 or bfloat16, as measured for each backbone"
     if min(capabilities) >= (7, 0):
         return "mixed_float16", "every GPU has compute capability 7.0 or more"
     return "float32", f"a GPU has compute capability {min(capabilities)}, below 7.0"
+
+
+def _policy(precision: str) -> str:
+    """Returns the dtype policy of what is built without being measured."""
+    return "float32" if precision == "auto" else precision
 
 
 def _gpu_capabilities() -> list[tuple[int, int]]:

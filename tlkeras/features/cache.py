@@ -239,7 +239,7 @@ class EntryWriter:
             return progress["finished"]
         remove_tree(self.partial)
         self.partial.mkdir(parents=True)
-        _write_json(self.partial / "plan.json", self.meta)
+        write_json(self.partial / "plan.json", self.meta)
         return 0
 
     def write(self, start: int, values: Sequence[np.ndarray]) -> None:
@@ -254,13 +254,13 @@ class EntryWriter:
         for array in self.arrays:
             array.flush()
             release(array)
-        _write_json(self.partial / "progress.json", {"finished": finished})
+        write_json(self.partial / "progress.json", {"finished": finished})
         self._pending = 0
 
     def finish(self) -> None:
         """Gives the entry its final name; from then on it is trusted."""
         self._flush(self.meta["rows"])
-        _write_json(self.partial / "meta.json", self.meta)
+        write_json(self.partial / "meta.json", self.meta)
         remove_tree(self.final)
         self.partial.rename(self.final)
 
@@ -339,9 +339,9 @@ def _read_json(path: Path) -> dict | None:
         return None
 
 
-def _write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
     """Writes the whole file or nothing."""
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with open(temporary, "w") as file:
         json.dump(content, file)
         file.flush()

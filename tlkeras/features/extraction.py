@@ -252,7 +252,7 @@ def extract(
         store: Where to keep the features.
         verbose: 0 for no progress bar.
     """
-    specs, count = _specs(prefix), len(examples)
+    specs, count = [*_specs(prefix), _label_spec(examples)], len(examples)
     both = examples.fingerprint() + fingerprint_model(prefix)
     key = hashlib.sha256(both.encode()).hexdigest()
     run = _Run(prefix, examples, batch_size, verbose)
@@ -273,7 +273,8 @@ def extract(
                 run(writer.finished, writer.write)
                 writer.finish()
                 arrays = disk.open_entry(store.folder, key)
-    return FeatureSet(tuple(arrays), np.asarray(examples.labels), run.seconds, key)
+    *features, labels = arrays
+    return FeatureSet(tuple(features), np.array(labels), run.seconds, key)
 
 
 def inference_function(model: keras.Model) -> Callable[[Any], Any]:
@@ -322,9 +323,9 @@ class _Run:
     ) -> None:
         began, count = time.perf_counter(), len(self.examples)
         run, bar, done = inference_function(self.prefix), self._bar(count), start
-        for inputs, _ in self._batches(start):
-            outputs = run(inputs)
-            values = [np.asarray(value) for value in keras.tree.flatten(outputs)]
+        for inputs, labels in self._batches(start):
+            outputs = keras.tree.flatten(run(inputs))
+            values = [np.asarray(value) for value in (*outputs, labels)]
             write(done, values)
             done += len(values[0])
             rate = (done - start) / (time.perf_counter() - began)
@@ -366,6 +367,14 @@ def _specs(prefix: keras.Model) -> list[disk.ArraySpec] | None:
         )
         for t in tensors
     ]
+
+
+def _label_spec(examples: Any) -> disk.ArraySpec:
+    """Returns shape and dtype of one label, as it will come out of the examples."""
+    if hasattr(examples, "label_spec"):
+        return examples.label_spec
+    labels = np.asarray(examples.labels)
+    return disk.ArraySpec(labels.shape[1:], labels.dtype.name)
 
 
 def _free_memory() -> int:

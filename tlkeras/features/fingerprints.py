@@ -12,7 +12,7 @@ from tlkeras import _keras
 
 # Versions that may change the numbers a layer computes.
 _PACKAGES = ("keras", "tensorflow", "keras-hub", "numpy")
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 def fingerprint_model(model: keras.Model) -> str:
@@ -28,12 +28,13 @@ def fingerprint_model(model: keras.Model) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    digest = hashlib.sha256(json.dumps([_LAYOUT, _versions()]).encode())
+    digest = hashlib.sha256(json.dumps([_LAYOUT, versions()]).encode())
     _add_model(digest, model)
     return digest.hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Returns the versions of the packages that compute."""
     found = {}
     for package in _PACKAGES:
         try:

@@ -1,12 +1,16 @@
 """The order in which training reads examples: the same with and without a cache."""
 
 import functools
-import math
 from typing import Any
 
 
 def endless_epochs(
-    examples: Any, batch_size: int, shuffled: bool, seed: int, first_epoch: int = 0
+    examples: Any,
+    steps: int,
+    shuffled: bool,
+    seed: int,
+    first_epoch: int = 0,
+    views: int = 1,
 ) -> Any:
     """Makes a dataset of all epochs, one after the other.
 
@@ -17,19 +21,19 @@ def endless_epochs(
 
     Args:
         examples: Something with `in_order(positions, batch_size)` and a length.
-        batch_size: Examples per batch at most.
+        steps: Batches per epoch.
         shuffled: Whether each epoch has an order of its own.
         seed: Seed of those orders.
         first_epoch: Number of the epoch to start with.
+        views: How many times the examples were stored, one augmented view of all of
+            them after the other; the epochs take turns.
 
     Returns:
-        `tf.data.Dataset` of batches, without end. An epoch is
-        `ceil(len(examples) / batch_size)` batches long.
+        `tf.data.Dataset` of batches, without end.
     """
     import tensorflow as tf
 
-    count = len(examples)
-    steps = math.ceil(count / batch_size)
+    count = len(examples) // views
     # The first `longer` batches hold one example more than the others.
     size, longer = divmod(count, steps)
 
@@ -40,6 +44,7 @@ def endless_epochs(
             positions = tf.random.experimental.stateless_shuffle(
                 positions, seed=tf.stack([tf.constant(seed, "int64"), epoch])
             )
+        positions += count * (epoch % views)
         parts = (
             examples.in_order(tf.data.Dataset.from_tensor_slices(part), length)
             for part, length in (

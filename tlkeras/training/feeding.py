@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from tlkeras.data import Reading
+from tlkeras._validation import check_int
+from tlkeras.augmentation import Augment, resolve_augment
 from tlkeras.features import cache as disk
 from tlkeras.features.extraction import (
     FeatureSet,
@@ -19,8 +21,63 @@ from tlkeras.features.extraction import (
     reading_for,
 )
 from tlkeras.features.order import endless_epochs
-from tlkeras.features.splitting import Split, join, split
+from tlkeras.features.splitting import Split, is_fixed, join, split
+from tlkeras.features.views import Views
 from tlkeras.freezing import FreezePoint, find_backbone, freeze, freeze_index
+
+# Steps that one call of Keras' training function may take, where they are cheap.
+_MOST_STEPS_PER_EXECUTION = 256
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where training and validation come from, and how they are to be read.
+
+    Attributes:
+        train: What the fit verbs were given.
+        val: What the fit verbs were given.
+        cache: What the fit verbs were given.
+        augment: An `Augment`, or `None`.
+        cached_views: Augmented views of each example to keep, or `None`.
+    """
+
+    train: Any
+    val: Any
+    cache: str | Path | bool
+    augment: Augment | None = None
+    cached_views: int | None = None
+
+
+def with_augment(source: Source, model: keras.Model) -> Source:
+    """Returns the source with an `Augment` made of what the user asked for.
+
+    Raises:
+        ValueError: If it cannot be made, or model or data cannot do with it.
+    """
+    names = getattr(model, "class_names", None)
+    known = reading_for(source.train)
+    augment = resolve_augment(
+        source.augment,
+        task=getattr(model, "task", None),
+        num_classes=model.output_shape[-1] if names is None else len(names),
+        seed=known.seed if known else 0,
+    )
+    views = source.cached_views
+    if views is not None and (augment is None or source.cache is False):
+        raise ValueError(
+            "`cached_views` keeps augmented views in a cache: it needs `augment=` and "
+            f"a cache. Received: cached_views={views!r}, augment={source.augment!r}, "
+            f"cache={source.cache!r}."
+        )
+    if views is not None:
+        check_int("cached_views", views, 1)
+    loss = getattr(model.loss, "name", model.loss)
+    if augment and augment.mixes_labels and str(loss).startswith("sparse_categorical"):
+        raise ValueError(
+            f"{augment} mixes labels, which {loss!r} does not take. Compile the model "
+            "with 'categorical_crossentropy'; models of tlkeras take both."
+        )
+    return replace(source, augment=augment)
 
 
 @dataclass(frozen=True)
@@ -32,12 +89,14 @@ class Feed:
         suffix: The part that trains.
         arguments: The data arguments of `keras.Model.fit`.
         extraction_seconds: How long the extraction for this phase took.
+        steps_per_execution: As in `keras.Model.compile`; `None` for the model's own.
     """
 
     model: keras.Model
     suffix: keras.Model
     arguments: dict[str, Any]
     extraction_seconds: float
+    steps_per_execution: int | None
 
 
 class Feeder:
@@ -50,9 +109,7 @@ class Feeder:
     Args:
         model: The model to train.
         points: The freeze points of the phases to come.
-        train: What the fit verbs were given.
-        val: What the fit verbs were given.
-        cache: What the fit verbs were given.
+        source: The data.
         backbone: What the fit verbs were given.
         train_batch_norm: What the fit verbs were given.
         verbose: What the fit verbs were given.
@@ -62,19 +119,17 @@ class Feeder:
         self,
         model: keras.Model,
         points: Sequence[FreezePoint],
-        train: Any,
-        val: Any,
+        source: Source,
         *,
-        cache: str | Path | bool,
         backbone: keras.Model | str | None,
         train_batch_norm: bool,
         verbose: Any,
     ):
         self.model, self.backbone = model, find_backbone(model, backbone)
         self.train_batch_norm, self.verbose = train_batch_norm, verbose
-        self.train, self.val = train, val
-        self.readings = [reading_for(train), reading_for(val)]
-        self.store = self._usable_store(cache)
+        self.source = source
+        self.readings = [reading_for(source.train), reading_for(source.val)]
+        self.store = self._usable_store(source.cache)
         self.lowest = min(freeze_index(self.backbone, point) for point in points)
         self.lower: Split | None = None
         self.features: list[FeatureSet | None] = []
@@ -103,17 +158,34 @@ class Feeder:
         return self._cached(parts.suffix, features, first_epoch)
 
     def _examples(self) -> list:
-        return [reading and reading.examples for reading in self.readings]
+        """Returns what the frozen part runs over: of training, the views, if any."""
+        train, val = (reading and reading.examples for reading in self.readings)
+        views = self.source.cached_views
+        if views is not None:
+            train = Views(train, self.source.augment, views, self.readings[0].seed)
+        return [train, val]
 
     def _usable_store(self, cache: str | Path | bool) -> Store | None:
         store = choose_store(cache)
+        if store is None:
+            return None
         known = self.readings[0] is not None
-        known = known and (self.val is None or self.readings[1] is not None)
-        if store is not None and not known:
-            self._say(
-                "Not cached: the data are not from `Splits` or arrays, so that each "
-                "pass over them may differ."
+        known = known and (self.source.val is None or self.readings[1] is not None)
+        refusal = None
+        if not known:
+            refusal = (
+                "the data are not from `Splits` or arrays, so that each pass over them "
+                "may differ."
             )
+        elif self.source.augment is not None and self.source.cached_views is None:
+            refusal = (
+                f"each epoch is augmented anew ({self.source.augment}); "
+                "`cached_views=8` would keep 8 views of each example."
+            )
+        elif self.source.cached_views and not self.readings[0].examples.random_access:
+            refusal = "views need examples that can be read in any order."
+        if refusal is not None:
+            self._say(f"Not cached: {refusal}")
             return None
         return store
 
@@ -147,9 +219,11 @@ class Feeder:
             return None
         batch_size = self.readings[0].batch_size
         where = self.store.folder or "memory"
+        views = self.source.cached_views
         self._say(
             f"Frozen part: {disk.readable(size)} of features of "
-            f"{sum(map(len, known)):,} examples, kept in {where}."
+            f"{sum(map(len, known)):,} examples{f' ({views} views)' * bool(views)}, "
+            f"kept in {where}."
         )
         features = [
             part and extract(prefix, part, batch_size, self.store, self.verbose)
@@ -160,21 +234,58 @@ class Feeder:
 
     def _cached(self, suffix: keras.Model, features: list, first_epoch: int) -> Feed:
         train, val = features
-        arguments = _in_epochs(self.readings[0], train, first_epoch)
+        views = self.source.cached_views or 1
+        arguments, together = self._epochs(train, suffix, first_epoch, views)
         if val is not None:
-            arguments["validation_data"] = _once(val, self.readings[1].batch_size)
-        return Feed(suffix, suffix, arguments, self._spent_seconds())
+            batch_size = self.readings[1].batch_size
+            arguments["validation_data"] = self._validation(_once(val, batch_size))
+        return Feed(suffix, suffix, arguments, self._spent_seconds(), together)
 
     def _uncached(self, parts: Split, first_epoch: int) -> Feed:
-        reading = self.readings[0]
+        reading, train, together = self.readings[0], self.source.train, None
+        augment = self.source.augment
         if reading is not None and reading.examples.random_access:
-            arguments = _in_epochs(reading, reading.examples, first_epoch)
-        elif isinstance(self.train, tuple):
-            arguments = dict(zip(("x", "y", "sample_weight"), self.train, strict=False))
+            # The order of a cached run; but each step is costly, and is shown.
+            arguments, _ = self._epochs(reading.examples, parts.suffix, first_epoch, 1)
+            together = 1
+            if augment is not None:
+                seen = first_epoch * arguments["steps_per_epoch"]
+                arguments["x"] = augment.over(arguments["x"], seen).prefetch(2)
+        elif augment is not None:
+            batches = _batches_of(train) if isinstance(train, tuple) else train
+            arguments = _augmented(batches, augment, first_epoch)
+        elif isinstance(train, tuple):
+            arguments = dict(zip(("x", "y", "sample_weight"), train, strict=False))
         else:
-            arguments = {"x": self.train, "shuffle": False}
-        arguments["validation_data"] = self.val
-        return Feed(join(parts), parts.suffix, arguments, self._spent_seconds())
+            arguments = {"x": train, "shuffle": False}
+        arguments["validation_data"] = self._validation(self.source.val)
+        spent = self._spent_seconds()
+        return Feed(join(parts), parts.suffix, arguments, spent, together)
+
+    def _epochs(
+        self, examples: Any, suffix: keras.Model, first_epoch: int, views: int
+    ) -> tuple[dict[str, Any], int]:
+        """Returns the arguments of `fit`, and how many steps may be taken together."""
+        reading = self.readings[0]
+        head_only = is_fixed(self.backbone)
+        steps, together = plan_steps(
+            len(examples) // views, reading.batch_size, suffix if head_only else None
+        )
+        batches = endless_epochs(
+            examples, steps, reading.shuffled, reading.seed, first_epoch, views
+        )
+        arguments = {"x": batches, "steps_per_epoch": steps, "shuffle": False}
+        return arguments, together
+
+    def _validation(self, val: Any) -> Any:
+        """Gives validation labels the form that augmented training labels have."""
+        augment = self.source.augment
+        if val is None or augment is None or not augment.mixes_labels:
+            return val
+        if isinstance(val, tuple):
+            x, y, *weights = val
+            return (x, np.asarray(augment.soft_labels(y)), *weights)
+        return val.map(lambda x, y, *weights: (x, augment.soft_labels(y), *weights))
 
     def _spent_seconds(self) -> float:
         """Returns the time that extraction has taken since it was last asked for."""
@@ -186,12 +297,29 @@ class Feeder:
             print(text)
 
 
-def _in_epochs(reading: Reading, examples: Any, first_epoch: int) -> dict[str, Any]:
-    batches = endless_epochs(
-        examples, reading.batch_size, reading.shuffled, reading.seed, first_epoch
-    )
-    steps = math.ceil(len(examples) / reading.batch_size)
-    return {"x": batches, "steps_per_epoch": steps, "shuffle": False}
+def plan_steps(
+    count: int, batch_size: int, head: keras.Model | None
+) -> tuple[int, int]:
+    """Returns the steps of an epoch, and how many of them Keras may take at once.
+
+    Keras' Python takes about a millisecond for each step, which is many times what a
+    small head needs; it takes several at a time where told to. Their number divides
+    the steps of an epoch, which grow by less than 1 % for it.
+
+    Args:
+        count: Examples of an epoch.
+        batch_size: Examples per batch at most.
+        head: The suffix where it is but a head, `None` where each step is costly.
+    """
+    steps = math.ceil(count / batch_size)
+    if head is None:
+        return steps, 1
+    # A wide head on a flattened feature map is as costly as a small backbone.
+    together = max(1, _MOST_STEPS_PER_EXECUTION // (1 + head.count_params() // 100_000))
+    executions = math.ceil(steps / together)
+    together = math.ceil(steps / executions)
+    fits = executions * together <= count
+    return (executions * together, together) if fits else (steps, 1)
 
 
 def _once(examples: Any, batch_size: int) -> Any:
@@ -199,3 +327,27 @@ def _once(examples: Any, batch_size: int) -> Any:
 
     batches = examples.in_order(tf.data.Dataset.range(len(examples)), batch_size)
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _batches_of(arrays: tuple) -> Any:
+    """Makes shuffled batches of a tuple of arrays, as `fit` would."""
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(arrays)
+    return dataset.shuffle(len(arrays[1])).batch(32)
+
+
+def _augmented(batches: Any, augment: Augment, first_epoch: int) -> dict[str, Any]:
+    """Augments a dataset of the user's own, each epoch in another way."""
+    import tensorflow as tf
+
+    steps = int(batches.cardinality())
+    if steps > 0:
+        endless = augment.over(batches.repeat(), first_epoch * steps).prefetch(2)
+        return {"x": endless, "steps_per_epoch": steps, "shuffle": False}
+
+    def augment_next(x, y, *weights):
+        return (*augment(x, y), *weights)
+
+    augmented = batches.map(augment_next).prefetch(tf.data.AUTOTUNE)
+    return {"x": augmented, "shuffle": False}

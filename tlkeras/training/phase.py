@@ -15,7 +15,7 @@ from tlkeras.runtime import current_runtime, jit_compile
 from tlkeras.training.feeding import Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.promises import Promises
-from tlkeras.training.whole_model import WholeModel
+from tlkeras.training.whole_model import WholeModel, watches_batches
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,10 @@ def run_stage(
     )
     announce(model, stage, fitting.verbose)
     feed = feeder.feed(stage.freeze_point, done)
-    compile_phase(model, feed.model, stage.learning_rate)
+    together = feed.steps_per_execution
+    if any(map(watches_batches, fitting.callbacks)):
+        together = together and 1
+    compile_phase(model, feed.model, stage.learning_rate, together)
     rate = float(np.asarray(model.optimizer.learning_rate))
     promises = Promises(model)
     fitted = feed.model.fit(
@@ -82,7 +85,10 @@ def run_stage(
 
 
 def compile_phase(
-    model: keras.Model, phase_model: keras.Model, learning_rate: Any
+    model: keras.Model,
+    phase_model: keras.Model,
+    learning_rate: Any,
+    steps_per_execution: int | None,
 ) -> None:
     """Compiles model and phase model with one fresh optimizer, and as `model` was.
 
@@ -92,6 +98,8 @@ def compile_phase(
     with current_runtime().scope():
         recompile(model, learning_rate)
         arguments = {**_keras.compile_arguments(model), "jit_compile": jit_compile()}
+        if steps_per_execution is not None:
+            arguments["steps_per_execution"] = steps_per_execution
         phase_model.compile(**arguments)
 
 

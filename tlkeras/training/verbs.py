@@ -10,7 +10,7 @@ import keras
 from tlkeras._validation import check_choice, check_int, check_number
 from tlkeras.freezing import FreezePoint, find_backbone, freeze_index
 from tlkeras.training.checks import check_data, check_fitting, check_model
-from tlkeras.training.feeding import Feeder
+from tlkeras.training.feeding import Feeder, Source, with_augment
 from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.phase import Fitting, Stage, run_stage
 
@@ -25,6 +25,8 @@ def fit_head(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     class_weight: dict[int, float] | None = None,
     cache: str | Path | bool = "auto",
+    augment: Any = None,
+    cached_views: int | None = None,
     backbone: keras.Model | str | None = None,
     verbose: Any = "auto",
 ) -> FineTuneHistory:
@@ -46,6 +48,13 @@ def fit_head(
             runs too; `"memory"`; a folder; `False`: compute it anew in each epoch.
             What does not fit the budget, or comes from a dataset that is not of
             `Splits`, is computed anew, and the output says so.
+        augment: Random changes to training pictures: `"light"`, `"medium"` or
+            `"strong"`; `"mixup"` or `"cutmix"`; an augmentation layer of Keras or
+            KerasCV; a function of pictures, or of pictures and labels; or a list of
+            these. All of them flip pictures but your own. Every epoch sees others, and
+            nothing is cached, unless `cached_views` is given.
+        cached_views: How many augmented views of each example to compute and keep;
+            the epochs take turns with them.
         backbone: The nested backbone or its name, where there are several.
         verbose: As in `keras.Model.fit`.
 
@@ -53,8 +62,8 @@ def fit_head(
         A `FineTuneHistory` of one phase.
 
     Raises:
-        ValueError: If the model is not compiled or has no backbone, or the data do not
-            fit it.
+        ValueError: If the model is not compiled or has no backbone, the data do not
+            fit it, or an argument is not one of the above.
         PhaseError: If a frozen weight changed, no other did, or the loss is not finite.
 
     Example:
@@ -72,7 +81,8 @@ def fit_head(
     check_learning_rate("learning_rate", learning_rate)
     stage = Stage("head", None, check_int("epochs", epochs, 1), learning_rate)
     fitting = Fitting(callbacks, class_weight, False, backbone, verbose)
-    return run_stages(model, [stage], train, val, cache, fitting)
+    source = Source(train, val, cache, augment, cached_views)
+    return run_stages(model, [stage], source, fitting)
 
 
 def fine_tune(
@@ -89,6 +99,8 @@ def fine_tune(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     class_weight: dict[int, float] | None = None,
     cache: str | Path | bool = "auto",
+    augment: Any = None,
+    cached_views: int | None = None,
     backbone: keras.Model | str | None = None,
     verbose: Any = "auto",
 ) -> FineTuneHistory:
@@ -114,6 +126,8 @@ def fine_tune(
         callbacks: As in `fit_head`.
         class_weight: As in `fit_head`.
         cache: As in `fit_head`.
+        augment: As in `fit_head`.
+        cached_views: As in `fit_head`.
         backbone: As in `fit_head`.
         verbose: As in `keras.Model.fit`.
 
@@ -144,15 +158,14 @@ def fine_tune(
         head_epochs, epochs, unfreeze_from, learning_rate, fine_tune_learning_rate
     )
     fitting = Fitting(callbacks, class_weight, train_batch_norm, backbone, verbose)
-    return run_stages(model, stages, train, val, cache, fitting)
+    source = Source(train, val, cache, augment, cached_views)
+    return run_stages(model, stages, source, fitting)
 
 
 def run_stages(
     model: keras.Model,
     stages: Sequence[Stage],
-    train: Any,
-    val: Any,
-    cache: str | Path | bool,
+    source: Source,
     fitting: Fitting,
 ) -> FineTuneHistory:
     """Checks everything that can be checked beforehand, then runs the stages."""
@@ -163,13 +176,11 @@ def run_stages(
     points = [stage.freeze_point for stage in stages]
     for point in points:
         freeze_index(find_backbone(model, fitting.backbone), point)
-    check_data(model, train, val)
+    check_data(model, source.train, source.val)
     feeder = Feeder(
         model,
         points,
-        train,
-        val,
-        cache=cache,
+        with_augment(source, model),
         backbone=fitting.backbone,
         train_batch_norm=fitting.train_batch_norm,
         verbose=fitting.verbose,

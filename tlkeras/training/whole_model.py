@@ -62,3 +62,14 @@ class WholeModel(keras.callbacks.Callback):
 
     def _pass_on_stop(self):
         self.model.stop_training = self.model.stop_training or self.whole.stop_training
+
+
+def watches_batches(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback does something before or after each training step."""
+    events = ("on_train_batch_begin", "on_train_batch_end")
+    events += ("on_batch_begin", "on_batch_end")
+    plain = keras.callbacks.Callback
+    return any(
+        getattr(getattr(callback, event), "__func__", None) is not getattr(plain, event)
+        for event in events
+    )

@@ -1,0 +1,246 @@
+"""One object that augments batches: made from what the user passed as `augment`."""
+
+import json
+import random
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tlkeras._validation import check_int
+from tlkeras.augmentation.presets import PRESETS
+from tlkeras.augmentation.randomness import Draws
+from tlkeras.augmentation.steps import Step, make_steps
+
+
+def resolve_augment(
+    augment: Any,
+    *,
+    task: str | None = None,
+    num_classes: int | None = None,
+    seed: int | None = None,
+) -> "Augment | None":
+    """Makes the object that augments batches inside `tf.data`.
+
+    Pixels range from 0 to 255 all the way. Every preset flips pictures from left to
+    right: for pictures of digits or text, pass a list of your own.
+
+    Args:
+        augment: `None`, for no augmentation; or one of
+
+            - `"light"`: flip, small zoom and shift;
+            - `"medium"`: flip, zoom, shift, small rotation, brightness and contrast;
+            - `"strong"`: all of it and shear further, saturation, random erasing, and
+              MixUp where labels are classes;
+            - `"mixup"`, `"cutmix"`;
+            - an augmentation layer of Keras or KerasCV, a `keras.Sequential` of such;
+            - a function `f(images) -> images` or
+              `f(images, labels) -> (images, labels)` of tensors, written with `tf` or
+              `keras.ops`; where labels are classes it gets them as rows of
+              probabilities;
+
+            or a list of these, which are applied in order.
+        task: `"classification"`, `"multi_label"`, `"regression"`, or `None` where it
+            is not known.
+        num_classes: Number of classes, for turning class numbers into rows.
+        seed: Seed of all random numbers. Seeds of the layers themselves are not used.
+            `None` draws one.
+
+    Returns:
+        An `Augment`, or `None` where there is nothing to do.
+
+    Raises:
+        ValueError: If `augment` is none of the above, a layer's `value_range` is not
+            (0, 255), or labels of a regression would be mixed.
+
+    Example:
+
+    >>> augment = resolve_augment("light", task="classification", num_classes=3, seed=0)
+    >>> print(augment)
+    light: flip, zoom 0.9-1.1, shift 0.05
+
+    Reference:
+        Zhang et al., mixup: Beyond Empirical Risk Minimization (2018); Yun et al.,
+        CutMix (2019).
+    """
+    if augment is None:
+        return None
+    steps = make_steps(augment, task)
+    if not steps:
+        return None
+    if seed is None:
+        seed = random.randrange(2**31)
+    preset = augment if isinstance(augment, str) and augment in PRESETS else None
+    return Augment(
+        steps,
+        task=task,
+        num_classes=num_classes,
+        seed=check_int("seed", seed, 0),
+        preset=preset,
+    )
+
+
+class Augment:
+    """Augments batches of pictures; a function for `tf.data.Dataset.map`.
+
+    `over` is the better way: what a batch becomes then depends on the seed and on the
+    batch's number alone, and the work runs in parallel where the steps allow it.
+    Called by itself it counts its calls, so that every pass over the data differs.
+
+    Presets and layers follow the seed either way. What functions (and KerasCV's layers
+    that mix) draw from `tf.random` follows it in `over` alone; called by itself, it is
+    what `tf.data` makes of it: after `keras.utils.set_random_seed` every pass over the
+    data draws the same numbers.
+
+    Args:
+        steps: What to do, in order.
+        task: What the labels are.
+        num_classes: Number of classes, where labels are class numbers.
+        seed: Seed of all random numbers.
+        preset: Name of the preset that the steps are, if they are one.
+
+    Attributes:
+        mixes_labels: Whether labels come out as rows of probabilities.
+
+    Example:
+
+    >>> import numpy as np
+    >>> augment = resolve_augment("cutmix", task="classification", num_classes=3)
+    >>> images, labels = augment(np.zeros((2, 8, 8, 3), "float32"), np.array([0, 2]))
+    >>> images.shape, labels.shape
+    (TensorShape([2, 8, 8, 3]), TensorShape([2, 3]))
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        *,
+        task: str | None,
+        num_classes: int | None,
+        seed: int,
+        preset: str | None = None,
+    ):
+        self.steps, self.seed, self.preset = tuple(steps), seed, preset
+        self.num_classes = num_classes
+        mixing = any(step.takes_labels for step in self.steps)
+        self.mixes_labels = mixing and task != "regression"
+        self._calls = None
+
+    def __call__(self, images: Any, labels: Any, batch: Any = None) -> tuple[Any, Any]:
+        """Augments one batch.
+
+        Args:
+            images: Pixels 0 to 255, shape `(batch, height, width, channels)`.
+            labels: Class numbers of shape `(batch,)`, or rows of numbers.
+            batch: The batch's number, which selects the random numbers. By default the
+                calls are counted.
+
+        Returns:
+            Pixels as float32 within 0 to 255 of the same shape, and labels: float32
+            rows where `mixes_labels`, otherwise as they came.
+        """
+        import tensorflow as tf
+
+        if batch is None:
+            batch = self._count_call()
+        labels = self.soft_labels(tf.convert_to_tensor(labels))
+        images = tf.cast(images, "float32")
+        for step in self.steps:
+            draws = Draws(self.seed, step.position, tf.cast(batch, "int64"))
+            images, labels = step(images, labels, draws)
+        return tf.clip_by_value(images, 0.0, 255.0), labels
+
+    def over(self, batches: Any, first_batch: int = 0) -> Any:
+        """Returns a dataset of the augmented batches.
+
+        Args:
+            batches: `tf.data.Dataset` of `(images, labels)` or
+                `(images, labels, weights)`, all epochs one after the other. Passed
+                over anew, it is augmented as before.
+            first_batch: Number of the first batch: those that training has seen.
+
+        Returns:
+            `tf.data.Dataset` of the same structure.
+        """
+        import tensorflow as tf
+
+        @tf.autograph.experimental.do_not_convert
+        def augment(number, batch):
+            images, labels, *weights = batch
+            if not tf.executing_eagerly():
+                # For operations of `tf.random`, in functions and in KerasCV's layers.
+                tf.random.set_seed((self.seed * 1_000_003 + first_batch) % 2**31)
+            return *self(images, labels, number), *weights
+
+        parallel = all(step.stateless for step in self.steps)
+        return batches.enumerate(first_batch).map(
+            augment,
+            num_parallel_calls=tf.data.AUTOTUNE if parallel else None,
+            deterministic=True if parallel else None,
+        )
+
+    def soft_labels(self, labels: Any) -> Any:
+        """Returns labels in the form that augmented ones have, for validation.
+
+        Args:
+            labels: Class numbers of shape `(batch,)` or `(batch, 1)`, or rows.
+
+        Returns:
+            float32 of shape `(batch, num_classes)` where `mixes_labels`, otherwise
+            `labels` themselves.
+
+        Raises:
+            ValueError: If the number of classes is not known, or is not that of rows.
+        """
+        if not self.mixes_labels:
+            return labels
+        import tensorflow as tf
+
+        labels = tf.convert_to_tensor(labels)
+        classes, shape = self.num_classes, labels.shape
+        if shape.rank == 1 or (shape.rank == 2 and shape[1] == 1 and classes != 1):
+            if classes is None:
+                raise ValueError(
+                    f"Mixing labels ({self}) needs to know the number of classes. Pass "
+                    "labels as rows, one number per class."
+                )
+            return tf.one_hot(tf.cast(tf.reshape(labels, [-1]), "int32"), classes)
+        if shape.rank == 2 and classes in (None, shape[1]):
+            return tf.cast(labels, "float32")
+        raise ValueError(
+            f"Mixing labels ({self}) needs class numbers, or rows of "
+            f"{classes or 'one number per class'}. Received: labels of shape {shape}."
+        )
+
+    def identity(self) -> str:
+        """Returns a string that changes with what is done to pictures and labels.
+
+        What a function does cannot be told from outside: each `Augment` that holds one
+        is an identity of its own.
+        """
+        return json.dumps([self.seed, self.num_classes, *map(_identity, self.steps)])
+
+    def describe(self) -> str:
+        """Returns one line that names the steps."""
+        names = ", ".join(step.name for step in self.steps)
+        return f"{self.preset}: {names}" if self.preset else names
+
+    __str__ = describe
+
+    def _count_call(self) -> Any:
+        """Returns the number of this call, from 0; it counts while data are read."""
+        import tensorflow as tf
+
+        if self._calls is None:
+            with tf.init_scope(), tf.device("CPU:0"):
+                self._calls = tf.Variable(-1, dtype="int64", trainable=False)
+        return self._calls.assign_add(1)
+
+
+def _identity(step: Step) -> Any:
+    if isinstance(step.run, keras.layers.Layer):
+        config = keras.saving.serialize_keras_object(step.run)
+        # Keras numbers names anew in each process.
+        return {**config, "config": {**config["config"], "name": None}}
+    return repr(step.run) if step.stateless else str(uuid.uuid4())

@@ -1,0 +1,169 @@
+"""The presets: their strengths, and the few cheap operations that they are made of.
+
+The operations run on the CPU beside the network. Keras' layers for the same resample
+the pictures once per layer; here flip, zoom, shift, rotation and shear are one matrix,
+so that the pictures are resampled once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from tlkeras.augmentation.randomness import Draws
+
+PRESETS = ("light", "medium", "strong")
+
+
+@dataclass(frozen=True)
+class Warp:
+    """Flips, zooms, shifts, rotates and shears each picture in its own way.
+
+    Attributes:
+        zoom: Smallest and largest side of the part that is seen, as a share of the
+            picture's; below 1 enlarges.
+        shift: Largest shift, as a share of the picture's side.
+        aspect: Largest change of the ratio of the sides, as a share.
+        degrees: Largest rotation.
+        shear: Largest shear, as a share of the picture's side.
+    """
+
+    zoom: tuple[float, float]
+    shift: float
+    aspect: float = 0.0
+    degrees: float = 0.0
+    shear: float = 0.0
+
+    def __call__(self, images: Any, draws: Draws) -> Any:
+        import tensorflow as tf
+
+        shape = tf.shape(images)
+        height, width = tf.unstack(tf.cast(shape[1:3], "float32"))
+
+        def draw(low, high):
+            return draws.uniform(shape[:1], low, high)
+
+        flip = tf.where(draw(0.0, 1.0) < 0.5, -1.0, 1.0)
+        zoom, ratio = draw(*self.zoom), draw(-self.aspect, self.aspect)
+        angle = draw(-self.degrees, self.degrees) * (3.14159265 / 180)
+        shear = draw(-self.shear, self.shear)
+        across, down = zoom * (1 + ratio) * flip, zoom * (1 - ratio)
+        cos, sin = tf.cos(angle), tf.sin(angle)
+        # Rows of the matrix from places in the result to places in the picture.
+        a0, a1 = across * cos, across * (shear * cos - sin)
+        b0, b1 = down * sin, down * (shear * sin + cos)
+        x, y = (width - 1) / 2, (height - 1) / 2
+        a2 = x * (1 - a0) - y * a1 + width * draw(-self.shift, self.shift)
+        b2 = y * (1 - b1) - x * b0 + height * draw(-self.shift, self.shift)
+        zero = tf.zeros_like(a0)
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1),
+            output_shape=shape[1:3],
+            interpolation="BILINEAR",
+            fill_mode="REFLECT",
+            fill_value=0.0,
+        )
+
+    def __str__(self) -> str:
+        low, high = self.zoom
+        parts = ["flip", f"zoom {low:g}-{high:g}", f"shift {self.shift:g}"]
+        parts += [f"aspect {self.aspect:g}"] if self.aspect else []
+        parts += [f"rotation {self.degrees:g} degrees"] if self.degrees else []
+        parts += [f"shear {self.shear:g}"] if self.shear else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Changes each picture's brightness, contrast and saturation.
+
+    Attributes:
+        brightness: Largest shift of all pixels, as a share of 255.
+        contrast: Largest change of the distance from mid-grey, as a share.
+        saturation: Largest change of the distance from the picture's grey version, as
+            a share; has no effect on pictures of one channel.
+    """
+
+    brightness: float
+    contrast: float
+    saturation: float = 0.0
+
+    def __call__(self, images: Any, draws: Draws) -> Any:
+        import tensorflow as tf
+
+        def draw(reach):
+            return draws.uniform((tf.shape(images)[0], 1, 1, 1), -reach, reach)
+
+        contrast = 1 + draw(self.contrast)
+        shift = 127.5 * (1 - contrast) + 255 * draw(self.brightness)
+        saturation = 1 + draw(self.saturation)
+        if self.saturation and images.shape[-1] == 3:
+            grey = tf.tensordot(images, (0.299, 0.587, 0.114), 1)[..., None]
+            shift += contrast * (1 - saturation) * grey
+            contrast *= saturation
+        return tf.clip_by_value(images * contrast + shift, 0.0, 255.0)
+
+    def __str__(self) -> str:
+        parts = [f"brightness {self.brightness:g}", f"contrast {self.contrast:g}"]
+        parts += [f"saturation {self.saturation:g}"] if self.saturation else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Erase:
+    """Covers a rectangle of some of the pictures with one random colour.
+
+    Attributes:
+        rate: Share of the pictures.
+        sides: Smallest and largest side of the rectangle, as a share of the picture's.
+
+    Reference: Zhong et al., Random Erasing Data Augmentation (2020).
+    """
+
+    rate: float
+    sides: tuple[float, float]
+
+    def __call__(self, images: Any, draws: Draws) -> Any:
+        import tensorflow as tf
+
+        shape = tf.shape(images)
+
+        def covered(length, axis):
+            side = draws.uniform((shape[0], 1, 1, 1), *self.sides)
+            start = draws.uniform((shape[0], 1, 1, 1)) * (1 - side)
+            steps = [-1 if place == axis else 1 for place in range(4)]
+            at = tf.cast(tf.reshape(tf.range(length), steps), "float32")
+            at = (at + 0.5) / tf.cast(length, "float32")
+            return (at >= start) & (at < start + side)
+
+        chosen = draws.uniform((shape[0], 1, 1, 1)) < self.rate
+        colour = draws.uniform((shape[0], 1, 1, shape[3]), 0.0, 255.0)
+        mask = covered(shape[1], 1) & covered(shape[2], 2) & chosen
+        return tf.where(mask, colour, images)
+
+    def __str__(self) -> str:
+        return f"erasing {self.rate:g}"
+
+
+def preset_operations(name: str, task: str | None) -> list[Any]:
+    """Returns the operations and layers of a preset.
+
+    Args:
+        name: One of `PRESETS`.
+        task: What the labels are; classes are mixed, numbers are not.
+    """
+    if name == "light":
+        return [Warp(zoom=(0.9, 1.1), shift=0.05)]
+    if name == "medium":
+        return [
+            Warp(zoom=(0.7, 1.1), shift=0.1, aspect=0.1, degrees=10),
+            Colour(brightness=0.1, contrast=0.2),
+        ]
+    mixing = task in ("classification", "multi_label")
+    return [
+        Warp(zoom=(0.6, 1.1), shift=0.1, aspect=0.15, degrees=20, shear=0.15),
+        Colour(brightness=0.2, contrast=0.4, saturation=0.4),
+        Erase(rate=0.5, sides=(0.15, 0.45)),
+        *([keras.layers.MixUp(alpha=0.2, dtype="float32")] if mixing else []),
+    ]
