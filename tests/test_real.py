@@ -136,7 +136,6 @@ def test_cached_and_uncached_training_agree(
             head_epochs=3,
             epochs=3,
             unfreeze_from=freeze_point,
-            fine_tune_learning_rate=1e-4,
             cache=cache,
             verbose=0,
         )
