@@ -10,7 +10,7 @@ import keras_hub
 import numpy as np
 import pytest
 
-from tlkeras.backbones import list_backbones, load_backbone, resolve_backbone
+from tlkeras.backbones import hub, load_backbone, resolve_backbone
 from tlkeras.backbones.hub import IMAGE_BACKBONES
 
 SCALE, OFFSET = [0.01, 0.02, 0.03], [-1.0, -2.0, -3.0]
@@ -81,7 +81,7 @@ def test_image_backbones_are_those_that_classify_images():
     tasks = [getattr(models, n) for n in dir(models) if n.endswith("ImageClassifier")]
     classify = {t.backbone_cls.__name__ for t in tasks if t.backbone_cls}
     assert classify <= set(IMAGE_BACKBONES)
-    assert "bert_base_en" not in list_backbones()
+    assert "bert_base_en" not in hub.image_presets()
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -215,9 +215,9 @@ def test_handles_are_named_by_their_last_part(monkeypatch, handle):
     assert resolve_backbone(handle, preprocessing=None).name == "tiny"
 
 
-def test_text_presets_are_refused():
+def test_text_presets_are_refused_as_image_backbones():
     with pytest.raises(ValueError, match="'bert_base_en' is not an image backbone"):
-        load_backbone("bert_base_en")
+        resolve_backbone("bert_base_en")
 
 
 def test_folder_that_is_no_preset_says_what_belongs_there(tmp_path):

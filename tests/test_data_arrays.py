@@ -1,11 +1,10 @@
-"""`from_arrays`: pixels in memory, good and bad."""
+"""`from_arrays`: pixels and texts in memory, good and bad."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tlkeras.data import examples_of, from_arrays
-from tlkeras.data.arrays import ArrayExamples
 
 Y = [0, 1] * 10
 
@@ -87,6 +86,10 @@ def with_value(value, index=3):
     return x
 
 
+def with_value_at(values, index, value):
+    return [*values[:index], value, *values[index + 1 :]]
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [
@@ -106,8 +109,6 @@ def with_value(value, index=3):
         (pixels(20, 4, 4) > 9, "dtype bool"),
         (np.array([pixels(4, 4), None] * 10, dtype=object), "dtype object"),
         ([pixels(4, 4), pixels(5, 5)] * 10, "same size"),
-        (["good film", "bad film"] * 10, "text is not supported yet"),
-        (np.array(["good", "bad"] * 10, dtype=object), "text is not supported yet"),
     ],
 )
 def test_bad_pixels(x, message):
@@ -162,12 +163,102 @@ def test_fingerprint_of_arrays():
     assert len({first, *others}) == 7
 
 
-def test_strings_pass_through_examples():
-    """What a later text front end builds on."""
-    texts = np.array(["good", "bad", "ünfair"])
-    examples = ArrayExamples(texts, np.array([1, 0, 0], np.int32))
-    batch, _ = next(iter(examples.dataset(batch_size=3)))
-    assert [text.decode() for text in batch.numpy()] == texts.tolist()
-    other = ArrayExamples(texts[::-1], np.array([1, 0, 0], np.int32))
-    assert len(examples.fingerprint()) == 64
-    assert examples.fingerprint() != other.fingerprint()
+TEXTS = [f"film {i}, ünfair" for i in range(20)]
+PAIRS = [[text, f"answer {i}"] for i, text in enumerate(TEXTS)]
+
+
+def texts_of(data):
+    """Returns all texts of training, in the stored order."""
+    decode = np.vectorize(bytes.decode, otypes=[object])
+    return decode(everything(data)[0]).tolist()
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        TEXTS,
+        tuple(TEXTS),
+        np.array(TEXTS),
+        np.array(TEXTS, dtype=object),
+        [text.encode() for text in TEXTS],
+        tf.constant(TEXTS),
+    ],
+    ids=["list", "tuple", "array", "objects", "bytes", "tensor"],
+)
+def test_texts_come_out_as_strings(x):
+    data = from_arrays(x, Y, val_split=0, test_split=0, batch_size=8)
+    assert texts_of(data) == TEXTS
+    assert (data.inputs_kind, data.image_size) == ("texts", None)
+    batch, labels = next(iter(data.train))
+    assert (batch.dtype, batch.shape, labels.dtype) == (tf.string, (8,), tf.int32)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        PAIRS,
+        np.array(PAIRS),
+        (TEXTS, [pair[1] for pair in PAIRS]),
+        np.array(PAIRS, "O"),
+    ],
+    ids=["rows", "array", "columns", "objects"],
+)
+def test_pairs_of_texts_come_out_in_rows_of_two(x):
+    data = from_arrays(x, Y, val_split=0, test_split=0, batch_size=8)
+    assert texts_of(data) == PAIRS
+    assert data.inputs_kind == "text pairs"
+    assert next(iter(data.train))[0].shape == (8, 2)
+
+
+def test_every_text_is_in_one_part_with_its_own_label():
+    data = from_arrays(TEXTS, Y, batch_size=8)
+    seen = []
+    for dataset in (data.train, data.val, data.test):
+        for batch, labels in dataset:
+            numbers = [int(text[5:].split(b",")[0]) for text in batch.numpy()]
+            assert [number % 2 for number in numbers] == labels.numpy().tolist()
+            seen += numbers
+    assert sorted(seen) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (with_value_at(TEXTS, 3, ""), "1 of 20 .*index 3 has an empty text"),
+        (with_value_at(TEXTS, 3, " \n"), "index 3 has an empty text"),
+        (with_value_at(TEXTS, 3, None), "index 3 has no text"),
+        (with_value_at(TEXTS, 0, None), "index 0 has no text"),
+        (with_value_at(TEXTS, 3, float("nan")), "index 3 has no text"),
+        (with_value_at(TEXTS, 3, 7), r"index 3 has 7 \(int\) in place of a text"),
+        (with_value_at(TEXTS, 3, "\ud800"), "index 3 has .*not UTF-8"),
+        (with_value_at(TEXTS, 3, b"\xff"), "index 3 has .*not UTF-8"),
+        (with_value_at(PAIRS, 3, ["a", ""]), "index 3 has an empty text"),
+        (
+            with_value_at(PAIRS, 3, ["a"]),
+            r"two; index 0 has \['film 0.*index 3 has \['a'",
+        ),
+        (
+            with_value_at(TEXTS, 3, ["a", "b"]),
+            r"example two; .*index 3 has \['a', 'b'\]",
+        ),
+        ([np.array(["a", "b"]), np.array([["c"], ["d"]])], "example two: could not"),
+        ([TEXTS, TEXTS], r"shape \(2, 20\).*tuple"),
+        ((TEXTS, TEXTS[1:]), r"shapes \(20,\) and \(19,\)"),
+        (TEXTS[1:], r"len\(x\)=19"),
+    ],
+)
+def test_bad_texts(x, message):
+    with pytest.raises(ValueError, match=message):
+        from_arrays(x, Y)
+
+
+def test_fingerprint_of_texts():
+    others = [TEXTS, TEXTS[::-1], with_value_at(TEXTS, 3, "other"), PAIRS]
+    others.append([pair[::-1] for pair in PAIRS])
+    kwargs = {"val_split": 0, "test_split": 0}
+    prints = [
+        examples_of(from_arrays(x, Y, **kwargs).train).fingerprint()
+        for x in [*others, np.array(TEXTS)]
+    ]
+    assert len(set(prints)) == 5
+    assert prints[-1] == prints[0]

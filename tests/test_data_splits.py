@@ -264,6 +264,43 @@ def test_image_grid_of_what_is_no_image(images, titles, message):
         image_grid(images, titles)
 
 
+def texts(n, words=3):
+    return [" ".join([f"w{i}"] * (words + i % 2)) for i in range(n)]
+
+
+def test_describe_says_how_long_texts_are():
+    y = ["a", "b"] * 20
+    title = str(from_arrays(texts(40), y).describe()).splitlines()[0]
+    assert title == (
+        "classification: 40 texts of 3.5 words (median; 95% have 4 or fewer)"
+    )
+    title = str(from_arrays((texts(40), texts(40)), y).describe()).splitlines()[0]
+    assert "40 text pairs of 7 words (median; 95% have 8 or fewer)" in title
+
+
+def test_show_lists_texts_with_their_labels():
+    x = [f"text <{i}>" for i in range(20)]
+    data = from_arrays(x, ["odd" if i % 2 else "even" for i in range(20)])
+    table = data.show(5)
+    assert len(table.rows) == 5
+    for text, label in table.rows:
+        assert label == ("odd" if int(text[6:-1]) % 2 else "even")
+    assert "text &lt;" in table._repr_html_()
+    assert str(table).startswith("5 of 14 texts in train")
+
+
+def test_show_puts_long_texts_and_pairs_on_one_line():
+    long = from_arrays(["word\n" * 99] * 20, [0, 1] * 10).show(1).rows[0][0]
+    assert len(long) == 100 and long.endswith("word word…")
+    pairs = from_arrays((["a"] * 20, ["b c"] * 20), [0, 1] * 10)
+    assert pairs.show(1).rows[0][0] == "a | b c"
+
+
+def test_repr_says_what_is_not_pixels():
+    assert "inputs_kind='texts'" in repr(from_arrays(texts(20), [0, 1] * 10))
+    assert make([0, 1] * 10).inputs_kind == "images"
+
+
 def test_show_of_nothing():
     data = make([0, 1] * 10, test_split=0)
     with pytest.raises(ValueError, match="no examples in 'test'"):

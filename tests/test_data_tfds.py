@@ -268,11 +268,103 @@ def test_labels_that_are_no_labels(tmp_path):
         from_tfds(builder)
 
 
-def test_a_data_set_without_images(tmp_path):
-    features = {"text": tfds.features.Text(), "label": LABEL}
-    examples = [{"text": "hello", "label": i % 2} for i in range(6)]
+TEXT = tfds.features.Text()
+
+
+def films(count, start=0, **extra):
+    """Examples whose text ends in their number, and whose label is its parity."""
+    return [
+        {"text": f"film {i}", "label": i % 2, **extra}
+        for i in range(start, start + count)
+    ]
+
+
+def film_numbers(dataset):
+    """Returns the numbers of the films in a dataset, checking their labels."""
+    found = []
+    for x, y in dataset:
+        numbers = [int(text.split()[-1]) for text in x.numpy()]
+        assert [number % 2 for number in numbers] == y.numpy().tolist()
+        found += numbers
+    return found
+
+
+@pytest.mark.parametrize("supervised_keys", [("text", "label"), None])
+def test_texts(tmp_path, supervised_keys):
+    features = {"text": TEXT, "label": LABEL, "idx": tfds.features.Scalar(np.int32)}
+    splits = {"train": films(20, idx=0), "test": films(6, 20, idx=0)}
+    builder = write_dataset(tmp_path, splits, features, supervised_keys)
+    data = from_tfds(builder, batch_size=4)
+    assert (data.inputs_kind, data.image_size) == ("texts", None)
+    assert sorted(film_numbers(data.test)) == list(range(20, 26))
+    train, val = film_numbers(data.train), film_numbers(data.val)
+    assert sorted(train + val) == list(range(20))
+    assert next(iter(data.train))[0].shape == (4,)
+
+
+def test_one_text_or_two_of_several(tmp_path):
+    features = {"text": TEXT, "other": TEXT, "label": LABEL}
+    examples = films(12, other="reply")
+    builder = write_dataset(tmp_path, {"train": examples}, features, None)
+    with pytest.raises(ValueError, match="several texts, name one or two: text="):
+        from_tfds(builder)
+    assert len(film_numbers(from_tfds(builder, text="text").val)) == 2
+    pairs = from_tfds(builder, text=("other", "text"))
+    assert pairs.inputs_kind == "text pairs"
+    x, _ = next(iter(pairs.val))
+    assert x.shape == (2, 2)
+    assert [row[0] for row in x.numpy()] == [b"reply"] * 2
+    with pytest.raises(ValueError, match="text feature: 'txt'. Did you mean 'text'"):
+        from_tfds(builder, text="txt")
+    with pytest.raises(ValueError, match="one feature or two"):
+        from_tfds(builder, text=["text", "other", "text"])
+
+
+def test_a_text_beside_an_image_is_read_where_it_is_named(tmp_path):
+    features = {"image": IMAGE, "text": TEXT, "label": LABEL}
+    examples = [a | b for a, b in zip(numbered(12), films(12), strict=True)]
+    builder = write_dataset(tmp_path, {"train": examples}, features)
+    assert from_tfds(builder).inputs_kind == "images"
+    assert film_numbers(from_tfds(builder, text="text", test_split=0).val)
+
+
+def test_what_has_no_text_is_skipped(tmp_path):
+    features = {"text": TEXT, "label": LABEL}
+    examples = films(12)
+    examples[4]["text"] = " "
     builder = write_dataset(tmp_path, {"train": examples}, features, ("text", "label"))
-    with pytest.raises(ValueError, match="one image and one label.*'text': 'Text'"):
+    with pytest.warns(UserWarning, match="Skipped 1 of 12 texts.*empty") as caught:
+        data = from_tfds(builder, test_split=0)
+    assert caught[0].filename == __file__
+    assert len(data.skipped) == 1
+    seen = film_numbers(data.train) + film_numbers(data.val)
+    assert sorted(seen) == [i for i in range(12) if i != 4]
+
+
+@pytest.mark.parametrize("label", [LABEL, tfds.features.Scalar(np.float32)])
+def test_a_test_part_without_labels_as_those_of_glue(tmp_path, label):
+    hidden = [{**example, "label": -1} for example in films(4)]
+    splits = {"train": films(20), "test": hidden}
+    features = {"text": TEXT, "label": label}
+    builder = write_dataset(tmp_path, splits, features, None)
+    with pytest.warns(UserWarning, match="'test' .* has no labels"):
+        data = from_tfds(builder)
+    assert len(examples_of(data.test)) == 3
+
+
+def test_a_train_part_without_labels(tmp_path):
+    hidden = [{**example, "label": -1} for example in films(4)]
+    features = {"text": TEXT, "label": LABEL}
+    builder = write_dataset(tmp_path, {"train": hidden}, features, None)
+    with pytest.raises(ValueError, match="no labels to train on"):
+        from_tfds(builder)
+
+
+def test_a_data_set_without_images_and_texts(tmp_path):
+    features = {"x": tfds.features.Scalar(np.int32), "label": LABEL}
+    examples = [{"x": 1, "label": i % 2} for i in range(6)]
+    builder = write_dataset(tmp_path, {"train": examples}, features, ("x", "label"))
+    with pytest.raises(ValueError, match="one image and one label.*'x': 'Scalar'"):
         from_tfds(builder)
 
 

@@ -6,8 +6,18 @@ from tlkeras.builders import (
     TransferModel,
     image_classifier,
     image_regressor,
+    text_classifier,
+    text_regressor,
 )
-from tlkeras.data import Splits, from_arrays, from_tfds, image_folder, load_images
+from tlkeras.data import (
+    Splits,
+    from_arrays,
+    from_csv,
+    from_dataframe,
+    from_tfds,
+    image_folder,
+    load_images,
+)
 from tlkeras.evaluation import Report, evaluate
 from tlkeras.features import (
     CacheInfo,
@@ -19,6 +29,7 @@ from tlkeras.features import (
     split,
 )
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
+from tlkeras.lora import merge_lora
 from tlkeras.runtime import Runtime, configure, current_runtime
 from tlkeras.saving import load
 from tlkeras.training import FineTuneHistory, PhaseError, fine_tune, fit_head
@@ -47,6 +58,8 @@ __all__ = [
     "fit_head",
     "freeze",
     "from_arrays",
+    "from_csv",
+    "from_dataframe",
     "from_tfds",
     "image_classifier",
     "image_folder",
@@ -55,6 +68,9 @@ __all__ = [
     "load",
     "load_backbone",
     "load_images",
+    "merge_lora",
     "split",
+    "text_classifier",
+    "text_regressor",
     "trainable_summary",
 ]

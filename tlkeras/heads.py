@@ -102,6 +102,56 @@ def _l2(penalty: float) -> keras.regularizers.Regularizer | None:
 
 
 @keras.saving.register_keras_serializable("tlkeras")
+class TokenPooling(keras.layers.Layer):
+    """Makes one vector of a sequence of token states; padding does not count.
+
+    Args:
+        pool: `"cls"`: the first token's state; `"mean"`: the mean over all tokens;
+            `"last"`: the last token's state, the only one of a decoder that has seen
+            the whole text.
+
+    Call arguments: a list of the states, `(batch, length, width)`, and, where there is
+    one, the mask `(batch, length)`, 0 for padding.
+
+    Example:
+
+    >>> states = np.array([[[1.0], [3.0], [8.0]]])
+    >>> TokenPooling("mean")([states, np.array([[1, 1, 0]])]).numpy().tolist()
+    [[2.0]]
+
+    Reference:
+        Reimers and Gurevych, Sentence-BERT (2019), section 3.
+    """
+
+    def __init__(self, pool="mean", **kwargs):
+        super().__init__(**kwargs)
+        self.pool = check_choice("pool", pool, ("cls", "mean", "last"))
+
+    def call(self, inputs):
+        states, *masks = inputs
+        # In float32: a mean over many tokens in half precision loses digits.
+        states = ops.cast(states, "float32")
+        mask = ops.cast(masks[0], "float32") if masks else ops.ones_like(states[..., 0])
+        return ops.cast(self._pooled(states, mask), self.compute_dtype)
+
+    def _pooled(self, states, mask):
+        if self.pool == "cls":
+            return states[:, 0]
+        count = ops.sum(mask, axis=1, keepdims=True)
+        if self.pool == "mean":
+            total = ops.sum(states * mask[..., None], axis=1)
+            return total / ops.maximum(count, 1.0)
+        last = ops.cast(ops.maximum(count - 1, 0.0), "int32")
+        return ops.take_along_axis(states, last[..., None], axis=1)[:, 0]
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], input_shape[0][-1])
+
+    def get_config(self):
+        return {**super().get_config(), "pool": self.pool}
+
+
+@keras.saving.register_keras_serializable("tlkeras")
 class ClassCrossentropy(keras.losses.Loss):
     """Cross-entropy of softmax outputs, for class numbers and for soft targets alike.
 

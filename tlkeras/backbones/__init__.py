@@ -7,11 +7,16 @@ from tlkeras.backbones.loading import (
     resolve_backbone,
 )
 from tlkeras.backbones.preprocessing import BGRRescaling
+from tlkeras.backbones.text import LoadedTextBackbone, resolve_text_backbone
+from tlkeras.backbones.text_preprocessing import TextPreprocessor
 
 __all__ = [
     "BGRRescaling",
     "LoadedBackbone",
+    "LoadedTextBackbone",
+    "TextPreprocessor",
     "list_backbones",
     "load_backbone",
     "resolve_backbone",
+    "resolve_text_backbone",
 ]

@@ -1,13 +1,14 @@
-"""KerasHub's image backbones: preset names, preset folders, their pixel scaling."""
+"""KerasHub: preset names of images and text, loading presets, their pixel scaling."""
 
 import inspect
 import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 
@@ -43,7 +44,26 @@ IMAGE_BACKBONES = (
     "XceptionBackbone",
 )
 
+# The end of the name of the preprocessor that KerasHub has for a text backbone, and
+# how such a backbone reads.
+_TEXT_PREPROCESSORS = {
+    "TextClassifierPreprocessor": "encoder",
+    "CausalLMPreprocessor": "decoder",
+}
+
+# It pads on the left, to multiples of 16; everything here pads on the right.
+_PADDED_ON_THE_LEFT = "RWKV7Backbone"
+
 _HUB_PATIENCE = 5.0
+
+_Loaded = TypeVar("_Loaded")
+
+
+class TextFamily(NamedTuple):
+    """What KerasHub's registry says of one class of text backbones."""
+
+    kind: str
+    only_text: bool
 
 
 def image_presets() -> list[str]:
@@ -53,11 +73,43 @@ def image_presets() -> list[str]:
     return sorted({preset for each in classes for preset in each.presets})
 
 
+def text_families() -> dict[type, TextFamily]:
+    """Returns the classes of KerasHub's backbones that read text, and how they do."""
+    models = _keras_hub().models
+    # The one encoder without a preprocessor of its own.
+    families = {models.ElectraBackbone: TextFamily("encoder", True)}
+    for ending, kind in _TEXT_PREPROCESSORS.items():
+        for name in (name for name in dir(models) if name.endswith(ending)):
+            preprocessor = getattr(models, name)
+            backbone = preprocessor.backbone_cls
+            if backbone is not None and backbone.__name__ != _PADDED_ON_THE_LEFT:
+                only_text = preprocessor.image_converter_cls is None
+                families[backbone] = TextFamily(kind, only_text)
+    return families
+
+
+def text_presets() -> list[str]:
+    """Returns the names of KerasHub's presets of text backbones, sorted."""
+    return sorted(
+        {
+            preset
+            for backbone, family in text_families().items()
+            for preset, about in backbone.presets.items()
+            if family.only_text or "text-only" in about["metadata"]["description"]
+        }
+    )
+
+
 def is_preset(name: str) -> bool:
     """Whether `name` is a preset folder, a handle (`hf://...`) or a preset name."""
     if "://" in name or Path(name).expanduser().is_dir():
         return True
     return name in _keras_hub().models.Backbone.presets
+
+
+def preset_name(preset: str) -> str:
+    """Returns the last part of a path or handle that is no version number."""
+    return next(part for part in reversed(Path(preset).parts) if not part.isdigit())
 
 
 def load_preset(
@@ -111,6 +163,48 @@ def converter_scaling(converter: Any, channels: int) -> keras.layers.Layer | Non
     return scaling_layer(scaling, channels)
 
 
+def fetch(
+    preset: str, load: Callable[[str], _Loaded], companion: str, files: str
+) -> _Loaded:
+    """Loads from a preset, and says what to do where that fails.
+
+    Args:
+        preset: A preset name, a handle or a local preset folder.
+        load: Loads from what KerasHub takes for a preset.
+        companion: The class that the preset holds besides the backbone, for the
+            message.
+        files: What a folder must hold, for the message.
+
+    Returns:
+        What `load` returns.
+
+    Raises:
+        FileNotFoundError: If the preset cannot be downloaded.
+        ValueError: If it is a folder that cannot be loaded.
+    """
+    is_folder = "://" not in preset and Path(preset).expanduser().is_dir()
+    try:
+        if is_folder:
+            return load(str(Path(preset).expanduser()))
+        if preset.startswith("hf://"):
+            _check_hugging_face(preset)
+        return load(preset)
+    except Exception as error:
+        cause = f"({brief(error)})"
+        if is_folder:
+            raise ValueError(
+                f"The folder {preset!r} could not be loaded as a KerasHub preset "
+                f"{cause}. It must hold {files}."
+            ) from error
+        raise FileNotFoundError(
+            f"The KerasHub preset {preset!r} could not be downloaded {cause}. Without "
+            "a network, pass a local preset folder: where there is one, run "
+            f"`keras_hub.models.Backbone.from_preset({preset!r})"
+            ".save_to_preset('folder')`, the same for "
+            f"`{companion}`, and copy the folder."
+        ) from error
+
+
 def _keras_hub() -> ModuleType:
     return optional_import("keras_hub", "A KerasHub backbone", "keras-nlp")
 
@@ -125,31 +219,19 @@ def _check_is_image_preset(preset: str) -> None:
 
 
 def _from_preset(preset: str, load_weights: bool) -> tuple[keras.Model, Any]:
-    is_folder = "://" not in preset and Path(preset).expanduser().is_dir()
-    try:
-        if is_folder:
-            preset = str(Path(preset).expanduser())
-        elif preset.startswith("hf://"):
-            _check_hugging_face(preset)
+    def load(source: str) -> tuple[keras.Model, Any]:
         backbone = _keras_hub().models.Backbone.from_preset(
-            preset, load_weights=load_weights
+            source, load_weights=load_weights
         )
-        return backbone, _image_converter(preset)
-    except Exception as error:
-        cause = f"({brief(error)})"
-        if is_folder:
-            raise ValueError(
-                f"The folder {preset!r} could not be loaded as a KerasHub preset "
-                f"{cause}. It must hold `config.json` and `model.weights.h5`, as "
-                "`backbone.save_to_preset(folder)` writes them."
-            ) from error
-        raise FileNotFoundError(
-            f"The KerasHub preset {preset!r} could not be downloaded {cause}. Without "
-            "a network, pass a local preset folder: where there is one, run "
-            f"`keras_hub.models.Backbone.from_preset({preset!r})"
-            ".save_to_preset('folder')`, the same for "
-            "`keras_hub.layers.ImageConverter`, and copy the folder."
-        ) from error
+        return backbone, _image_converter(source)
+
+    return fetch(
+        preset,
+        load,
+        "keras_hub.layers.ImageConverter",
+        "`config.json` and `model.weights.h5`, as "
+        "`backbone.save_to_preset(folder)` writes them",
+    )
 
 
 def _check_hugging_face(preset: str) -> None:

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -25,6 +24,11 @@ from tlkeras.backbones.table import (
     entry_for,
     entry_for_model_name,
     folded,
+)
+from tlkeras.backbones.text import (
+    load_text_backbone,
+    names_text_backbone,
+    text_backbones,
 )
 from tlkeras.backbones.weights import Weights, find_weights_file, load_weights_file
 
@@ -70,7 +74,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     """Lists the names that `load_backbone` and the builders know.
 
     The embedded default comes first, then `keras.applications`, then the presets of
-    KerasHub.
+    KerasHub: those for images, then those for text.
 
     Args:
         pattern: `str`. Part of a name, whatever its case, `_` and `-`, or a pattern
@@ -84,7 +88,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     >>> tl.list_backbones("mobilenetv3")[:2]
     ['mobilenet_v3_small', 'mobilenet_v3_large']
     """
-    names = [*TABLE, *hub.image_presets()]
+    names = [*TABLE, *hub.image_presets(), *text_backbones()]
     if pattern is None:
         return names
     if any(wildcard in pattern for wildcard in "*?["):
@@ -101,20 +105,22 @@ def load_backbone(
     """Loads a backbone: a network without its classifier.
 
     Use it to look at the layers of a backbone, or to change it, before it goes into a
-    builder, which then still knows the preprocessing that belongs to it. Raw images
-    must go through that preprocessing before they go into the model.
+    builder, which then still knows the preprocessing that belongs to it: raw images
+    must be scaled, and texts tokenized, before they go into the model.
 
     Args:
-        name: A name from `list_backbones`, a KerasHub handle (`"hf://..."`,
-            `"kaggle://..."`), a local KerasHub preset folder, or a model.
+        name: A name from `list_backbones`, a local preset folder, a KerasHub handle of
+            an image backbone (`"hf://..."`, `"kaggle://..."`), or an image model.
         weights: `"pretrained"` (the published weights, downloaded when first needed),
             `None` (random), a weights file (`.h5`, `.weights.h5`, `.keras`), or the
             folder that holds the published file. Defaults to `"pretrained"`.
         input_shape: `int`, `(height, width)` or `(height, width, channels)` in pixels.
-            Defaults to `None`: the shape that the backbone was pretrained at.
+            Defaults to `None`: the shape that the backbone was pretrained at. Text
+            backbones take none.
 
     Returns:
-        A functional `keras.Model` from one batch of images to one feature tensor. Its
+        A functional `keras.Model` from one batch of images to one feature tensor, or
+        a KerasHub text backbone from a dictionary of tokens to what it gives. Its
         layers have the current dtype policy of Keras.
 
     Raises:
@@ -129,7 +135,21 @@ def load_backbone(
     >>> backbone.output_shape
     (None, 3, 3, 1280)
     """
+    if _is_text(name):
+        if input_shape is not None:
+            raise ValueError(
+                f"The backbone {os.fspath(name)!r} takes text, which has no shape in "
+                f"pixels. Received: input_shape={input_shape!r}; leave it out."
+            )
+        return load_text_backbone(os.fspath(name), weights)
     return resolve_backbone(name, weights=weights, input_shape=input_shape).model
+
+
+def _is_text(name: str | os.PathLike | keras.Model) -> bool:
+    # The table is asked first: it needs no KerasHub.
+    if not isinstance(name, str | os.PathLike) or entry_for(os.fspath(name)):
+        return False
+    return names_text_backbone(os.fspath(name))
 
 
 def resolve_backbone(
@@ -201,17 +221,12 @@ def _resolve_preset(
 ) -> LoadedBackbone:
     backbone, converter, shape = hub.load_preset(preset, weights, input_shape)
     model = _one_image_to_one_tensor(backbone)
-    name = _preset_name(preset)
+    name = hub.preset_name(preset)
     if converter is None:
         chosen = _choose(preprocessing, model, lambda: _guess_preprocessing(model))
         return LoadedBackbone(model, chosen, name, None, shape)
     scaling = hub.converter_scaling(converter, shape[-1])
     return _finish(model, _Origin(scaling, name, None, shape), preprocessing)
-
-
-def _preset_name(preset: str) -> str:
-    """Returns the last part of a path or handle that is no version number."""
-    return next(part for part in reversed(Path(preset).parts) if not part.isdigit())
 
 
 def _resolve_model(

@@ -1,4 +1,4 @@
-"""Splits from arrays of pixels."""
+"""Splits from arrays of pixels or texts."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,7 @@ from tlkeras.data.labels import read_labels
 from tlkeras.data.loading import plain_graph
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_fractions
+from tlkeras.data.texts import holds_texts, read_texts
 
 # How many images are looked at together while pixels are checked.
 _CHUNK = 1024
@@ -29,22 +30,23 @@ def from_arrays(
     test_split: float = 0.15,
     seed: int = 0,
 ) -> Splits:
-    """Makes `Splits` from images in memory.
+    """Makes `Splits` from images or texts in memory.
 
     Args:
         x: Pixels 0 to 255, uint8 or float, `(n, height, width)` or
             `(n, height, width, channels)` with 1 or 3 channels. Not rescaled:
-            models of tlkeras take raw pixels.
-        y: One label per image. Whole numbers or strings are classes; 2-D rows of 0
+            models of tlkeras take raw pixels. Or texts: strings `(n,)`, or pairs of
+            them, `(n, 2)` or a tuple `(a, b)` of two columns.
+        y: One label per example. Whole numbers or strings are classes; 2-D rows of 0
             and 1 are one-hot where each has exactly one 1, multi-label otherwise;
             other floats are regression targets, `(n,)` or `(n, k)`.
         class_names: The classes, in the order of their ids. By default the sorted
             strings in `y`, or `"0"`, `"1"`, and so on.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             `y` looks like.
-        batch_size: Images per batch.
-        val_split: Fraction of the images for validation; 0 for none.
-        test_split: Fraction of the images for testing; 0 for none.
+        batch_size: Examples per batch.
+        val_split: Fraction of the examples for validation; 0 for none.
+        test_split: Fraction of the examples for testing; 0 for none.
         seed: Seed of the split and of the order of training.
 
     Returns:
@@ -59,26 +61,30 @@ def from_arrays(
     >>> y = ["cat", "dog", "owl"] * 20
     >>> tl.from_arrays(x, y).class_names
     ('cat', 'dog', 'owl')
+    >>> texts = ["a fine film", "a dull film"] * 10
+    >>> tl.from_arrays(texts, ["good", "bad"] * 10).class_names
+    ('bad', 'good')
     """
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
     check_fractions(val_split, test_split)
-    pixels = _read_pixels(x)
+    is_text = holds_texts(x)
+    inputs = read_texts(x) if is_text else _read_pixels(x)
     labels = read_labels(y, class_names, task)
-    if len(pixels) != len(labels.values):
+    if len(inputs) != len(labels.values):
         raise ValueError(
             "`x` and `y` must have the same length. Received: "
-            f"len(x)={len(pixels)}, len(y)={len(labels.values)}."
+            f"len(x)={len(inputs)}, len(y)={len(labels.values)}."
         )
     return make_splits(
-        ArrayExamples(pixels, labels.values),
+        ArrayExamples(inputs, labels.values),
         val_split=val_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,
         task=labels.task,
         class_names=labels.class_names,
-        image_size=pixels.shape[1:3],
+        image_size=None if is_text else inputs.shape[1:3],
     )
 
 
@@ -86,8 +92,8 @@ class ArrayExamples(RandomAccessExamples):
     """Rows of an array, which every part of a split shares.
 
     Args:
-        inputs: `(n, ...)`: pixels, which batches hold as float32, or strings,
-            which pass through.
+        inputs: Pixels `(n, height, width, channels)`, which batches hold as float32,
+            or strings, `(n,)` or pairs `(n, 2)`, which pass through.
         labels: As in `Examples`, of the chosen rows.
         rows: int64, the chosen rows in increasing order; all by default.
     """
@@ -108,6 +114,12 @@ class ArrayExamples(RandomAccessExamples):
     def inputs(self) -> tf.Tensor:
         return self._columns[0]
 
+    @property
+    def inputs_kind(self) -> str:
+        if self.inputs.dtype != tf.string:
+            return "images"
+        return "texts" if self.inputs.shape.rank == 1 else "text pairs"
+
     def select(self, positions: np.ndarray) -> "ArrayExamples":
         return ArrayExamples(self.inputs, self.labels[positions], self.rows[positions])
 
@@ -127,7 +139,8 @@ class ArrayExamples(RandomAccessExamples):
         for start in range(0, len(self), _CHUNK):
             chunk = tf.gather(self.inputs, self.rows[start : start + _CHUNK]).numpy()
             if chunk.dtype == object:
-                chunk = b"".join(hashlib.sha256(text).digest() for text in chunk)
+                digests = (hashlib.sha256(text).digest() for text in chunk.flat)
+                chunk = b"".join(digests)
             yield memoryview(chunk).cast("B")
 
 
@@ -151,14 +164,6 @@ def _read_pixels(x: Any) -> np.ndarray:
 
 def _check_dtype(pixels: np.ndarray) -> None:
     kind = pixels.dtype.kind
-    is_text = kind in "US" or (
-        kind == "O" and pixels.size and isinstance(pixels.flat[0], str | bytes)
-    )
-    if is_text:
-        raise ValueError(
-            "`x` holds strings: this version of tlkeras makes splits from images "
-            "only, text is not supported yet. For image files use `image_folder`."
-        )
     if kind == "O":
         raise ValueError(
             "`x` has dtype object, as when images differ in size. Resize them to one "

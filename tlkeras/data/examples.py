@@ -19,16 +19,18 @@ class Examples(abc.ABC):
 
     A subclass knows one kind of source: it reads its inputs (`_batches`),
     identifies them without reading (`_inputs_identity`) and picks a part of them
-    (`select`). Inputs may be of any type that `tf.data` can hold; images are
-    float32 raw pixels.
+    (`select`). Images are float32 raw pixels, texts are strings.
 
     Attributes:
         labels: int32 class ids `(n,)`, float32 multi-hot rows `(n, k)`, or float32
             targets `(n,)` or `(n, k)`.
         random_access: Whether examples can be read in any order, by `in_order`.
+        inputs_kind: `"images"`, `"texts"` (strings `(n,)`) or `"text pairs"`
+            (strings `(n, 2)`).
     """
 
     random_access = False
+    inputs_kind = "images"
 
     def __init__(self, labels: np.ndarray):
         self.labels = labels

@@ -13,23 +13,30 @@ from tlkeras.data.description import Description, skipped_notes
 from tlkeras.data.examples import Examples, Reading
 from tlkeras.data.splitting import PARTS, split_positions
 
+_TEXTS_AT_ONCE = 4096
+
+# How many characters of a text `show` gives.
+_SHOWN_LENGTH = 100
+
 
 class Splits:
     """Training, validation and test data, and what they are about.
 
-    Made by `image_folder`, `from_arrays` and `from_tfds`. `train`, `val` and
-    `test` are plain batched `tf.data.Dataset`s of `(x, y)`: float32 raw pixels 0
-    to 255, `(batch, height, width, channels)`, and labels. They go wherever Keras
-    takes a dataset. A part without examples is `None`.
+    Made by `image_folder`, `from_arrays`, `from_csv`, `from_dataframe` and
+    `from_tfds`. `train`, `val` and `test` are plain batched `tf.data.Dataset`s of
+    `(x, y)`: images, float32 raw pixels 0 to 255, `(batch, height, width,
+    channels)`, or texts, strings `(batch,)`, pairs `(batch, 2)`; and labels. They
+    go wherever Keras takes a dataset. A part without examples is `None`.
 
     Attributes:
         class_names: The classes' names in the order of their ids, `None` for
             regression.
         task: `"classification"` (y: int32 ids), `"multi_label"` (y: float32 rows
             of 0 and 1) or `"regression"` (y: float32).
-        batch_size: Images per batch.
-        image_size: `(height, width)` in pixels.
-        skipped: `(path, reason)` of every file that was left out.
+        batch_size: Examples per batch.
+        image_size: `(height, width)` in pixels, `None` for texts.
+        skipped: `(path, reason)` of every file that was left out, or `(path:line,
+            reason)` of every row of a table.
 
     Example:
     >>> data = tl.image_folder("flowers/")
@@ -75,6 +82,11 @@ class Splits:
         """The number of classes, `None` for regression."""
         return None if self.class_names is None else len(self.class_names)
 
+    @property
+    def inputs_kind(self) -> str:
+        """What `x` holds: `"images"`, `"texts"` or `"text pairs"`."""
+        return next(iter(self._parts.values())).inputs_kind
+
     def _dataset(self, part: str, shuffle: bool) -> tf.data.Dataset | None:
         examples = self._parts.get(part)
         if examples is None:
@@ -85,10 +97,14 @@ class Splits:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={self._size(part)}" for part in PARTS)
+        inputs = (
+            f"image_size={self.image_size}"
+            if self.inputs_kind == "images"
+            else f"inputs_kind={self.inputs_kind!r}"
+        )
         return (
             f"Splits({sizes}, task={self.task!r}, num_classes={self.num_classes}, "
-            f"image_size={self.image_size}, batch_size={self.batch_size}, "
-            f"skipped={len(self.skipped)})"
+            f"{inputs}, batch_size={self.batch_size}, skipped={len(self.skipped)})"
         )
 
     def _size(self, part: str) -> int:
@@ -142,16 +158,25 @@ class Splits:
         rose            7    1     2     10
         (examples)     14    3     3     20
         """
-        size = (
-            ""
-            if self.image_size is None
-            else " of {} x {} pixels".format(*self.image_size)
-        )
         total = sum(map(len, self._parts.values()))
-        title = f"{self.task}: {total} examples{size}"
+        title = f"{self.task}: {total} {self._inputs_in_words()}"
         make = self._target_table if self.task == "regression" else self._class_table
         header, rows = make()
-        return Description(title, header, rows, skipped_notes(self.skipped))
+        return Description(title, header, rows, self._skipped_notes())
+
+    def _skipped_notes(self) -> tuple[str, ...]:
+        noun = "file" if self.inputs_kind == "images" else "row"
+        return skipped_notes(self.skipped, noun)
+
+    def _inputs_in_words(self) -> str:
+        if self.inputs_kind == "images":
+            return "examples of {} x {} pixels".format(*self.image_size)
+        words = np.concatenate([_word_counts(part) for part in self._parts.values()])
+        most = np.percentile(words, 95, method="higher")
+        return (
+            f"{self.inputs_kind} of {np.median(words):g} words (median; 95% have "
+            f"{most} or fewer)"
+        )
 
     def _class_table(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
         counts = np.stack([self._class_counts(part) for part in PARTS], axis=1)
@@ -184,14 +209,15 @@ class Splits:
         return header, rows
 
     def show(self, n: int = 9, split: str = "train") -> Any:
-        """Draws some examples with their labels.
+        """Draws some images with their labels, or lists some texts with theirs.
 
         Args:
             n: How many; drawn at random, the same ones each time.
             split: `"train"`, `"val"` or `"test"`.
 
         Returns:
-            The `matplotlib.axes.Axes` of the grid.
+            The `matplotlib.axes.Axes` of the grid of images; for texts a table that
+            prints itself, in a notebook as HTML.
 
         Raises:
             ValueError: If `split` has no examples.
@@ -199,8 +225,6 @@ class Splits:
         Example:
         >>> ax = data.show(4, split="test")
         """
-        from tlkeras.plots.images import image_grid
-
         check_int("n", n, 1)
         check_choice("split", split, PARTS)
         if split not in self._parts:
@@ -209,8 +233,16 @@ class Splits:
         random = np.random.RandomState(self._seed % 2**32)
         chosen = random.permutation(len(examples))[:n]
         few = examples.select(np.sort(chosen))
-        images, labels = next(iter(few.dataset(batch_size=n)))
-        return image_grid(images.numpy(), [self._title(y) for y in labels.numpy()])
+        inputs, labels = next(iter(few.dataset(batch_size=n)))
+        titles = [self._title(label) for label in labels.numpy()]
+        if self.inputs_kind == "images":
+            from tlkeras.plots.images import image_grid
+
+            return image_grid(inputs.numpy(), titles)
+        shown = f"{len(titles)} of {len(examples)} {self.inputs_kind} in {split}"
+        texts = map(_shortened, inputs.numpy())
+        rows = tuple(zip(texts, titles, strict=True))
+        return Description(shown, (self.inputs_kind, "label"), rows)
 
     def _title(self, label: np.ndarray) -> str:
         if self.task == "classification":
@@ -218,6 +250,23 @@ class Splits:
         if self.task == "multi_label":
             return ", ".join(self.class_names[i] for i in np.flatnonzero(label))
         return ", ".join(f"{value:.4g}" for value in np.atleast_1d(label))
+
+
+def _word_counts(examples: Examples) -> np.ndarray:
+    """Returns how many words each text has, both of a pair together."""
+    counts = [
+        len(text.decode().split())
+        for texts, _ in examples.dataset(batch_size=_TEXTS_AT_ONCE)
+        for text in texts.numpy().flat
+    ]
+    return np.reshape(counts, (len(examples), -1)).sum(axis=1)
+
+
+def _shortened(text: bytes | np.ndarray) -> str:
+    """Returns a text, or both of a pair, on one line of limited length."""
+    texts = [text] if isinstance(text, bytes) else text
+    line = " | ".join(" ".join(part.decode().split()) for part in texts)
+    return line if len(line) <= _SHOWN_LENGTH else f"{line[: _SHOWN_LENGTH - 1]}…"
 
 
 def _moments(examples: Examples) -> tuple[float, float, float, float]:

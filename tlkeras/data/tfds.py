@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tlkeras._validation import check_int, optional_import, unknown_name
+from tlkeras.data.arrays import ArrayExamples
 from tlkeras.data.decoding import (
     COLOR_CHANNELS,
     check_color_mode,
@@ -17,11 +18,13 @@ from tlkeras.data.decoding import (
     resize_image,
     to_color_mode,
 )
+from tlkeras.data.description import warn_of_skipped
 from tlkeras.data.examples import Examples
 from tlkeras.data.labels import Labels
 from tlkeras.data.loading import plain_graph
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PART_OF_NAME, check_fractions
+from tlkeras.data.texts import text_problem
 
 if TYPE_CHECKING:
     import tensorflow_datasets
@@ -35,6 +38,7 @@ _LABELS_AT_ONCE = 1024
 def from_tfds(
     name_or_builder: "str | tensorflow_datasets.core.DatasetBuilder",
     *,
+    text: str | Sequence[str] | None = None,
     image_size: int | tuple[int, int] = 224,
     batch_size: int = 32,
     val_split: float = 0.15,
@@ -43,18 +47,21 @@ def from_tfds(
     color_mode: str = "rgb",
     data_dir: str | os.PathLike | None = None,
 ) -> Splits:
-    """Makes `Splits` from an image data set of TensorFlow Datasets.
+    """Makes `Splits` from an image or text data set of TensorFlow Datasets.
 
     Uses the data set's own train, validation and test splits; what is missing is
     split from train. Images are decoded by TensorFlow Datasets and resized as in
     `image_folder`. They stay on disk: to shuffle, up to 256 MiB of encoded images
     are held at a time, so a larger data set is shuffled within that window only.
+    Texts are held in memory.
 
     Args:
         name_or_builder: A registered name (`"tf_flowers"`), downloaded where it is
             not there yet, or a builder, such as `tfds.folder_dataset.ImageFolder`.
+        text: The feature that holds the texts, or two of them for pairs. By default
+            the data set's image, or its only text where it has no image.
         image_size: Side, or `(height, width)`, in pixels.
-        batch_size: Images per batch.
+        batch_size: Examples per batch.
         val_split: Fraction for validation where the data set has no such split; 0
             for none.
         test_split: Fraction for testing where the data set has no such split; 0
@@ -69,7 +76,8 @@ def from_tfds(
         a sequence of them, regression for a float.
 
     Raises:
-        ValueError: If there is no such data set, or it has no image and label.
+        ValueError: If there is no such data set, or it has no image or text and
+            label.
         RuntimeError: If it is not there and cannot be downloaded.
         ImportError: If a package that it needs is not installed.
 
@@ -82,8 +90,10 @@ def from_tfds(
     check_fractions(val_split, test_split)
     check_color_mode(color_mode)
     builder = _prepared_builder(name_or_builder, data_dir)
-    keys = _supervised_keys(builder)
-    parts, labels = _read_parts(builder, keys, size, color_mode)
+    keys = _find_keys(builder, text)
+    skipped: list[tuple[str, str]] = []
+    parts, labels = _read_parts(builder, keys, size, color_mode, skipped)
+    warn_of_skipped(skipped, sum(map(len, parts.values())), "texts")
     return make_splits(
         **parts,
         val_split=val_split,
@@ -92,7 +102,8 @@ def from_tfds(
         seed=seed,
         task=labels.task,
         class_names=labels.class_names,
-        image_size=size,
+        image_size=None if keys.is_text else size,
+        skipped=skipped,
     )
 
 
@@ -149,44 +160,76 @@ def _download(builder: Any) -> None:
 
 
 class _Keys(NamedTuple):
-    """The names of the two features that are used."""
+    """The names of the features that are used: an image, a text or two, a label."""
 
-    image: str
+    inputs: tuple[str, ...]
     label: str
+    is_text: bool
 
 
-def _supervised_keys(builder: Any) -> _Keys:
-    """Finds the image and the label among a data set's features."""
-    kinds = _tfds().features
-    features = builder.info.features
-    declared = builder.info.supervised_keys
-    if declared is not None:
-        found = [_only_name(key) for key in declared[:2]]
+def _find_keys(builder: Any, text: str | Sequence[str] | None) -> _Keys:
+    """Finds the inputs and the label among a data set's features."""
+    features = dict(builder.info.features.items())
+    declared = builder.info.supervised_keys or (None, None)
+    label = _only_name(declared[1]) or _label_name(features)
+    if text is not None:
+        inputs = _named_texts(features, text)
     else:
-        found = [
-            _only_feature(features, kinds.Image),
-            _only_feature(features, kinds.ClassLabel),
-        ]
-    image, label = found
-    is_image = image in features and isinstance(features[image], kinds.Image)
-    if not is_image or label not in features:
+        inputs = tuple(tf.nest.flatten(declared[0] or _only_input(features)))
+    is_image = len(inputs) == 1 and _is_image(features.get(inputs[0]))
+    is_text = len(inputs) in (1, 2) and all(_is_text(features.get(i)) for i in inputs)
+    if not (is_image or is_text) or label not in features:
         present = {key: type(feature).__name__ for key, feature in features.items()}
         raise ValueError(
             f"The data set {builder.info.full_name!r} must have one image and one "
-            f"label. Its features are {present}, its supervised keys {declared}."
+            "label, or one text and one label; where it has several texts, name one "
+            f"or two: text=... Its features are {present}, its supervised keys "
+            f"{builder.info.supervised_keys}."
         )
-    return _Keys(image, label)
+    return _Keys(inputs, label, is_text)
 
 
 def _only_name(key: Any) -> str | None:
     """Returns the one feature name in a supervised key, which may be nested."""
-    names = tf.nest.flatten(key)
+    names = [] if key is None else tf.nest.flatten(key)
     return names[0] if len(names) == 1 else None
 
 
-def _only_feature(features: Mapping[str, Any], kind: type) -> str | None:
+def _label_name(features: Mapping[str, Any]) -> str | None:
+    kind = _tfds().features.ClassLabel
     names = [key for key, value in features.items() if isinstance(value, kind)]
-    return names[0] if len(names) == 1 else None
+    return names[0] if len(names) == 1 else "label"
+
+
+def _only_input(features: Mapping[str, Any]) -> list[str]:
+    """Returns the one image, or the one text where there is no image."""
+    images = [key for key, value in features.items() if _is_image(value)]
+    found = images or [key for key, value in features.items() if _is_text(value)]
+    return found if len(found) == 1 else []
+
+
+def _is_image(feature: Any) -> bool:
+    return isinstance(feature, _tfds().features.Image)
+
+
+def _is_text(feature: Any) -> bool:
+    # A text with an encoder, as in old data sets, is a sequence of numbers.
+    return isinstance(feature, _tfds().features.Text) and feature.shape == ()
+
+
+def _named_texts(
+    features: Mapping[str, Any], text: str | Sequence[str]
+) -> tuple[str, ...]:
+    names = (text,) if isinstance(text, str) else tuple(text)
+    known = [key for key, value in features.items() if _is_text(value)]
+    for name in names:
+        if name not in known:
+            raise unknown_name("text feature", name, known)
+    if len(names) not in (1, 2):
+        raise ValueError(
+            f"`text` must name one feature or two. Received: text={text!r}."
+        )
+    return names
 
 
 class _Table(NamedTuple):
@@ -194,25 +237,35 @@ class _Table(NamedTuple):
 
     Attributes:
         labels: As they come, one per example.
-        hashes: int64 `(n,)`, hashes of the encoded images.
+        hashes: int64 `(n,)`, hashes of the encoded images; of texts, none.
         sizes: int64 `(n,)`, their sizes in bytes.
+        texts: The texts of each example, one or two; of images, none.
     """
 
     labels: list[np.ndarray]
     hashes: np.ndarray
     sizes: np.ndarray
+    texts: list[np.ndarray]
 
 
 def _read_parts(
-    builder: Any, keys: _Keys, image_size: tuple[int, int], color_mode: str
-) -> tuple[dict[str, "TfdsExamples"], Labels]:
-    """Returns the examples of each split there is, and what their labels mean."""
-    parts: dict[str, TfdsExamples] = {}
+    builder: Any,
+    keys: _Keys,
+    image_size: tuple[int, int],
+    color_mode: str,
+    skipped: list[tuple[str, str]],
+) -> tuple[dict[str, Examples], Labels]:
+    """Returns the examples of each split there is, and what their labels mean.
+
+    What has no text is added to `skipped`.
+    """
+    parts: dict[str, Examples] = {}
     meaning = None
     for split, part in _splits_in_use(builder).items():
         table = _read_table(builder, split, keys)
         labels = _read_labels(builder.info.features[keys.label], table.labels)
         if _is_unlabelled(labels):
+            _check_not_train(builder, split, part)
             warnings.warn(
                 f"The split {split!r} of {builder.info.full_name!r} has no labels; "
                 f"{part} is split from train instead.",
@@ -221,10 +274,35 @@ def _read_parts(
             )
             continue
         meaning = meaning or labels
-        parts[part] = TfdsExamples(
-            builder, split, keys.image, labels.values, table, image_size, color_mode
-        )
+        if keys.is_text:
+            parts[part], without = _text_examples(split, table.texts, labels.values)
+            skipped += without
+        else:
+            image = keys.inputs[0]
+            parts[part] = TfdsExamples(
+                builder, split, image, labels.values, table, image_size, color_mode
+            )
     return parts, meaning
+
+
+def _check_not_train(builder: Any, split: str, part: str) -> None:
+    if part == "train":
+        raise ValueError(
+            f"The split {split!r} of {builder.info.full_name!r} has no labels to "
+            "train on."
+        )
+
+
+def _text_examples(
+    split: str, texts: list[np.ndarray], labels: np.ndarray
+) -> tuple[ArrayExamples, list[tuple[str, str]]]:
+    """Returns the examples that have texts, and the others with the reason."""
+    rows = np.array(texts, dtype=object)
+    problems = [next(filter(None, map(text_problem, row)), None) for row in rows]
+    skipped = [(f"{split}[{i}]", why) for i, why in enumerate(problems) if why]
+    is_good = np.array([why is None for why in problems], bool)
+    inputs = rows[:, 0] if rows.shape[1] == 1 else rows
+    return ArrayExamples(inputs[is_good], labels[is_good]), skipped
 
 
 def _splits_in_use(builder: Any) -> dict[str, str]:
@@ -262,16 +340,20 @@ def _encoded(builder: Any, split: str) -> tf.data.Dataset:
 def _read_table(builder: Any, split: str, keys: _Keys) -> _Table:
     @plain_graph
     def summarise(example):
-        image, label = example[keys.image], example[keys.label]
+        label = example[keys.label]
         if isinstance(label, tf.RaggedTensor):
             label = label.to_tensor()
+        if keys.is_text:
+            return label, tf.stack([example[key] for key in keys.inputs])
+        image = example[keys.inputs[0]]
         hashed = tf.strings.to_hash_bucket_fast(image, 2**63 - 1)
         return label, hashed, tf.strings.length(image, "BYTE")
 
     rows = _encoded(builder, split).map(summarise, tf.data.AUTOTUNE)
     rows = list(rows.prefetch(_LABELS_AT_ONCE).as_numpy_iterator())
-    labels, hashes, sizes = zip(*rows, strict=True) if rows else ((), (), ())
-    return _Table(list(labels), np.array(hashes, np.int64), np.array(sizes, np.int64))
+    labels, *found = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
+    texts, (hashes, sizes) = (found[0], ([], [])) if keys.is_text else ([], found)
+    return _Table(labels, np.array(hashes, np.int64), np.array(sizes, np.int64), texts)
 
 
 def _read_labels(feature: Any, labels: list[np.ndarray]) -> Labels:
@@ -297,7 +379,9 @@ def _read_labels(feature: Any, labels: list[np.ndarray]) -> Labels:
 
 
 def _is_unlabelled(labels: Labels) -> bool:
-    """TensorFlow Datasets marks unknown classes by -1."""
+    """TensorFlow Datasets marks unknown classes by -1, and GLUE unknown targets."""
+    if labels.task == "regression":
+        return bool((labels.values == -1).all())
     return labels.task == "classification" and bool((labels.values < 0).any())
 
 

@@ -244,9 +244,8 @@ class EntryWriter:
 
     def write(self, start: int, values: Sequence[np.ndarray]) -> None:
         """Writes rows from `start` on, one array for each tensor."""
-        for array, value in zip(self.arrays, values, strict=True):
-            array[start : start + len(value)] = value
-            self._pending += value.nbytes
+        write_rows(self.arrays, start, values)
+        self._pending += sum(value.nbytes for value in values)
         if self._pending >= FLUSH_BYTES:
             self._flush(start + len(values[0]))
 
@@ -263,6 +262,23 @@ class EntryWriter:
         write_json(self.partial / "meta.json", self.meta)
         remove_tree(self.final)
         self.partial.rename(self.final)
+
+
+def write_rows(
+    arrays: Sequence[np.ndarray], start: int, values: Sequence[np.ndarray]
+) -> None:
+    """Writes rows from `start` on; sequences may be shorter or longer than rows are.
+
+    What lies beyond a row is padding: a batch is as long as its longest sequence,
+    rounded up.
+    """
+    for array, value in zip(arrays, values, strict=True):
+        rows = array[start : start + len(value)]
+        if rows.ndim > 1 and rows.shape != value.shape:
+            length = min(rows.shape[1], value.shape[1])
+            rows[:, :length] = value[:, :length]
+        else:
+            rows[...] = value
 
 
 def make_room(folder: Path, size: int) -> bool:

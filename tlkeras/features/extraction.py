@@ -4,8 +4,8 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,92 +15,12 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras.data import ArrayExamples, Reading, reading_of
 from tlkeras.features import cache as disk
+from tlkeras.features.feature_set import FeatureSet
 from tlkeras.features.fingerprints import fingerprint_model
 from tlkeras.features.splitting import split
 
-# Bytes read from a memory-mapped array before its pages are let go.
-_RELEASE_BYTES = 256 * 2**20
 # The share of free memory that features in memory may take.
 _MEMORY_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class FeatureSet:
-    """What a frozen prefix computes for every example of a split.
-
-    Attributes:
-        arrays: One array for each tensor at the cut, `(examples, ...)`, in memory or
-            memory-mapped.
-        labels: The examples' labels, in the same order.
-        seconds: How long the extraction took; 0.0 where all of it was in the cache.
-        key: Fingerprint of examples and prefix.
-    """
-
-    arrays: tuple[np.ndarray, ...] = field(repr=False)
-    labels: np.ndarray = field(repr=False)
-    seconds: float
-    key: str
-
-    random_access = True
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(array.nbytes for array in self.arrays)
-
-    def fingerprint(self) -> str:
-        """Returns `key`: features may be the examples of a further extraction."""
-        return self.key
-
-    def in_order(self, positions: Any, batch_size: int) -> Any:
-        """Reads features and labels by position.
-
-        Args:
-            positions: `tf.data.Dataset` of int64 scalars.
-            batch_size: Examples per batch.
-
-        Returns:
-            `tf.data.Dataset` of batches `(features, labels)`; the features are one
-            tensor, or a tuple where several cross the cut.
-        """
-        import tensorflow as tf
-
-        columns = (*self.arrays, self.labels)
-        dtypes = [tf.as_dtype(column.dtype) for column in columns]
-        rows = _Rows(columns)
-
-        @tf.autograph.experimental.do_not_convert
-        def load(batch):
-            tensors = tf.numpy_function(rows, [batch], dtypes)
-            for tensor, column in zip(tensors, columns, strict=True):
-                tensor.set_shape((None, *column.shape[1:]))
-            *features, labels = tensors
-            if len(features) == 1:
-                return features[0], labels
-            # `tf.data` would stack a list of tensors into one.
-            return tuple(features), labels
-
-        return positions.batch(batch_size).map(load)
-
-
-class _Rows:
-    """Takes rows out of arrays, and lets go of pages that have been read."""
-
-    def __init__(self, columns: Sequence[np.ndarray]):
-        self.columns = columns
-        self.read = 0
-
-    def __call__(self, positions: np.ndarray) -> list[np.ndarray]:
-        rows = [np.ascontiguousarray(column[positions]) for column in self.columns]
-        self.read += sum(row.nbytes for row in rows)
-        if self.read > _RELEASE_BYTES:
-            self.read = 0
-            for column in self.columns:
-                disk.release(column)
-        return rows
 
 
 def extract_features(
@@ -146,7 +66,7 @@ def extract_features(
             f"arrays (x, y). Received: {type(data).__name__}."
         )
     store = choose_store(cache) or Store(None)
-    size = feature_bytes(prefix, len(reading.examples))
+    size = feature_bytes(prefix, reading.examples)
     if size is None or not store.has_room(size):
         raise ValueError(
             "The features do not fit: "
@@ -158,7 +78,9 @@ def extract_features(
 def reading_for(data: Any) -> Reading | None:
     """Returns what is behind a dataset or a tuple of arrays, `None` if not known."""
     if isinstance(data, tuple) and len(data) == 2:
-        x, y = (np.asarray(part) for part in data if not isinstance(part, dict))
+        if any(isinstance(part, dict) for part in data):
+            return None
+        x, y = map(np.asarray, data)
         return Reading(ArrayExamples(x, y), batch_size=32, shuffled=True, seed=0)
     return reading_of(data)
 
@@ -232,12 +154,15 @@ def _make_folder(folder: Path) -> OSError | None:
         return failure
 
 
-def feature_bytes(prefix: keras.Model, count: int) -> int | None:
-    """Returns the bytes of a prefix's outputs for `count` examples, if fixed."""
-    specs = _specs(prefix)
-    if specs is None:
-        return None
-    return count * sum(spec.row_bytes for spec in specs)
+def feature_bytes(prefix: keras.Model, *parts: Any) -> int | None:
+    """Returns the bytes of a prefix's outputs for all examples, if fixed."""
+    total = 0
+    for examples in parts:
+        specs = _specs(prefix, longest_of(examples))
+        if specs is None:
+            return None
+        total += len(examples) * sum(spec.row_bytes for spec in specs)
+    return total
 
 
 def extract(
@@ -252,16 +177,18 @@ def extract(
         store: Where to keep the features.
         verbose: 0 for no progress bar.
     """
-    specs, count = [*_specs(prefix), _label_spec(examples)], len(examples)
+    longest = longest_of(examples)
+    specs = [*_specs(prefix, longest), _label_spec(examples)]
+    count = len(examples)
     both = examples.fingerprint() + fingerprint_model(prefix)
     key = hashlib.sha256(both.encode()).hexdigest()
     run = _Run(prefix, examples, batch_size, verbose)
     if store.folder is None:
-        arrays = [np.empty((count, *spec.shape), spec.numpy_dtype) for spec in specs]
+        # Zeros, not what happens to be there: a sequence may end before its row does.
+        arrays = [np.zeros((count, *spec.shape), spec.numpy_dtype) for spec in specs]
 
         def write(start, values):
-            for array, value in zip(arrays, values, strict=True):
-                array[start : start + len(value)] = value
+            disk.write_rows(arrays, start, values)
 
         run(0, write)
     else:
@@ -274,7 +201,15 @@ def extract(
                 writer.finish()
                 arrays = disk.open_entry(store.folder, key)
     *features, labels = arrays
-    return FeatureSet(tuple(features), np.array(labels), run.seconds, key)
+    ragged = tuple(None in x.shape[1:] for x in keras.tree.flatten(prefix.output))
+    return FeatureSet(
+        tuple(features),
+        np.array(labels),
+        run.seconds,
+        key,
+        ragged=ragged if any(ragged) else (),
+        lengths=getattr(examples, "lengths", None),
+    )
 
 
 def inference_function(model: keras.Model) -> Callable[[Any], Any]:
@@ -368,16 +303,30 @@ class _Run:
         return lambda done, rate: bar.update(done, [("examples/s", rate)])
 
 
-def _specs(prefix: keras.Model) -> list[disk.ArraySpec] | None:
-    """Returns shape and dtype of each output, or `None` where a size is not fixed."""
-    tensors = keras.tree.flatten(prefix.output)
-    if any(None in tensor.shape[1:] for tensor in tensors):
+def longest_of(examples: Any) -> int | None:
+    """Returns the length of the longest sequence, `None` where there are none."""
+    lengths = getattr(examples, "lengths", None)
+    return None if lengths is None else max(1, int(np.max(lengths)))
+
+
+def _specs(prefix: keras.Model, longest: int | None) -> list[disk.ArraySpec] | None:
+    """Returns shape and dtype of each output, or `None` where a size is not fixed.
+
+    Args:
+        prefix: A functional model.
+        longest: What the first axis of sequences is at most, where there are any.
+    """
+    shapes = [tensor.shape[1:] for tensor in keras.tree.flatten(prefix.output)]
+    if longest is not None:
+        shapes = [
+            (longest, *shape[1:]) if shape[:1] == (None,) else shape for shape in shapes
+        ]
+    if any(None in shape for shape in shapes):
         return None
+    dtypes = [tensor.dtype for tensor in keras.tree.flatten(prefix.output)]
     return [
-        disk.ArraySpec(
-            tuple(t.shape[1:]), str(keras.backend.standardize_dtype(t.dtype))
-        )
-        for t in tensors
+        disk.ArraySpec(tuple(shape), str(keras.backend.standardize_dtype(dtype)))
+        for shape, dtype in zip(shapes, dtypes, strict=True)
     ]
 
 

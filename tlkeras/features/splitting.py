@@ -66,18 +66,23 @@ def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Spli
     boundary = _unique([*call.input_tensors, *side])
     augmentation, start = None, model.input
     if any(map(_is_random, before)):
-        augmentation = keras.Model(model.input, _single(boundary), name="augmentation")
+        ends = _single(_apart(boundary, model.inputs))
+        augmentation = keras.Model(model.input, ends, name="augmentation")
         start = _single(boundary)
     if is_fixed(backbone):
         cut = _cut(after, [*call.outputs, *side], model.outputs)
-        prefix = keras.Model(start, _single(cut), name="prefix")
-        suffix = keras.Model(_single(cut), model.output, name="suffix")
+        ends = _single(_apart(cut, keras.tree.flatten(start)))
+        prefix = keras.Model(start, ends, name="prefix")
+        suffix = _above(nodes, cut, model.output, "suffix")
     else:
         cut = _cut(_keras.graph_nodes(backbone), backbone.inputs, backbone.outputs)
-        lower = keras.Model(backbone.inputs, cut, name=f"{backbone.name}_frozen")
-        upper = keras.Model(cut, backbone.outputs, name=f"{backbone.name}_trained")
+        ends = _apart(cut, backbone.inputs)
+        lower = keras.Model(backbone.inputs, ends, name=f"{backbone.name}_frozen")
+        inside = _keras.graph_nodes(backbone)
+        upper = _above(inside, cut, backbone.outputs, f"{backbone.name}_trained")
         features = keras.tree.flatten(lower(call.input_tensors))
-        prefix = keras.Model(start, _single([*features, *side]), name="prefix")
+        ends = _single(_apart([*features, *side], keras.tree.flatten(start)))
+        prefix = keras.Model(start, ends, name="prefix")
         suffix = _suffix(model, call, upper, [*features, *side], after)
     return Split(augmentation, prefix, suffix)
 
@@ -210,6 +215,25 @@ def _frontier(nodes: list, inside: list, sources: Sequence, outputs: Sequence) -
     return _unique(t for t in [*read, *outputs] if id(t) in made)
 
 
+def _above(nodes: list, cut: Sequence, outputs: object, name: str) -> keras.Model:
+    """Returns the model from the tensors at the cut to the outputs of a graph.
+
+    `keras.Model(cut, outputs)` would do, were none of the tensors at the cut an input
+    of the graph: then Keras loses track of the graph that it was an input of.
+    """
+    known, needed = {id(t) for t in cut}, []
+    read = {id(t) for t in keras.tree.flatten(outputs)} - known
+    for node in reversed(nodes):
+        if any(id(t) in read for t in node.outputs):
+            needed.append(node)
+            read.update(id(t) for t in node.input_tensors if id(t) not in known)
+    inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype) for t in cut]
+    values = {id(t): x for t, x in zip(cut, inputs, strict=True)}
+    _keras.call_again(reversed(needed), values)
+    ends = keras.tree.map_structure(lambda t: values[id(t)], outputs)
+    return keras.Model(_single(inputs), ends, name=name)
+
+
 def _suffix(
     model: keras.Model, call: object, upper: keras.Model, cut: Sequence, after: list
 ) -> keras.Model:
@@ -218,11 +242,23 @@ def _suffix(
     count = len(upper.inputs)
     side = cut[count:]
     values = {id(t): x for t, x in zip(side, inputs[count:], strict=True)}
-    features = keras.tree.flatten(upper(inputs[:count]))
+    features = keras.tree.flatten(upper(_single(inputs[:count])))
     values.update((id(t), x) for t, x in zip(call.outputs, features, strict=True))
     _keras.call_again(after, values)
     outputs = keras.tree.map_structure(lambda t: values[id(t)], model.output)
     return keras.Model(_single(inputs), outputs, name="suffix")
+
+
+def _apart(tensors: Sequence, inputs: Sequence) -> list:
+    """Returns the tensors, those that are inputs behind an identity.
+
+    Keras takes a model's output that is its input for the output of each call of the
+    model, and forgets where it came from in the first place.
+    """
+    own = {id(tensor) for tensor in inputs}
+    return [
+        keras.layers.Identity(autocast=False)(t) if id(t) in own else t for t in tensors
+    ]
 
 
 def _is_costly(operation: keras.Operation) -> bool:

@@ -113,6 +113,9 @@ def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray, tuple | None]:
 
 
 def _check_inputs(model: keras.Model, inputs: Any, name: str) -> None:
+    if getattr(model, "preprocessor", None) is not None:
+        _check_texts(inputs, name)
+        return
     expected = [tuple(tensor.shape) for tensor in model.inputs]
     received = [tuple(np.shape(x)) for x in keras.tree.flatten(inputs)]
     fits = len(expected) == len(received) and all(
@@ -125,6 +128,17 @@ def _check_inputs(model: keras.Model, inputs: Any, name: str) -> None:
             f"`{name}` does not fit the model: inputs of shape {received} came, the "
             f"model takes {expected} (None is the batch). Is the dataset batched, and "
             "`image_size` that of the model?"
+        )
+
+
+def _check_texts(inputs: Any, name: str) -> None:
+    if isinstance(inputs, dict):
+        return
+    dtype = getattr(inputs.dtype, "name", str(inputs.dtype))
+    if not dtype.startswith(("str", "bytes", "object")):
+        raise ValueError(
+            f"`{name}` must hold texts for this model, strings of shape (batch,) or "
+            f"pairs of shape (batch, 2). Received: {dtype} of shape {inputs.shape}."
         )
 
 

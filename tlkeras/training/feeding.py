@@ -11,6 +11,7 @@ import numpy as np
 
 from tlkeras._validation import check_int
 from tlkeras.augmentation import Augment, resolve_augment
+from tlkeras.data import Reading
 from tlkeras.features import cache as disk
 from tlkeras.features.extraction import (
     FeatureSet,
@@ -22,6 +23,7 @@ from tlkeras.features.extraction import (
 )
 from tlkeras.features.order import endless_epochs
 from tlkeras.features.splitting import Split, is_fixed, join, split
+from tlkeras.features.tokens import tokenize
 from tlkeras.features.views import Views
 from tlkeras.freezing import FreezePoint, find_backbone, freeze, freeze_index
 
@@ -62,6 +64,11 @@ def with_augment(source: Source, model: keras.Model) -> Source:
         num_classes=model.output_shape[-1] if names is None else len(names),
         seed=known.seed if known else 0,
     )
+    if augment is not None and getattr(model, "preprocessor", None) is not None:
+        raise ValueError(
+            "`augment=` changes pictures; this model takes texts. Change texts in the "
+            f"data before. Received: augment={source.augment!r}."
+        )
     views = source.cached_views
     if views is not None and (augment is None or source.cache is False):
         raise ValueError(
@@ -128,7 +135,7 @@ class Feeder:
         self.model, self.backbone = model, find_backbone(model, backbone)
         self.train_batch_norm, self.verbose = train_batch_norm, verbose
         self.source = source
-        self.readings = [reading_for(source.train), reading_for(source.val)]
+        self.readings = [self._reading(source.train), self._reading(source.val)]
         self.store = self._usable_store(source.cache)
         self.lowest = min(freeze_index(self.backbone, point) for point in points)
         self.lower: Split | None = None
@@ -156,6 +163,27 @@ class Feeder:
         if features is None:
             return self._uncached(split(self.model, self.backbone), first_epoch)
         return self._cached(parts.suffix, features, first_epoch)
+
+    def _reading(self, data: Any) -> Reading | None:
+        """Returns what is behind the data; texts are tokenized, once for all phases."""
+        reading = reading_for(data)
+        preprocessor = getattr(self.model, "preprocessor", None)
+        if reading is None or preprocessor is None:
+            return reading
+        tokens, _, truncated = tokenize(reading.examples, preprocessor)
+        if truncated:
+            self._say(
+                f"{truncated:,} of {len(tokens):,} texts are longer than "
+                f"{preprocessor.sequence_length} tokens and are cut."
+            )
+        return replace(reading, examples=tokens)
+
+    def _ready(self, data: Any) -> Any:
+        """Returns data not known beforehand as the graph takes them."""
+        ready = getattr(self.model, "ready", None)
+        if ready is None:
+            return data
+        return (ready(data[0]), *data[1:]) if isinstance(data, tuple) else ready(data)
 
     def _examples(self) -> list:
         """Returns what the frozen part runs over: of training, the views, if any."""
@@ -209,7 +237,7 @@ class Feeder:
     def _extract(self, prefix: keras.Model, examples: list) -> list | None:
         """Returns features of training and validation, or `None` if too large."""
         known = [part for part in examples if part is not None]
-        size = feature_bytes(prefix, sum(map(len, known)))
+        size = feature_bytes(prefix, *known)
         if size is None or not self.store.has_room(size):
             self._say(
                 "Not cached: "
@@ -242,7 +270,8 @@ class Feeder:
         return Feed(suffix, suffix, arguments, self._spent_seconds(), together)
 
     def _uncached(self, parts: Split, first_epoch: int) -> Feed:
-        reading, train, together = self.readings[0], self.source.train, None
+        reading, together = self.readings[0], None
+        train = self._ready(self.source.train)
         augment = self.source.augment
         if reading is not None and reading.examples.random_access:
             # The order of a cached run; but each step is costly, and is shown.
@@ -258,7 +287,12 @@ class Feeder:
             arguments = dict(zip(("x", "y", "sample_weight"), train, strict=False))
         else:
             arguments = {"x": train, "shuffle": False}
-        arguments["validation_data"] = self._validation(self.source.val)
+        val = self.readings[1]
+        if val is not None and val.examples.random_access:
+            val = _once(val.examples, val.batch_size)
+        else:
+            val = self._ready(self.source.val)
+        arguments["validation_data"] = self._validation(val)
         spent = self._spent_seconds()
         return Feed(join(parts), parts.suffix, arguments, spent, together)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.freezing import recompile
+from tlkeras.lora import held_weights
 
 
 class PhaseError(RuntimeError):
@@ -73,12 +74,14 @@ class Promises:
 
 
 def frozen_weights(model: keras.Model) -> list[keras.Variable]:
-    """Returns the weights of all layers whose `trainable` is False."""
+    """Returns the weights of all layers whose `trainable` is False.
+
+    Of layers that hold LoRA adapters it returns what is not to train.
+    """
     frozen = {
         id(v): v
         for layer in _keras.sublayers(model)
-        if not layer.trainable
-        for v in layer.weights
+        for v in (held_weights(layer) if layer.trainable else layer.weights)
     }
     return list(frozen.values())
 

@@ -1,0 +1,602 @@
+"""`from_csv` and `from_dataframe`: every row comes out, or is named."""
+
+import csv
+import gzip
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import needs_shared
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import encode, picture, write_class_folders
+
+import tlkeras as tl
+from tlkeras.data import examples_of, image_folder
+from tlkeras.data.table_files import read_files
+
+WHOLE = {"val_split": 0, "test_split": 0}
+TEXTS = [f"film number {i}" for i in range(20)]
+
+
+def write(path, rows, header="text,label"):
+    """Writes lines of text to a file."""
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8", newline="")
+    return path
+
+
+@pytest.fixture
+def films(tmp_path):
+    rows = [f"{text},{'good' if i % 2 else 'bad'}" for i, text in enumerate(TEXTS)]
+    return write(tmp_path / "films.csv", rows)
+
+
+def contents(dataset):
+    """Returns the inputs and labels behind a dataset, in the stored order."""
+    batches = list(examples_of(dataset).dataset(batch_size=7))
+    x, y = (np.concatenate([batch[i].numpy() for batch in batches]) for i in (0, 1))
+    if x.dtype == object:
+        x = np.vectorize(bytes.decode, otypes=[object])(x)
+    return x.tolist(), y.tolist()
+
+
+def sizes(data):
+    parts = (data.train, data.val, data.test)
+    return [0 if part is None else len(examples_of(part)) for part in parts]
+
+
+# What is read
+
+
+def test_a_csv_file(films):
+    data = tl.from_csv(films, batch_size=4)
+    assert sizes(data) == [14, 3, 3]
+    assert data.class_names == ("bad", "good")
+    assert (data.task, data.inputs_kind, data.image_size) == (
+        "classification",
+        "texts",
+        None,
+    )
+    seen = []
+    for part in (data.train, data.val, data.test):
+        texts, labels = contents(part)
+        assert [int(text.split()[-1]) % 2 for text in texts] == labels
+        seen += texts
+    assert sorted(seen) == sorted(TEXTS)
+    x, y = next(iter(data.train))
+    assert (x.dtype, x.shape, y.dtype) == ("string", (4,), "int32")
+
+
+def test_rows_keep_their_order(films):
+    assert contents(tl.from_csv(films, **WHOLE).train) == (TEXTS, [0, 1] * 10)
+
+
+FILES = {
+    "a.csv": 'text,label\r\n"one, ""two""\r\nthree",1\r\nfour,0\r\n',
+    "a.tsv": "text\tlabel\none\t1\nfour\t0\n",
+    "a.jsonl": '{"text": "one", "label": 1}\n{"label": 0, "text": "four"}\n\n',
+    "a.ndjson": '{"text": "one", "label": 1}\r\n{"text": "four", "label": 0}',
+    "a.json": '{"text": "one", "label": 1}\n{"text": "four", "label": 0}\n',
+}
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("name", FILES)
+def test_every_kind_of_file(tmp_path, name, is_packed):
+    path = tmp_path / (name + ".gz" * is_packed)
+    raw = FILES[name].encode("utf-8-sig" if name == "a.csv" else "utf-8")
+    path.write_bytes(gzip.compress(raw) if is_packed else raw)
+    first = 'one, "two"\r\nthree' if name == "a.csv" else "one"
+    data = tl.from_csv(path, **WHOLE)
+    assert contents(data.train) == ([first, "four"], [1, 0])
+    assert data.class_names == ("0", "1")
+
+
+def test_quotes_in_a_tsv_file_are_characters(tmp_path):
+    texts = ['"an open quote', 'a "b" c', "it 's", '"closed"', "u\u2028v", "w\x0cx"]
+    rows = [f"{i % 2}\t{text}" for i, text in enumerate(texts)]
+    path = write(tmp_path / "a.tsv", rows, "label\tsentence")
+    assert contents(tl.from_csv(path, **WHOLE).train)[0] == texts
+
+
+def test_words_for_nothing_are_texts(tmp_path):
+    words = ["NA", "null", "None", "nan", "N/A", "-", "True", "0"]
+    path = write(tmp_path / "a.csv", [f"{w},{i % 2}" for i, w in enumerate(words)])
+    data = tl.from_csv(path, text="text", **WHOLE)
+    assert contents(data.train)[0] == words
+
+
+# No lone surrogates (not UTF-8), and no control characters (line breaks, tabs).
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(
+    str.strip
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(TEXT, min_size=2, max_size=12))
+def test_any_texts_come_back_in_order(tmp_path_factory, texts):
+    folder = tmp_path_factory.mktemp("tables")
+    frame = pd.DataFrame({"text": texts, "label": [i % 2 for i in range(len(texts))]})
+    frame.to_csv(folder / "a.csv", index=False)
+    frame.to_csv(folder / "a.tsv", index=False, sep="\t", quoting=csv.QUOTE_NONE)
+    frame.to_json(folder / "a.jsonl", orient="records", lines=True)
+    with open(folder / "b.jsonl", "w", encoding="utf-8") as file:
+        for row in frame.to_dict("records"):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    for name in ("a.csv", "a.tsv", "a.jsonl", "b.jsonl"):
+        table = read_files([folder / name], "utf-8")
+        assert table.columns["text"] == texts
+        assert table.lines.tolist() == [
+            i + (not name.endswith("l")) for i in range(1, len(texts) + 1)
+        ]
+        assert contents(tl.from_csv(folder / name, text="text", **WHOLE).train) == (
+            texts,
+            frame["label"].tolist(),
+        )
+
+
+def test_a_cell_may_be_longer_than_the_csv_module_allows(tmp_path):
+    before = csv.field_size_limit()
+    path = write(tmp_path / "a.csv", [f"{'word ' * 40_000},1", "short,0"])
+    assert len(contents(tl.from_csv(path, **WHOLE).train)[0][0]) == 200_000
+    assert csv.field_size_limit() == before
+
+
+def test_another_encoding(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nüble Güte,1\nok,0\n", encoding="latin-1")
+    data = tl.from_csv(path, encoding="latin-1", **WHOLE)
+    assert contents(data.train)[0] == ["üble Güte", "ok"]
+
+
+def test_files_are_joined(tmp_path, films):
+    more = write(tmp_path / "more.csv", ["good,another film"], "label,text")
+    texts, labels = contents(tl.from_csv([films, more], **WHOLE).train)
+    assert texts == [*TEXTS, "another film"]
+    assert labels == [0, 1] * 10 + [1]
+
+
+def test_parts_with_other_headers_share_their_classes(tmp_path):
+    train = write(
+        tmp_path / "train.tsv", ["b\tx", "a\ty", "c\tz"] * 8, "kind\tsentence"
+    )
+    test = write(tmp_path / "dev.tsv", ["c\tu", "a\tv", "b\tw"], "label\tcontent")
+    data = tl.from_csv(
+        {"test": test, "train": train},
+        text={"train": "sentence", "test": "content"},
+        label={"train": "kind", "test": "label"},
+        val_split=0.25,
+    )
+    assert sizes(data) == [18, 6, 3]
+    assert data.class_names == ("a", "b", "c")
+    assert contents(data.test) == (["u", "v", "w"], [2, 0, 1])
+
+
+def test_a_column_names_the_part(tmp_path):
+    names = ["train", "Validation", "test", "train"] * 2
+    rows = [f"text {i},{i // 4},{name}" for i, name in enumerate(names)]
+    path = write(tmp_path / "a.csv", rows, "text,label,fold")
+    data = tl.from_csv(path, split="fold")
+    assert sizes(data) == [4, 2, 2]
+    assert contents(data.val) == (["text 1", "text 5"], [0, 1])
+    write(path, [*rows, "text 8,1,dev"], "text,label,fold")
+    with pytest.raises(ValueError, match=r"1 of 9 .*a\.csv:10 has 'dev' in column"):
+        tl.from_csv(path, split="fold")
+
+
+def test_pairs_of_texts(tmp_path):
+    rows = [f"question {i},answer {i},{i % 2}" for i in range(8)]
+    path = write(tmp_path / "a.csv", rows, "q,a,label")
+    data = tl.from_csv(path, text=("q", "a"), batch_size=4, **WHOLE)
+    texts, labels = contents(data.train)
+    assert texts == [[f"question {i}", f"answer {i}"] for i in range(8)]
+    assert labels == [0, 1] * 4
+    assert next(iter(data.train))[0].shape == (4, 2)
+    assert data.inputs_kind == "text pairs"
+    swapped = tl.from_csv(path, text=["a", "q"], **WHOLE)
+    prints = {examples_of(d.train).fingerprint() for d in (data, swapped)}
+    assert len(prints) == 2
+
+
+def test_a_frame_reads_as_its_file(films):
+    frame = pd.read_csv(films)
+    data, other = tl.from_csv(films), tl.from_dataframe(frame)
+    for part in ("train", "val", "test"):
+        assert contents(getattr(data, part)) == contents(getattr(other, part))
+    mixed = tl.from_dataframe({"train": frame[:12], "valid": frame[12:]}, test_split=0)
+    assert sizes(mixed) == [12, 8, 0]
+    assert contents(mixed.val)[0] == TEXTS[12:]
+
+
+# Labels
+
+
+def frame_of(labels, **columns):
+    return pd.DataFrame(
+        {"text": [f"text {i}" for i in range(len(labels))], "label": labels} | columns
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "kwargs", "names", "ids"),
+    [
+        ([1, 0, 2] * 2, {}, ("0", "1", "2"), [1, 0, 2] * 2),
+        ([1.0, 0.0] * 2, {}, ("0", "1"), [1, 0] * 2),
+        (["b", "a"] * 2, {}, ("a", "b"), [1, 0] * 2),
+        (["b", "a"] * 2, {"class_names": ["b", "a"]}, ("b", "a"), [0, 1] * 2),
+        ([1, 0] * 2, {"class_names": ["no", "yes"]}, ("no", "yes"), [1, 0] * 2),
+        ([5, 3] * 2, {"class_names": ["3", "5"]}, ("3", "5"), [1, 0] * 2),
+        (pd.Categorical(["b", "a"] * 2), {}, ("a", "b"), [1, 0] * 2),
+        (pd.array([1, 0] * 2, dtype="Int64"), {}, ("0", "1"), [1, 0] * 2),
+    ],
+)
+@pytest.mark.parametrize("from_file", [False, True])
+def test_classes(tmp_path, from_file, labels, kwargs, names, ids):
+    frame = frame_of(labels)
+    if from_file:
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        data = tl.from_csv(tmp_path / "a.csv", **kwargs, **WHOLE)
+    else:
+        data = tl.from_dataframe(frame, **kwargs, **WHOLE)
+    assert data.class_names == names
+    assert contents(data.train)[1] == ids
+    assert examples_of(data.train).labels.dtype == np.int32
+
+
+def test_true_and_false_are_ids_in_a_frame_and_names_in_a_file(tmp_path):
+    frame = frame_of([True, False] * 2)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert tl.from_dataframe(frame, **WHOLE).class_names == ("0", "1")
+    assert tl.from_csv(tmp_path / "a.csv", **WHOLE).class_names == ("False", "True")
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+@pytest.mark.parametrize(
+    ("columns", "label", "task", "expected_task", "names", "expected"),
+    [
+        ({"a": [0.5, 2, -1]}, "a", None, "regression", None, [0.5, 2, -1]),
+        ({"a": [7, 2, -1]}, "a", "regression", "regression", None, [7, 2, -1]),
+        (
+            {"a": [1, 0, 1], "b": [1, 0, 0]},
+            ["a", "b"],
+            None,
+            "multi_label",
+            ("a", "b"),
+            [[1, 1], [0, 0], [1, 0]],
+        ),
+        (
+            {"a": [1, 0, 1], "b": [0, 1, 0]},
+            ["b", "a"],
+            None,
+            "classification",
+            ("b", "a"),
+            [1, 0, 1],
+        ),
+        (
+            {"a": [0.5, 2, 3], "b": [1, 0, 0]},
+            ["a", "b"],
+            None,
+            "regression",
+            None,
+            [[0.5, 1], [2, 0], [3, 0]],
+        ),
+    ],
+)
+def test_other_tasks(
+    tmp_path, from_file, columns, label, task, expected_task, names, expected
+):
+    frame = pd.DataFrame({"text": ["x", "y", "z"]} | columns)
+    arguments = {"label": label, "task": task, "text": "text", **WHOLE}
+    if from_file:
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        data = tl.from_csv(tmp_path / "a.csv", **arguments)
+    else:
+        data = tl.from_dataframe(frame, **arguments)
+    assert (data.task, data.class_names) == (expected_task, names)
+    assert contents(data.train)[1] == expected
+
+
+# Rows that cannot be used
+
+
+BAD_CSV = {
+    "empty text": (",good", "has no text|has an empty text"),
+    "blank text": ("   ,good", "has an empty text in column 'text'"),
+    "empty label": ("a text,", "has no label in column 'label'"),
+    "three cells": ("a text, with a comma,good", "has 3 cells, where the header has 2"),
+    "one cell": ("a text", "has 1 cell, where the header has 2"),
+    "no cell": ("", "has 0 cells"),
+    "quote": ('"a" text,good', "misplaced quote"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CSV)
+def test_bad_rows_are_named_by_line_and_can_be_skipped(tmp_path, case):
+    row, message = BAD_CSV[case]
+    good = [f'"two\nlines {i}",{"good" if i % 2 else "bad"}' for i in range(6)]
+    path = write(tmp_path / "a.csv", [*good[:2], row, *good[2:]])
+    with pytest.raises(ValueError, match=rf"1 of 7 rows .*a\.csv:6 .*({message})"):
+        tl.from_csv(path, text="text")
+    with pytest.warns(UserWarning, match=r"Skipped 1 of 7 rows: .*a\.csv:6 ") as caught:
+        data = tl.from_csv(path, text="text", errors="skip", **WHOLE)
+    assert caught[0].filename == __file__
+    assert [place for place, _ in data.skipped] == [f"{path}:6"]
+    assert contents(data.train)[0] == [f"two\nlines {i}" for i in range(6)]
+    assert "1 row skipped:" in str(data.describe())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": 3, "label": 1}', r"has 3 \(int\) in place of a text"),
+        ('{"text": null, "label": 1}', "has no text"),
+        ('{"label": 1}', "has no text"),
+        ('{"text": "a", "label": NaN}', "has no label"),
+        ('{"text": "a"}', "has no label"),
+        ('{"text": "\\ud800", "label": 1}', "not UTF-8"),
+        ('{"text": "a", "label": 1', "not valid JSON"),
+        ("[1, 2]", "is a JSON list"),
+        ("", "not valid JSON"),
+    ],
+)
+def test_bad_json_lines(tmp_path, line, message):
+    good = [json.dumps({"text": f"t{i}", "label": i % 2}) for i in range(4)]
+    path = write(tmp_path / "a.jsonl", [line, *good[1:]], good[0])
+    with pytest.raises(ValueError, match=rf"1 of 5 rows .*a\.jsonl:2 .*{message}"):
+        tl.from_csv(path, text="text")
+
+
+def test_bytes_that_are_not_utf8(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [b"gut,1", b"\xfcbel,0", b"fein,1", b"fad,0"]
+    path.write_bytes(b"\n".join([b"text,label", *rows]))
+    with pytest.raises(ValueError, match=r"a\.csv:3 has .* not UTF-8.*pass `encoding`"):
+        tl.from_csv(path)
+    with pytest.warns(UserWarning, match="Skipped 1 of 4 rows"):
+        data = tl.from_csv(path, errors="skip", **WHOLE)
+    assert contents(data.train) == (["gut", "fein", "fad"], [1, 1, 0])
+    path.write_bytes(b"text,label\na,g\xfct\nb,fad\n")
+    with pytest.raises(ValueError, match=r"a\.csv:2 has .*not UTF-8.*'label'"):
+        tl.from_csv(path)
+    path.write_bytes(b"text,g\xfcte\na,1\nb,0\n")
+    with pytest.raises(ValueError, match="the header, is not valid UTF-8"):
+        tl.from_csv(path)
+
+
+def test_bad_rows_of_a_frame_are_named_by_position():
+    frame = frame_of(["a", "b"] * 4)
+    frame["text"] = ["x", None, float("nan"), 4.5, "", "y", "z", pd.NA]
+    frame.index = range(100, 108)
+    with pytest.raises(ValueError, match=r"5 of 8 .*frame\.iloc\[1\] has no text") as e:
+        tl.from_dataframe(frame, text="text")
+    for position in (2, 3, 4, 7):
+        assert f"frame.iloc[{position}]" in str(e.value)
+    with pytest.warns(UserWarning, match="Skipped 5 of 8"):
+        data = tl.from_dataframe(frame, text="text", errors="skip", **WHOLE)
+    assert contents(data.train) == (["x", "y", "z"], [0, 1, 0])
+
+
+def test_a_lost_class_does_not_hide_the_row_that_it_was_lost_with():
+    frame = frame_of([0, 1, 2, 0])
+    frame.loc[1, "text"] = ""
+    with pytest.raises(ValueError, match=r"frame\.iloc\[1\] has an empty text"):
+        tl.from_dataframe(frame, text="text")
+
+
+def test_a_part_without_any_usable_row():
+    frames = {"train": frame_of([0, 1] * 8), "test": frame_of([5, 6])}
+    with pytest.raises(ValueError, match="No row can be used in the part 'test'"):
+        tl.from_dataframe(frames, errors="skip")
+
+
+def test_only_the_first_bad_rows_are_listed(tmp_path):
+    path = write(tmp_path / "a.csv", ["x,1", "y,0", *[",1"] * 50])
+    with pytest.raises(ValueError, match="50 of 52 rows.*and 45 more. Mend them") as e:
+        tl.from_csv(path, text="text")
+    assert str(e.value).count("a.csv:") == 5
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "kwargs", "reason"),
+    [
+        (["a", "b"], ["a", "c"], {}, "label 'c', which is not among the classes of t"),
+        (["pos", "neg"], ["pos", "nge"], {}, "'nge'.*Did you mean 'neg'"),
+        ([0, 1], [0, 2], {}, "label 2; class ids in training are 0 to 1"),
+        ([0, 1], [0, -1], {}, "label -1; class ids in training are 0 to 1"),
+        (
+            ["a", "b"],
+            ["a", "c"],
+            {"class_names": ["a", "b"]},
+            "not among `class_names`",
+        ),
+        ([0, 1], [1, 7], {"class_names": ["x", "y"]}, "'x', 'y' are 0 to 1"),
+        ([0, 1, 0], [1, "NA"], {}, "label 'NA'"),
+        ([0.5, 1], [2, "?"], {}, "label '\\?', which is not a finite number"),
+        ([0.5, 1], [2, float("inf")], {}, "label inf, which is not a finite number"),
+    ],
+)
+def test_unknown_labels(train, test, kwargs, reason):
+    frames = {"train": frame_of(train * 4), "test": frame_of(test)}
+    with pytest.raises(ValueError, match=rf"frame\['test'\]\.iloc\[1\] .*{reason}"):
+        tl.from_dataframe(frames, **kwargs)
+    with pytest.warns(UserWarning) as caught:
+        data = tl.from_dataframe(frames, errors="skip", **kwargs)
+    assert "Skipped 1 of" in str(caught[0].message)
+    assert len(contents(data.test)[0]) == 1
+
+
+# Tables that cannot be read at all
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "", "is empty"),
+        ("a.csv", "\n \n", "is empty"),
+        ("a.csv", "text,label\n", "no row below it"),
+        ("a.csv", "text,label,text\nx,1,y\n", r"same name twice: \['text'\]"),
+        ("a.csv", "text;label\nx;1\n", "one column: 'text;label'.*sep="),
+        ("a.csv", 'text,label\nx,1\n"y,0\nz,1\n', "a.csv:3 opens a quote"),
+        ("a.csv", "txt,label\nx,1\n", "No such column.*'text'.*Did you mean 'txt'"),
+        ("a.csv", "text,class\nx,1\n", "label='label'.*columns are .'text', 'class'"),
+        ("a.json", '[{"text": "x", "label": 1}]', "one JSON array"),
+        ("a.xlsx", "x", "must end in .csv, .tsv"),
+        ("a.csv.gz", "text,label\nx,1", "cannot be read: Not a gzipped file"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        tl.from_csv(tmp_path / name, text="text")
+
+
+def test_utf16_is_recognised(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nx,1\ny,0\n", encoding="utf-16")
+    with pytest.raises(ValueError, match="encoding='utf-16'"):
+        tl.from_csv(path)
+    data = tl.from_csv(path, encoding="utf-16", **WHOLE)
+    assert contents(data.train)[0] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"text": "text", "image": "text"}, "not both"),
+        ({"text": ["text"] * 3}, "one column or two"),
+        ({"text": []}, "names no column"),
+        ({"text": {"test": "text"}}, "must have 'train'"),
+        ({"text": {"train": "text", "dev": "text"}}, "No such part of the data"),
+        ({"text": {1, 2}}, "must name a column"),
+        ({"split": "fold"}, "No such column.*split='fold'"),
+        ({"split": "label"}, "No row of .*films.csv has 'train'.*'bad', 'good'"),
+        ({"task": "ranking"}, "task"),
+        ({"task": "multi_label"}, "one column of 0 and 1 for each label"),
+        ({"task": "regression"}, "'bad', which is not a finite number"),
+        ({"class_names": ["bad"]}, "'good', which is not among `class_names`"),
+        ({"class_names": "bad"}, "list of names"),
+        (
+            {"text": "text", "label": ["label", "text"]},
+            "'bad' in column 'label', which is not a fin",
+        ),
+        ({"errors": "ignore"}, "errors"),
+        ({"encoding": "utf-9"}, "No such encoding"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"seed": -1}, "seed"),
+        ({"val_split": 2}, "val_split"),
+        ({"image_size": 0}, "image_size"),
+        ({"color_mode": "hsv"}, "color_mode"),
+    ],
+)
+def test_bad_arguments(films, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        tl.from_csv(films, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([[[1, 2]]], "must be a pandas DataFrame. Received: list"),
+        ([frame_of([])], "has no rows"),
+        ([pd.DataFrame([["a", 1]], columns=["x", "x"])], "same column name twice"),
+        ([{"test": frame_of([0, 1])}], "must have 'train'"),
+        ([{"train": frame_of([0]), "val": 3}], r"frame\['val'\]` must be a pandas"),
+        ([frame_of([0, 5])], r"class_names=\['0', '5'\]"),
+        ([frame_of([-1, 1])], r"class_names=\['-1', '1'\]"),
+        ([frame_of([0, 1], title=["a", "b"])], r"several columns.*\['text', 'title'\]"),
+        ([frame_of([0, 1])[["label"]]], "no column of texts"),
+        ([frame_of([0, 0])], "at least two classes"),
+        ([frame_of([0, 0, 1])], "class '1' has 1 example"),
+    ],
+)
+def test_frames_that_do_not_do(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tl.from_dataframe(*arguments)
+
+
+def test_files_that_are_not_there(tmp_path, films):
+    with pytest.raises(ValueError, match="Did you mean 'films.csv'"):
+        tl.from_csv(tmp_path / "film.csv")
+    for nothing in ([], None, [None], frame_of([0, 1])):
+        with pytest.raises(ValueError, match="`path` must be a file"):
+            tl.from_csv(nothing)
+    other = write(tmp_path / "other.csv", ["x,1"], "review,label")
+    with pytest.raises(ValueError, match="joined must have the same columns"):
+        tl.from_csv([films, other])
+    with pytest.raises(ValueError, match="parts were given separately"):
+        tl.from_csv({"train": films, "test": films}, split="label")
+
+
+# Images
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Eight pictures in folders, and a CSV file beside them that lists them."""
+    root = write_class_folders(tmp_path / "pictures", {"cat": 4, "dog": 4})
+    rows = [f"{p.relative_to(root)},{p.parent.name}" for p in sorted(root.glob("*/*"))]
+    return write(root / "list.csv", rows, "path,label")
+
+
+def test_images_are_those_of_a_folder(pictures):
+    arguments = {"image_size": (12, 16), **WHOLE}
+    data = tl.from_csv(pictures, image="path", **arguments)
+    folder = image_folder(pictures.parent, **arguments)
+    assert (data.inputs_kind, data.image_size) == ("images", (12, 16))
+    assert data.class_names == folder.class_names
+    for found, expected in zip(
+        contents(data.train), contents(folder.train), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    frame = pd.read_csv(pictures)
+    framed = tl.from_dataframe(
+        frame, image="path", image_root=pictures.parent, **arguments
+    )
+    prints = {examples_of(d.train).fingerprint() for d in (data, framed, folder)}
+    assert len(prints) == 1
+
+
+def test_images_that_cannot_be_read_are_skipped(pictures):
+    damaged = pictures.parent / "cat" / "001.jpg"
+    damaged.write_bytes(b"no picture")
+    (pictures.parent / "dog" / "002.jpg").unlink()
+    with pytest.warns(UserWarning, match="Skipped 2 of 8 rows.*001.jpg") as caught:
+        data = tl.from_csv(pictures, image="path", image_size=8, **WHOLE)
+    assert caught[0].filename == __file__
+    assert len(examples_of(data.train)) == 6
+    assert data.skipped[0][0] == str(damaged)
+    assert contents(data.train)[1] == [0] * 3 + [1] * 3
+
+
+def test_a_class_is_not_lost_with_its_images(pictures):
+    with open(pictures, "a") as file:
+        file.write("owl.jpg,owl\n")
+    with pytest.raises(ValueError, match=r"No readable image.*\['owl'\].*image_root"):
+        tl.from_csv(pictures, image="path", **WHOLE)
+
+
+def test_image_targets_and_missing_paths(tmp_path):
+    for i in range(4):
+        (tmp_path / f"{i}.png").write_bytes(encode(picture(seed=i), "PNG"))
+    frame = pd.DataFrame({"path": ["0.png", "1.png", None, "3.png"]})
+    frame["age"] = [0.5, 1.5, 2.5, 3.5]
+    arguments = {"image": "path", "label": "age", "image_root": tmp_path}
+    with pytest.raises(ValueError, match=r"iloc\[2\] has no image path"):
+        tl.from_dataframe(frame, **arguments)
+    with pytest.warns(UserWarning, match="Skipped 1 of 4"):
+        data = tl.from_dataframe(frame, **arguments, errors="skip", **WHOLE)
+    assert (data.task, contents(data.train)[1]) == ("regression", [0.5, 1.5, 3.5])
+
+
+@pytest.mark.real
+def test_every_line_of_sst2_is_a_row():
+    train = needs_shared("data", "sst2", "train.tsv")
+    data = tl.from_csv(
+        {"train": train, "test": train.with_name("dev.tsv")},
+        text={"train": "sentence", "test": "content"},
+        val_split=0.05,
+    )
+    assert sum(sizes(data)[:2]) == 67_349
+    assert sizes(data)[2] == 872
+    assert data.class_names == ("0", "1")

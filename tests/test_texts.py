@@ -1,0 +1,264 @@
+"""Text models: strings in, two verified phases, one self-contained file."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from text_models import (
+    SENTENCES,
+    tiny_bert,
+    tiny_distil_bert,
+    tiny_f_net,
+    tiny_gpt2,
+    tiny_roberta,
+    write_preset,
+)
+
+import tlkeras as tl
+from tlkeras.builders.inputs import by_length
+from tlkeras.features.splitting import join
+from tlkeras.heads import TokenPooling
+
+FAMILIES = [tiny_bert, tiny_distil_bert, tiny_f_net, tiny_gpt2, tiny_roberta]
+
+TEXTS = np.array(
+    [
+        "the film was good",
+        "a very bad story , and dull !",
+        "we loved it",
+        "hated the awful funny play but not the bright story of a sad film",
+        "you loved the bright and funny story",
+        "i hated it",
+    ]
+    * 3
+)
+LABELS = np.array([1, 0, 1, 0, 1, 0] * 3)
+PAIRS = np.stack([TEXTS, TEXTS[::-1]], axis=1)
+
+
+def classifier(make=tiny_bert, **arguments):
+    keras.utils.set_random_seed(0)
+    backbone, tokenizer = make()
+    arguments = {"sequence_length": 24, **arguments}
+    return tl.text_classifier(
+        backbone, ["bad", "good"], tokenizer=tokenizer, **arguments
+    )
+
+
+def tune(model, texts=TEXTS, **arguments):
+    arguments = {"head_epochs": 1, "epochs": 1, "unfreeze_from": 0.3, **arguments}
+    return tl.fine_tune(
+        model,
+        (texts, LABELS),
+        (texts, LABELS),
+        learning_rate=1e-2,
+        fine_tune_learning_rate=1e-3,
+        verbose=0,
+        **arguments,
+    )
+
+
+@pytest.mark.parametrize("make", FAMILIES)
+def test_cached_and_uncached_training_give_the_same_history(make):
+    point = "f_net_layer_1" if make is tiny_f_net else "transformer_layer_1"
+    losses = []
+    # Weights and dropout follow from the seed: equal each time.
+    for cache in (False, "memory"):
+        history = tune(
+            classifier(make), head_epochs=3, epochs=3, unfreeze_from=point, cache=cache
+        )
+        losses.append(history.history["loss"] + history.history["val_loss"])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+
+
+def test_all_phases_share_one_pass_and_a_second_run_extracts_nothing():
+    data = tl.from_arrays(TEXTS, LABELS, batch_size=4, test_split=0)
+    model = classifier()
+    tl.fine_tune(
+        model, data.train, data.val, head_epochs=1, epochs=[1, 1], verbose=0,
+        unfreeze_from=["transformer_layer_1", "transformer_layer_0"],
+    )  # fmt: skip
+    model = classifier()
+    history = tl.fit_head(model, data.train, data.val, epochs=1, verbose=0)
+    first = history.phases[0].extraction_seconds
+    history = tl.fit_head(model, data.train, data.val, epochs=1, verbose=0)
+    assert history.phases[0].extraction_seconds == 0.0 < first
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2, tiny_roberta])
+def test_a_file_holds_tokenizer_freeze_point_and_all(tmp_path, make):
+    model = classifier(make)
+    tune(model)
+    before = model.predict(TEXTS, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = tl.load(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(TEXTS, verbose=0), before)
+    assert loaded.class_names == ("bad", "good")
+    trainable = [tl.trainable_summary(each).trainable for each in (model, loaded)]
+    assert trainable[0] == trainable[1]
+    tune(loaded)  # A loaded model trains on.
+
+
+def test_a_fresh_process_classifies_with_nothing_but_the_file(tmp_path):
+    model = classifier()
+    model.save(tmp_path / "model.keras")
+    script = (
+        "import sys, tlkeras as tl\n"
+        "(answer,) = tl.load(sys.argv[1]).classify('we loved the film')\n"
+        "print(answer.label, answer.probability)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "model.keras"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (answer,) = model.classify("we loved the film")
+    label, probability = done.stdout.split()
+    assert label == answer.label
+    assert float(probability) == pytest.approx(answer.probability, rel=1e-5)
+
+
+def test_keras_verbs_take_texts():
+    model = classifier()
+    data = tl.from_arrays(TEXTS, LABELS, batch_size=4, test_split=0.3)
+    model.fit(data.train, validation_data=data.val, epochs=1, verbose=0, shuffle=False)
+    by_keras = model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"]
+    assert tl.evaluate(model, data.test, verbose=0).accuracy == pytest.approx(by_keras)
+    rows = model.predict(data.test, verbose=0)
+    texts = np.concatenate([x.numpy() for x, _ in data.test]).astype(str)
+    np.testing.assert_allclose(model.predict(list(texts), verbose=0), rows, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2])
+def test_answers_keep_the_order_of_texts_and_do_not_depend_on_their_company(make):
+    model = classifier(make)
+    alone = [model.predict([text], verbose=0)[0] for text in SENTENCES]
+    together = model.predict(SENTENCES, batch_size=2, verbose=0)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert len({tuple(row) for row in together.round(4).tolist()}) == len(SENTENCES)
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_roberta, tiny_gpt2])
+def test_pairs_of_texts(make):
+    model = classifier(make)
+    tune(model, PAIRS)
+    there = model.predict(PAIRS[:2], verbose=0)
+    back = model.predict(PAIRS[:2, ::-1], verbose=0)
+    assert not np.allclose(there, back, atol=1e-6)
+    assert len(model.classify([("we loved it", "it was bad")])) == 1
+
+
+def test_batches_are_as_long_as_their_longest_text():
+    lengths = []
+    model = classifier(sequence_length=32)
+    texts = ["i loved it"] * 4 + [" ".join(["film"] * 60)] * 4
+
+    class Spy(keras.layers.Layer):
+        def call(self, inputs):
+            import tensorflow as tf
+
+            tf.numpy_function(
+                lambda n: lengths.append(int(n)), [tf.shape(inputs)[1]], []
+            )
+            return inputs
+
+    tokens = keras.Input((None,), dtype="int32")
+    spy = keras.Model(tokens, Spy()(tokens))
+    batches, _ = by_length(texts, model.preprocessor, 4)
+    for batch in batches:
+        spy(batch["token_ids"])
+    assert lengths == [16, 32]
+
+
+def test_long_texts_are_counted(capsys):
+    texts = np.array(["good " * 40, "bad", "good film", "bad film"])
+    tl.fit_head(classifier(), (texts, LABELS[:4]), epochs=1, verbose=2)
+    assert "1 of 4 texts are longer than 24 tokens" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pool", ["mean", "cls", "pooled", "last"])
+def test_every_pooling_trains_without_a_warning(pool):
+    """A layer without a gradient would make Keras warn, and warnings are errors."""
+    history = tune(classifier(pool=pool), unfreeze_from=1.0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def test_pooling_leaves_padding_out():
+    states = np.arange(24, dtype="float32").reshape(2, 4, 3)
+    mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1]])
+    pooled = {
+        pool: np.array(TokenPooling(pool)([states, mask]))
+        for pool in ("mean", "cls", "last")
+    }
+    np.testing.assert_allclose(pooled["mean"][0], states[0, :2].mean(axis=0))
+    np.testing.assert_allclose(pooled["mean"][1], states[1].mean(axis=0))
+    np.testing.assert_array_equal(pooled["cls"], states[:, 0])
+    np.testing.assert_array_equal(pooled["last"], [states[0, 1], states[1, 3]])
+
+
+def test_decoders_pool_the_last_token_and_encoders_the_mean():
+    pools = [classifier(m).get_layer("pooling").pool for m in (tiny_gpt2, tiny_bert)]
+    assert pools == ["last", "mean"]
+    with pytest.raises(ValueError, match="pooled output"):
+        classifier(tiny_gpt2, pool="pooled")
+
+
+def test_frozen_dropout_is_off_and_trained_dropout_on():
+    """In training, the frozen part repeats itself; what trains does not."""
+    model = classifier(dropout=0.0)
+    tokens = model.ready(TEXTS[:4])
+
+    def differs(before):
+        run = join(tl.split(tl.freeze(model, before=before)))
+        first, second = (np.array(run(tokens, training=True)) for _ in range(2))
+        return not np.array_equal(first, second)
+
+    assert not differs(None)
+    assert differs("transformer_layer_1")
+
+
+def test_a_regressor_and_several_labels():
+    backbone, tokenizer = tiny_bert()
+    model = tl.text_regressor(backbone, tokenizer=tokenizer, sequence_length=16)
+    tl.fit_head(model, (TEXTS, LABELS.astype("float32")), epochs=1, verbose=0)
+    assert model.predict(list(TEXTS), verbose=0).shape == (18, 1)
+    model = tl.text_classifier(
+        backbone, 3, tokenizer=tokenizer, multi_label=True, sequence_length=16
+    )
+    labels = np.random.default_rng(0).integers(0, 2, (18, 3)).astype("float32")
+    tl.fit_head(model, (TEXTS, labels), epochs=1, verbose=0)
+    assert isinstance(model.classify(["good"])[0].label, tuple)
+
+
+def test_a_preset_folder_in_mixed_precision(tmp_path):
+    folder = write_preset(tmp_path / "tiny", *tiny_bert())
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = tl.text_classifier(folder, 2, sequence_length=16)
+    tune(model)
+    assert model.predict(list(TEXTS), verbose=0).dtype == "float32"
+    (layer,) = [x for x in model.backbone.layers if x.name == "transformer_layer_1"]
+    assert layer.compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sequence_length": 2}, "sequence_length"),
+        ({"sequence_length": 1000}, "at most 32 tokens"),
+        ({"pool": "max"}, "pool"),
+    ],
+)
+def test_wrong_arguments_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        classifier(**change)
+
+
+def test_what_is_no_text_is_refused():
+    model = classifier()
+    with pytest.raises(ValueError, match="must hold texts"):
+        tl.fit_head(model, (np.zeros((4, 8, 8, 3), "float32"), LABELS[:4]), verbose=0)
+    with pytest.raises(ValueError, match="takes texts"):
+        tl.fit_head(model, (TEXTS, LABELS), augment="light", verbose=0)

@@ -1,0 +1,223 @@
+"""`TransferModel`: a Keras model that knows its classes and how its inputs are read."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras import _keras
+from tlkeras._validation import check_int
+from tlkeras.builders.inputs import by_length, holds_texts, to_pixels, to_tokens
+from tlkeras.freezing import find_backbone
+from tlkeras.lora import adapters_config, restore_adapters
+from tlkeras.saving import save_whole
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What `TransferModel.classify` says of one input.
+
+    Attributes:
+        label: The most probable class; for multi-label models a tuple of all classes of
+            probability 0.5 or more.
+        probability: The probability of `label`; for multi-label models a tuple.
+        probabilities: From each class name to its probability, in the model's order.
+    """
+
+    label: str | tuple[str, ...]
+    probability: float | tuple[float, ...]
+    probabilities: dict[str, float]
+
+
+@keras.saving.register_keras_serializable("tlkeras")
+class TransferModel(keras.Model):
+    """A functional `keras.Model` of preprocessing, a nested backbone and a head.
+
+    `tl.image_classifier` and its siblings make it; it fits, predicts, saves and loads
+    as any Keras model does, and knows its classes. Of texts the graph takes tokens;
+    `fit`, `evaluate` and `predict` take texts, too, and tokenize them.
+
+    Attributes:
+        task: `"classification"`, `"multi_label"` or `"regression"`.
+        class_names: Tuple of `str`, or `None` for regression.
+        preprocessor: Turns texts into tokens; `None` for a model of pictures.
+    """
+
+    def __init__(self, inputs, outputs, name=None, **kwargs):
+        super().__init__(inputs, outputs, name=name, **kwargs)
+        self.task = None
+        self.class_names = None
+        self.preprocessor = None
+
+    @property
+    def backbone(self) -> keras.Model:
+        """The pretrained part, nested in this model."""
+        return find_backbone(self)
+
+    @property
+    def head(self) -> keras.Model:
+        """The part after the backbone, as a model over the same layers."""
+        nodes = _keras.graph_nodes(self)
+        call = next(node for node in nodes if node.operation is self.backbone)
+        return keras.Model(call.outputs, self.outputs, name="head")
+
+    def classify(self, inputs: Any, *, batch_size: int = 32) -> list[Prediction]:
+        """Classifies pictures or texts.
+
+        Args:
+            inputs: Of a picture model: a path, a list of paths, or an array of raw
+                pixels (0 to 255) of shape `(height, width, channels)` or
+                `(n, height, width, channels)`. Any size: pictures are cropped and
+                resized as in training. Of a text model: a text or a list of texts;
+                where it was trained on pairs, a list of pairs.
+            batch_size: Inputs per step.
+
+        Returns:
+            A list with one `Prediction` for each input, in order.
+
+        Raises:
+            ValueError: If the model is a regressor, a file cannot be read, or an
+                array has another shape, is not numeric or not finite.
+
+        Example:
+
+        >>> model = tl.image_classifier("glyphnet", ["a", "b"])
+        >>> model.classify(np.zeros((32, 32, 1)))[0].label in ("a", "b")
+        True
+        """
+        if self.task not in ("classification", "multi_label"):
+            raise ValueError(
+                f"classify() is for classifiers; this model's task is {self.task!r}. "
+                "Use predict() on texts, or on an array of pixels; tl.load_images "
+                "reads files."
+            )
+        check_int("batch_size", batch_size, 1)
+        if self.preprocessor is None:
+            ready = to_pixels(inputs, self.input_shape)
+        else:
+            ready = [inputs] if isinstance(inputs, (str, bytes)) else inputs
+        if not len(ready):
+            return []
+        outputs = self.predict(ready, batch_size=batch_size, verbose=0)
+        return [self._prediction(row) for row in np.asarray(outputs, "float32")]
+
+    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
+        """Fits the model as `keras.Model.fit` does; of texts, too."""
+        if isinstance(validation_data, (tuple, list)):
+            texts, *rest = validation_data
+            validation_data = (self.ready(texts), *rest)
+        else:
+            validation_data = self.ready(validation_data)
+        return super().fit(
+            self.ready(x), y, *args, validation_data=validation_data, **kwargs
+        )
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """Evaluates the model as `keras.Model.evaluate` does; of texts, too."""
+        return super().evaluate(self.ready(x), *args, **kwargs)
+
+    def predict(self, x, batch_size=None, **kwargs):
+        """Predicts as `keras.Model.predict` does; of texts, too."""
+        if self.preprocessor is None or not holds_texts(x):
+            return super().predict(self.ready(x), batch_size=batch_size, **kwargs)
+        batches, order = by_length(x, self.preprocessor, batch_size or 32)
+        outputs = super().predict(batches, **kwargs)
+        in_order = np.empty_like(outputs)
+        in_order[order] = outputs
+        return in_order
+
+    def predict_on_batch(self, x):
+        """Predicts as `keras.Model.predict_on_batch` does; of texts, too."""
+        return super().predict_on_batch(self.ready(x))
+
+    def ready(self, x: Any) -> Any:
+        """Returns inputs as the model's graph takes them.
+
+        Args:
+            x: Inputs, or a dataset of them or of `(inputs, ...)`.
+
+        Returns:
+            Of texts, their tokens; everything else as it is.
+        """
+        return x if self.preprocessor is None else to_tokens(x, self.preprocessor)
+
+    def _prediction(self, row: np.ndarray) -> Prediction:
+        named = dict(zip(self.class_names, map(float, row), strict=True))
+        if self.task == "multi_label":
+            found = {name: p for name, p in named.items() if p >= 0.5}
+            return Prediction(tuple(found), tuple(found.values()), named)
+        label = self.class_names[int(row.argmax())]
+        return Prediction(label, named[label], named)
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """Saves the model as `keras.Model.save` does: one file, whole or not at all.
+
+        The file appears under its name only when it is complete. Where saving fails,
+        an earlier file of that name stays as it was.
+
+        Args:
+            filepath: Ends in `.keras`, in a folder that exists.
+            overwrite: As in `keras.Model.save`: `False` asks before it overwrites.
+            zipped: As in `keras.Model.save`: `False` writes a folder.
+            **kwargs: As in `keras.Model.save`.
+
+        Raises:
+            ValueError: If `filepath` is not as described or cannot be written to.
+        """
+        plain_save = super().save
+        if zipped is False or "://" in str(filepath):
+            plain_save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+            return
+        # Without its extension Keras writes a format that loses the model's class.
+        if not str(filepath).endswith(".keras"):
+            raise ValueError(
+                "`filepath` must end in '.keras'. Received: "
+                f"filepath={str(filepath)!r}."
+            )
+        if not overwrite and os.path.exists(filepath):
+            # Keras asks, which it only does about the final name.
+            plain_save(filepath, overwrite=False, zipped=zipped, **kwargs)
+            return
+        save_whole(lambda path: plain_save(path, zipped=zipped, **kwargs), filepath)
+
+    def get_config(self):
+        """Returns Keras' functional config with what tlkeras adds to it."""
+        layers = _keras.sublayers(self.backbone)
+        frozen = [i for i, layer in enumerate(layers) if not layer.trainable]
+        settings = {
+            "task": self.task,
+            "class_names": self.class_names,
+            "frozen_sublayers": frozen,
+            "dtype": self.dtype_policy.name,
+        }
+        adapters = adapters_config(self.backbone)
+        if adapters:
+            settings["adapters"] = adapters
+        if self.preprocessor is not None:
+            preprocessor = keras.saving.serialize_keras_object(self.preprocessor)
+            settings["preprocessor"] = preprocessor
+        return {**super().get_config(), "tlkeras": settings}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuilds the model, its classes and its freeze point."""
+        config = dict(config)
+        settings = config.pop("tlkeras")
+        # First: it makes KerasHub's layers known to Keras.
+        preprocessor = settings.get("preprocessor")
+        if preprocessor is not None:
+            preprocessor = keras.saving.deserialize_keras_object(preprocessor)
+        model = super().from_config(config, custom_objects=custom_objects)
+        model.task, model.preprocessor = settings["task"], preprocessor
+        names = settings["class_names"]
+        model.class_names = None if names is None else tuple(names)
+        # `compile`, which comes next, scales the loss by this policy.
+        model.dtype_policy = keras.dtype_policies.get(settings["dtype"])
+        # KerasHub backbones rebuild themselves without their layers' flags.
+        layers = _keras.sublayers(model.backbone)
+        for number in settings["frozen_sublayers"]:
+            layers[number].trainable = False
+        restore_adapters(model.backbone, settings.get("adapters", []))
+        return model
