@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "tlkeras"
 LAYERS = {
     0: {"_validation", "_keras"},
-    1: {"runtime", "backbones", "heads", "plots", "saving", "augmentation"},
+    1: {"runtime", "backbones", "heads", "plots", "saving", "augmentation", "lora"},
     2: {"data", "freezing"},
     3: {"features", "evaluation"},
     4: {"builders"},

@@ -121,6 +121,17 @@ def test_a_fresh_process_classifies_with_nothing_but_the_file(tmp_path):
     assert float(probability) == pytest.approx(answer.probability, rel=1e-5)
 
 
+def test_a_text_model_exports_and_knows_its_head(tmp_path):
+    model = classifier()
+    expected = model.predict(list(TEXTS[:3]), verbose=0)
+    tokens = {name: np.array(x) for name, x in model.ready(TEXTS[:3]).items()}
+    states = model.backbone.predict(tokens, verbose=0)
+    by_parts = model.head([states, tokens["padding_mask"]])
+    np.testing.assert_allclose(by_parts, expected, atol=1e-5)
+    model.export(tmp_path / "saved", format="tf_saved_model", verbose=False)
+    assert (tmp_path / "saved" / "saved_model.pb").is_file()
+
+
 def test_keras_verbs_take_texts():
     model = classifier()
     data = tl.from_arrays(TEXTS, LABELS, batch_size=4, test_split=0.3)
@@ -171,6 +182,14 @@ def test_batches_are_as_long_as_their_longest_text():
     for batch in batches:
         spy(batch["token_ids"])
     assert lengths == [16, 32]
+
+
+def test_extracted_features_keep_the_order_of_the_data():
+    model = classifier()
+    features = tl.extract_features(model, (TEXTS, LABELS), cache=False, verbose=0)
+    pooled = tl.split(model).prefix(model.ready(TEXTS), training=False)
+    np.testing.assert_allclose(features.arrays[0], pooled, atol=1e-5)
+    np.testing.assert_array_equal(features.labels, LABELS)
 
 
 def test_long_texts_are_counted(capsys):

@@ -7,6 +7,7 @@ import keras
 
 from tlkeras import _keras
 from tlkeras._validation import check_number, did_you_mean
+from tlkeras.lora import hold_base
 
 FreezePoint = None | int | float | str
 
@@ -81,7 +82,8 @@ def freeze(
 
     Batch normalization layers stay frozen, in inference mode, also above the freeze
     point: batch statistics of a small new data set would destroy what the backbone
-    has learnt.
+    has learnt. In a backbone with LoRA adapters only the adapters above the freeze
+    point train; everything else in it stays as it is.
 
     Args:
         model: Functional `keras.Model` with a nested backbone.
@@ -92,7 +94,7 @@ def freeze(
             that share of the layers that have weights, counted from the output, is
             trained.
         train_batch_norm: Whether batch norms above the freeze point train, on batch
-            statistics.
+            statistics; never beside LoRA adapters.
         backbone: The nested backbone or its name, where there are several.
 
     Returns:
@@ -121,6 +123,7 @@ def freeze(
         for layer in _keras.sublayers(backbone):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
+    hold_base(backbone)
     recompile(model)
     return model
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -22,6 +23,11 @@ KINDS = ("encoder", "decoder")
 MINIMUM_LENGTH = 4
 
 _KEYS = ("token_ids", "padding_mask", "segment_ids")
+
+# Beside the preprocessors, not in them: a SavedModel would try to save them, too.
+_TRACED: "WeakKeyDictionary[TextPreprocessor, dict[int, Callable]]" = (
+    WeakKeyDictionary()
+)
 
 
 @keras.saving.register_keras_serializable("tlkeras")
@@ -87,7 +93,6 @@ class TextPreprocessor(keras.layers.Layer):
         self.keys = tuple(check_choice("keys", key, _KEYS) for key in keys)
         self.kind = check_choice("kind", kind, KINDS)
         self.tokenizer = check_tokenizer(tokenizer)
-        self._traced: dict[int, Callable] = {}
         self.built = True  # All that it holds came with the tokenizer.
 
     def __call__(self, texts: Any) -> dict[str, tf.Tensor]:
@@ -154,14 +159,15 @@ class TextPreprocessor(keras.layers.Layer):
 
     def _graph(self, rank: int) -> Callable:
         # Traced once for texts, once for pairs: byte-pair tokenizers take seconds.
-        if rank not in self._traced:
+        traced = _TRACED.setdefault(self, {})
+        if rank not in traced:
             shape = [None] if rank == 1 else [None, 2]
             function = tf.function(self._pack, autograph=False)
             with tf.init_scope():
-                self._traced[rank] = function.get_concrete_function(
+                traced[rank] = function.get_concrete_function(
                     tf.TensorSpec(shape, tf.string)
                 )
-        return self._traced[rank]
+        return traced[rank]
 
     def _pack(self, texts: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Returns the features, and the tokens that each text would need."""

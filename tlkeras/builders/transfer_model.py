@@ -10,6 +10,7 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_int
 from tlkeras.builders.inputs import by_length, holds_texts, to_pixels, to_tokens
+from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
 from tlkeras.saving import save_whole
@@ -59,9 +60,7 @@ class TransferModel(keras.Model):
     @property
     def head(self) -> keras.Model:
         """The part after the backbone, as a model over the same layers."""
-        nodes = _keras.graph_nodes(self)
-        call = next(node for node in nodes if node.operation is self.backbone)
-        return keras.Model(call.outputs, self.outputs, name="head")
+        return head_of(self)
 
     def classify(self, inputs: Any, *, batch_size: int = 32) -> list[Prediction]:
         """Classifies pictures or texts.

@@ -18,6 +18,7 @@ from tlkeras.features import cache as disk
 from tlkeras.features.feature_set import FeatureSet
 from tlkeras.features.fingerprints import fingerprint_model
 from tlkeras.features.splitting import split
+from tlkeras.features.tokens import tokenize
 
 # The share of free memory that features in memory may take.
 _MEMORY_SHARE = 0.5
@@ -42,8 +43,8 @@ def extract_features(
         verbose: 0 for no progress bar.
 
     Returns:
-        A `FeatureSet` with `.arrays` and `.labels`, for scikit-learn, plots or a
-        nearest-neighbour search.
+        A `FeatureSet` with `.arrays` and `.labels` in the order of `data`, for
+        scikit-learn, plots or a nearest-neighbour search.
 
     Raises:
         ValueError: If `data` or `cache` is neither, or the features do not fit.
@@ -66,13 +67,17 @@ def extract_features(
             f"arrays (x, y). Received: {type(data).__name__}."
         )
     store = choose_store(cache) or Store(None)
-    size = feature_bytes(prefix, reading.examples)
+    examples, order = reading.examples, None
+    if getattr(model, "preprocessor", None) is not None:
+        examples, order, _ = tokenize(examples, model.preprocessor)
+    size = feature_bytes(prefix, examples)
     if size is None or not store.has_room(size):
         raise ValueError(
             "The features do not fit: "
             + ("their size is not fixed." if size is None else store.refusal(size))
         )
-    return extract(prefix, reading.examples, reading.batch_size, store, verbose)
+    features = extract(prefix, examples, reading.batch_size, store, verbose)
+    return features if order is None else features.at(np.argsort(order))
 
 
 def reading_for(data: Any) -> Reading | None:

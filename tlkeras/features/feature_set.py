@@ -1,7 +1,7 @@
 """Features of all examples of a split, and how batches of them are read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,15 @@ class FeatureSet:
     def fingerprint(self) -> str:
         """Returns `key`: features may be the examples of a further extraction."""
         return self.key
+
+    def at(self, rows: np.ndarray) -> "FeatureSet":
+        """Returns the features of some examples, in memory, in the order of `rows`."""
+        return replace(
+            self,
+            arrays=tuple(np.asarray(array[rows]) for array in self.arrays),
+            labels=self.labels[rows],
+            lengths=None if self.lengths is None else self.lengths[rows],
+        )
 
     def in_order(self, positions: Any, batch_size: int) -> Any:
         """Reads features and labels by position.

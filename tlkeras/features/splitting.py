@@ -87,6 +87,23 @@ def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Spli
     return Split(augmentation, prefix, suffix)
 
 
+def head_of(
+    model: keras.Model, backbone: keras.Model | str | None = None
+) -> keras.Model:
+    """Returns the part of `model` after its backbone, as a model over the same layers.
+
+    Its inputs are the backbone's output and whatever else of the model's inputs the
+    head reads, such as the padding mask of texts.
+    """
+    backbone = find_backbone(model, backbone)
+    model = _keras.as_graph(model)
+    nodes = _keras.graph_nodes(model)
+    call = next(node for node in nodes if node.operation is backbone)
+    before, after = _around(nodes, call)
+    cut = [*call.outputs, *_crossing(before, after, model)]
+    return _above(nodes, cut, model.output, "head")
+
+
 def is_fixed(operation: keras.Operation) -> bool:
     """Whether an operation computes the same in training as in inference, for good.
 
