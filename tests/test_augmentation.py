@@ -358,6 +358,7 @@ def test_integer_pixels_of_a_function_become_floats():
     np.testing.assert_array_equal(new, images.astype("uint8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, arguments, mixes",
     [

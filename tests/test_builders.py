@@ -155,6 +155,7 @@ def test_a_file_holds_everything(tmp_path, policy, before):
     assert again.backbone.layers[1].dtype_policy.name == policy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NINE)
 def test_each_backbone_saves_and_loads_after_unfreezing(tmp_path, name):
     model = tl.image_classifier(name, CLASSES, weights=None, input_shape=NINE[name])

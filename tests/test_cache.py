@@ -96,6 +96,7 @@ def test_a_second_run_extracts_nothing(calls):
     assert len(calls) == count
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_key(tmp_path):
     script = textwrap.dedent(
         """
@@ -264,6 +265,7 @@ def test_a_killed_extraction_is_resumed_by_the_next_process(tmp_path):
     assert len(tl.cache_info(tmp_path).entries) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_extract_once(tmp_path):
     both = [extracting(0.05, tmp_path) for _ in range(2)]
     outputs = [process.communicate()[0].splitlines() for process in both]

@@ -113,7 +113,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filte
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(TEXT, min_size=2, max_size=12))
 def test_any_texts_come_back_in_order(tmp_path_factory, texts):
     folder = tmp_path_factory.mktemp("tables")

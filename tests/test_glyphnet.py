@@ -146,6 +146,7 @@ def test_distances_are_euclidean():
     np.testing.assert_allclose(distances, np.minimum(near, far), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_weights(tmp_path):
     files = [tmp_path / f"{name}.weights.h5" for name in "ab"]
     tiny = ["--renderings", "256", "--epochs", "2"]

@@ -15,7 +15,11 @@ import tlkeras as tl
 from tlkeras import _keras, lora
 from tlkeras.features.fingerprints import fingerprint_model
 
-FAMILIES = [tiny_bert, tiny_roberta, tiny_gpt2]
+FAMILIES = [
+    tiny_bert,
+    pytest.param(tiny_roberta, marks=pytest.mark.slow),
+    pytest.param(tiny_gpt2, marks=pytest.mark.slow),
+]
 TEXTS = np.array(
     ["the film was good", "a bad story", "we loved it", "i hated the dull film"] * 4
 )
@@ -171,6 +175,7 @@ def test_a_kernel_that_changes_beside_its_adapters_breaks_the_promise():
         tune(classifier(), head_epochs=0, callbacks=[Meddling()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2])
 def test_cached_and_uncached_training_give_the_same_losses(make, trained_on):
     trained = trained_on(make)

@@ -21,7 +21,13 @@ from tlkeras.builders.inputs import by_length
 from tlkeras.features.splitting import join
 from tlkeras.heads import TokenPooling
 
-FAMILIES = [tiny_bert, tiny_distil_bert, tiny_f_net, tiny_gpt2, tiny_roberta]
+FAMILIES = [
+    tiny_bert,
+    *(
+        pytest.param(make, marks=pytest.mark.slow)
+        for make in (tiny_distil_bert, tiny_f_net, tiny_gpt2, tiny_roberta)
+    ),
+]
 
 TEXTS = np.array(
     [
@@ -87,7 +93,14 @@ def test_all_phases_share_one_pass_and_a_second_run_extracts_nothing():
     assert history.phases[0].extraction_seconds == 0.0 < first
 
 
-@pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2, tiny_roberta])
+@pytest.mark.parametrize(
+    "make",
+    [
+        tiny_bert,
+        pytest.param(tiny_gpt2, marks=pytest.mark.slow),
+        pytest.param(tiny_roberta, marks=pytest.mark.slow),
+    ],
+)
 def test_a_file_holds_tokenizer_freeze_point_and_all(tmp_path, make):
     model = classifier(make)
     tune(model)
@@ -152,7 +165,14 @@ def test_answers_keep_the_order_of_texts_and_do_not_depend_on_their_company(make
     assert len({tuple(row) for row in together.round(4).tolist()}) == len(SENTENCES)
 
 
-@pytest.mark.parametrize("make", [tiny_bert, tiny_roberta, tiny_gpt2])
+@pytest.mark.parametrize(
+    "make",
+    [
+        tiny_bert,
+        pytest.param(tiny_gpt2, marks=pytest.mark.slow),
+        pytest.param(tiny_roberta, marks=pytest.mark.slow),
+    ],
+)
 def test_pairs_of_texts(make):
     model = classifier(make)
     tune(model, PAIRS)
@@ -198,7 +218,7 @@ def test_long_texts_are_counted(capsys):
     assert "1 of 4 texts are longer than 24 tokens" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("pool", ["mean", "cls", "pooled", "last"])
+@pytest.mark.parametrize("pool", ["mean", "pooled"])
 def test_every_pooling_trains_without_a_warning(pool):
     """A layer without a gradient would make Keras warn, and warnings are errors."""
     history = tune(classifier(pool=pool), unfreeze_from=1.0)

@@ -396,15 +396,6 @@ def _located(
     ]
 
 
-def _located(
-    tables: dict[str, Table], faults: dict[str, list[Fault]]
-) -> list[tuple[str, str]]:
-    """Returns where each fault is, and its reason, part by part and line by line."""
-    return [
-        tables[part].located(fault) for part in tables for fault in sorted(faults[part])
-    ]
-
-
 def _check_skipped(
     skipped: Sequence[tuple[str, str]], tables: dict[str, Table], errors: str
 ) -> None:
