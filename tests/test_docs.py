@@ -127,6 +127,7 @@ def test_the_readme_names_one_command_for_the_main_job_and_one_for_the_tests(mod
     assert re.search(rf"pip install .* && \S*python -m {module}$", readme, re.M)
 
 
+@pytest.mark.slow
 def test_the_python_blocks_of_the_readme_run(offline_folder):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = list(PYTHON_BLOCK.finditer(readme))
