@@ -270,9 +270,7 @@ class Feeder:
         return Feed(suffix, suffix, arguments, self._spent_seconds(), together)
 
     def _uncached(self, parts: Split, first_epoch: int) -> Feed:
-        reading, together = self.readings[0], None
-        train = self._ready(self.source.train)
-        augment = self.source.augment
+        reading, augment, together = self.readings[0], self.source.augment, None
         if reading is not None and reading.examples.random_access:
             # The order of a cached run; but each step is costly, and is shown.
             arguments, _ = self._epochs(reading.examples, parts.suffix, first_epoch, 1)
@@ -280,13 +278,8 @@ class Feeder:
             if augment is not None:
                 seen = first_epoch * arguments["steps_per_epoch"]
                 arguments["x"] = augment.over(arguments["x"], seen).prefetch(2)
-        elif augment is not None:
-            batches = _batches_of(train) if isinstance(train, tuple) else train
-            arguments = _augmented(batches, augment, first_epoch)
-        elif isinstance(train, tuple):
-            arguments = dict(zip(("x", "y", "sample_weight"), train, strict=False))
         else:
-            arguments = {"x": train, "shuffle": False}
+            arguments = self._unknown(first_epoch)
         val = self.readings[1]
         if val is not None and val.examples.random_access:
             val = _once(val.examples, val.batch_size)
@@ -295,6 +288,16 @@ class Feeder:
         arguments["validation_data"] = self._validation(val)
         spent = self._spent_seconds()
         return Feed(join(parts), parts.suffix, arguments, spent, together)
+
+    def _unknown(self, first_epoch: int) -> dict[str, Any]:
+        """Returns the arguments of `fit` for data that are not known beforehand."""
+        train, augment = self._ready(self.source.train), self.source.augment
+        if augment is not None:
+            batches = _batches_of(train) if isinstance(train, tuple) else train
+            return _augmented(batches, augment, first_epoch)
+        if isinstance(train, tuple):
+            return dict(zip(("x", "y", "sample_weight"), train, strict=False))
+        return {"x": train, "shuffle": False}
 
     def _epochs(
         self, examples: Any, suffix: keras.Model, first_epoch: int, views: int
