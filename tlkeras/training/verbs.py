@@ -51,8 +51,8 @@ def fit_head(
         augment: Random changes to training pictures: `"light"`, `"medium"` or
             `"strong"`; `"mixup"` or `"cutmix"`; an augmentation layer of Keras or
             KerasCV; a function of pictures, or of pictures and labels; or a list of
-            these. All of them flip pictures but your own. Every epoch sees others, and
-            nothing is cached, unless `cached_views` is given.
+            these. The presets flip pictures: not for digits or print. Every epoch sees
+            others, and nothing is cached, unless `cached_views` is given.
         cached_views: How many augmented views of each example to compute and keep;
             the epochs take turns with them.
         backbone: The nested backbone or its name, where there are several.
