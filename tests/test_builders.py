@@ -78,7 +78,7 @@ def test_probabilities_sum_to_one_and_multi_label_ones_need_not():
     model = classifier(multi_label=True)
     assert model.task == "multi_label"
     assert model.layers[-1].activation is keras.activations.sigmoid
-    assert isinstance(model.loss, keras.losses.BinaryCrossentropy)
+    assert isinstance(model.loss.loss, keras.losses.BinaryCrossentropy)
 
 
 def test_a_regressor_has_linear_outputs():

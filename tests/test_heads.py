@@ -1,10 +1,19 @@
-"""Heads: shapes, dtypes, and a loss that takes class numbers and soft targets."""
+"""Heads: shapes and dtypes; losses: their numbers, their weights, their files."""
 
 import keras
 import numpy as np
 import pytest
+from helpers import solid_colours, tiny_backbone
+from text_models import tiny_bert
 
-from tlkeras.heads import ClassCrossentropy, add_head
+import tlkeras as tl
+from tlkeras.heads import (
+    ClassCrossentropy,
+    ClassLoss,
+    LabelLoss,
+    add_head,
+    classifier_loss,
+)
 
 
 def layer_names(inputs, outputs):
@@ -99,3 +108,196 @@ def test_soft_targets_are_not_taken_for_class_numbers():
 def test_the_loss_survives_saving():
     config = keras.losses.serialize(ClassCrossentropy(label_smoothing=0.2))
     assert keras.losses.deserialize(config).label_smoothing == 0.2
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_focal_loss_by_hand(smoothing):
+    loss = classifier_loss("focal", multi_label=False, label_smoothing=smoothing)
+    soft = ONE_HOT * (1 - smoothing) + smoothing / 3
+    values = -soft * (1 - PROBABILITIES) ** 2 * np.log(PROBABILITIES)
+    expected = values.sum(axis=1).mean()
+    for targets in (LABELS, LABELS[:, None], ONE_HOT):
+        np.testing.assert_allclose(loss(targets, PROBABILITIES), expected, rtol=1e-5)
+    mixed = np.full((2, 3), 1 / 3, "float32")
+    assert loss(mixed, PROBABILITIES) > loss(ONE_HOT, PROBABILITIES)
+
+
+MULTI = np.array([[1, 0, 1], [0, 0, 1]], "float32")
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_focal_loss_of_labels_that_are_not_exclusive(smoothing):
+    loss = classifier_loss("focal", multi_label=True, label_smoothing=smoothing)
+    soft = MULTI * (1 - smoothing) + smoothing / 2
+    entropy = -soft * np.log(PROBABILITIES) - (1 - soft) * np.log(1 - PROBABILITIES)
+    right = soft * PROBABILITIES + (1 - soft) * (1 - PROBABILITIES)
+    expected = (1 - right) ** 2 * entropy
+    np.testing.assert_allclose(loss.call(MULTI, PROBABILITIES), expected, rtol=1e-4)
+    np.testing.assert_allclose(loss(MULTI, PROBABILITIES), expected.mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_loss_of_labels_equals_that_of_keras_and_takes_both_kinds_of_weights(
+    smoothing,
+):
+    loss = classifier_loss(multi_label=True, label_smoothing=smoothing)
+    plain = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+    np.testing.assert_allclose(
+        loss(MULTI, PROBABILITIES), plain(MULTI, PROBABILITIES), rtol=1e-6
+    )
+    examples = np.array([0.5, 2.0], "float32")
+    expected = plain(MULTI, PROBABILITIES, examples)
+    for weights in (examples, examples[:, None]):
+        found = loss(MULTI, PROBABILITIES, weights)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    labels = np.array([[1, 2, 3], [4, 5, 6]], "float32")
+    values = np.array(loss.call(MULTI, PROBABILITIES))
+    found = loss(MULTI, PROBABILITIES, labels)
+    np.testing.assert_allclose(found, (labels * values).mean(), rtol=1e-6)
+
+
+def test_as_many_examples_as_labels_are_weighed_as_examples():
+    loss, square = LabelLoss("binary_crossentropy"), np.eye(3, dtype="float32")
+    p = np.full((3, 3), 0.2, "float32")
+    p[0] = 0.6
+    plain = keras.losses.BinaryCrossentropy()
+    weights = np.array([1.0, 0.0, 0.0])
+    assert float(loss(square, p, weights)) == pytest.approx(
+        float(plain(square, p, weights)), rel=1e-6
+    )
+
+
+def test_one_label_of_any_shape():
+    p = np.array([[0.2], [0.9]], "float32")
+    loss = LabelLoss(keras.losses.BinaryCrossentropy())
+    assert float(loss([0, 1], p)) == pytest.approx(float(loss([[0], [1]], p)))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "categorical_crossentropy",
+        "CategoricalCrossentropy",
+        keras.losses.categorical_crossentropy,
+        keras.losses.CategoricalHinge(),
+        keras.losses.KLDivergence(reduction="sum"),
+        "mse",
+    ],
+)
+def test_losses_of_keras_take_class_numbers(loss):
+    ours = classifier_loss(loss, multi_label=False)
+    known = keras.losses.get(loss)
+    expected = np.mean(known(ONE_HOT, PROBABILITIES))
+    for targets in (LABELS, LABELS[:, None], ONE_HOT):
+        np.testing.assert_allclose(ours(targets, PROBABILITIES), expected, rtol=1e-6)
+
+
+def test_other_losses_stay_what_they_are():
+    class Own(keras.losses.CategoricalCrossentropy):
+        pass
+
+    def own(y_true, y_pred):
+        return y_pred
+
+    sparse = keras.losses.SparseCategoricalCrossentropy()
+    for loss in (own, Own(), sparse, ClassCrossentropy(0.1)):
+        assert classifier_loss(loss, multi_label=False) is loss
+    for loss in (own, keras.losses.Dice(), LabelLoss("bce")):
+        assert classifier_loss(loss, multi_label=True) is loss
+    known = "sparse_categorical_crossentropy"
+    assert classifier_loss(known, multi_label=False) is getattr(keras.losses, known)
+
+
+@pytest.mark.parametrize(
+    ("loss", "smoothing", "message"),
+    [
+        ("focl", 0.0, "Did you mean 'focal'"),
+        ("categorical_crosentropy", 0.0, "Did you mean 'categorical_crossentropy'"),
+        (7, 0.0, "must be a Keras loss"),
+        (keras.losses.CategoricalCrossentropy(), 0.1, "set it in your own loss"),
+        ("mse", 0.1, "set it in your own loss"),
+        (keras.losses.BinaryCrossentropy(from_logits=True), 0.0, "are probabilities"),
+        ("focal", 1.0, "below 1"),
+    ],
+)
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_bad_losses(loss, smoothing, message, multi_label):
+    with pytest.raises(ValueError, match=message):
+        classifier_loss(loss, multi_label=multi_label, label_smoothing=smoothing)
+
+
+def test_a_regressor_names_the_losses_that_there_are():
+    with pytest.raises(ValueError, match="Did you mean 'huber'"):
+        tl.image_regressor(tiny_backbone(), loss="hubr")
+    with pytest.raises(ValueError, match="must be a Keras loss"):
+        tl.image_regressor(tiny_backbone(), loss=None)
+
+
+LOSSES = [
+    {"loss": "focal", "label_smoothing": 0.2},
+    {"loss": "focal", "multi_label": True},
+    {"label_smoothing": 0.1, "multi_label": True},
+    {"loss": keras.losses.CategoricalFocalCrossentropy(alpha=[1.0, 3.0], gamma=3.0)},
+    {"loss": "categorical_crossentropy"},
+]
+
+
+@pytest.mark.parametrize("arguments", LOSSES)
+def test_the_losses_of_builders_survive_saving(arguments):
+    loss = classifier_loss(**{"multi_label": False, **arguments})
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert isinstance(loss, (ClassLoss, LabelLoss))
+    assert type(again) is type(loss) and again.name == loss.name
+    assert again.get_config() == loss.get_config()
+    targets, p = ONE_HOT[:, :2], np.array([[0.7, 0.3], [0.4, 0.6]], "float32")
+    assert float(again(targets, p)) == float(loss(targets, p))
+
+
+def assert_a_file_keeps_the_loss(model, folder):
+    model.save(folder / "model.keras")
+    again = tl.load(folder / "model.keras")
+    assert type(again.loss) is type(model.loss)
+    assert again.loss.get_config() == model.loss.get_config()
+    return again
+
+
+def test_a_file_of_an_image_model_keeps_the_loss(tmp_path):
+    x, y = solid_colours(6, 2)
+    model = tl.image_classifier(
+        tiny_backbone(blocks=0), ["a", "b"], loss="focal", preprocessing=None
+    )
+    again = assert_a_file_keeps_the_loss(model, tmp_path)
+    logs = [m.fit(x, y, verbose=0, shuffle=False).history for m in (model, again)]
+    assert logs[0] == logs[1]
+
+
+def test_a_file_of_a_text_model_keeps_the_loss(tmp_path):
+    bert, tokenizer = tiny_bert(num_layers=1)
+    model = tl.text_classifier(
+        bert,
+        ["a", "b"],
+        tokenizer=tokenizer,
+        sequence_length=8,
+        multi_label=True,
+        loss="focal",
+    )
+    assert_a_file_keeps_the_loss(model, tmp_path)
+
+
+def test_a_file_with_the_loss_of_keras_loads(tmp_path):
+    """As models of several labels were saved before they had a loss of their own."""
+    model = tl.image_classifier(
+        tiny_backbone(blocks=0), 2, multi_label=True, preprocessing=None
+    )
+    model.compile(model.optimizer, keras.losses.BinaryCrossentropy(label_smoothing=0.1))
+    assert_a_file_keeps_the_loss(model, tmp_path)
+
+
+@pytest.mark.parametrize("augment", [None, "mixup"])
+def test_focal_loss_learns_from_class_numbers_and_from_mixed_ones(augment):
+    x, y = solid_colours(32, 2)
+    model = tl.image_classifier(
+        tiny_backbone(blocks=0), 2, loss="focal", preprocessing=None
+    )
+    tl.fit_head(model, (x, y), epochs=20, learning_rate=0.2, augment=augment, verbose=0)
+    assert model.evaluate(x, y, verbose=0)[1] > 0.9

@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tlkeras"
 LAYERS = {
     0: {"_validation", "_keras"},
     1: {"runtime", "backbones", "heads", "plots", "saving", "augmentation", "lora"},
-    2: {"data", "freezing"},
+    2: {"data", "freezing", "depth"},
     3: {"features", "evaluation"},
-    4: {"builders"},
+    4: {"builders", "optimizers"},
     5: {"training"},
     6: {"quickstart"},
     7: {"__main__", "__init__"},

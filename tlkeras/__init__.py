@@ -30,23 +30,44 @@ from tlkeras.features import (
 )
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.lora import merge_lora
+from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.runtime import Runtime, configure, current_runtime
 from tlkeras.saving import load
-from tlkeras.training import FineTuneHistory, PhaseError, fine_tune, fit_head
+from tlkeras.training import (
+    CheckpointError,
+    FineTuneHistory,
+    LearningRateRange,
+    PhaseError,
+    Plan,
+    Recipe,
+    WeightAveraging,
+    find_learning_rate,
+    fine_tune,
+    fit_head,
+    plan,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CacheInfo",
+    "CheckpointError",
+    "Constant",
+    "Cosine",
     "FeatureSet",
     "FineTuneHistory",
+    "LearningRateRange",
+    "OneCycle",
     "PhaseError",
+    "Plan",
     "Prediction",
+    "Recipe",
     "Report",
     "Runtime",
     "Split",
     "Splits",
     "TransferModel",
+    "WeightAveraging",
     "cache_info",
     "clear_cache",
     "configure",
@@ -54,6 +75,7 @@ __all__ = [
     "evaluate",
     "extract_features",
     "find_backbone",
+    "find_learning_rate",
     "fine_tune",
     "fit_head",
     "freeze",
@@ -69,6 +91,7 @@ __all__ = [
     "load_backbone",
     "load_images",
     "merge_lora",
+    "plan",
     "split",
     "text_classifier",
     "text_regressor",

@@ -72,3 +72,46 @@ def compile_arguments(model: keras.Model) -> Mapping[str, Any]:
     arguments = dict(model._compile_config.config)
     arguments["optimizer"] = model.optimizer
     return arguments
+
+
+def unused_optimizer(
+    optimizer: keras.optimizers.Optimizer, learning_rate: Any = None
+) -> keras.optimizers.Optimizer:
+    """Returns an optimizer of these settings that has not seen a step.
+
+    It scales no loss, and knows no rates of single variables: both depend on what is
+    to train.
+
+    Args:
+        optimizer: A Keras optimizer, or one of `tlkeras.optimizers`.
+        learning_rate: A number or a schedule in place of the optimizer's own.
+    """
+    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    if hasattr(optimizer, "plain"):
+        optimizer = optimizer.plain()
+    config = optimizer.get_config()
+    if learning_rate is not None:
+        config["learning_rate"] = learning_rate
+    unused = type(optimizer).from_config(config)
+    copy_decay_exclusions(optimizer, unused)
+    return unused
+
+
+def copy_decay_exclusions(
+    source: keras.optimizers.Optimizer, target: keras.optimizers.Optimizer
+) -> None:
+    """Repeats on `target` what `exclude_from_weight_decay` was told on `source`.
+
+    An optimizer's config does not hold it.
+    """
+    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if hasattr(source, name):
+            setattr(target, name, getattr(source, name))
+
+
+def uses_weight_decay(
+    optimizer: keras.optimizers.Optimizer, variable: keras.Variable
+) -> bool:
+    """Whether `exclude_from_weight_decay` has left the variable to the decay."""
+    return optimizer._use_weight_decay(variable)

@@ -203,18 +203,20 @@ def _index_of_share(backbone: keras.Model, share: float) -> int:
     return weighted[-math.ceil(share * len(weighted))]
 
 
-def recompile(model: keras.Model, learning_rate: object = None) -> None:
+def recompile(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
+) -> None:
     """Compiles a compiled model again, as it was, with a fresh optimizer.
 
     Args:
         model: The model; one that is not compiled is left so.
-        learning_rate: A float or a `LearningRateSchedule` for the new optimizer, in
-            place of the old one's.
+        optimizer: The optimizer, which has not seen a step; by default one like the
+            model's.
     """
     if not model.compiled:
         return
     arguments = dict(_keras.compile_arguments(model))
-    arguments["optimizer"] = fresh_optimizer(model, learning_rate)
+    arguments["optimizer"] = optimizer or fresh_optimizer(model)
     model.compile(**arguments)
     # Keras cannot load a model that was saved with an optimizer not yet built.
     model.optimizer.build(model.trainable_variables)
@@ -230,15 +232,9 @@ def fresh_optimizer(
 
     Args:
         model: A compiled model.
-        learning_rate: As in `recompile`.
+        learning_rate: A float or a `LearningRateSchedule` in place of the old one's.
     """
-    optimizer = model.optimizer
-    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    config = optimizer.get_config()
-    if learning_rate is not None:
-        config["learning_rate"] = learning_rate
-    fresh = type(optimizer).from_config(config)
+    fresh = _keras.unused_optimizer(model.optimizer, learning_rate)
     if any(layer.compute_dtype == "float16" for layer in _keras.sublayers(model)):
         return keras.optimizers.LossScaleOptimizer(fresh)
     return fresh

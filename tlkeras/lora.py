@@ -63,10 +63,10 @@ def merge_lora(model: keras.Model) -> keras.Model:
     if model.compiled:
         arguments = dict(_keras.compile_arguments(model))
         optimizer = arguments.pop("optimizer")
-        fresh = type(optimizer).from_config(optimizer.get_config())
-        merged.compile(optimizer=fresh, **arguments)
+        unused = _keras.unused_optimizer(optimizer)
+        merged.compile(optimizer=unused, **arguments)
         # As Keras will find it when it loads the model's file.
-        fresh.build(merged.trainable_variables)
+        unused.build(merged.trainable_variables)
     return merged
 
 

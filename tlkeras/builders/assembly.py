@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-from tlkeras._validation import check_int, check_number
+from tlkeras._validation import check_int
 from tlkeras.builders.transfer_model import TransferModel
 from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import freeze
-from tlkeras.heads import ClassCrossentropy, add_head
+from tlkeras.heads import add_head, classifier_loss, find_loss
 from tlkeras.runtime import current_runtime, jit_compile
 
 
@@ -36,25 +36,29 @@ class Goal:
 
 
 def classification(
-    classes: int | Sequence[str], multi_label: bool, label_smoothing: float
+    classes: int | Sequence[str],
+    multi_label: bool,
+    label_smoothing: float,
+    loss: Any = None,
 ) -> Goal:
     """Returns the goal of a classifier."""
     names = name_classes(classes, multi_label)
+    loss = classifier_loss(
+        loss, multi_label=multi_label, label_smoothing=label_smoothing
+    )
     if multi_label:
-        smoothing = check_number("label_smoothing", label_smoothing, minimum=0, below=1)
-        loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
         metrics = [keras.metrics.BinaryAccuracy(name="accuracy")]
         goal = "multi_label", names, len(names), "sigmoid"
     else:
-        loss, metrics = ClassCrossentropy(label_smoothing), ["accuracy"]
+        metrics = ["accuracy"]
         goal = "classification", names, len(names), "softmax"
     return Goal(*goal, {"loss": loss, "metrics": metrics})
 
 
-def regression(outputs: int, loss: str | keras.losses.Loss) -> Goal:
+def regression(outputs: int, loss: Any) -> Goal:
     """Returns the goal of a regressor."""
     metrics = [keras.metrics.MeanAbsoluteError(name="mae")]
-    compiling = {"loss": keras.losses.get(loss), "metrics": metrics}
+    compiling = {"loss": find_loss(loss), "metrics": metrics}
     return Goal("regression", None, check_int("outputs", outputs, 1), None, compiling)
 
 

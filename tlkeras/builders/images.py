@@ -27,6 +27,7 @@ def image_classifier(
     weight_decay: float = 0.0,
     label_smoothing: float = 0.0,
     multi_label: bool = False,
+    loss: Any = None,
     weights: str | Path | None = "pretrained",
     input_shape: int | tuple[int, ...] | None = None,
     preprocessing: Any = "auto",
@@ -48,6 +49,10 @@ def image_classifier(
         label_smoothing: Share of each label spread over all classes, in [0, 1).
         multi_label: Whether an image may have several labels or none: sigmoid outputs,
             binary cross-entropy, labels of shape `(n, classes)`.
+        loss: `None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from
+            examples that are already right to those that are not, such as those of
+            rare classes. Or a Keras loss, its name, or a function of labels and
+            probabilities. Losses of Keras take class numbers here too.
         weights: `"pretrained"` (or `"imagenet"`), `None` for random ones, a weights
             file, or a folder that holds it.
         input_shape: `(height, width, channels)`, or one number for a square picture;
@@ -71,9 +76,10 @@ def image_classifier(
 
     Reference:
         The Keras guide to transfer learning and fine-tuning,
-        https://keras.io/guides/transfer_learning/.
+        https://keras.io/guides/transfer_learning/; focal loss: Lin et al., Focal Loss
+        for Dense Object Detection (2017).
     """
-    goal = classification(classes, multi_label, label_smoothing)
+    goal = classification(classes, multi_label, label_smoothing, loss)
     resolving = {
         "backbone": backbone,
         "weights": weights,

@@ -35,6 +35,7 @@ def text_classifier(
     weight_decay: float = 0.0,
     label_smoothing: float = 0.0,
     multi_label: bool = False,
+    loss: Any = None,
     weights: str | Path | None = "pretrained",
     tokenizer: Any = None,
     lora_rank: int | None = None,
@@ -62,6 +63,10 @@ def text_classifier(
         label_smoothing: Share of each label spread over all classes, in [0, 1).
         multi_label: Whether a text may have several labels or none: sigmoid outputs,
             binary cross-entropy, labels of shape `(n, classes)`.
+        loss: `None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from
+            examples that are already right to those that are not, such as those of
+            rare classes. Or a Keras loss, its name, or a function of labels and
+            probabilities. Losses of Keras take class numbers here too.
         weights: `"pretrained"`, `None` for random ones, or a weights file.
         tokenizer: A KerasHub tokenizer, where `backbone` is a KerasHub backbone.
         lora_rank: Rank of LoRA adapters on the attention's query and value layers:
@@ -96,7 +101,8 @@ def text_classifier(
 
     Reference:
         Devlin et al., BERT (2019); Reimers and Gurevych, Sentence-BERT (2019); Hu et
-        al., LoRA: Low-Rank Adaptation of Large Language Models (2021).
+        al., LoRA: Low-Rank Adaptation of Large Language Models (2021); Lin et al.,
+        Focal Loss for Dense Object Detection (2017).
     """
     return _text_model(
         {
@@ -107,7 +113,7 @@ def text_classifier(
         },
         pool,
         lora_rank,
-        classification(classes, multi_label, label_smoothing),
+        classification(classes, multi_label, label_smoothing, loss),
         hidden=hidden,
         dropout=dropout,
         weight_decay=weight_decay,

@@ -5,6 +5,7 @@ from tlkeras.plots.bars import plot_bars
 from tlkeras.plots.confusion import plot_confusion
 from tlkeras.plots.history import plot_history
 from tlkeras.plots.images import image_grid
+from tlkeras.plots.learning_rate import plot_learning_rates
 from tlkeras.plots.residuals import plot_residuals
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "plot_bars",
     "plot_confusion",
     "plot_history",
+    "plot_learning_rates",
     "plot_residuals",
     "to_png",
 ]

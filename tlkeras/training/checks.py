@@ -1,6 +1,5 @@
 """Checks of model and data before a phase spends time on them."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -45,32 +44,14 @@ def check_data(model: keras.Model, train: Any, val: Any) -> None:
         _check_labels(model, labels, name)
 
 
-def check_fitting(
-    model: keras.Model, callbacks: Any, class_weight: Any
-) -> list[keras.callbacks.Callback]:
-    """Returns the callbacks as a list, or raises `ValueError`.
-
-    Args:
-        model: The compiled model.
-        callbacks: A callback, several or none.
-        class_weight: From every class number to its weight, or `None`.
-    """
+def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks (one, several, none) as a list, or raises `ValueError`."""
     listed = keras.tree.flatten(() if callbacks is None else callbacks)
     wrong = [x for x in listed if not isinstance(x, keras.callbacks.Callback)]
     if wrong:
         raise ValueError(
             "`callbacks` must be a list of `keras.callbacks.Callback`s. Received: "
             f"{wrong[0]!r}."
-        )
-    units = model.output_shape[-1] if getattr(model, "class_names", None) else None
-    is_map = isinstance(class_weight, Mapping)
-    numbers = range(len(class_weight) if is_map and units is None else units or 0)
-    if class_weight is not None and not (is_map and set(class_weight) == set(numbers)):
-        raise ValueError(
-            "`class_weight` must map each class number"
-            + (f" from 0 to {units - 1}" if units else " from 0 on")
-            + " to its weight, as `data.class_weights()` does. Received: "
-            f"class_weight={class_weight!r}."
         )
     return listed
 

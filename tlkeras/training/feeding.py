@@ -1,7 +1,7 @@
 """What each phase trains on: cached features where they fit, the examples otherwise."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_int
+from tlkeras._validation import check_choice, check_int
 from tlkeras.augmentation import Augment, resolve_augment
 from tlkeras.data import Reading
 from tlkeras.features import cache as disk
@@ -21,11 +21,13 @@ from tlkeras.features.extraction import (
     feature_bytes,
     reading_for,
 )
-from tlkeras.features.order import endless_epochs
+from tlkeras.features.order import Order, endless_epochs
+from tlkeras.features.sampling import balanced_positions
 from tlkeras.features.splitting import Split, is_fixed, join, split
 from tlkeras.features.tokens import tokenize
 from tlkeras.features.views import Views
 from tlkeras.freezing import FreezePoint, find_backbone, freeze, freeze_index
+from tlkeras.training.weighing import Weighing, resolve_weighing, task_of
 
 # Steps that one call of Keras' training function may take, where they are cheap.
 _MOST_STEPS_PER_EXECUTION = 256
@@ -41,6 +43,9 @@ class Source:
         cache: What the fit verbs were given.
         augment: An `Augment`, or `None`.
         cached_views: Augmented views of each example to keep, or `None`.
+        class_weight: What the fit verbs were given.
+        sampling: What the fit verbs were given.
+        batch_size: Examples per training step, `None` for the data's own.
     """
 
     train: Any
@@ -48,6 +53,9 @@ class Source:
     cache: str | Path | bool
     augment: Augment | None = None
     cached_views: int | None = None
+    class_weight: Any = None
+    sampling: str | None = None
+    batch_size: int | None = None
 
 
 def with_augment(source: Source, model: keras.Model) -> Source:
@@ -94,16 +102,28 @@ class Feed:
     Attributes:
         model: The suffix, where features are cached; otherwise all parts, joined.
         suffix: The part that trains.
-        arguments: The data arguments of `keras.Model.fit`.
+        epochs_from: From an epoch and a step in it to the data arguments of
+            `keras.Model.fit` that begin there.
+        steps: Steps of an epoch, `None` where that is not known.
+        seekable: Whether data can be read from any step on.
+        first_epoch: How many epochs ran before, in all phases.
         extraction_seconds: How long the extraction for this phase took.
         steps_per_execution: As in `keras.Model.compile`; `None` for the model's own.
     """
 
     model: keras.Model
     suffix: keras.Model
-    arguments: dict[str, Any]
+    epochs_from: Callable[[int, int], dict[str, Any]]
+    steps: int | None
+    seekable: bool
+    first_epoch: int
     extraction_seconds: float
     steps_per_execution: int | None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The data arguments of `keras.Model.fit` for the phase from its start."""
+        return self.epochs_from(self.first_epoch, 0)
 
 
 class Feeder:
@@ -136,6 +156,7 @@ class Feeder:
         self.train_batch_norm, self.verbose = train_batch_norm, verbose
         self.source = source
         self.readings = [self._reading(source.train), self._reading(source.val)]
+        self.weighing = self._weighing()
         self.store = self._usable_store(source.cache)
         self.lowest = min(freeze_index(self.backbone, point) for point in points)
         self.lower: Split | None = None
@@ -168,6 +189,8 @@ class Feeder:
         """Returns what is behind the data; texts are tokenized, once for all phases."""
         reading = reading_for(data)
         preprocessor = getattr(self.model, "preprocessor", None)
+        if reading is not None and self.source.batch_size is not None:
+            reading = replace(reading, batch_size=self.source.batch_size)
         if reading is None or preprocessor is None:
             return reading
         tokens, _, truncated = tokenize(reading.examples, preprocessor)
@@ -177,6 +200,37 @@ class Feeder:
                 f"{preprocessor.sequence_length} tokens and are cut."
             )
         return replace(reading, examples=tokens)
+
+    def _weighing(self) -> Weighing | None:
+        """Returns how examples are weighed; checks how they are drawn."""
+        source, known = self.source, self.readings[0]
+        if source.sampling is not None:
+            check_choice("sampling", source.sampling, ("balanced",))
+            if source.class_weight is not None:
+                raise ValueError(
+                    "`class_weight` and `sampling` both correct for what is rare: pass "
+                    f"one of them. Received: class_weight={source.class_weight!r}, "
+                    f"sampling={source.sampling!r}."
+                )
+            if known is None or not known.examples.random_access:
+                raise ValueError(
+                    "sampling='balanced' needs to know all labels beforehand: pass "
+                    "data of `Splits` or arrays, or draw from your dataset with "
+                    "`tf.data.Dataset.rejection_resample`."
+                )
+        return resolve_weighing(
+            source.class_weight,
+            task=getattr(self.model, "task", None),
+            num_classes=self._units,
+            labels=None if known is None else known.examples.labels,
+            class_names=getattr(self.model, "class_names", None),
+            loss=self.model.loss,
+        )
+
+    @property
+    def _units(self) -> int | None:
+        outputs = self.model.output_shape
+        return outputs[-1] if isinstance(outputs, tuple) else None
 
     def _ready(self, data: Any) -> Any:
         """Returns data not known beforehand as the graph takes them."""
@@ -262,57 +316,109 @@ class Feeder:
 
     def _cached(self, suffix: keras.Model, features: list, first_epoch: int) -> Feed:
         train, val = features
-        views = self.source.cached_views or 1
-        arguments, together = self._epochs(train, suffix, first_epoch, views)
         if val is not None:
-            batch_size = self.readings[1].batch_size
-            arguments["validation_data"] = self._validation(_once(val, batch_size))
-        return Feed(suffix, suffix, arguments, self._spent_seconds(), together)
+            val = _once(val, self.readings[1].batch_size)
+        return self._known(suffix, suffix, train, val, first_epoch)
 
     def _uncached(self, parts: Split, first_epoch: int) -> Feed:
-        reading, augment, together = self.readings[0], self.source.augment, None
-        if reading is not None and reading.examples.random_access:
-            # The order of a cached run; but each step is costly, and is shown.
-            arguments, _ = self._epochs(reading.examples, parts.suffix, first_epoch, 1)
-            together = 1
-            if augment is not None:
-                seen = first_epoch * arguments["steps_per_epoch"]
-                arguments["x"] = augment.over(arguments["x"], seen).prefetch(2)
-        else:
-            arguments = self._unknown(first_epoch)
-        val = self.readings[1]
+        reading, val = self.readings
         if val is not None and val.examples.random_access:
             val = _once(val.examples, val.batch_size)
         else:
             val = self._ready(self.source.val)
+        model = join(parts)
+        if reading is not None and reading.examples.random_access:
+            return self._known(model, parts.suffix, reading.examples, val, first_epoch)
+        arguments, steps = self._unknown(first_epoch)
         arguments["validation_data"] = self._validation(val)
-        spent = self._spent_seconds()
-        return Feed(join(parts), parts.suffix, arguments, spent, together)
+        return Feed(
+            model,
+            parts.suffix,
+            epochs_from=lambda epoch, step: arguments,
+            steps=steps,
+            seekable=False,
+            first_epoch=first_epoch,
+            extraction_seconds=self._spent_seconds(),
+            steps_per_execution=None,
+        )
 
-    def _unknown(self, first_epoch: int) -> dict[str, Any]:
-        """Returns the arguments of `fit` for data that are not known beforehand."""
-        train, augment = self._ready(self.source.train), self.source.augment
-        if augment is not None:
-            batches = _batches_of(train) if isinstance(train, tuple) else train
-            return _augmented(batches, augment, first_epoch)
-        if isinstance(train, tuple):
-            return dict(zip(("x", "y", "sample_weight"), train, strict=False))
-        return {"x": train, "shuffle": False}
-
-    def _epochs(
-        self, examples: Any, suffix: keras.Model, first_epoch: int, views: int
-    ) -> tuple[dict[str, Any], int]:
-        """Returns the arguments of `fit`, and how many steps may be taken together."""
-        reading = self.readings[0]
-        head_only = is_fixed(self.backbone)
+    def _known(
+        self,
+        model: keras.Model,
+        suffix: keras.Model,
+        examples: Any,
+        val: Any,
+        first_epoch: int,
+    ) -> Feed:
+        """Feeds examples or features that can be read in any order."""
+        reading, augment = self.readings[0], self.source.augment
+        cached = model is suffix
+        views = (self.source.cached_views or 1) if cached else 1
+        # Where the backbone runs in each step, it is costly, and each is shown.
+        head_only = cached and is_fixed(self.backbone)
         steps, together = plan_steps(
             len(examples) // views, reading.batch_size, suffix if head_only else None
         )
-        batches = endless_epochs(
-            examples, steps, reading.shuffled, reading.seed, first_epoch, views
+        order = self._order(examples, views)
+        validation = self._validation(val)
+
+        def epochs_from(epoch: int, step: int) -> dict[str, Any]:
+            batches = endless_epochs(examples, steps, order, epoch, step)
+            if augment is not None and not cached:
+                batches = augment.over(batches, epoch * steps + step).prefetch(2)
+            return {
+                "x": self._labelled(batches, training=True),
+                "steps_per_epoch": steps - step,
+                "shuffle": False,
+                "validation_data": validation,
+            }
+
+        return Feed(
+            model,
+            suffix,
+            epochs_from=epochs_from,
+            steps=steps,
+            seekable=True,
+            first_epoch=first_epoch,
+            extraction_seconds=self._spent_seconds(),
+            steps_per_execution=together,
         )
-        arguments = {"x": batches, "steps_per_epoch": steps, "shuffle": False}
-        return arguments, together
+
+    def _order(self, examples: Any, views: int) -> Order:
+        """Returns the order of training examples, which no cache changes."""
+        known, count, draw = self.readings[0], len(examples) // views, None
+        if self.source.sampling is not None:
+            labels = np.asarray(examples.labels)
+            task = getattr(self.model, "task", None)
+            task = task or task_of(labels, self.model.loss, self._units)
+            draw = balanced_positions(
+                labels, task, num_classes=self._units, draws=count
+            )
+        return Order(count, known.shuffled, known.seed, views, draw)
+
+    def _labelled(self, batches: Any, training: bool) -> Any:
+        """Gives batches their labels' last form, and training examples weights."""
+        return self.weighing.over(batches) if training and self.weighing else batches
+
+    def _unknown(self, first_epoch: int) -> tuple[dict[str, Any], int | None]:
+        """Returns arguments of `fit` for data that are not known beforehand, steps."""
+        train, augment = self._ready(self.source.train), self.source.augment
+        if augment is None and self.weighing is None and isinstance(train, tuple):
+            arguments = dict(zip(("x", "y", "sample_weight"), train, strict=False))
+            return arguments, math.ceil(len(train[1]) / 32)
+        batches = _batches_of(train) if isinstance(train, tuple) else train
+        if augment is not None:
+            arguments = _augmented(batches, augment, first_epoch)
+        else:
+            arguments = {"x": batches, "shuffle": False}
+        if self.weighing is not None:
+            if not hasattr(batches, "map"):
+                raise ValueError(
+                    "`class_weight` needs data of `Splits`, arrays or a "
+                    f"`tf.data.Dataset`. Received: {type(batches).__name__}."
+                )
+            arguments["x"] = self._labelled(arguments["x"], training=True)
+        return arguments, arguments.get("steps_per_epoch") or _count_batches(batches)
 
     def _validation(self, val: Any) -> Any:
         """Gives validation labels the form that augmented training labels have."""
@@ -364,6 +470,15 @@ def _once(examples: Any, batch_size: int) -> Any:
 
     batches = examples.in_order(tf.data.Dataset.range(len(examples)), batch_size)
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _count_batches(data: Any) -> int | None:
+    """Returns the number of batches, `None` where only reading them would tell."""
+    try:
+        count = len(data)
+    except TypeError:
+        return None
+    return count if count > 0 else None
 
 
 def _batches_of(arrays: tuple) -> Any:

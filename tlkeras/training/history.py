@@ -16,7 +16,7 @@ class Phase:
     Attributes:
         name: `"head"`, `"fine-tune"`, or `"fine-tune 1"` and so on for stages.
         freeze_point: What `freeze` was given.
-        learning_rate: The learning rate that it started with.
+        learning_rate: Its peak learning rate, the head's where blocks have their own.
         first_epoch: Index of its first epoch in the joined history, from 0.
         epochs: How many epochs ran.
         trainable: Parameters that it trained.
@@ -41,6 +41,7 @@ class FineTuneHistory(keras.callbacks.History):
         history: From each metric's name to its values, one per epoch.
         epoch: The epochs' indices, from 0 on through all phases.
         phases: List of `Phase`s.
+        notes: Sentences on what the run gave reason to say, such as overfitting.
     """
 
     def __init__(self):
@@ -48,6 +49,7 @@ class FineTuneHistory(keras.callbacks.History):
         self.history = {}
         self.epoch = []
         self.phases = []
+        self.notes = []
 
     def __repr__(self) -> str:
         phases = ", ".join(f"{p.name}: {p.epochs} epoch(s)" for p in self.phases)
@@ -58,14 +60,23 @@ class FineTuneHistory(keras.callbacks.History):
         )
         return f"<FineTuneHistory: {phases or 'no phase'}; last {last or 'none'}>"
 
-    def append(self, history: keras.callbacks.History, phase: Phase) -> None:
-        """Adds the history of one more phase."""
-        done = len(self.epoch)
+    def joined_with(self, history: Any) -> dict[str, list[float]]:
+        """Returns all metrics' values with those of one more phase.
+
+        Args:
+            history: A Keras `History`, or anything with `.history` and `.epoch`.
+        """
+        done, joined = len(self.epoch), {}
         for name in {**self.history, **history.history}:
             earlier = self.history.get(name, [math.nan] * done)
             missing = [math.nan] * len(history.epoch)
-            self.history[name] = earlier + history.history.get(name, missing)
-        self.epoch = list(range(done + len(history.epoch)))
+            joined[name] = earlier + history.history.get(name, missing)
+        return joined
+
+    def append(self, history: Any, phase: Phase) -> None:
+        """Adds the history of one more phase, given as in `joined_with`."""
+        self.history = self.joined_with(history)
+        self.epoch = list(range(len(self.epoch) + len(history.epoch)))
         self.phases.append(phase)
 
     def plot(self, ax: Any = None) -> Any:

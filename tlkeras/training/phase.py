@@ -3,18 +3,24 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from tlkeras import _keras
-from tlkeras.freezing import FreezePoint, freeze, recompile
+from tlkeras.freezing import FreezePoint, find_backbone, freeze, recompile
+from tlkeras.optimizers import phase_optimizer, resolve_schedule
 from tlkeras.runtime import current_runtime, jit_compile
-from tlkeras.training.feeding import Feeder
+from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
-from tlkeras.training.promises import Promises
+from tlkeras.training.logs import PhaseLog
+from tlkeras.training.promises import Promises, frozen_weights
+from tlkeras.training.recipe import Recipe
+from tlkeras.training.resume import Keeper, Resumer
+from tlkeras.training.watch import Record, Watch, overfitting
 from tlkeras.training.whole_model import WholeModel, watches_batches
 
 
@@ -30,90 +36,224 @@ class Stage:
 
 @dataclass(frozen=True)
 class Fitting:
-    """What all phases share."""
+    """What all phases share, besides the recipe."""
 
-    callbacks: Sequence[keras.callbacks.Callback]
-    class_weight: dict[int, float] | None
-    train_batch_norm: bool
-    backbone: keras.Model | str | None
-    verbose: Any
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    backbone: keras.Model | str | None = None
+    cache: str | Path | bool = "auto"
+    checkpoint_dir: str | Path | None = None
+    log_dir: str | Path | None = None
+    verbose: Any = "auto"
 
 
-def run_stage(
-    model: keras.Model,
-    stage: Stage,
-    feeder: Feeder,
-    fitting: Fitting,
-    history: FineTuneHistory,
-) -> None:
-    """Freezes, splits, compiles, fits and verifies one phase; adds it to `history`."""
-    started, done = time.perf_counter(), len(history.epoch)
+@dataclass
+class Run:
+    """One call of a fit verb, as its phases see it.
+
+    Attributes:
+        model: The model.
+        recipe: How to train.
+        fitting: Everything else that was asked for.
+        feeder: Feeds the phases.
+        history: Of the phases that are complete.
+        resumer: Keeps the state, where that was asked for.
+        pretrained: From the `id` of each backbone variable that the run may change to
+            its value when the run began, where weights decay towards these.
+    """
+
+    model: keras.Model
+    recipe: Recipe
+    fitting: Fitting
+    feeder: Feeder
+    history: FineTuneHistory
+    resumer: Resumer | None = None
+    pretrained: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+def run_stage(run: Run, number: int, stage: Stage) -> None:
+    """Freezes, splits, compiles, fits and verifies a phase; adds it to the history."""
+    model, fitting, done = run.model, run.fitting, len(run.history.epoch)
+    started = time.perf_counter()
+    if run.resumer is not None:
+        run.resumer.enter_stage(number, run.history)
     freeze(
         model,
         stage.freeze_point,
-        train_batch_norm=fitting.train_batch_norm,
+        train_batch_norm=run.recipe.train_batch_norm,
         backbone=fitting.backbone,
     )
     announce(model, stage, fitting.verbose)
-    feed = feeder.feed(stage.freeze_point, done)
-    together = feed.steps_per_execution
-    if any(map(watches_batches, fitting.callbacks)):
-        together = together and 1
-    compile_phase(model, feed.model, stage.learning_rate, together)
-    rate = float(np.asarray(model.optimizer.learning_rate))
+    feed = run.feeder.feed(stage.freeze_point, done)
+    together = compile_phase(run, stage, feed)
     promises = Promises(model)
-    fitted = feed.model.fit(
-        **feed.arguments,
-        initial_epoch=done,
-        epochs=done + stage.epochs,
-        callbacks=[WholeModel(model, fitting.callbacks)],
-        class_weight=fitting.class_weight,
-        verbose=fitting.verbose,
-    )
-    promises.verify(feed.suffix, fitted)
+    record, watch = Record(), Watch(stage.name, changeable(model))
+    if together and together > 1:
+        watch.first_loss = loss_now(feed)
+    callbacks = [*stage_callbacks(run), record, watch]
+    keeper = None
+    if fitting.log_dir is not None:
+        callbacks.append(PhaseLog(fitting.log_dir, stage.name, run.history, record))
+    if run.resumer is not None:
+        steps = feed.steps if feed.seekable else None
+        others = list(callbacks)
+        keeper = Keeper(run.resumer, number, feed.model, others, run.history, steps)
+        callbacks.append(keeper)
+    fit_phase(run, feed, callbacks, keeper, done + stage.epochs)
+    promises.verify(feed.suffix, record)
     phase = Phase(
         name=stage.name,
         freeze_point=stage.freeze_point,
-        learning_rate=rate,
+        learning_rate=peak_rate(stage.learning_rate),
         first_epoch=done,
-        epochs=len(fitted.epoch),
-        trainable=sum(math.prod(v.shape) for v in model.trainable_variables),
-        seconds=time.perf_counter() - started,
+        epochs=len(record.epoch),
+        trainable=count_trainable(model),
+        seconds=time.perf_counter() - started + (keeper.spent if keeper else 0.0),
         extraction_seconds=feed.extraction_seconds,
     )
-    history.append(fitted, phase)
+    run.history.append(record, phase)
+    note = overfitting(stage.name, record.history)
+    if note is not None:
+        run.history.notes.append(note)
+        if fitting.verbose != 0:
+            print(note)
 
 
-def compile_phase(
-    model: keras.Model,
-    phase_model: keras.Model,
-    learning_rate: Any,
-    steps_per_execution: int | None,
+def fit_phase(
+    run: Run, feed: Feed, callbacks: list, keeper: Keeper | None, end: int
 ) -> None:
+    """Fits the phase model, from where an interrupted run stopped if it did."""
+    epoch, step = (feed.first_epoch, 0) if keeper is None else keeper.position
+    bridge = WholeModel(run.model, callbacks, end)
+    fixed = {"callbacks": [bridge], "verbose": run.fitting.verbose}
+    if step:
+        # The rest of an epoch; what ends a phase does not belong to it. Its metrics go
+        # on from values that they can only take once they are built.
+        loss_now(feed)
+        bridge.first_step, bridge.goes_on, keeper.goes_on = step, True, True
+        arguments = feed.epochs_from(epoch, step)
+        feed.model.fit(**arguments, **fixed, initial_epoch=epoch, epochs=epoch + 1)
+        keeper.undo_finalizing()
+        bridge.first_step, bridge.goes_on, keeper.goes_on = 0, False, False
+        epoch += 1
+        if run.model.stop_training or epoch == end:
+            feed.model.optimizer.finalize_variable_values(feed.model.trainable_weights)
+            bridge.on_train_end()
+            return
+    arguments = feed.epochs_from(epoch, 0)
+    feed.model.fit(**arguments, **fixed, initial_epoch=epoch, epochs=end)
+
+
+def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
     """Compiles model and phase model with one fresh optimizer, and as `model` was.
 
     They share the optimizer, so that callbacks that read or set the learning rate
     through the model do what they say, and `model.save` keeps the optimizer's state.
+
+    Returns:
+        How many steps Keras takes at once.
     """
+    model, recipe = run.model, run.recipe
+    together = feed.steps_per_execution
+    if any(map(watches_batches, run.fitting.callbacks)):
+        together = together and 1
     with current_runtime().scope():
-        recompile(model, learning_rate)
+        optimizer = phase_optimizer(
+            model,
+            find_backbone(model, run.fitting.backbone),
+            optimizer=recipe.optimizer,
+            learning_rate=phase_rate(recipe, stage, feed),
+            layer_decay=recipe.layer_decay,
+            l2_sp=recipe.l2_sp,
+        )
+        recompile(model, optimizer)
+        if recipe.l2_sp:
+            anchor(optimizer, model, run.pretrained)
         arguments = {**_keras.compile_arguments(model), "jit_compile": jit_compile()}
-        if steps_per_execution is not None:
-            arguments["steps_per_execution"] = steps_per_execution
-        phase_model.compile(**arguments)
+        if together is not None:
+            arguments["steps_per_execution"] = together
+        feed.model.compile(**arguments)
+    return together
+
+
+def anchor(optimizer: Any, model: keras.Model, pretrained: dict) -> None:
+    """Has a stage decay towards the values before the run, not before the stage."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    # Where only the head trains nothing is anchored.
+    anchors = getattr(optimizer, "anchors", [])
+    for variable, kept in zip(model.trainable_variables, anchors, strict=False):
+        if kept is not None:
+            kept.assign(pretrained[id(variable)])
+
+
+def phase_rate(recipe: Recipe, stage: Stage, feed: Feed) -> Any:
+    """Returns the phase's learning rate: a number or a schedule over its steps."""
+    schedule = resolve_schedule(recipe.schedule)
+    if feed.steps is None and recipe.schedule != "constant":
+        raise ValueError(
+            f"schedule={recipe.schedule!r} needs to know how many batches an epoch "
+            "has; the training data do not tell. Pass a dataset with a length "
+            "(`dataset.apply(tf.data.experimental.assert_cardinality(n))`), or "
+            "schedule='constant'."
+        )
+    return schedule.over(stage.learning_rate, stage.epochs * (feed.steps or 1))
+
+
+def peak_rate(learning_rate: Any) -> float:
+    """Returns a number as it is, and what a schedule of Keras begins with."""
+    if isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        learning_rate = learning_rate(0)
+    return float(np.asarray(learning_rate))
+
+
+def stage_callbacks(run: Run) -> list[keras.callbacks.Callback]:
+    """Returns the user's callbacks, ready for one more phase, with early stopping."""
+    for callback in run.fitting.callbacks:
+        if isinstance(callback, keras.callbacks.CSVLogger) and run.history.epoch:
+            # It would begin its file anew in each phase.
+            callback.append = True
+    if run.recipe.patience is None:
+        return list(run.fitting.callbacks)
+    stopping = keras.callbacks.EarlyStopping(
+        "val_loss", patience=run.recipe.patience, restore_best_weights=True
+    )
+    return [stopping, *run.fitting.callbacks]
+
+
+def changeable(model: keras.Model) -> list[keras.Variable]:
+    """Returns the weights that a phase may change."""
+    frozen = {id(v) for v in frozen_weights(model)}
+    return [v for v in model.weights if id(v) not in frozen]
+
+
+def loss_now(feed: Feed) -> float:
+    """Returns the loss on the first batch, before the phase changes anything.
+
+    The phase model's metrics are built then, too.
+    """
+    batch = next(iter(feed.arguments["x"].take(1)))
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    outputs = feed.model(x, training=False)
+    known = {"x": x, "y": y, "y_pred": outputs, "sample_weight": weights}
+    loss = feed.model.compute_loss(**known)
+    feed.model.compute_metrics(**known)
+    return float(np.asarray(loss))
+
+
+def count_trainable(model: keras.Model) -> int:
+    """Returns the number of parameters that train."""
+    return sum(math.prod(v.shape) for v in model.trainable_variables)
 
 
 def announce(model: keras.Model, stage: Stage, verbose: Any) -> None:
     """Prints what the phase is about to train, above Keras' progress bar."""
     if verbose == 0:
         return
-    trainable = sum(math.prod(v.shape) for v in model.trainable_variables)
     where = (
         "backbone frozen"
         if stage.freeze_point is None
         else f"backbone trained from {stage.freeze_point!r}"
     )
     print(
-        f"Phase {stage.name}: {where}, {trainable:,} of {model.count_params():,} "
-        f"parameters train, {stage.epochs} epoch(s)."
+        f"Phase {stage.name}: {where}, {count_trainable(model):,} of "
+        f"{model.count_params():,} parameters train, {stage.epochs} epoch(s)."
     )

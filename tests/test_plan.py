@@ -1,0 +1,296 @@
+"""`plan`: what it measures, what it proposes for what, and how it says so."""
+
+import importlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import needs_shared, solid_colours, tiny_backbone, with_head
+from test_finder import assert_same_state, state_of
+from text_models import SENTENCES, tiny_bert
+
+import tlkeras as tl
+from tlkeras.training.facts import (
+    Facts,
+    measure,
+    numbered_blocks,
+    sample_rows,
+    separability,
+)
+from tlkeras.training.plan import make_plan, plan, plan_for
+from tlkeras.training.recipe import Recipe
+
+PICTURES = Facts(
+    examples=200,
+    has_validation=True,
+    inputs_kind="images",
+    task="classification",
+    classes=2,
+    class_sizes=(100, 100),
+    is_colour=True,
+    backbone="any",
+    parameters=2_000_000,
+    has_adapters=False,
+    blocks=(),
+    devices="2 CPU cores",
+    sampled=200,
+    separability=0.9,
+)
+TEXTS = replace(
+    PICTURES,
+    inputs_kind="texts",
+    is_colour=False,
+    parameters=22_000_000,
+    blocks=tuple(f"transformer_layer_{n}" for n in range(6)),
+    separability=0.5,
+)
+
+
+def recipe_for(facts, **changes):
+    return make_plan(replace(facts, **changes)).recipe
+
+
+def points(facts=PICTURES):
+    """Returns the share that is unfrozen for each size, from near to far."""
+    return [
+        [
+            recipe_for(facts, examples=n, separability=s).unfreeze_from
+            for s in (0.9, 0.6, 0.1)
+        ]
+        for n in (200, 5_000, 50_000)
+    ]
+
+
+def test_more_is_unfrozen_the_more_examples_there_are_and_the_farther_they_are():
+    shares = np.array(points())
+    assert np.all(np.diff(shares, axis=0) >= 0)
+    assert np.all(np.diff(shares, axis=1) >= 0)
+    assert shares[0, 0] <= 0.3 and shares[-1, -1] == 1.0
+
+
+def test_few_examples_are_regularised_more():
+    few, many = (make_plan(replace(PICTURES, examples=n)) for n in (200, 50_000))
+    for name in ("dropout", "weight_decay", "label_smoothing"):
+        assert few.builder[name] > many.builder[name] == 0
+    assert (few.size, many.size) == ("small", "large")
+
+
+def test_far_data_take_a_larger_rate():
+    near, far = (recipe_for(PICTURES, separability=s) for s in (0.9, 0.1))
+    assert near.fine_tune_learning_rate < far.fine_tune_learning_rate
+
+
+def test_texts_are_trained_with_all_layers_where_there_are_enough():
+    assert recipe_for(TEXTS, examples=400).unfreeze_from == "transformer_layer_3"
+    enough = recipe_for(TEXTS, examples=2_000)
+    assert enough.unfreeze_from == "transformer_layer_0"
+    assert enough.epochs == 3
+    assert (enough.optimizer, enough.schedule) == ("adamw", "cosine")
+    assert enough.fine_tune_learning_rate == 1e-4
+    assert recipe_for(TEXTS, parameters=110e6).fine_tune_learning_rate == 5e-5
+    adapted = recipe_for(TEXTS, has_adapters=True)
+    assert adapted.fine_tune_learning_rate == pytest.approx(1e-3)
+    assert enough.augment is None
+    assert recipe_for(TEXTS, blocks=()).unfreeze_from == 0.5
+
+
+def test_only_colour_pictures_are_augmented_and_it_says_why():
+    assert recipe_for(PICTURES).augment == "light"
+    assert recipe_for(PICTURES).cached_views == 8
+    assert recipe_for(PICTURES, devices="1 GPU").cached_views is None
+    grey = make_plan(replace(PICTURES, is_colour=False))
+    assert grey.recipe.augment is None and grey.recipe.cached_views is None
+    assert "must not be flipped" in str(grey)
+    assert "flips" in str(make_plan(PICTURES))
+
+
+def test_classes_are_weighed_where_their_sizes_differ():
+    assert recipe_for(PICTURES).class_weight is None
+    uneven = make_plan(replace(PICTURES, class_sizes=(150, 50, 0)))
+    assert uneven.recipe.class_weight == "balanced"
+    assert "1 have none" in str(uneven).replace("\n", " ")
+    targets = replace(PICTURES, task="regression", class_sizes=())
+    assert make_plan(targets).recipe.class_weight is None
+    assert make_plan(targets).builder["label_smoothing"] == 0
+
+
+def test_a_phase_ends_early_only_where_there_is_validation_data():
+    assert recipe_for(PICTURES).patience >= 2
+    assert recipe_for(PICTURES, has_validation=False).patience is None
+
+
+def test_a_gpu_takes_the_largest_batch_of_many_examples():
+    many = replace(PICTURES, examples=50_000)
+    assert make_plan(many).recipe.batch_size == 32
+    assert make_plan(replace(many, devices="1 GPU")).recipe.batch_size == "auto"
+
+
+def test_every_setting_has_a_reason_and_every_reason_is_a_setting():
+    for facts in (PICTURES, TEXTS, replace(PICTURES, separability=None)):
+        found = make_plan(facts)
+        for setting, value, why in found.reasons:
+            assert len(why) > 10
+            known = found.builder.get(setting, getattr(found.recipe, setting, None))
+            assert known == value
+        told = {reason.setting for reason in found.reasons}
+        changed = {
+            name
+            for name, value in vars(found.recipe).items()
+            if value != getattr(Recipe(), name)
+        }
+        assert changed <= told
+
+
+def test_it_prints_as_a_table_and_as_html():
+    found = make_plan(PICTURES)
+    assert "Distance: near." in str(found) and repr(found) == str(found)
+    assert max(map(len, str(found).splitlines())) <= 110
+    page = found._repr_html_()
+    assert page.count("<tr>") == len(found.reasons) + 1
+    unknown = make_plan(replace(PICTURES, separability=None))
+    assert unknown.distance == "middling" and "not known" in str(unknown)
+
+
+def test_but_changes_settings_of_both_kinds():
+    found = make_plan(PICTURES)
+    other = found.but(epochs=3, dropout=0.5, l2_sp=0.1)
+    assert (other.recipe.epochs, other.builder["dropout"]) == (3, 0.5)
+    assert other.recipe.unfreeze_from == found.recipe.unfreeze_from
+    assert found.recipe.epochs != 3
+    why = {reason.setting: reason.why for reason in other.reasons}
+    assert why["epochs"] == why["l2_sp"] == "as you asked"
+    with pytest.raises(ValueError, match="No such setting: 'epoch'.*'epochs'"):
+        found.but(epoch=3)
+
+
+def noise(n, classes=4, seed=0):
+    """Returns pictures that say nothing of their labels."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n, 16, 16, 3), "uint8"), np.arange(n) % classes
+
+
+def test_few_near_and_many_far_pictures_get_different_plans(monkeypatch):
+    # By name: the package has a function `plan`, which hides the module.
+    module = importlib.import_module("tlkeras.training.plan")
+    monkeypatch.setattr(module, "_LARGE", 1_500)
+    few = tl.from_arrays(*solid_colours(60, 2), test_split=0)
+    many = tl.from_arrays(*noise(2_000), test_split=0)
+    near, far = (plan(data, tiny_backbone(), verbose=0) for data in (few, many))
+    assert (near.size, near.distance) == ("small", "near")
+    assert (far.size, far.distance) == ("large", "far")
+    assert near.recipe.unfreeze_from < far.recipe.unfreeze_from == 1.0
+    assert near.builder["dropout"] > far.builder["dropout"]
+    assert far.facts.sampled == 500
+
+
+def test_the_model_stays_as_it_was_and_the_plan_is_the_same_each_time():
+    model = tl.image_classifier(tiny_backbone(), 4)
+    tl.freeze(model, "block2")
+    data = tl.from_arrays(*noise(120), test_split=0)
+    before = state_of(model)
+    first = plan(data, model, verbose=0)
+    assert_same_state(before, state_of(model))
+    assert plan(data, model, verbose=0) == first
+    assert plan_for(model, data.train, data.val, verbose=0) == first
+
+
+def test_texts_with_a_model():
+    backbone, tokenizer = tiny_bert()
+    model = tl.text_classifier(
+        backbone, ["a", "b"], tokenizer=tokenizer, sequence_length=20
+    )
+    texts = [*filter(None, SENTENCES)] * 10
+    data = tl.from_arrays(texts, ["a", "b"] * 20, test_split=0)
+    found = plan(data, model, verbose=0)
+    assert found.facts.inputs_kind == "texts"
+    assert found.facts.blocks == ("transformer_layer_0", "transformer_layer_1")
+    assert found.recipe.unfreeze_from in found.facts.blocks
+
+
+def test_targets_and_labels_that_are_not_exclusive():
+    x, y = solid_colours(60, 2)
+    targets = tl.from_arrays(x, x.mean((1, 2, 3)) / 255.0, test_split=0)
+    found = plan(targets, tiny_backbone(), verbose=0)
+    assert found.facts.task == "regression" and found.facts.separability > 0.8
+    rows = np.stack([y, np.ones_like(y)], 1)
+    labels = tl.from_arrays(x, rows, task="multi_label", test_split=0)
+    found = plan(labels, tiny_backbone(), verbose=0)
+    assert found.facts.task == "multi_label" and found.facts.separability > 0.8
+
+
+def test_a_model_that_is_not_ours_and_arrays():
+    model = with_head(tiny_backbone())
+    found = plan_for(model, solid_colours(40, 2), verbose=0)
+    assert found.facts.class_sizes == (20, 20)
+    assert found.recipe.patience is None
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_separability_runs_from_chance_to_perfect(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([0, 1], [150, 50])
+    noise = rng.normal(size=(200, 30)).astype("float32")
+    informed = noise + 8 * labels[:, None]
+    assert separability(noise, labels, "classification") < 0.2
+    assert separability(informed, labels, "classification") > 0.95
+    target = informed[:, 0]
+    assert separability(informed, target, "regression") > 0.9
+    assert separability(noise[:, 1:], noise[:, 0], "regression") < 0.2
+
+
+def test_separability_of_too_few_examples_is_not_known():
+    features = np.ones((3, 4), "float32")
+    assert separability(features, np.arange(3), "classification") is None
+    assert separability(features, np.ones(3), "regression") is None
+
+
+def test_very_wide_features_are_projected():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    wide = rng.normal(size=(60, 4_200)).astype("float32") + labels[:, None]
+    assert separability(wide, labels, "classification") > 0.9
+
+
+def test_the_sample_is_stratified_and_seeded():
+    labels = np.repeat(np.arange(3), [3_000, 300, 3])
+    rows = sample_rows(labels, "classification", 0)
+    counts = np.bincount(labels[rows])
+    assert 490 <= len(rows) <= 510 and counts[2] == 2
+    assert counts[0] / counts[1] == pytest.approx(10, rel=0.1)
+    np.testing.assert_array_equal(rows, sample_rows(labels, "classification", 0))
+    assert not np.array_equal(rows, sample_rows(labels, "classification", 1))
+
+
+def test_blocks_are_composite_layers_only():
+    assert numbered_blocks(tiny_backbone()) == ()
+
+
+def test_grey_pictures_in_three_channels_are_grey():
+    x, y = noise(40, 2)
+    grey = np.repeat(x[..., :1], 3, axis=-1)
+    model = with_head(tiny_backbone())
+    assert not measure(model, (grey, y), verbose=0).is_colour
+    assert measure(model, (x, y), verbose=0).is_colour
+
+
+def test_bad_arguments():
+    import tensorflow as tf
+
+    data = tl.from_arrays(*solid_colours(40, 2), test_split=0)
+    with pytest.raises(ValueError, match="`data` must be a `Splits`"):
+        plan(data.train, "glyphnet")
+    with pytest.raises(ValueError, match="backbone"):
+        plan(data, "mobilnet_v2")
+    unknown = tf.data.Dataset.from_tensor_slices(solid_colours(8, 2)).batch(4)
+    with pytest.raises(ValueError, match="A plan needs to know"):
+        plan_for(with_head(tiny_backbone()), unknown)
+
+
+@pytest.mark.real
+def test_photographs_are_near_to_imagenet(monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(needs_shared("keras_home")))
+    folder = needs_shared("data", "ants_bees", "train")
+    data = tl.image_folder(folder, test_split=0)
+    found = plan(data, "mobilenet_v2", verbose=0)
+    assert (found.size, found.distance) == ("small", "near")
+    assert found.recipe.augment == "light"

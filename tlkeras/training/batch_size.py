@@ -1,0 +1,300 @@
+"""`batch_size="auto"`: the largest batch that the memory takes, found by trying."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras.features import cache as disk
+from tlkeras.features.extraction import longest_of
+from tlkeras.features.feature_set import bucket_length
+from tlkeras.freezing import FreezePoint
+from tlkeras.runtime import current_runtime
+from tlkeras.training.feeding import Source
+from tlkeras.training.trial import Trial, trial
+
+# Where the search starts, and where it ends on any machine.
+_FIRST, _MOST = 8, 512
+# Fewer steps in an epoch would leave the optimizer too little to do.
+_FEWEST_STEPS = 20
+# The share of free memory that the next size may be expected to take.
+_MEMORY_SHARE = 0.5
+# Batches looked at for the longest sequences, where lengths are not known.
+_LOOKED_AT = 8
+_SECONDS_BETWEEN_LOOKS = 0.002
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """The batch size that a search found.
+
+    Attributes:
+        size: Examples per batch.
+        reason: Why not a larger one, as the end of a sentence.
+    """
+
+    size: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Batch size {self.size}: {self.reason}."
+
+
+def largest_batch(
+    model: keras.Model,
+    train: Any,
+    *,
+    unfreeze_from: FreezePoint = None,
+    optimizer: Any = None,
+    augment: Any = None,
+    cached_views: int | None = None,
+    cache: str | Path | bool = "auto",
+    backbone: keras.Model | str | None = None,
+    verbose: Any = "auto",
+) -> BatchSize:
+    """Finds the largest batch that a phase can be trained with, by training steps.
+
+    It doubles from 8 on. On a GPU or TPU it ends where the memory is exhausted. On a
+    CPU the system would end the process there; it ends where the next size is expected
+    to take more than half of the free memory. It also ends where an epoch would have
+    fewer than 20 steps, and at 512. The model stays as it was.
+
+    Args:
+        model: As in `tl.fine_tune`.
+        train: A dataset of `Splits` or a tuple of arrays.
+        unfreeze_from: The freeze point of the phase that trains most.
+        optimizer: As in `tl.find_learning_rate`.
+        augment: As in `tl.fine_tune`.
+        cached_views: As in `tl.fine_tune`.
+        cache: As in `tl.fine_tune`.
+        backbone: As in `tl.fine_tune`.
+        verbose: 0 for no messages.
+
+    Returns:
+        A `BatchSize`.
+
+    Raises:
+        ValueError: If not even one example fits, the number of examples is not known,
+            or model and data cannot be trained.
+
+    Example:
+
+    >>> from tlkeras.training.batch_size import largest_batch
+    >>> x, y = np.zeros((640, 32, 32, 1), "uint8"), np.arange(640) % 2
+    >>> print(largest_batch(tl.image_classifier("glyphnet", 2), (x, y), verbose=0))
+    Batch size 32: the largest that leaves 20 steps in an epoch of 640 examples.
+    """
+    source = Source(train, None, cache, augment, cached_views)
+    with trial(
+        model,
+        unfreeze_from,
+        source,
+        optimizer=optimizer,
+        backbone=backbone,
+        verbose=verbose,
+    ) as ready:
+        reading = ready.feeder.readings[0]
+        if reading is None:
+            raise ValueError(
+                "batch_size='auto' needs to know how many examples there are: pass "
+                "`data.train` of `Splits` or a tuple of arrays, or a number. "
+                f"Received: {type(train).__name__}."
+            )
+        most, reason = _upper_bound(len(reading.examples))
+        step = _Step(ready)
+        free = None if _is_accelerated() else _free_memory()
+        found = search(step, most, reason, free)
+    if verbose != 0:
+        print(found)
+    return found
+
+
+def search(
+    step: Callable[[int], int], most: int, reason: str, free: int | None
+) -> BatchSize:
+    """Doubles the batch size while it works.
+
+    Args:
+        step: Takes training steps with so many examples; returns the bytes that the
+            process has taken at its peak, beyond what it held before the search.
+        most: The largest size to try.
+        reason: Why not more than `most`.
+        free: Bytes that were free before the search; `None` where a size that is too
+            large raises an error instead.
+
+    Returns:
+        The largest size that worked, and why not more.
+
+    Raises:
+        ValueError: If not even one example fits.
+    """
+    size, works = min(_FIRST, most), None
+    while True:
+        try:
+            taken = step(size)
+        except Exception as error:
+            if not is_exhausted(error):
+                raise
+            if works is not None:
+                return BatchSize(works, f"with {size} the memory was exhausted")
+            if size == 1:
+                raise ValueError(
+                    "Not even a batch of one example fits into the memory. Unfreeze "
+                    "less (`unfreeze_from=`), or take smaller pictures, shorter texts "
+                    f"or a smaller backbone. The error was: {error}"
+                ) from error
+            most = size = size // 2
+            reason = f"with {2 * size} the memory was exhausted"
+            continue
+        works = size
+        if size >= most:
+            return BatchSize(size, reason)
+        if free is not None and 2 * taken > _MEMORY_SHARE * free:
+            return BatchSize(
+                size,
+                f"it took {disk.readable(taken)} more, and twice that would be more "
+                f"than {_MEMORY_SHARE:.0%} of the {disk.readable(free)} that were free",
+            )
+        size = min(2 * size, most)
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether an error says that memory, of the host or of a device, ran out."""
+    if isinstance(error, MemoryError):
+        return True
+    import tensorflow as tf
+
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return True
+    # XLA and cuDNN wrap it in errors of other kinds.
+    said = str(error).lower()
+    known = ("out of memory", "resource_exhausted", "failed to allocate")
+    return isinstance(error, tf.errors.OpError) and any(word in said for word in known)
+
+
+def _upper_bound(count: int) -> tuple[int, str]:
+    """Returns the largest power of 2 to try for so many examples, and why."""
+    fits = max(1, count // _FEWEST_STEPS)
+    most = 2 ** int(np.log2(fits))
+    if most >= _MOST:
+        return _MOST, "as large as a batch gets here"
+    if most < _FIRST:
+        return min(_FIRST, count), f"small, as there are only {count:,} examples"
+    return most, (
+        f"the largest that leaves {_FEWEST_STEPS} steps in an epoch of {count:,} "
+        "examples"
+    )
+
+
+class _Step:
+    """Takes two training steps of a phase with batches of a given size.
+
+    Args:
+        ready: The phase.
+    """
+
+    def __init__(self, ready: Trial):
+        self.model = ready.feed.model
+        self.batch = _some_batch(ready)
+        self.before = _resident_memory()
+
+    def __call__(self, size: int) -> int:
+        x, y = keras.tree.map_structure(
+            lambda part: repeated(part, size, axis=0), self.batch
+        )
+        with _watched_memory() as seen:
+            # The first one makes the optimizer's variables.
+            for _ in range(2):
+                self.model.train_on_batch(x, y)
+        return max(seen) - self.before
+
+
+def repeated(array: np.ndarray, size: int, axis: int) -> np.ndarray:
+    """Returns `array` with an axis of `size`: cut, or repeated from its start."""
+    return np.take(array, np.arange(size) % array.shape[axis], axis=axis)
+
+
+def _some_batch(ready: Trial) -> tuple[Any, np.ndarray]:
+    """Returns a batch of the phase, with sequences as long as they get."""
+    batches = ready.feed.arguments["x"]
+    shapes = [tensor.shape[1:2] for tensor in ready.feed.model.inputs]
+    preprocessor = getattr(ready.feeder.model, "preprocessor", None)
+    if preprocessor is None or (None,) not in shapes:
+        return _as_arrays(next(iter(batches)))
+    found = [_as_arrays(batch) for batch in batches.take(_LOOKED_AT)]
+    x, y = max(found, key=lambda batch: keras.tree.flatten(batch[0])[0].shape[1])
+    longest = longest_of(ready.feeder.readings[0].examples)
+    if longest is None:
+        return x, y
+    length = min(int(bucket_length(longest)), preprocessor.sequence_length)
+    resized = [
+        repeated(part, length, axis=1) if shape == (None,) else part
+        for part, shape in zip(keras.tree.flatten(x), shapes, strict=True)
+    ]
+    return keras.tree.pack_sequence_as(x, resized), y
+
+
+def _as_arrays(batch: tuple) -> tuple[Any, np.ndarray]:
+    x, y = keras.tree.map_structure(keras.ops.convert_to_numpy, batch[:2])
+    return x, y
+
+
+def _is_accelerated() -> bool:
+    return "CPU" not in current_runtime().devices
+
+
+@contextlib.contextmanager
+def _watched_memory() -> Iterator[list[int]]:
+    """Notes the process's memory again and again while something else runs."""
+    seen, done = [_resident_memory()], threading.Event()
+
+    def watch():
+        while not done.wait(_SECONDS_BETWEEN_LOOKS):
+            seen.append(_resident_memory())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
+        seen.append(_resident_memory())
+
+
+def _resident_memory() -> int:
+    """Returns the bytes of memory that the process holds, or held at its peak."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+        import sys
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _free_memory() -> int:
+    """Returns the bytes of memory that can still be had, 1 GB where nothing says."""
+    free = [_available_memory()]
+    group = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):
+        # A container's limit, "max" where it has none.
+        limit = int((group / "memory.max").read_text())
+        free.append(limit - int((group / "memory.current").read_text()))
+    return max(0, min(free))
+
+
+def _available_memory() -> int:
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable"))
+        return 1024 * int(line.split()[1])
+    return 10**9

@@ -1,0 +1,469 @@
+"""`plan`: settings for `fine_tune` and the builders, made of the data, with reasons."""
+
+import html
+import math
+import os
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from tlkeras._validation import check_int, unknown_name
+from tlkeras.builders import (
+    TransferModel,
+    image_classifier,
+    image_regressor,
+    text_classifier,
+    text_regressor,
+)
+from tlkeras.data import Splits
+from tlkeras.training.facts import Facts, measure
+from tlkeras.training.recipe import Recipe
+
+# Below the first number of training examples a data set is small, from the second on
+# large: the 1,000 of VTAB-1k (Zhai et al., 2019), the 20,000 up to which BiT-HyperRule
+# calls a task small (Kolesnikov et al., 2020).
+_SMALL, _LARGE = 1_000, 20_000
+# From the first separability on (`Facts.separability`) the data are near to what the
+# backbone was pretrained on, below the second far. The notes that the rules follow
+# name no numbers. Photographs of ants and bees with MobileNetV2 have 0.96, sentences
+# of film reviews with MiniLM 0.46.
+_NEAR, _FAR = 0.8, 0.4
+# Pictures: share of the backbone's layers to train, and its learning rate, by size and
+# distance. The quadrant is that of the CS231n notes on transfer learning,
+# https://cs231n.github.io/transfer-learning/. The 1e-5 of the Keras guide,
+# https://keras.io/guides/transfer_learning/, is little for the few steps of small data:
+# 145 photographs of ants and bees gained 1 point of accuracy at it, and 4 at 1e-4.
+_PICTURES = {
+    ("small", "near"): (0.2, 1e-4),
+    ("small", "middling"): (0.4, 1e-4),
+    ("small", "far"): (0.6, 2e-4),
+    ("medium", "near"): (0.3, 1e-4),
+    ("medium", "middling"): (0.6, 1e-4),
+    ("medium", "far"): (1.0, 2e-4),
+    ("large", "near"): (0.6, 3e-5),
+    ("large", "middling"): (1.0, 1e-4),
+    ("large", "far"): (1.0, 2e-4),
+}
+# Pictures: the head's learning rate, on small data. On the photographs it reached 0.90
+# at 1e-3, 0.93 at 3e-3 and 0.85 at 1e-2; on sentences 1e-3 was best.
+_SMALL_HEAD_RATE = 3e-3
+# Texts: share of the transformer layers to train. On 2,000 sentences of SST-2, all six
+# layers of MiniLM at 1e-4 took the accuracy from 0.79 to 0.83.
+_TEXTS = {
+    ("small", "near"): 0.34,
+    ("small", "middling"): 0.5,
+    ("small", "far"): 1.0,
+}
+# Texts: the learning rate, up to so many parameters. BERT (Devlin et al., 2019) was
+# fine-tuned at 2e-5 to 5e-5; smaller backbones take more.
+_TEXT_RATES = ((50e6, 1e-4), (200e6, 5e-5), (math.inf, 2e-5))
+# Adapters start at zero and take a larger rate (Hu et al., 2021).
+_ADAPTER_FACTOR = 10
+# Why the freeze point is where it is, for pictures and texts.
+_QUADRANT = {
+    ("small", "near"): "few examples, near: the upper layers fit already, and few "
+    "examples would spoil more than they teach",
+    ("small", "middling"): "few examples, not quite near: the top is adapted, the rest "
+    "is kept",
+    ("small", "far"): "few examples, far: the upper layers do not fit; what is kept "
+    "are the lower ones, which are general",
+    ("medium", "near"): "near: the top is adapted, the rest fits",
+    ("medium", "middling"): "enough examples to adapt the upper half",
+    ("medium", "far"): "far, and enough examples to adapt every layer",
+    ("large", "near"): "many examples, but near: the lower layers fit",
+    ("large", "middling"): "many examples: all layers can be adapted",
+    ("large", "far"): "many examples, and far: all layers should be adapted",
+}
+# By size: dropout and weight decay of the head, label smoothing. Decay towards the
+# pretrained weights is a share of the learning rate here, and at these rates none.
+_REGULARISATION = {
+    "small": (0.3, 1e-4, 0.1),
+    "medium": (0.2, 0.0, 0.1),
+    "large": (0.0, 0.0, 0.0),
+}
+# Optimizer steps that a phase should have (500 is BiT-HyperRule's for small tasks), and
+# the fewest and most epochs for them. Texts: 3 epochs as in BERT, more where these
+# would be very few steps (Mosbach et al., 2021).
+_HEAD_STEPS, _HEAD_EPOCHS = 500, (5, 50)
+_STEPS, _EPOCHS = 500, (5, 20)
+_TEXT_STEPS, _TEXT_EPOCHS = 150, (3, 10)
+# Classes whose sizes differ more than this are weighed.
+_IMBALANCED = 3.0
+# Examples below which batches are small, so that an epoch has some steps.
+_FEW = 500
+_SCHEDULE = "cosine"
+_BUILDER_SETTINGS = ("dropout", "label_smoothing", "weight_decay")
+_WHY_WIDTH = 66
+
+
+class Reason(NamedTuple):
+    """One setting of a plan, and why it is so."""
+
+    setting: str
+    value: Any
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings for a data set and a backbone, with the reasons; prints as a table.
+
+    Attributes:
+        recipe: The arguments for `tl.fine_tune`.
+        builder: The arguments for the builder, such as `tl.image_classifier`.
+        facts: What they were made of.
+        reasons: One `(setting, value, why)` for each setting.
+    """
+
+    recipe: Recipe
+    builder: Mapping[str, float]
+    facts: Facts = field(repr=False)
+    reasons: tuple[Reason, ...] = field(repr=False)
+
+    @property
+    def size(self) -> str:
+        """`"small"`, `"medium"` or `"large"`."""
+        return size_of(self.facts)
+
+    @property
+    def distance(self) -> str:
+        """`"near"`, `"middling"` or `"far"`."""
+        return distance_of(self.facts)
+
+    def but(self, **changes: Any) -> "Plan":
+        """Returns the plan with some settings changed.
+
+        Args:
+            **changes: Fields of `Recipe`, or settings of the builder.
+
+        Raises:
+            ValueError: If there is no such setting.
+        """
+        valid = [field.name for field in fields(Recipe)]
+        for name in changes:
+            if name not in valid and name not in self.builder:
+                raise unknown_name("setting", name, [*valid, *self.builder])
+        known = {reason.setting: reason for reason in self.reasons}
+        known.update((n, Reason(n, v, "as you asked")) for n, v in changes.items())
+        of_recipe = {n: v for n, v in changes.items() if n in valid}
+        of_builder = {n: v for n, v in changes.items() if n not in valid}
+        return replace(
+            self,
+            recipe=replace(self.recipe, **of_recipe),
+            builder={**self.builder, **of_builder},
+            reasons=tuple(known.values()),
+        )
+
+    def __str__(self) -> str:
+        cells = [(reason.setting, _shown(reason.value)) for reason in self.reasons]
+        first, second = (max(map(len, column)) for column in zip(*cells, strict=True))
+        indent = " " * (first + second + 4)
+        lines = [textwrap.fill(line, 88) for line in self._heading()]
+        for (setting, value), reason in zip(cells, self.reasons, strict=True):
+            why = textwrap.wrap(reason.why, _WHY_WIDTH)
+            lines.append(f"{setting:<{first}}  {value:<{second}}  {why[0]}")
+            lines += [indent + line for line in why[1:]]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(r.setting)}</td><td><code>"
+            f"{html.escape(_shown(r.value))}</code></td>"
+            f'<td style="text-align: left">{html.escape(r.why)}</td></tr>'
+            for r in self.reasons
+        )
+        heading = "".join(f"<p>{html.escape(line)}</p>" for line in self._heading())
+        return (
+            f"{heading}<table><thead><tr><th>setting</th><th>value</th><th>why</th>"
+            f"</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+    def _heading(self) -> tuple[str, str]:
+        facts = self.facts
+        goal = "outputs" if facts.task == "regression" else "classes"
+        about = (
+            f"Plan for {facts.examples:,} {facts.inputs_kind} ({self.size}) with "
+            f"{facts.classes} {goal} on {facts.backbone}, {facts.parameters:,} "
+            f"parameters; {facts.devices}."
+        )
+        if facts.separability is None:
+            return about, "Distance: not known, of too few examples; taken as middling."
+        return about, (
+            f"Distance: {self.distance}. A linear model on the frozen backbone's "
+            f"features of {facts.sampled:,} training examples reaches "
+            f"{facts.separability:.2f}, where 0 is chance and 1 is perfect (near from "
+            f"{_NEAR} on, far below {_FAR})."
+        )
+
+
+def plan(
+    data: Splits,
+    backbone: str | os.PathLike | keras.Model,
+    *,
+    cache: str | Path | bool = "auto",
+    seed: int = 0,
+    verbose: Any = "auto",
+) -> Plan:
+    """Proposes how to fine-tune a backbone on data, and says why.
+
+    It counts examples and classes, looks at the machine, and measures how well the
+    frozen backbone's features of at most 2,000 training examples, mostly 500, tell the
+    labels. Few examples near to what the backbone knows: little is unfrozen and much is
+    regularised; many examples that are far: all of it is trained. A plan is where to
+    start from, not the best that there is. The test part is not looked at.
+
+    Args:
+        data: The `Splits`.
+        backbone: A name, a backbone, or a whole model such as a `TransferModel`. A
+            text backbone other than by name: as a whole model.
+        cache: Where to keep the features, as in `tl.extract_features`.
+        seed: Seed of the examples that are looked at.
+        verbose: 0 for no progress bar.
+
+    Returns:
+        A `Plan`. `plan.builder` goes into the builder, `plan=plan` into `tl.fine_tune`;
+        `plan.but(epochs=3)` changes a setting.
+
+    Raises:
+        ValueError: If `data` is not a `Splits` with training examples, or the backbone
+            does not fit them.
+
+    Example:
+
+    >>> x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), "uint8")
+    >>> data = tl.from_arrays(x, np.arange(60) % 2)
+    >>> proposal = tl.plan(data, "glyphnet", verbose=0)
+    >>> proposal.distance, proposal.but(epochs=3).recipe.epochs
+    ('far', 3)
+
+    Reference:
+        CS231n, Transfer Learning, https://cs231n.github.io/transfer-learning/; the
+        Keras guide, https://keras.io/guides/transfer_learning/.
+    """
+    if not isinstance(data, Splits) or data.train is None:
+        raise ValueError(
+            "`data` must be a `Splits` with training examples, as `tl.image_folder` "
+            f"and its siblings make it. Received: {data!r}."
+        )
+    check_int("seed", seed, 0)
+    model = _whole_model(data, backbone)
+    asked = {"cache": cache, "seed": seed, "verbose": verbose}
+    return make_plan(measure(model, data.train, data.val, **asked))
+
+
+def plan_for(
+    model: keras.Model,
+    train: Any,
+    val: Any = None,
+    *,
+    cache: str | Path | bool = "auto",
+    seed: int = 0,
+    verbose: Any = "auto",
+) -> Plan:
+    """Makes the plan for a model and what `fine_tune` is given, as `plan` does.
+
+    Args:
+        model: A functional `keras.Model` with a nested backbone. It stays as it was.
+        train: A dataset of `Splits` or a tuple of arrays.
+        val: The same, or `None`.
+        cache: As in `plan`.
+        seed: As in `plan`.
+        verbose: As in `plan`.
+    """
+    return make_plan(
+        measure(model, train, val, cache=cache, seed=seed, verbose=verbose)
+    )
+
+
+def make_plan(facts: Facts) -> Plan:
+    """Turns facts into settings, by the rules at the top of this module."""
+    found: list[Reason] = []
+
+    def say(setting: str, value: Any, why: str) -> Any:
+        found.append(Reason(setting, value, why))
+        return value
+
+    batch_size = _plan_batches(facts, say)
+    _plan_lengths(facts, say, math.ceil(facts.examples / batch_size))
+    _plan_freeze_point(facts, say)
+    _plan_rates(facts, say)
+    _plan_regularisation(facts, say)
+    _plan_pictures(facts, say)
+    _plan_balance(facts, say)
+    settings = {reason.setting: reason.value for reason in found}
+    builder = {name: settings.pop(name) for name in _BUILDER_SETTINGS}
+    return Plan(Recipe(**settings), builder, facts, tuple(found))
+
+
+def size_of(facts: Facts) -> str:
+    """Returns `"small"`, `"medium"` or `"large"`."""
+    if facts.examples < _SMALL:
+        return "small"
+    return "medium" if facts.examples < _LARGE else "large"
+
+
+def distance_of(facts: Facts) -> str:
+    """Returns `"near"`, `"middling"` or `"far"`; middling where it is not known."""
+    if facts.separability is None:
+        return "middling"
+    if facts.separability >= _NEAR:
+        return "near"
+    return "middling" if facts.separability >= _FAR else "far"
+
+
+_Say = Callable[[str, Any, str], Any]
+
+
+def _plan_batches(facts: Facts, say: _Say) -> int:
+    """Says the batch size; returns one to count steps with."""
+    if facts.examples < _FEW:
+        why = "few examples: a larger batch would leave an epoch few steps"
+        return say("batch_size", 16, why)
+    if facts.is_accelerated and size_of(facts) == "large":
+        say("batch_size", "auto", f"the largest that {facts.devices} takes, by trying")
+        return 128
+    return say("batch_size", 32, "the usual size; a noisier step than a larger one")
+
+
+def _plan_lengths(facts: Facts, say: _Say, steps: int) -> None:
+    head = _epochs_for(_HEAD_STEPS, steps, _HEAD_EPOCHS)
+    say(
+        "head_epochs",
+        head,
+        f"{head * steps:,} steps; cheap, as the frozen part runs once",
+    )
+    wanted, bounds = (_TEXT_STEPS, _TEXT_EPOCHS) if facts.is_text else (_STEPS, _EPOCHS)
+    epochs = _epochs_for(wanted, steps, bounds)
+    say("epochs", epochs, f"{epochs * steps:,} steps at {steps:,} per epoch")
+    if facts.has_validation:
+        patience = max(2, epochs // 3)
+        say("patience", patience, "ends a phase that no longer gets better")
+    else:
+        say("patience", None, "there is no validation data to stop by")
+
+
+def _epochs_for(wanted: int, steps: int, bounds: tuple[int, int]) -> int:
+    fewest, most = bounds
+    return min(most, max(fewest, math.ceil(wanted / steps)))
+
+
+def _plan_freeze_point(facts: Facts, say: _Say) -> None:
+    where = size_of(facts), distance_of(facts)
+    why = _QUADRANT[where]
+    if not facts.is_text:
+        share = _PICTURES[where][0]
+        say("unfreeze_from", share, f"the top {share:.0%} of the layers: {why}")
+        return
+    share = _TEXTS.get(where, 1.0)
+    if where not in _TEXTS:
+        why = "enough examples to adapt every layer"
+    if not facts.blocks:
+        say("unfreeze_from", share, f"the top {share:.0%} of the layers: {why}")
+        return
+    count = math.ceil(share * len(facts.blocks))
+    point = facts.blocks[-count]
+    layers = f"the top {count} of {len(facts.blocks)} transformer layers"
+    say("unfreeze_from", point, f"{layers}: {why}")
+
+
+def _plan_rates(facts: Facts, say: _Say) -> None:
+    if size_of(facts) == "small" and not facts.is_text:
+        why = "the head starts from nothing, and has few steps"
+        say("learning_rate", _SMALL_HEAD_RATE, why)
+    else:
+        say("learning_rate", 1e-3, "the head starts from nothing: Adam's own rate")
+    if facts.is_text:
+        rate = next(rate for most, rate in _TEXT_RATES if facts.parameters <= most)
+        why = f"for a transformer of {facts.parameters / 1e6:.0f} M parameters"
+    else:
+        rate = _PICTURES[size_of(facts), distance_of(facts)][1]
+        why = "small, so as not to lose what the backbone knows"
+        if distance_of(facts) == "far":
+            why = "larger, as much has to change"
+    if facts.has_adapters:
+        rate, why = rate * _ADAPTER_FACTOR, "adapters start without effect: 10 times"
+    say("fine_tune_learning_rate", rate, why)
+    if facts.is_text:
+        say("optimizer", "adamw", "the optimizer that transformers are trained with")
+    say("schedule", _SCHEDULE, "warm-up keeps first steps small, cosine the last ones")
+    deep = facts.is_text or facts.has_adapters or distance_of(facts) == "far"
+    if not deep and size_of(facts) != "small":
+        say("layer_decay", 0.8, "near: the lower a layer, the less it has to change")
+
+
+def _plan_regularisation(facts: Facts, say: _Say) -> None:
+    size = size_of(facts)
+    dropout, decay, smoothing = _REGULARISATION[size]
+    if facts.is_text:
+        dropout = max(dropout, 0.1)
+    much = {"small": "much", "medium": "some", "large": "little"}[size]
+    why = f"{much}, with {facts.examples:,} examples"
+    say("dropout", dropout, f"of the head: {why}")
+    say("weight_decay", decay, f"of the head: {why}")
+    if facts.task == "regression":
+        say("label_smoothing", 0.0, "targets are not classes")
+    else:
+        say("label_smoothing", smoothing, why)
+
+
+def _plan_pictures(facts: Facts, say: _Say) -> None:
+    if facts.is_text:
+        return
+    if not facts.is_colour:
+        why = "grey pictures may be print or scans, which must not be flipped"
+        say("augment", None, why)
+        return
+    size = size_of(facts)
+    if size == "large" and not facts.is_accelerated:
+        why = "many examples; without a GPU the cached features are worth more"
+        say("augment", None, why)
+        return
+    why = (
+        "colour pictures, taken for photographs; it flips them from left to right: "
+        "but(augment=None) where that changes what they show"
+    )
+    say("augment", "light", why)
+    if not facts.is_accelerated:
+        views = 8 if size == "small" else 4
+        why = f"views of each picture, so that the frozen part runs {views} times only"
+        say("cached_views", views, why)
+
+
+def _plan_balance(facts: Facts, say: _Say) -> None:
+    if facts.task == "regression":
+        return
+    absent = sum(size == 0 for size in facts.class_sizes)
+    if facts.imbalance >= _IMBALANCED or absent:
+        present = [size for size in facts.class_sizes if size]
+        why = f"the largest class has {max(present):,}, the smallest {min(present):,}"
+        why += f"; {absent} have none, and cannot be learnt" if absent else ""
+        say("class_weight", "balanced", why)
+    else:
+        say("class_weight", None, "classes are of like size")
+
+
+def _whole_model(data: Splits, backbone: Any) -> keras.Model:
+    """Returns a model with a head; of a backbone, the one that a builder makes."""
+    if isinstance(backbone, TransferModel):
+        return backbone
+    if isinstance(backbone, keras.Model) and backbone.compiled:
+        return backbone
+    is_image = data.inputs_kind == "images"
+    shape = {"input_shape": data.image_size} if is_image else {}
+    if data.task == "regression":
+        build = image_regressor if is_image else text_regressor
+        labels = data.train.element_spec[1].shape
+        return build(backbone, labels[1] if len(labels) > 1 else 1, **shape)
+    build = image_classifier if is_image else text_classifier
+    multi_label = data.task == "multi_label"
+    return build(backbone, data.class_names, multi_label=multi_label, **shape)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)
