@@ -2,11 +2,14 @@
 
 from tlkeras.backbones import list_backbones, load_backbone
 from tlkeras.builders import (
+    Head,
     Prediction,
     TransferModel,
     image_classifier,
+    image_multi_task,
     image_regressor,
     text_classifier,
+    text_multi_task,
     text_regressor,
 )
 from tlkeras.data import (
@@ -62,7 +65,10 @@ __all__ = [
     "Plan",
     "Prediction",
     "Recipe",
+    "Head",
     "Report",
+    "image_multi_task",
+    "text_multi_task",
     "Runtime",
     "Split",
     "Splits",

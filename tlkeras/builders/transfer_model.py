@@ -10,6 +10,7 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_int
 from tlkeras.builders.inputs import by_length, holds_texts, to_pixels, to_tokens
+from tlkeras.builders.targets import Targets
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
@@ -41,9 +42,11 @@ class TransferModel(keras.Model):
     `fit`, `evaluate` and `predict` take texts, too, and tokenize them.
 
     Attributes:
-        task: `"classification"`, `"multi_label"` or `"regression"`.
-        class_names: Tuple of `str`, or `None` for regression.
+        task: `"classification"`, `"multi_label"`, `"regression"` or `"multi_task"`.
+        class_names: Tuple of `str`, `None` for regression; of a model with several
+            heads, from each head that has classes to such a tuple.
         preprocessor: Turns texts into tokens; `None` for a model of pictures.
+        targets: Of a model with several heads, what each learns; otherwise `None`.
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
@@ -51,6 +54,12 @@ class TransferModel(keras.Model):
         self.task = None
         self.class_names = None
         self.preprocessor = None
+        self.targets = None
+
+    def set_targets(self, targets: Targets) -> None:
+        """Makes this a model with several heads."""
+        self.task, self.targets = "multi_task", targets
+        self.class_names = targets.class_names
 
     @property
     def backbone(self) -> keras.Model:
@@ -62,7 +71,7 @@ class TransferModel(keras.Model):
         """The part after the backbone, as a model over the same layers."""
         return head_of(self)
 
-    def classify(self, inputs: Any, *, batch_size: int = 32) -> list[Prediction]:
+    def classify(self, inputs: Any, *, batch_size: int = 32) -> list[Any]:
         """Classifies pictures or texts.
 
         Args:
@@ -74,7 +83,9 @@ class TransferModel(keras.Model):
             batch_size: Inputs per step.
 
         Returns:
-            A list with one `Prediction` for each input, in order.
+            A list with one `Prediction` for each input, in order. Of a model with
+            several heads, a dictionary by head for each: a `Prediction` where the head
+            has classes, otherwise a number, or a tuple of several.
 
         Raises:
             ValueError: If the model is a regressor, a file cannot be read, or an
@@ -86,7 +97,7 @@ class TransferModel(keras.Model):
         >>> model.classify(np.zeros((32, 32, 1)))[0].label in ("a", "b")
         True
         """
-        if self.task not in ("classification", "multi_label"):
+        if self.task not in ("classification", "multi_label", "multi_task"):
             raise ValueError(
                 f"classify() is for classifiers; this model's task is {self.task!r}. "
                 "Use predict() on texts, or on an array of pixels; tl.load_images "
@@ -100,7 +111,14 @@ class TransferModel(keras.Model):
         if not len(ready):
             return []
         outputs = self.predict(ready, batch_size=batch_size, verbose=0)
-        return [self._prediction(row) for row in np.asarray(outputs, "float32")]
+        if self.targets is None:
+            return _answers(outputs, self.task, self.class_names)
+        by_head = {
+            name: _answers(outputs[name], target.task, target.class_names)
+            for name, target in self.targets.by_head.items()
+        }
+        each = zip(*by_head.values(), strict=True)
+        return [dict(zip(by_head, answers, strict=True)) for answers in each]
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         """Fits the model as `keras.Model.fit` does; of texts, too."""
@@ -123,9 +141,8 @@ class TransferModel(keras.Model):
             return super().predict(self.ready(x), batch_size=batch_size, **kwargs)
         batches, order = by_length(x, self.preprocessor, batch_size or 32)
         outputs = super().predict(batches, **kwargs)
-        in_order = np.empty_like(outputs)
-        in_order[order] = outputs
-        return in_order
+        places = np.argsort(order)
+        return keras.tree.map_structure(lambda rows: rows[places], outputs)
 
     def predict_on_batch(self, x):
         """Predicts as `keras.Model.predict_on_batch` does; of texts, too."""
@@ -141,14 +158,6 @@ class TransferModel(keras.Model):
             Of texts, their tokens; everything else as it is.
         """
         return x if self.preprocessor is None else to_tokens(x, self.preprocessor)
-
-    def _prediction(self, row: np.ndarray) -> Prediction:
-        named = dict(zip(self.class_names, map(float, row), strict=True))
-        if self.task == "multi_label":
-            found = {name: p for name, p in named.items() if p >= 0.5}
-            return Prediction(tuple(found), tuple(found.values()), named)
-        label = self.class_names[int(row.argmax())]
-        return Prediction(label, named[label], named)
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """Saves the model as `keras.Model.save` does: one file, whole or not at all.
@@ -185,9 +194,11 @@ class TransferModel(keras.Model):
         """Returns Keras' functional config with what tlkeras adds to it."""
         layers = _keras.sublayers(self.backbone)
         frozen = [i for i, layer in enumerate(layers) if not layer.trainable]
+        several = self.targets is not None
         settings = {
             "task": self.task,
-            "class_names": self.class_names,
+            "class_names": None if several else self.class_names,
+            "targets": self.targets.get_config() if several else None,
             "frozen_sublayers": frozen,
             "dtype": self.dtype_policy.name,
         }
@@ -212,6 +223,8 @@ class TransferModel(keras.Model):
         model.task, model.preprocessor = settings["task"], preprocessor
         names = settings["class_names"]
         model.class_names = None if names is None else tuple(names)
+        if settings.get("targets") is not None:
+            model.set_targets(Targets.from_config(settings["targets"]))
         # `compile`, which comes next, scales the loss by this policy.
         model.dtype_policy = keras.dtype_policies.get(settings["dtype"])
         # KerasHub backbones rebuild themselves without their layers' flags.
@@ -220,3 +233,22 @@ class TransferModel(keras.Model):
             layers[number].trainable = False
         restore_adapters(model.backbone, settings.get("adapters", []))
         return model
+
+
+def _answers(outputs: Any, task: str, names: tuple[str, ...] | None) -> list[Any]:
+    """Returns what a head says of each input, from its rows of outputs."""
+    rows = np.asarray(outputs, "float32")
+    if task == "regression":
+        return [
+            values[0] if len(values) == 1 else tuple(values) for values in rows.tolist()
+        ]
+    return [_prediction(row, task, names) for row in rows]
+
+
+def _prediction(row: np.ndarray, task: str, names: tuple[str, ...]) -> Prediction:
+    named = dict(zip(names, map(float, row), strict=True))
+    if task == "multi_label":
+        found = {name: p for name, p in named.items() if p >= 0.5}
+        return Prediction(tuple(found), tuple(found.values()), named)
+    label = names[int(row.argmax())]
+    return Prediction(label, named[label], named)

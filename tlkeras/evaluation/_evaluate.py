@@ -8,6 +8,7 @@ import keras
 from tlkeras._validation import check_choice, check_same_classes
 from tlkeras.data import reading_of
 from tlkeras.evaluation._collect import collect
+from tlkeras.evaluation._heads import evaluate_heads
 from tlkeras.evaluation._interpret import TASKS, interpret
 from tlkeras.evaluation.report import Report
 
@@ -19,7 +20,7 @@ def evaluate(
     task: str | None = None,
     class_names: Sequence[str] | None = None,
     verbose: str | int = "auto",
-) -> Report:
+) -> Report | dict[str, Report]:
     """Evaluates a model on labelled data and reports how good it is.
 
     The data is read once; predictions and labels come from the same batches, so a
@@ -48,7 +49,9 @@ def evaluate(
         verbose: `"auto"` or 1 (progress bar), 2 (one line) or 0 (silent).
 
     Returns:
-        A `Report`.
+        A `Report`; of a model with several heads, one for each head that has labels,
+        in a dictionary. It is of the examples all of whose labels of that head are
+        known.
 
     Raises:
         ValueError: If the data is empty, endless, of no known kind or without
@@ -68,6 +71,9 @@ def evaluate(
         raise ValueError(
             f"`model` must be a `keras.Model`. Received: {type(model).__name__}."
         )
+    if getattr(model, "targets", None) is not None:
+        check_choice("verbose", verbose, ("auto", 0, 1, 2))
+        return evaluate_heads(model, data, verbose)
     task = task if task is not None else getattr(model, "task", None)
     if task is not None:
         check_choice("task", task, tuple(TASKS))

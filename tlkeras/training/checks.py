@@ -41,7 +41,17 @@ def check_data(model: keras.Model, train: Any, val: Any) -> None:
         inputs, labels, class_names = _look_into(data, name)
         _check_inputs(model, inputs, name)
         check_same_classes(name, class_names, getattr(model, "class_names", None))
-        _check_labels(model, labels, name)
+        # `Targets.pack_data` has looked at the labels of several heads.
+        if getattr(model, "targets", None) is None:
+            _check_labels(model, labels, name)
+
+
+def pack_labels(model: keras.Model, train: Any, val: Any) -> tuple[Any, Any]:
+    """Returns the data; where the model has several heads, with packed labels."""
+    targets = getattr(model, "targets", None)
+    if targets is None:
+        return train, val
+    return targets.pack_data(train, "train"), targets.pack_data(val, "val")
 
 
 def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:

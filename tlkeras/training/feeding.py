@@ -66,9 +66,11 @@ def with_augment(source: Source, model: keras.Model) -> Source:
     """
     names = getattr(model, "class_names", None)
     known = reading_for(source.train)
+    several = getattr(model, "targets", None) is not None
     augment = resolve_augment(
         source.augment,
-        task=getattr(model, "task", None),
+        # Rows of several heads' labels cannot be mixed, as those of a regression.
+        task="regression" if several else getattr(model, "task", None),
         num_classes=model.output_shape[-1] if names is None else len(names),
         seed=known.seed if known else 0,
     )
@@ -156,6 +158,7 @@ class Feeder:
         self.train_batch_norm, self.verbose = train_batch_norm, verbose
         self.source = source
         self.readings = [self._reading(source.train), self._reading(source.val)]
+        self.targets = getattr(model, "targets", None)
         self.weighing = self._weighing()
         self.store = self._usable_store(source.cache)
         self.lowest = min(freeze_index(self.backbone, point) for point in points)
@@ -204,6 +207,9 @@ class Feeder:
     def _weighing(self) -> Weighing | None:
         """Returns how examples are weighed; checks how they are drawn."""
         source, known = self.source, self.readings[0]
+        if self.targets is not None:
+            labels = None if known is None else known.examples.labels
+            return self.targets.weighings(resolve_weighing, labels)
         if source.sampling is not None:
             check_choice("sampling", source.sampling, ("balanced",))
             if source.class_weight is not None:
@@ -398,12 +404,15 @@ class Feeder:
 
     def _labelled(self, batches: Any, training: bool) -> Any:
         """Gives batches their labels' last form, and training examples weights."""
+        if self.targets is not None:
+            return self.targets.unpacked(batches, self.weighing if training else None)
         return self.weighing.over(batches) if training and self.weighing else batches
 
     def _unknown(self, first_epoch: int) -> tuple[dict[str, Any], int | None]:
         """Returns arguments of `fit` for data that are not known beforehand, steps."""
         train, augment = self._ready(self.source.train), self.source.augment
-        if augment is None and self.weighing is None and isinstance(train, tuple):
+        plain = augment is None and self.weighing is None and self.targets is None
+        if plain and isinstance(train, tuple):
             arguments = dict(zip(("x", "y", "sample_weight"), train, strict=False))
             return arguments, math.ceil(len(train[1]) / 32)
         batches = _batches_of(train) if isinstance(train, tuple) else train
@@ -423,6 +432,9 @@ class Feeder:
     def _validation(self, val: Any) -> Any:
         """Gives validation labels the form that augmented training labels have."""
         augment = self.source.augment
+        if val is not None and self.targets is not None:
+            batches = _batches_of(val) if isinstance(val, tuple) else val
+            return self._labelled(batches, training=False)
         if val is None or augment is None or not augment.mixes_labels:
             return val
         if isinstance(val, tuple):

@@ -3,7 +3,7 @@
 import contextlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ from tlkeras import _keras
 from tlkeras.freezing import FreezePoint, freeze
 from tlkeras.optimizers import phase_optimizer
 from tlkeras.runtime import current_runtime, jit_compile
-from tlkeras.training.checks import check_data, check_model
+from tlkeras.training.checks import check_data, check_model, pack_labels
 from tlkeras.training.feeding import Feed, Feeder, Source, with_augment
 
 
@@ -62,7 +62,9 @@ def trial(
     check_model(model, backbone)
     with unchanged(model):
         set_freeze_point(model, point, backbone)
-        check_data(model, source.train, source.val)
+        train, val = pack_labels(model, source.train, source.val)
+        source = replace(source, train=train, val=val)
+        check_data(model, train, val)
         feeder = Feeder(
             model,
             [point],

@@ -23,7 +23,12 @@ from tlkeras.freezing import (
 from tlkeras.optimizers import check_rate_callbacks, resolve_schedule
 from tlkeras.training.batch_size import largest_batch
 from tlkeras.training.checkpoints import Checkpoints, kept_call
-from tlkeras.training.checks import check_callbacks, check_data, check_model
+from tlkeras.training.checks import (
+    check_callbacks,
+    check_data,
+    check_model,
+    pack_labels,
+)
 from tlkeras.training.feeding import Feeder, Source, with_augment
 from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.phase import Fitting, Run, Stage, compile_phase, run_stage
@@ -300,6 +305,9 @@ def train_by(
     backbone = find_backbone(model, fitting.backbone)
     stages = plan_stages(recipe, backbone)
     check_recipe(recipe, fitting, val)
+    if getattr(model, "targets", None) is not None:
+        check_several_heads(recipe)
+    train, val = pack_labels(model, train, val)
     check_data(model, train, val)
     if recipe.batch_size == "auto":
         recipe = with_batch_size(recipe, model, train, stages, fitting)
@@ -381,10 +389,12 @@ def resumer_for(run: Run, stages: Sequence[Stage], held: ExitStack) -> Resumer:
     changing, rest = changing_variables(
         run.model, feeder.lowest, fitting.backbone, recipe.train_batch_norm
     )
-    loss = _keras.compile_arguments(run.model).get("loss")
+    compiled = _keras.compile_arguments(run.model)
     call = {
         "weights that stay, shapes of the others": rest,
-        "loss": describe(loss),
+        "loss": describe(compiled.get("loss")),
+        "loss weights": describe(compiled.get("loss_weights")),
+        "targets": describe(getattr(run.model, "targets", None)),
         "optimizer of the model": describe(fresh_optimizer(run.model)),
         "stages": [describe(list(astuple(stage))) for stage in stages],
         **{field.name: describe(getattr(recipe, field.name)) for field in RECIPE},
@@ -461,6 +471,20 @@ def check_recipe(recipe: Recipe, fitting: Fitting, val: Any) -> None:
             raise ValueError(
                 "`patience` watches the validation loss: pass validation data, too. "
                 f"Received: patience={recipe.patience}, val=None."
+            )
+
+
+def check_several_heads(recipe: Recipe) -> None:
+    """Raises `ValueError` for what each head would need for itself."""
+    for name, mend in (
+        ("class_weight", "Give it to each `tl.Head`."),
+        ("sampling", "Give each `tl.Head` a `class_weight`."),
+    ):
+        value = getattr(recipe, name)
+        if value is not None:
+            raise ValueError(
+                f"`{name}` does not go with several heads. {mend} Received: "
+                f"{name}={value!r}."
             )
 
 

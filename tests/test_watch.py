@@ -1,0 +1,140 @@
+"""The watch: what explodes is stopped, what overfits is said, what is best is kept."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from helpers import solid_colours, tiny_backbone, weights_of, with_head
+
+import tlkeras as tl
+from tlkeras.training.watch import overfitting
+
+X, Y = solid_colours(48, 2)
+
+
+def test_a_huge_learning_rate_is_stopped_and_the_best_weights_come_back():
+    model = tl.image_classifier(tiny_backbone(), 2)
+    before = weights_of(model)
+    with pytest.raises(tl.PhaseError, match="Phase head stopped .* of epoch 1.*1e.03"):
+        tl.fit_head(model, (X, Y), learning_rate=1e3, verbose=0)
+    for path, value in weights_of(model).items():
+        np.testing.assert_array_equal(value, before[path])
+    # The model can be trained at once.
+    tl.fit_head(model, (X, Y), epochs=1, verbose=0)
+
+
+def test_the_step_is_named_and_the_best_epoch_restored():
+    model = with_head(tiny_backbone())
+    best = {}
+
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                best.update(weights_of(self.model))
+
+        def on_train_batch_begin(self, batch, logs=None):
+            kernel = self.model.get_layer("out").kernel
+            if self.params["epochs"] == 5 and int(self.model.optimizer.iterations) == 7:
+                kernel.assign(kernel * math.nan)
+
+    # 3 steps in each epoch: the eighth is the second of the third epoch.
+    with pytest.raises(
+        tl.PhaseError, match="in step 2 of epoch 3: the loss became nan"
+    ):
+        tl.fit_head(
+            model, (X, Y), epochs=5, batch_size=16, callbacks=[Poison()], verbose=0
+        )
+    after = weights_of(model)
+    for path, value in best.items():
+        np.testing.assert_array_equal(value, after[path])
+
+
+def test_a_loss_that_is_not_finite_in_validation_stops_as_well():
+    model = tl.image_regressor(tiny_backbone())
+    val = (X, np.full(len(Y), 1e30, "float32"))
+    with pytest.raises(tl.PhaseError, match="validation loss became inf"):
+        tl.fit_head(model, (X, Y.astype("float32")), val, verbose=0)
+
+
+def test_large_targets_are_no_explosion():
+    model = tl.image_regressor(tiny_backbone())
+    targets = 1000.0 + 100.0 * Y.astype("float32")
+    history = tl.fit_head(model, (X, targets), epochs=30, learning_rate=3.0, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_patience_ends_each_phase_with_its_best_weights():
+    model = with_head(tiny_backbone())
+    noise = np.random.default_rng(0).integers(0, 2, len(Y))
+    history = tl.fine_tune(
+        model,
+        (X, Y),
+        (X, noise),
+        head_epochs=20,
+        epochs=20,
+        learning_rate=0.05,
+        fine_tune_learning_rate=0.01,
+        patience=2,
+        verbose=0,
+    )
+    for phase in history.phases:
+        losses = history.history["val_loss"][phase.first_epoch :][: phase.epochs]
+        assert phase.epochs < 20
+        assert phase.epochs == int(np.argmin(losses)) + 1 + 2
+    val_loss = model.evaluate(X, noise, verbose=0, return_dict=True)["loss"]
+    assert val_loss == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_patience_needs_validation():
+    with pytest.raises(ValueError, match="pass validation data"):
+        tl.fit_head(with_head(tiny_backbone()), (X, Y), patience=1, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        ({"loss": [1.0, 0.5, 0.1], "val_loss": [1.0, 0.6, 0.9]}, "its epoch 2"),
+        ({"loss": [1.0, 0.5, 0.6], "val_loss": [1.0, 0.6, 0.9]}, None),
+        ({"loss": [1.0, 0.5], "val_loss": [1.0, 0.6]}, None),
+        ({"loss": [1.0, 0.5]}, None),
+        (
+            {
+                "loss": [0.1],
+                "val_loss": [0.5],
+                "accuracy": [0.95],
+                "val_accuracy": [0.8],
+            },
+            "may overfit",
+        ),
+    ],
+)
+def test_overfitting_is_told_by_the_gap(history, message):
+    said = overfitting("head", history)
+    assert (said is None) if message is None else (message in said)
+
+
+def test_overfitting_is_said_and_noted(capsys):
+    model = with_head(tiny_backbone())
+    noise = np.random.default_rng(0).integers(0, 2, len(Y))
+    history = tl.fit_head(
+        model, (X, Y), (X, noise), epochs=20, learning_rate=0.1, verbose=2
+    )
+    assert len(history.notes) == 1
+    assert history.notes[0] in capsys.readouterr().out
+
+
+def test_weights_are_averaged_over_the_later_epochs():
+    model, seen = with_head(tiny_backbone()), []
+
+    class Note(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(np.array(self.model.get_layer("out").kernel))
+
+    averaging = tl.WeightAveraging(start=0.5)
+    tl.fit_head(model, (X, Y), epochs=6, callbacks=[Note(), averaging], verbose=0)
+    assert averaging.count == 3
+    kernel = np.array(model.get_layer("out").kernel)
+    np.testing.assert_allclose(kernel, np.mean(seen[3:], axis=0), rtol=1e-5)
+    with pytest.raises(ValueError, match="start"):
+        tl.WeightAveraging(start=1.0)

@@ -1,0 +1,64 @@
+"""Models with several heads: a report for each of them."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras.evaluation._collect import collect
+from tlkeras.evaluation.report import Report
+
+
+def evaluate_heads(
+    model: keras.Model, data: Any, verbose: str | int
+) -> dict[str, Report]:
+    """Returns a report for each head that has labels.
+
+    Args:
+        model: A `TransferModel` with `targets`.
+        data: As in `evaluate`, with labels by head, or rows that are packed.
+        verbose: As in `evaluate`.
+
+    Raises:
+        ValueError: If no label is known, or the data do not fit.
+    """
+    targets = model.targets
+    packed = targets.pack_data(data, "data")
+    side_by_side = _SideBySide(model, list(targets.by_head))
+    rows, outputs, weights = collect(side_by_side, packed, verbose, lambda *_: None)
+    reports, start = {}, 0
+    for name, labels in targets.unpack(rows).items():
+        target = targets.by_head[name]
+        known = ~np.isnan(labels.reshape(len(labels), -1)).any(axis=1)
+        if known.any():
+            reports[name] = Report(
+                labels[known],
+                outputs[known, start : start + target.units],
+                task=target.task,
+                class_names=target.class_names,
+                sample_weight=None if weights is None else weights[known],
+            )
+        start += target.units
+    if not reports:
+        raise ValueError(
+            "`data` has no example all of whose labels of a head are known."
+        )
+    return reports
+
+
+class _SideBySide:
+    """A model of several heads as one with one output, as `collect` takes it."""
+
+    def __init__(self, model: keras.Model, names: list[str]):
+        self.model, self.names = model, names
+        self.inputs = model.inputs
+        self.distribute_strategy = getattr(model, "distribute_strategy", None)
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        return self._joined(self.model.predict_on_batch(x))
+
+    def predict(self, x: Any, **arguments: Any) -> np.ndarray:
+        return self._joined(self.model.predict(x, **arguments))
+
+    def _joined(self, outputs: dict[str, Any]) -> np.ndarray:
+        return np.concatenate([np.asarray(outputs[n]) for n in self.names], axis=1)
