@@ -188,7 +188,7 @@ def anchor(optimizer: Any, model: keras.Model, pretrained: dict) -> None:
 def phase_rate(recipe: Recipe, stage: Stage, feed: Feed) -> Any:
     """Returns the phase's learning rate: a number or a schedule over its steps."""
     schedule = resolve_schedule(recipe.schedule)
-    if feed.steps is None and recipe.schedule != "constant":
+    if feed.steps is None and schedule != resolve_schedule("constant"):
         raise ValueError(
             f"schedule={recipe.schedule!r} needs to know how many batches an epoch "
             "has; the training data do not tell. Pass a dataset with a length "

@@ -34,13 +34,14 @@ _SMALL, _LARGE = 1_000, 20_000
 _NEAR, _FAR = 0.8, 0.4
 # Pictures: share of the backbone's layers to train, and its learning rate, by size and
 # distance. The quadrant is that of the CS231n notes on transfer learning,
-# https://cs231n.github.io/transfer-learning/. The 1e-5 of the Keras guide,
-# https://keras.io/guides/transfer_learning/, is little for the few steps of small data:
-# 145 photographs of ants and bees gained 1 point of accuracy at it, and 4 at 1e-4.
+# https://cs231n.github.io/transfer-learning/; 1e-5 is the rate of the Keras guide,
+# https://keras.io/guides/transfer_learning/. In 5 folds of 243 photographs of ants and
+# bees, which are near, the top 30 % of MobileNetV2 reached 0.971 at 1e-5, 0.967 at 3e-5
+# and 0.955 at 1e-4, from a head of 0.971.
 _PICTURES = {
-    ("small", "near"): (0.2, 1e-4),
-    ("small", "middling"): (0.4, 1e-4),
-    ("small", "far"): (0.6, 2e-4),
+    ("small", "near"): (0.3, 1e-5),
+    ("small", "middling"): (0.4, 3e-5),
+    ("small", "far"): (0.6, 1e-4),
     ("medium", "near"): (0.3, 1e-4),
     ("medium", "middling"): (0.6, 1e-4),
     ("medium", "far"): (1.0, 2e-4),
@@ -48,8 +49,9 @@ _PICTURES = {
     ("large", "middling"): (1.0, 1e-4),
     ("large", "far"): (1.0, 2e-4),
 }
-# Pictures: the head's learning rate, on small data. On the photographs it reached 0.90
-# at 1e-3, 0.93 at 3e-3 and 0.85 at 1e-2; on sentences 1e-3 was best.
+# Pictures: the head's learning rate, on small data. In 5 folds, 8 times, of the
+# photographs it reached 0.963 at 1e-3, 0.966 at 3e-3 and 0.963 at 1e-2, whose loss is
+# higher; on sentences 1e-3 was best.
 _SMALL_HEAD_RATE = 3e-3
 # Texts: share of the transformer layers to train. On 2,000 sentences of SST-2, all six
 # layers of MiniLM at 1e-4 took the accuracy from 0.79 to 0.83.
@@ -78,17 +80,19 @@ _QUADRANT = {
     ("large", "middling"): "many examples: all layers can be adapted",
     ("large", "far"): "many examples, and far: all layers should be adapted",
 }
-# By size: dropout and weight decay of the head, label smoothing. Decay towards the
-# pretrained weights is a share of the learning rate here, and at these rates none.
+# By size: dropout and weight decay of the head, label smoothing. On the photographs
+# dropout of 0.2 with augmentation had the least loss; smoothing took 1.3 points of
+# accuracy. Decay towards the pretrained weights is a share of the learning rate here,
+# and at these rates none.
 _REGULARISATION = {
-    "small": (0.3, 1e-4, 0.1),
+    "small": (0.2, 1e-4, 0.0),
     "medium": (0.2, 0.0, 0.1),
     "large": (0.0, 0.0, 0.0),
 }
-# Optimizer steps that a phase should have (500 is BiT-HyperRule's for small tasks), and
-# the fewest and most epochs for them. Texts: 3 epochs as in BERT, more where these
-# would be very few steps (Mosbach et al., 2021).
-_HEAD_STEPS, _HEAD_EPOCHS = 500, (5, 50)
+# Optimizer steps that a phase should have (500 is BiT-HyperRule's for small tasks; a
+# head has what it can learn after 300), and the fewest and most epochs for them. Texts:
+# 3 epochs as in BERT, more where these would be very few steps (Mosbach et al., 2021).
+_HEAD_STEPS, _HEAD_EPOCHS = 300, (10, 150)
 _STEPS, _EPOCHS = 500, (5, 20)
 _TEXT_STEPS, _TEXT_EPOCHS = 150, (3, 10)
 # Classes whose sizes differ more than this are weighed.
@@ -428,9 +432,9 @@ def _plan_pictures(facts: Facts, say: _Say) -> None:
         "colour pictures, taken for photographs; it flips them from left to right: "
         "but(augment=None) where that changes what they show"
     )
-    say("augment", "light", why)
+    say("augment", "medium" if size == "small" else "light", why)
     if not facts.is_accelerated:
-        views = 8 if size == "small" else 4
+        views = 4
         why = f"views of each picture, so that the frozen part runs {views} times only"
         say("cached_views", views, why)
 
