@@ -144,8 +144,9 @@ class Checkpoints:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                state = _unpacked({key: file[key] for key in file.files})
+            # NumPy leaves a damaged file open that it opened itself.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                state = _unpacked({key: arrays[key] for key in arrays.files})
         except _DAMAGES as error:
             raise CheckpointError(
                 f"{str(path)!r} is damaged or is not a checkpoint of tlkeras: {error}. "
@@ -175,8 +176,9 @@ def kept_call(folder: str | Path | None) -> dict[str, Any]:
     if folder is None:
         return {}
     for path in sorted(Path(folder).expanduser().glob("*.npz")):
-        with contextlib.suppress(*_DAMAGES), np.load(path, allow_pickle=False) as file:
-            return json.loads(file["about"].tobytes())["call"]
+        with contextlib.suppress(*_DAMAGES), open(path, "rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            return json.loads(arrays["about"].tobytes())["call"]
     return {}
 
 

@@ -18,7 +18,6 @@ from tlkeras.freezing import (
     find_backbone,
     freeze,
     freeze_index,
-    fresh_optimizer,
 )
 from tlkeras.optimizers import check_rate_callbacks, resolve_schedule
 from tlkeras.training.batch_size import largest_batch
@@ -202,7 +201,7 @@ def resumer_for(run: Run, stages: Sequence[Stage], held: ExitStack) -> Resumer:
         "loss": describe(compiled.get("loss")),
         "loss weights": describe(compiled.get("loss_weights")),
         "targets": describe(getattr(run.model, "targets", None)),
-        "optimizer of the model": describe(fresh_optimizer(run.model)),
+        "optimizer of the model": describe_optimizer(run.model, recipe),
         "stages": [describe(list(astuple(stage))) for stage in stages],
         **{field.name: describe(getattr(recipe, field.name)) for field in RECIPE},
         "callbacks": [type(callback).__name__ for callback in fitting.callbacks],
@@ -221,6 +220,15 @@ def resumer_for(run: Run, stages: Sequence[Stage], held: ExitStack) -> Resumer:
             f"{step} step(s) of it."
         )
     return resumer
+
+
+def describe_optimizer(model: keras.Model, recipe: Recipe) -> Any:
+    """Returns what a run takes from the model's optimizer: all but its rate."""
+    if recipe.optimizer is not None:
+        return None
+    kind, config = describe(_keras.unused_optimizer(model.optimizer))
+    config.pop("learning_rate")
+    return [kind, config]
 
 
 def restore_complete(run: Run, last: Stage) -> None:
