@@ -191,6 +191,12 @@ class Feeder:
     def _reading(self, data: Any) -> Reading | None:
         """Returns what is behind the data; texts are tokenized, once for all phases."""
         reading = reading_for(data)
+        if reading is None and self.source.batch_size is not None and data is not None:
+            raise ValueError(
+                "`batch_size` is for data of `Splits` or arrays; batch a dataset of "
+                "your own with `.batch(n)`. Received: "
+                f"batch_size={self.source.batch_size}."
+            )
         preprocessor = getattr(self.model, "preprocessor", None)
         if reading is not None and self.source.batch_size is not None:
             reading = replace(reading, batch_size=self.source.batch_size)

@@ -32,7 +32,7 @@ from tlkeras.training.feeding import Feeder, Source, with_augment
 from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.phase import Fitting, Run, Stage, compile_phase, run_stage
 from tlkeras.training.plan import Plan, plan_for
-from tlkeras.training.recipe import Recipe, completed, shared_out
+from tlkeras.training.recipe import Recipe, completed, is_auto, shared_out
 from tlkeras.training.resume import (
     Resumer,
     changing_variables,
@@ -272,6 +272,8 @@ def check_recipe(recipe: Recipe, fitting: Fitting, val: Any) -> None:
     for rate in (recipe.learning_rate, recipe.fine_tune_learning_rate):
         check_rate_callbacks(fitting.callbacks, recipe.schedule, rate)
     check_number("l2_sp", recipe.l2_sp, minimum=0)
+    if recipe.batch_size is not None and not is_auto(recipe.batch_size):
+        check_int("batch_size", recipe.batch_size, 1)
     if recipe.patience is not None:
         check_int("patience", recipe.patience, 0)
         if val is None:
