@@ -112,6 +112,12 @@ def measure(
     Raises:
         ValueError: If the training examples are not known beforehand.
     """
+    if getattr(model, "targets", None) is not None:
+        raise ValueError(
+            "A plan is made for one head; this model has several: "
+            f"{list(model.targets.by_head)}. Make it for a model with the most "
+            "important of them, and pass its recipe as `plan=`."
+        )
     reading = reading_for(train)
     if reading is None:
         raise ValueError(

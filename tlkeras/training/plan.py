@@ -412,8 +412,10 @@ def _plan_regularisation(facts: Facts, say: _Say) -> None:
     say("weight_decay", decay, f"of the head: {why}")
     if facts.task == "regression":
         say("label_smoothing", 0.0, "targets are not classes")
-    else:
+    elif smoothing:
         say("label_smoothing", smoothing, why)
+    else:
+        say("label_smoothing", 0.0, "where it was tried, it took accuracy")
 
 
 def _plan_pictures(facts: Facts, say: _Say) -> None:
