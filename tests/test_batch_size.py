@@ -90,6 +90,7 @@ def test_it_ends_where_an_epoch_would_have_few_steps(count, size, reason):
     assert reason in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [None, "block2"])
 def test_a_model_is_tried_and_stays_as_it_was(point, capsys):
     model = trained_model()
@@ -100,6 +101,7 @@ def test_a_model_is_tried_and_stays_as_it_was(point, capsys):
     assert_same_state(before, state_of(model))
 
 
+@pytest.mark.slow
 def test_the_steps_are_real_and_of_the_sizes_said(monkeypatch):
     taken = []
 
@@ -116,6 +118,7 @@ def test_the_steps_are_real_and_of_the_sizes_said(monkeypatch):
     assert taken == [(8, 2), (16, 4), (32, 6)]
 
 
+@pytest.mark.slow
 def test_a_failing_step_leaves_no_trace(monkeypatch):
     class Fail(batch_size._Step):
         def __call__(self, size):
@@ -142,6 +145,7 @@ def test_memory_is_watched_while_a_step_runs():
     assert 0 < batch_size._free_memory() < 10**15
 
 
+@pytest.mark.slow
 def test_texts_are_tried_at_their_greatest_length():
     backbone, tokenizer = tiny_bert()
     model = tl.text_classifier(backbone, 2, tokenizer=tokenizer, sequence_length=30)

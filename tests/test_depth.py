@@ -76,6 +76,7 @@ def test_trailing_layers_belong_to_the_top_block():
     assert depth[id(backbone.get_layer("Conv1").kernel)] == 18
 
 
+@pytest.mark.slow
 def test_inception_is_cut_where_one_tensor_carries_all():
     backbone = application("InceptionV3")
     assert len(assert_sound(backbone)) == 10

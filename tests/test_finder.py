@@ -75,6 +75,7 @@ def regressor():
     return tl.image_regressor(tiny_backbone(), loss="mean_squared_error")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1e2, 1e9])
 def test_a_diverged_run_leaves_no_trace(stop):
     model = regressor()
@@ -94,6 +95,7 @@ def test_a_diverged_run_leaves_no_trace(stop):
     assert_same_state(before, state_of(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_interrupted_run_leaves_no_trace(monkeypatch, error):
     def interrupt(test, batch, logs=None):
@@ -110,6 +112,7 @@ def test_an_interrupted_run_leaves_no_trace(monkeypatch, error):
     assert_same_state(before, state_of(model))
 
 
+@pytest.mark.slow
 def test_flags_come_back_from_any_state():
     model = with_head(tiny_backbone())
     rng = np.random.default_rng(0)
@@ -140,6 +143,7 @@ def test_the_loss_falls_at_the_suggestion_and_less_at_much_lower_rates():
     assert loss_after_training(found.suggestion / 1000) > 0.9 * at_start
 
 
+@pytest.mark.slow
 def test_losses_are_those_of_single_steps_at_rising_rates():
     """The first steps change nothing worth speaking of: each has its batch's loss."""
     model = with_head(tiny_backbone())
@@ -156,6 +160,7 @@ def test_losses_are_those_of_single_steps_at_rising_rates():
     assert np.ptp(found.losses[:9]) > 0.01 * whole
 
 
+@pytest.mark.slow
 def test_each_step_is_taken_at_its_rate(monkeypatch):
     used = []
 
@@ -170,6 +175,7 @@ def test_each_step_is_taken_at_its_rate(monkeypatch):
     assert len(found.losses) == 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "splits"])
 def test_data_smaller_than_the_test_are_read_again(kind):
     import tensorflow as tf
@@ -184,6 +190,7 @@ def test_data_smaller_than_the_test_are_read_again(kind):
     assert len(found.losses) == 100
 
 
+@pytest.mark.slow
 def test_the_head_is_tested_on_cached_features(capsys):
     found = find(with_head(tiny_backbone()), verbose=2)
     assert "Frozen part" in capsys.readouterr().out
@@ -191,6 +198,7 @@ def test_the_head_is_tested_on_cached_features(capsys):
     assert found.learning_rates.shape == uncached.learning_rates.shape
 
 
+@pytest.mark.slow
 def test_cached_and_uncached_tests_see_the_same():
     model = with_head(tiny_backbone())
     cached = find(model, stop=0.1)
@@ -199,12 +207,14 @@ def test_cached_and_uncached_tests_see_the_same():
     assert cached.suggestion == uncached.suggestion
 
 
+@pytest.mark.slow
 def test_augmented_pictures_and_mixed_labels():
     model = tl.image_classifier(tiny_backbone(), 2)
     found = find(model, augment=["light", "mixup"], steps=30)
     assert len(found.losses) <= 30 and found.suggestion > 0
 
 
+@pytest.mark.slow
 def test_texts_with_adapters():
     backbone, tokenizer = tiny_bert()
     model = tl.text_classifier(
@@ -219,6 +229,7 @@ def test_texts_with_adapters():
     assert_same_state(before, state_of(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
@@ -228,6 +239,7 @@ def test_mixed_precision(policy):
     assert_same_state(before, state_of(model))
 
 
+@pytest.mark.slow
 def test_a_loss_that_does_not_fall_is_an_error():
     model = with_head(tiny_backbone())
     model.compile("adam", lambda y, p: keras.ops.mean(p * 0.0, -1) + 1.0)
@@ -235,6 +247,7 @@ def test_a_loss_that_does_not_fall_is_an_error():
         find(model)
 
 
+@pytest.mark.slow
 def test_a_loss_that_hardly_falls_is_said():
     model = with_head(tiny_backbone())
     crossentropy = keras.losses.sparse_categorical_crossentropy
@@ -244,6 +257,7 @@ def test_a_loss_that_hardly_falls_is_said():
     assert "the suggestion means little" in repr(found)
 
 
+@pytest.mark.slow
 def test_a_rate_that_is_too_high_from_the_start_is_an_error():
     model = regressor()
     before = state_of(model)
@@ -252,6 +266,7 @@ def test_a_rate_that_is_too_high_from_the_start_is_an_error():
     assert_same_state(before, state_of(model))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_an_error():
     model = with_head(tiny_backbone())
     model.compile("adam", lambda y, p: keras.ops.mean(p, -1) * np.nan)

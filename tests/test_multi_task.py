@@ -68,6 +68,7 @@ def test_heads_share_one_frozen_backbone_and_answer_by_name():
     assert tl.trainable_summary(model).trainable == 30 + 14 + 14 + 7
 
 
+@pytest.mark.slow
 def test_a_head_has_layers_of_its_own():
     heads = {"a": Head(classes=2, hidden=(7,), dropout=0.2), "b": Head(outputs=3)}
     model = several(heads, weight_decay=0.01)
@@ -149,6 +150,7 @@ def test_missing_labels_change_nothing_but_their_own_head():
     assert float(parts(y, out)) == pytest.approx(7.0)
 
 
+@pytest.mark.slow
 def test_metrics_of_whole_examples_and_of_outputs():
     y, out = np.array([[1.0, NAN], [2.0, 4.0]]), np.zeros((2, 2))
     mae = keras.metrics.MeanAbsoluteError
@@ -161,6 +163,7 @@ def test_metrics_of_whole_examples_and_of_outputs():
     assert copy.by_output and copy.name == metric.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "builder", "labels"),
     [
@@ -196,6 +199,7 @@ def test_one_head_trains_as_a_model_with_a_single_task(head, builder, labels):
         np.testing.assert_allclose(ours[name], values, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_all_heads_learn_from_labels_that_are_partly_missing():
     model = several({**HEADS, "length": Head(outputs=1)})
     model.optimizer.learning_rate = 0.05
@@ -208,6 +212,7 @@ def test_all_heads_learn_from_labels_that_are_partly_missing():
         assert after[name] < before[name] / 2
 
 
+@pytest.mark.slow
 def test_class_weights_of_each_head_count_in_training_alone():
     from tlkeras.training.weighing import resolve_weighing
 
@@ -281,6 +286,7 @@ def test_balanced_weights_need_known_labels():
         several(heads).targets.weighings(resolve_weighing, None)
 
 
+@pytest.mark.slow
 def test_losses_and_metrics_of_choice():
     def distance(labels, outputs):
         return keras.ops.mean(keras.ops.abs(labels - outputs), axis=-1)
@@ -450,6 +456,7 @@ def test_a_saved_model_comes_back_whole(tmp_path):
     assert ours == pytest.approx(theirs) and "age_accuracy" in ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [None, "block3"])
 def test_models_with_several_heads_are_split_and_joined(point):
     model = tl.freeze(several(hidden=(6,)), point)
@@ -463,6 +470,7 @@ def test_models_with_several_heads_are_split_and_joined(point):
     assert set(model.head.output) == set(HEADS)
 
 
+@pytest.mark.slow
 def test_half_precision_ends_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = several({"a": Head(classes=2, hidden=(4,)), "b": Head(outputs=1)})
@@ -470,6 +478,7 @@ def test_half_precision_ends_in_float32():
     assert {tensor.dtype for tensor in model.outputs} == {"float32"}
 
 
+@pytest.mark.slow
 def test_texts_have_several_heads_too(tmp_path):
     bert, tokenizer = tiny_bert()
     heads = {"good": Head(classes=["no", "yes"]), "stars": Head(outputs=1)}

@@ -42,6 +42,7 @@ def test_all_heads_learn_in_both_phases():
     assert figures["val_length_loss"][-1] < figures["val_length_loss"][0] / 2
 
 
+@pytest.mark.slow
 def test_cached_and_uncached_phases_give_the_same_numbers():
     found = []
     weights = several().get_weights()
@@ -53,6 +54,7 @@ def test_cached_and_uncached_phases_give_the_same_numbers():
         np.testing.assert_allclose(values, found[1].history[name], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_head_is_fine_tuned_as_a_model_with_a_single_task():
     single = tl.image_classifier(tiny_backbone(), 2)
     model = several(only=tl.Head(classes=2))
@@ -64,6 +66,7 @@ def test_one_head_is_fine_tuned_as_a_model_with_a_single_task():
         np.testing.assert_allclose(ours[name], values, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_class_weights_of_a_head_are_those_of_a_single_task():
     weights = {0: 1.0, 1: 3.0}
     single = tl.image_classifier(tiny_backbone(), 2)
@@ -76,6 +79,7 @@ def test_class_weights_of_a_head_are_those_of_a_single_task():
         np.testing.assert_allclose(ours[name], values, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_balanced_weights_come_from_the_training_labels():
     rare = np.where(np.arange(48) < 42, 0, 1)
     model = several(a=tl.Head(classes=2, class_weight="balanced"), b=tl.Head(outputs=1))
@@ -87,6 +91,7 @@ def test_balanced_weights_come_from_the_training_labels():
         tune(model, data)
 
 
+@pytest.mark.slow
 def test_datasets_of_labels_by_head_and_sample_weights():
     model = several()
     x, w = X.astype("float32"), np.ones(48, "float32")
@@ -117,12 +122,14 @@ def test_what_several_heads_cannot_have_is_refused():
         tune(model, (X, {"tag": Y}))
 
 
+@pytest.mark.slow
 def test_pictures_are_augmented():
     data = X, LABELS
     history = tl.fit_head(several(), data, epochs=1, augment="light", verbose=0)
     assert np.isfinite(history.history["loss"]).all()
 
 
+@pytest.mark.slow
 def test_a_model_from_a_file_goes_on_training(tmp_path):
     model = several(a=tl.Head(classes=2, class_weight={0: 1, 1: 2}))
     model.save(tmp_path / "m.keras")
@@ -133,6 +140,7 @@ def test_a_model_from_a_file_goes_on_training(tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_texts_are_fine_tuned_with_several_heads():
     bert, tokenizer = tiny_bert()
     texts = np.array(["a good film", "a very bad story"] * 12)

@@ -107,6 +107,7 @@ def test_plain_class_where_nothing_is_asked():
         assert not made.built
 
 
+@pytest.mark.slow
 def test_settings_are_kept_and_state_is_fresh():
     model = unfrozen()
     given = SGD(0.5, momentum=0.8, nesterov=True, clipvalue=0.3, use_ema=True)
@@ -174,6 +175,7 @@ def test_l2_sp_pulls_the_backbone_to_its_start_and_the_head_to_zero():
     np.testing.assert_array_equal(moved[-1], 0)
 
 
+@pytest.mark.slow
 def test_anchors_are_the_start_also_where_fit_builds_the_optimizer():
     model = unfrozen()
     optimizer = phase_optimizer(model, learning_rate=0.1, l2_sp=0.2)
@@ -207,6 +209,7 @@ def test_gradient_accumulation_decays_once():
     np.testing.assert_allclose(moved[-4], -0.5 * (2.0 + 0.1), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_moving_average_is_written_back():
     model = unfrozen()
     given = SGD(0.1, use_ema=True, ema_momentum=0.5)
@@ -266,6 +269,7 @@ def test_loss_is_scaled_in_float16():
     assert type(phase_optimizer(model, optimizer=optimizer).inner_optimizer) is SGD
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_a_file(tmp_path):
     model = unfrozen()
     optimizer = phase_optimizer(
@@ -365,6 +369,7 @@ def test_mirrored_training_equals_training_on_one_device(request):
 # --- why not Keras' MultiOptimizer -----------------------------------------------
 
 
+@pytest.mark.slow
 def test_multi_optimizer_still_has_no_learning_rate():
     multi = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(SGD(1.0)))
     with pytest.raises(AttributeError):
@@ -398,6 +403,7 @@ def test_named_optimizers():
         named_optimizer("adamww")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lion", "muon", "adafactor", "rmsprop", "ftrl"])
 def test_other_optimizers_take_rules(name):
     model = unfrozen()

@@ -170,6 +170,7 @@ def noise(n, classes=4, seed=0):
     return rng.integers(0, 256, (n, 16, 16, 3), "uint8"), np.arange(n) % classes
 
 
+@pytest.mark.slow
 def test_few_near_and_many_far_pictures_get_different_plans(monkeypatch):
     # By name: the package has a function `plan`, which hides the module.
     module = importlib.import_module("tlkeras.training.plan")
@@ -195,6 +196,7 @@ def test_the_model_stays_as_it_was_and_the_plan_is_the_same_each_time():
     assert plan_for(model, data.train, data.val, verbose=0) == first
 
 
+@pytest.mark.slow
 def test_texts_with_a_model():
     backbone, tokenizer = tiny_bert()
     model = tl.text_classifier(
@@ -208,6 +210,7 @@ def test_texts_with_a_model():
     assert found.recipe.unfreeze_from in found.facts.blocks
 
 
+@pytest.mark.slow
 def test_targets_and_labels_that_are_not_exclusive():
     x, y = solid_colours(60, 2)
     targets = tl.from_arrays(x, x.mean((1, 2, 3)) / 255.0, test_split=0)
@@ -219,6 +222,7 @@ def test_targets_and_labels_that_are_not_exclusive():
     assert found.facts.task == "multi_label" and found.facts.separability > 0.8
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_ours_and_arrays():
     model = with_head(tiny_backbone())
     found = plan_for(model, solid_colours(40, 2), verbose=0)

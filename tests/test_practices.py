@@ -46,6 +46,7 @@ def test_the_verbs_take_what_a_recipe_holds_with_the_same_defaults():
         assert of_head[name].default == fields[name], name
 
 
+@pytest.mark.slow
 def test_gradual_unfreezes_block_by_block():
     history = tune(with_head(tiny_backbone(blocks=4)), unfreeze_from="gradual")
     points = [phase.freeze_point for phase in history.phases]
@@ -55,6 +56,7 @@ def test_gradual_unfreezes_block_by_block():
     assert trainable == sorted(set(trainable))
 
 
+@pytest.mark.slow
 def test_a_stage_that_stalls_gives_way_to_the_next():
     noise = np.random.default_rng(0).integers(0, 2, len(Y))
     history = tl.fine_tune(
@@ -107,6 +109,7 @@ def test_rates_by_depth_go_with_loss_scaling_and_with_the_file(tmp_path, policy)
     tune(again, layer_decay=0.9)
 
 
+@pytest.mark.slow
 def test_a_callback_sets_the_rates_of_all_depths():
     model, rates = with_head(tiny_backbone()), Rates()
     plateau = keras.callbacks.ReduceLROnPlateau(
@@ -150,6 +153,7 @@ def test_a_schedule_and_a_callback_that_sets_rates_are_refused():
         tune(with_head(tiny_backbone()), schedule="cosine", callbacks=[plateau])
 
 
+@pytest.mark.slow
 def test_an_optimizer_of_ones_own_keeps_its_settings():
     model, seen = with_head(tiny_backbone()), []
     optimizer = keras.optimizers.AdamW(
@@ -166,6 +170,7 @@ def test_an_optimizer_of_ones_own_keeps_its_settings():
         assert (*settings, used.gradient_accumulation_steps) == (0.3, 0.5, 2)
 
 
+@pytest.mark.slow
 def test_decay_towards_the_pretrained_weights_holds_them():
     distances = {}
     for l2_sp in (0.0, 50.0):
@@ -208,6 +213,7 @@ def test_balanced_weights_and_sampling_together_are_refused():
         tune(with_head(tiny_backbone()), class_weight="balanced", sampling="balanced")
 
 
+@pytest.mark.slow
 def test_splits_bring_their_validation_part():
     data = tl.from_arrays(X, Y, val_split=0.25, test_split=0.0)
     history = tl.fit_head(tl.image_classifier(tiny_backbone(), 2), data, verbose=0)
@@ -249,6 +255,7 @@ def test_a_plan_is_followed():
     assert [p.name for p in history.phases] == ["head"]
 
 
+@pytest.mark.slow
 def test_a_plan_is_made_and_shown(capsys):
     data = tl.from_arrays(X, Y, val_split=0.25, test_split=0.0)
     model = tl.image_classifier(tiny_backbone(), 2)

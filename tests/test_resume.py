@@ -110,24 +110,18 @@ def assert_same_result(model, history, expected_model, expected_history):
 
 
 # 5 steps an epoch, 6 epochs in three phases.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "arguments"),
     [
         ((4, 11), {"dropout": 0.5}),
-        pytest.param(
-            (7, 10, 11),
-            {"schedule": "one_cycle", "layer_decay": 0.5},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            (14, 10, 3, 1), {"l2_sp": 0.1, "augment": "light"}, marks=pytest.mark.slow
-        ),
-        pytest.param(
+        ((7, 10, 11), {"schedule": "one_cycle", "layer_decay": 0.5}),
+        ((14, 10, 3, 1), {"l2_sp": 0.1, "augment": "light"}),
+        (
             (12, 9),
             {"optimizer": keras.optimizers.AdamW(use_ema=True, weight_decay=0.1)},
-            marks=pytest.mark.slow,
         ),
-        pytest.param(
+        (
             (13, 13),
             {
                 "optimizer": keras.optimizers.SGD(
@@ -136,7 +130,6 @@ def assert_same_result(model, history, expected_model, expected_history):
                 "sampling": "balanced",
                 "train_batch_norm": True,
             },
-            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -194,6 +187,7 @@ def test_the_same_model_goes_on_after_an_interrupt(tmp_path):
     assert_same_result(model, history, expected_model, expected)
 
 
+@pytest.mark.slow
 def test_data_of_unknown_order_go_on_after_the_last_whole_epoch(tmp_path):
     import tensorflow as tf
 
@@ -216,6 +210,7 @@ def test_data_of_unknown_order_go_on_after_the_last_whole_epoch(tmp_path):
     assert_same_result(*run(tmp_path / "cut"), *expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -236,6 +231,7 @@ def test_a_run_of_another_call_is_refused(stopped_run, changes, message):
     assert before == after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "of other arrays"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(stopped_run, damage):
     path = stopped_run / "step.npz"
@@ -291,6 +287,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         head(make_model(), tmp_path / "file" / "run")
 
 
+@pytest.mark.slow
 def test_what_was_left_half_written_is_removed(stopped_run):
     (stopped_run / "step.writing").write_bytes(b"half of it")
     head(make_model(), stopped_run)

@@ -57,6 +57,7 @@ def test_a_loss_that_is_not_finite_in_validation_stops_as_well():
         tl.fit_head(model, (X, Y.astype("float32")), val, verbose=0)
 
 
+@pytest.mark.slow
 def test_large_targets_are_no_explosion():
     model = tl.image_regressor(tiny_backbone())
     targets = 1000.0 + 100.0 * Y.astype("float32")
@@ -114,6 +115,7 @@ def test_overfitting_is_told_by_the_gap(history, message):
     assert (said is None) if message is None else (message in said)
 
 
+@pytest.mark.slow
 def test_overfitting_is_said_and_noted(capsys):
     model = with_head(tiny_backbone())
     noise = np.random.default_rng(0).integers(0, 2, len(Y))

@@ -62,8 +62,8 @@ def photographs(folder: Path, image_size: int, seed: int) -> tl.Splits:
     return tl.image_folder(folder, image_size=image_size, seed=seed)
 
 
-def sentences(folder: Path, count: int, seed: int) -> tl.Splits:
-    """Returns sentences of the training table; its dev table is the test part."""
+def sentences(folder: Path, count: int, seed: int) -> tuple:
+    """Returns training and validation sentences, and the dev table as test part."""
     import pandas as pd
 
     table = pd.read_csv(folder / "train.tsv", sep="\t")
@@ -99,7 +99,7 @@ def run(name: str, recipe: dict, arguments: argparse.Namespace, seed: int) -> li
         train, val, test, names = sentences(arguments.sentences, arguments.count, seed)
         model = tl.text_classifier("minilm", names, **dropout)
     began = time.perf_counter()
-    if name != DEFAULT:
+    if name != DEFAULT and "plan" not in recipe:
         recipe = {**PLAIN, **recipe}
     tl.fine_tune(model, train, val, **recipe, verbose=0)
     seconds = time.perf_counter() - began
