@@ -22,6 +22,7 @@ from tlkeras import evaluation
 from tlkeras.evaluation import Report, evaluate
 
 NAMES = ("cat", "dog", "owl")
+SCORES = {"precision": sk.precision_score, "recall": sk.recall_score, "f1": sk.f1_score}
 
 
 def echo(*shape):
@@ -62,15 +63,22 @@ def test_classification_figures_are_scikit_learns():
     p, y = probabilities(50), class_numbers(50)
     report = evaluate(echo(3), (p, y), class_names=NAMES, verbose=0)
     y_pred = p.argmax(axis=1)
-    macro = {"average": "macro", "zero_division": 0}
     assert report.task == "classification"
     assert report.metrics == pytest.approx(
         {
             "accuracy": sk.accuracy_score(y, y_pred),
+            "balanced_accuracy": sk.balanced_accuracy_score(y, y_pred),
+            "top_2_accuracy": sk.top_k_accuracy_score(y, p, k=2),
             "loss": sk.log_loss(y, p),
-            "macro_precision": sk.precision_score(y, y_pred, **macro),
-            "macro_recall": sk.recall_score(y, y_pred, **macro),
-            "macro_f1": sk.f1_score(y, y_pred, **macro),
+            "ece": report.reliability(15).ece,
+            "roc_auc": sk.roc_auc_score(y, p, multi_class="ovr"),
+            "mean_average_precision": sk.average_precision_score(np.eye(3)[y], p),
+            **{
+                f"{average}_{name}": score(y, y_pred, average=average, zero_division=0)
+                for average in ("macro", "weighted")
+                for name, score in SCORES.items()
+            },
+            "micro_f1": sk.f1_score(y, y_pred, average="micro"),
         },
         rel=1e-5,
     )
@@ -118,7 +126,8 @@ def test_classes_without_examples_are_kept():
         "support": 0,
     }
     assert report.metrics["macro_recall"] == pytest.approx((0.5 + 1 + 0 + 0) / 4)
-    assert str(report).endswith("averages): 2, 3.")
+    assert "averages): 2, 3." in str(report)
+    assert report.metrics["balanced_accuracy"] == pytest.approx(0.75)
 
 
 @settings(max_examples=40, deadline=None)
@@ -142,7 +151,10 @@ def test_multi_label_figures_are_scikit_learns():
     y_pred = (p > 0.5).astype(int)
     assert report.task == "multi_label"
     assert report.accuracy == pytest.approx((y == y_pred).all(axis=1).mean())
-    for average in ("macro", "micro"):
+    precision = sk.average_precision_score(y, p)
+    assert report.metrics["mean_average_precision"] == pytest.approx(precision)
+    assert report.metrics["roc_auc"] == pytest.approx(sk.roc_auc_score(y, p))
+    for average in ("macro", "weighted", "micro"):
         assert report.metrics[f"{average}_f1"] == pytest.approx(
             sk.f1_score(y, y_pred, average=average)
         )
@@ -248,7 +260,7 @@ def test_every_way_to_pass_data_gives_the_same(n):
     for report in reports:
         assert report.y_true.tolist() == y.tolist()
         assert np.array_equal(report.probabilities, p)
-        assert report.metrics == reports[0].metrics
+        assert report.metrics == pytest.approx(reports[0].metrics, nan_ok=True)
 
 
 def test_models_with_several_inputs_are_evaluated():
@@ -499,6 +511,8 @@ def report_for(task, class_names=NASTY):
 
 
 TASKS = ("classification", "multi_label", "regression")
+CURVES = {"roc.png", "precision_recall.png", "reliability.png"}
+PICTURES = {"classification": 4, "multi_label": 3, "regression": 1}
 ignore_missing_glyphs = pytest.mark.filterwarnings("ignore:Glyph .* missing")
 
 
@@ -506,13 +520,18 @@ def test_text_is_an_aligned_table():
     text = str(Report([0, 1, 1], np.eye(2)[[0, 1, 0]], class_names=["cat", "a\nb"]))
     assert text.splitlines() == [
         "Classification of 3 examples, 2 classes",
-        "accuracy 0.6667, loss 5.3141",
+        "accuracy 0.6667, balanced_accuracy 0.7500, loss 5.3141, ece 0.3333, "
+        "roc_auc 0.7500",
+        "95% interval of accuracy: 0.2077 to 0.9385 (Wilson)",
         "",
-        "               precision     recall         f1    support",
-        "cat                0.500      1.000      0.667          1",
-        "a b                1.000      0.500      0.667          2",
+        "                  precision     recall         f1    support",
+        "cat                   0.500      1.000      0.667          1",
+        "a b                   1.000      0.500      0.667          2",
         "",
-        "macro average      0.750      0.750      0.667          3",
+        "macro average         0.750      0.750      0.667          3",
+        "weighted average      0.833      0.667      0.667          3",
+        "",
+        "Most confused: a b as cat (1).",
     ]
 
 
@@ -575,6 +594,7 @@ def test_html_is_whole_escaped_accessible_and_self_contained(task, tmp_path):
         for image in outline.all("img"):
             assert image["src"].startswith("data:image/png;base64,")
             assert image["alt"]
+        assert len(outline.all("img")) == PICTURES[task]
         assert len(outline.all("table")) == len(outline.all("caption"))
         assert all(cell["scope"] for cell in outline.all("th"))
         assert (set(NASTY) <= set(outline.texts)) == (task != "regression")
@@ -584,7 +604,7 @@ def test_html_is_whole_escaped_accessible_and_self_contained(task, tmp_path):
 
 def test_the_picture_says_what_it_shows():
     report = Report([0, 0, 1], np.eye(2)[[1, 0, 1]], class_names=['"cat"', "<dog>"])
-    (image,) = Outline(report._repr_html_()).all("img")
+    image, *_ = Outline(report._repr_html_()).all("img")
     assert '"cat" predicted as <dog>, 1 times' in image["alt"]
 
 
@@ -592,8 +612,8 @@ def test_the_picture_says_what_it_shows():
 @pytest.mark.parametrize(
     "task, picture",
     [
-        ("classification", {"confusion.png"}),
-        ("multi_label", set()),
+        ("classification", {"confusion.png", *CURVES}),
+        ("multi_label", CURVES),
         ("regression", {"residuals.png"}),
     ],
 )
@@ -613,7 +633,7 @@ def test_saving_again_replaces_the_report_and_nothing_else(tmp_path):
     report_for("classification", NAMES).save(tmp_path)
     assert (tmp_path / "model.keras").read_text() == "kept"
     assert json.loads((tmp_path / "report.json").read_text())["examples"] == 30
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 3 + 4
 
 
 @pytest.mark.parametrize("name", ["report.html", "report"])
@@ -685,7 +705,9 @@ def test_plots_come_with_the_task_they_suit():
         evaluation._evaluate,
         evaluation._table,
         evaluation.classification,
+        evaluation.calibration,
         evaluation.multi_label,
+        evaluation.ranking,
         evaluation.regression,
         evaluation.report,
     ],

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -287,3 +289,18 @@ def test_bad_settings_change_nothing(arguments, message):
     after = weights_of(model)
     for path, value in before.items():
         np.testing.assert_array_equal(value, after[path])
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
+    section = readme[readme.index("## Fine-tuning well") :]
+    block = re.search(r"^```py\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    data = tl.from_arrays(X, Y, val_split=0.25, test_split=0.0)
+    model = tl.image_classifier(tiny_backbone(blocks=4), 2)
+    names = {"tl": tl, "model": model, "data": data}
+    exec(block, names)
+    assert len(names["history"].phases) == 4
+    assert (tmp_path / "run1" / "done.npz").exists()
+    assert (tmp_path / "logs" / "epochs.csv").exists()

@@ -148,7 +148,8 @@ def test_own_texts(tmp_path, preset, capsys):
 def test_the_text_example_of_the_readme(tmp_path, preset, monkeypatch):
     """Small weights take MiniLM's place, so that all but the download is real."""
     readme = (SENTENCES.parents[1] / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```py\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    texts = readme[readme.index("## Texts") :]
+    block = re.search(r"^```py\n(.*?)^```$", texts, re.MULTILINE | re.DOTALL)[1]
     write_films(tmp_path / "reviews.csv", ("text", "label"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tlkeras.backbones.text.minilm_folder", lambda: preset)

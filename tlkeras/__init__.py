@@ -21,7 +21,14 @@ from tlkeras.data import (
     image_folder,
     load_images,
 )
-from tlkeras.evaluation import Report, evaluate
+from tlkeras.evaluation import (
+    Comparison,
+    Report,
+    Temperature,
+    calibrate,
+    compare,
+    evaluate,
+)
 from tlkeras.features import (
     CacheInfo,
     FeatureSet,
@@ -55,6 +62,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CacheInfo",
     "CheckpointError",
+    "Comparison",
     "Constant",
     "Cosine",
     "FeatureSet",
@@ -72,10 +80,13 @@ __all__ = [
     "Runtime",
     "Split",
     "Splits",
+    "Temperature",
     "TransferModel",
     "WeightAveraging",
     "cache_info",
+    "calibrate",
     "clear_cache",
+    "compare",
     "configure",
     "current_runtime",
     "evaluate",

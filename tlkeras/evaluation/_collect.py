@@ -2,13 +2,32 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 _BATCH_SIZE = 32
+
+# What looks at each batch: from its inputs and labels to one value per example.
+Observer = Callable[[Any, np.ndarray], Any]
+
+
+class Collected(NamedTuple):
+    """What one pass found, an entry per example in the order read.
+
+    Attributes:
+        labels: Labels of shape `(n, ...)`.
+        outputs: Float32 outputs of shape `(n, outputs)`.
+        weights: Sample weights of shape `(n,)`, or `None` where the data has none.
+        seen: What each observer returned, of shape `(n,)`, in their order.
+    """
+
+    labels: np.ndarray
+    outputs: np.ndarray
+    weights: np.ndarray | None
+    seen: list[np.ndarray]
 
 
 def collect(
@@ -16,7 +35,8 @@ def collect(
     data: Any,
     verbose: str | int,
     check_first_batch: Callable[[np.ndarray, np.ndarray], None],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    observers: Sequence[Observer] = (),
+) -> Collected:
     """Runs `model` over `data` once and keeps labels and outputs side by side.
 
     Args:
@@ -25,18 +45,16 @@ def collect(
         verbose: `"auto"`, 0, 1 or 2.
         check_first_batch: Function of the first batch's labels and outputs that
             raises where they cannot belong together.
-
-    Returns:
-        Labels of shape `(n, ...)`, outputs of shape `(n, outputs)` in float32, and
-        sample weights of shape `(n,)`, or `None` where the data has none.
+        observers: Functions of a batch's inputs and labels, called in the same pass.
     """
-    batches, count = _batches(data)
+    batches, count = batches_of(data)
     bar = keras.utils.Progbar(count, verbose=1 if verbose == "auto" else verbose)
     predict = _predictor(model)
     labels, outputs, weights = [], [], []
+    seen: list[list[np.ndarray]] = [[] for _ in observers]
     for step, batch in enumerate(batches, start=1):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        y = _label_array(y)
+        y = label_array(y)
         if not len(y):
             continue
         if not labels:
@@ -44,6 +62,8 @@ def collect(
         labels.append(y)
         outputs.append(_output_array(predict(x), len(y)))
         weights.append(_weight_array(weight, len(y)))
+        for values, observe in zip(seen, observers, strict=True):
+            values.append(np.asarray(observe(x, y)))
         if len(labels) == 1:
             check_first_batch(y, outputs[0])
         bar.update(step)
@@ -55,10 +75,15 @@ def collect(
     if count is None:
         bar.update(step, finalize=True)
     weighted = all(weight is not None for weight in weights)
-    return _join(labels), _join(outputs), _join(weights) if weighted else None
+    return Collected(
+        _join(labels),
+        _join(outputs),
+        _join(weights) if weighted else None,
+        [np.concatenate(values) for values in seen],
+    )
 
 
-def _batches(data: Any) -> tuple[Iterable[Any], int | None]:
+def batches_of(data: Any) -> tuple[Iterable[Any], int | None]:
     """Returns the batches of `data`, and their number where it is known."""
     if isinstance(data, tuple):
         return _array_batches(data)
@@ -147,7 +172,8 @@ def _predictor(model: keras.Model) -> Callable[[Any], Any]:
     return functools.partial(model.predict, verbose=0)
 
 
-def _label_array(y: Any) -> np.ndarray:
+def label_array(y: Any) -> np.ndarray:
+    """Returns a batch's labels as an array, or raises `ValueError`."""
     if y is None:
         raise ValueError(
             "`data` has no labels: its batches hold inputs only. Pass batches of "

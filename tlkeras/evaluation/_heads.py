@@ -5,18 +5,21 @@ from typing import Any
 import keras
 import numpy as np
 
+from tlkeras.evaluation._aligned import Aligned, check_values
 from tlkeras.evaluation._collect import collect
+from tlkeras.evaluation._inputs import Inputs, digests
 from tlkeras.evaluation.report import Report
 
 
 def evaluate_heads(
-    model: keras.Model, data: Any, verbose: str | int
+    model: keras.Model, data: Any, aligned: Aligned, verbose: str | int
 ) -> dict[str, Report]:
     """Returns a report for each head that has labels.
 
     Args:
         model: A `TransferModel` with `targets`.
         data: As in `evaluate`, with labels by head, or rows that are packed.
+        aligned: Values of slices and groups.
         verbose: As in `evaluate`.
 
     Raises:
@@ -25,7 +28,12 @@ def evaluate_heads(
     targets = model.targets
     packed = targets.pack_data(data, "data")
     side_by_side = _SideBySide(model, list(targets.by_head))
-    rows, outputs, weights = collect(side_by_side, packed, verbose, lambda *_: None)
+    found = collect(
+        side_by_side, packed, verbose, lambda *_: None, [digests, *aligned.observers]
+    )
+    rows, outputs, weights, seen = found
+    slices, groups = aligned.values(seen[1:])
+    inputs = Inputs(packed, rows, seen[0])
     reports, start = {}, 0
     for name, labels in targets.unpack(rows).items():
         target = targets.by_head[name]
@@ -37,6 +45,14 @@ def evaluate_heads(
                 task=target.task,
                 class_names=target.class_names,
                 sample_weight=None if weights is None else weights[known],
+                slices={
+                    name: check_values(f"`slices` {name!r}", values, len(rows))[known]
+                    for name, values in slices.items()
+                },
+                groups=None
+                if groups is None
+                else check_values("`groups`", groups, len(rows))[known],
+                inputs=inputs.select(np.flatnonzero(known)),
             )
         start += target.units
     if not reports:

@@ -6,13 +6,20 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from tlkeras.evaluation import _text
-from tlkeras.evaluation._pictures import Picture, pictures
+from tlkeras.evaluation._pictures import (
+    Picture,
+    example_names,
+    example_texts,
+    pictures,
+)
 from tlkeras.evaluation._table import FIGURES, number
+from tlkeras.evaluation.slices import SliceTable, gap_sentences
 
 if TYPE_CHECKING:
     from tlkeras.evaluation.report import Report
 
 _MOST_TABLE_CLASSES = 20
+_TOP_LOSSES = 9
 _STYLE = """
 .tlkeras-report table { border-collapse: collapse; margin: 0.8em 0; }
 .tlkeras-report caption { text-align: left; font-weight: bold; padding: 0.3em 0; }
@@ -61,16 +68,23 @@ def _fragment(report: "Report", drawn: Sequence[Picture]) -> str:
     if report.per_class is not None:
         parts.append(_per_class(report))
     parts += [f"<p>{escape(sentence)}</p>" for sentence in _text.missing(report)]
+    parts += [_slices(name, table) for name, table in report.slices.items()]
     parts += [_figure(picture) for picture in drawn]
     exclusive = report.task == "classification"
     if exclusive and len(report.class_names) <= _MOST_TABLE_CLASSES:
         parts.append(_confusion(report))
+    if exclusive and report.most_confused(1):
+        parts.append(_confused(report))
+    if report.task == "multi_label":
+        parts.append(_thresholds(report))
+    parts.append(_top_losses(report))
     return '<div class="tlkeras-report">\n' + "\n".join(parts) + "\n</div>"
 
 
 def _metrics(report: "Report") -> str:
     rows = [(name, number(value)) for name, value in report.metrics.items()]
-    return _table("Metrics", ("metric", "value"), rows)
+    table = _table("Metrics", ("metric", "value"), rows)
+    return f"{table}<p>{escape(_text.interval(report))}.</p>"
 
 
 def _per_class(report: "Report") -> str:
@@ -79,10 +93,16 @@ def _per_class(report: "Report") -> str:
         (row["class"], *(f"{row[name]:.3f}" for name in FIGURES), row["support"])
         for row in [*report.per_class, *_text.average_rows(report)]
     ]
-    caption = f"Figures per {kind}"
-    table = _table(caption, (kind, *FIGURES, "support"), rows)
+    return _scrolling(f"Figures per {kind}", (kind, *FIGURES, "support"), rows)
+
+
+def _scrolling(
+    caption: str, header: Iterable[Any], rows: Iterable[Sequence[Any]]
+) -> str:
+    table = _table(caption, header, rows)
     # A region that scrolls must be reachable by keyboard.
-    region = f'class="scroll" role="region" aria-label="{caption}" tabindex="0"'
+    label = escape(caption)
+    region = f'class="scroll" role="region" aria-label="{label}" tabindex="0"'
     return f"<div {region}>{table}</div>"
 
 
@@ -98,10 +118,58 @@ def _confusion(report: "Report") -> str:
     return f"<details><summary>Confusion matrix as a table</summary>{table}</details>"
 
 
+def _slices(name: str, table: SliceTable) -> str:
+    header = ("slice", "examples", table.figure, "95% interval", "loss", "note")
+    rows = [
+        (
+            row["slice"],
+            row["examples"],
+            f"{row[table.figure]:.3f}",
+            f"{row['low']:.3f} to {row['high']:.3f}",
+            f"{row['loss']:.3f}",
+            "few examples" if row["small"] else "",
+        )
+        for row in table
+    ]
+    sentences = "".join(f"<p>{escape(text)}</p>" for text in gap_sentences(table))
+    return _scrolling(f"By {name}", header, rows) + sentences
+
+
+def _confused(report: "Report") -> str:
+    rows = [
+        (pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.3f}")
+        for pair in report.most_confused()
+    ]
+    header = ("true class", "predicted as", "examples", "share of the true class")
+    return _table("Most confused classes", header, rows)
+
+
+def _thresholds(report: "Report") -> str:
+    pairs = zip(report.class_names, report.thresholds, strict=True)
+    rows = [(name, f"{value:.3f}") for name, value in pairs]
+    caption = "Thresholds of the best F1 on this data"
+    return _scrolling(caption, ("label", "threshold"), rows)
+
+
+def _top_losses(report: "Report") -> str:
+    """Lists the examples with the highest losses, with file names and texts if any."""
+    positions = report.top_losses(_TOP_LOSSES)
+    names, texts = example_names(report, positions), example_texts(report, positions)
+    header = ["example", "verdict", "loss"]
+    columns = [positions.tolist(), map(report.verdict, positions)]
+    columns.append([f"{loss:.3f}" for loss in report.losses[positions]])
+    for title, column in (("file", names), ("text", texts)):
+        if column is not None:
+            header.append(title)
+            columns.append(column)
+    rows = list(zip(*columns, strict=True))
+    return _scrolling("Highest losses", header, rows)
+
+
 def _figure(picture: Picture) -> str:
-    data = base64.b64encode(picture.png).decode("ascii")
+    data = base64.b64encode(picture.data).decode("ascii")
     return (
-        f'<figure><img src="data:image/png;base64,{data}" '
+        f'<figure><img src="data:image/{picture.kind};base64,{data}" '
         f'alt="{escape(picture.description)}">'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )

@@ -57,7 +57,7 @@ def _write(report: "Report", staging: Path, single: bool) -> Path:
     target.mkdir()
     (target / "report.html").write_text(html, encoding="utf-8")
     for picture in drawn:
-        (target / f"{picture.name}.png").write_bytes(picture.png)
+        (target / picture.file).write_bytes(picture.data)
     figures = json.dumps(report.to_dict(), indent=2, ensure_ascii=False)
     (target / "report.json").write_text(figures + "\n", encoding="utf-8")
     return target

@@ -60,6 +60,8 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
 
 def number(value: float) -> str:
     """Returns `value` with four decimals, or four digits where it is large or tiny."""
+    if value != value:
+        return "undefined"
     plain = value == 0 or 1e-3 <= abs(value) < 1e5
     return f"{value:.4f}" if plain else f"{value:.4g}"
 

@@ -1,6 +1,9 @@
 """A report as plain text: headline, figures, table."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tlkeras.evaluation._table import FIGURES, format_rows, number, one_line
 
@@ -13,6 +16,19 @@ _TITLES = {
     "regression": "regression",
 }
 _MOST_NAMES = 10
+_MOST_PAIRS = 5
+# The figures of the second line, as far as a task has them.
+_FIRST = (
+    "accuracy",
+    "balanced_accuracy",
+    "mae",
+    "rmse",
+    "r2",
+    "loss",
+    "ece",
+    "roc_auc",
+)
+_HEADLINE = ("accuracy", "mae", "rmse", "r2", "loss")
 
 
 def title(report: "Report") -> str:
@@ -27,19 +43,22 @@ def title(report: "Report") -> str:
 
 def headline(report: "Report") -> str:
     """Returns the title with the figures that do not average over classes."""
-    return f"{title(report)}, {_figures(report)}"
+    return f"{title(report)}, {_figures(report, _HEADLINE)}"
 
 
 def text(report: "Report") -> str:
     """Returns the whole report as text that fits a terminal."""
     first = title(report)
-    blocks = [f"{first[0].upper()}{first[1:]}\n{_figures(report)}"]
+    figures = _figures(report, _FIRST)
+    blocks = [f"{first[0].upper()}{first[1:]}\n{figures}\n{interval(report)}"]
     if report.per_class is not None:
         averages = average_rows(report)
         lines = format_rows([*report.per_class, *averages]).splitlines()
         cut = len(lines) - len(averages)
         blocks += ["\n".join(lines[:cut]), "\n".join(lines[cut:])]
     blocks += missing(report)
+    blocks += confused(report)
+    blocks += [f"By {name}:\n{table}" for name, table in report.slices.items()]
     return "\n\n".join(blocks)
 
 
@@ -52,8 +71,8 @@ def average_rows(report: "Report") -> list[dict]:
             **{figure: report.metrics[f"{average}_{figure}"] for figure in FIGURES},
             "support": support,
         }
-        for average in ("macro", "micro")
-        if f"{average}_f1" in report.metrics
+        for average in ("macro", "weighted", "micro")
+        if f"{average}_recall" in report.metrics
     ]
 
 
@@ -68,9 +87,30 @@ def missing(report: "Report") -> list[str]:
     return [f"Without examples in this data ({note}): {shown}{more}."]
 
 
-def _figures(report: "Report") -> str:
+def interval(report: "Report") -> str:
+    """Returns the 95% interval of the main figure, and what it rests on."""
+    low, high = map(number, report.interval())
+    name = report.main_values[0]
+    if report.groups is None:
+        basis = "Wilson" if name == "accuracy" else "bootstrap"
+    else:
+        basis = f"bootstrap of {len(np.unique(report.groups))} groups"
+    return f"95% interval of {name}: {low} to {high} ({basis})"
+
+
+def confused(report: "Report") -> list[str]:
+    """Returns a sentence on the pairs of classes confused most often, or nothing."""
+    if report.task != "classification":
+        return []
+    pairs = [
+        f"{one_line(pair['true'])} as {one_line(pair['predicted'])} ({pair['count']})"
+        for pair in report.most_confused(_MOST_PAIRS)
+    ]
+    return [f"Most confused: {', '.join(pairs)}."] if pairs else []
+
+
+def _figures(report: "Report", names: Sequence[str]) -> str:
+    metrics = report.metrics
     return ", ".join(
-        f"{name} {number(value)}"
-        for name, value in report.metrics.items()
-        if not name.startswith(("macro_", "micro_"))
+        f"{name} {number(metrics[name])}" for name in names if name in metrics
     )

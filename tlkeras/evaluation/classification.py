@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tlkeras.evaluation._table import ClassTable, class_table
+from tlkeras.evaluation import ranking
+from tlkeras.evaluation._table import FIGURES, ClassTable, class_table
+from tlkeras.evaluation.calibration import reliability
 
 
 def predictions(probabilities: np.ndarray) -> np.ndarray:
@@ -28,10 +30,11 @@ def metrics(
     probabilities: np.ndarray,
     sample_weight: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Computes accuracy, log loss and macro averages.
+    """Computes accuracy, log loss, averages over classes, ranking and calibration.
 
-    The macro averages are plain means over all classes of the model; a class
-    without examples that is never predicted counts as 0 in them.
+    Macro averages are plain means over all classes of the model; a class without
+    examples that is never predicted counts as 0 in them. Balanced accuracy, `roc_auc`
+    and `mean_average_precision` are means over the classes that have examples.
 
     Args:
         y_true: Class numbers, integers of shape `(n,)`.
@@ -39,31 +42,64 @@ def metrics(
         sample_weight: Weights of shape `(n,)` for the loss. Defaults to 1 each.
 
     Returns:
-        Dictionary with `"accuracy"`, `"loss"` (in nats), `"macro_precision"`,
-        `"macro_recall"` and `"macro_f1"`.
+        Dictionary with `"accuracy"`, `"balanced_accuracy"` (mean recall),
+        `"top_5_accuracy"` (of more than 5 classes; `"top_2_accuracy"` of 3 to 5),
+        `"loss"` (in nats), `"ece"` (expected calibration error, 15 bins), `"roc_auc"`
+        and `"mean_average_precision"` (each class against the rest),
+        `"macro_precision"`, `"macro_recall"`, `"macro_f1"`, the same as `"weighted_"`
+        (by the number of examples), and `"micro_f1"`. A figure that is undefined is
+        NaN.
 
     Example:
     >>> probabilities = np.array([[0.8, 0.2], [0.4, 0.6]], "float32")
     >>> metrics(np.array([0, 0]), probabilities)["accuracy"]
     0.5
     """
-    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
-
     y_pred = predictions(probabilities)
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        y_true,
-        y_pred,
-        labels=range(probabilities.shape[1]),
-        average="macro",
-        zero_division=0,
-    )
+    auc, precision = ranking.areas(y_true, probabilities)
     return {
-        "accuracy": float(accuracy_score(y_true, y_pred)),
+        **_hits(y_true, y_pred, probabilities),
         "loss": _loss(y_true, probabilities, sample_weight),
-        "macro_precision": float(precision),
-        "macro_recall": float(recall),
-        "macro_f1": float(f1),
+        "ece": reliability(y_true, probabilities).ece,
+        "roc_auc": ranking.mean(auc),
+        "mean_average_precision": ranking.mean(precision),
+        **_averages(y_true, y_pred, probabilities.shape[1]),
     }
+
+
+def _hits(
+    y_true: np.ndarray, y_pred: np.ndarray, probabilities: np.ndarray
+) -> dict[str, float]:
+    from sklearn.metrics import accuracy_score, recall_score, top_k_accuracy_score
+
+    classes = probabilities.shape[1]
+    found = {
+        "accuracy": accuracy_score(y_true, y_pred),
+        # `balanced_accuracy_score` warns where a class is only predicted.
+        "balanced_accuracy": recall_score(
+            y_true, y_pred, labels=np.unique(y_true), average="macro"
+        ),
+    }
+    if classes > 2:
+        k = 5 if classes > 5 else 2
+        found[f"top_{k}_accuracy"] = top_k_accuracy_score(
+            y_true, probabilities, k=k, labels=range(classes)
+        )
+    return {name: float(value) for name, value in found.items()}
+
+
+def _averages(y_true: np.ndarray, y_pred: np.ndarray, classes: int) -> dict[str, float]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    found = {}
+    for average in ("macro", "weighted"):
+        figures = precision_recall_fscore_support(
+            y_true, y_pred, labels=range(classes), average=average, zero_division=0
+        )
+        named = zip(FIGURES, figures[:3], strict=True)
+        found.update((f"{average}_{name}", float(value)) for name, value in named)
+    # Of exclusive classes, micro precision, recall and F1 all are the accuracy.
+    return {**found, "micro_f1": float(np.mean(y_true == y_pred))}
 
 
 def confusion(y_true: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

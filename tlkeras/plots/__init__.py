@@ -3,17 +3,27 @@
 from tlkeras.plots._figure import to_png
 from tlkeras.plots.bars import plot_bars
 from tlkeras.plots.confusion import plot_confusion
+from tlkeras.plots.curves import plot_precision_recall, plot_roc
+from tlkeras.plots.examples import plot_examples, to_jpeg
 from tlkeras.plots.history import plot_history
 from tlkeras.plots.images import image_grid
 from tlkeras.plots.learning_rate import plot_learning_rates
+from tlkeras.plots.reliability import plot_reliability
 from tlkeras.plots.residuals import plot_residuals
+from tlkeras.plots.slices import plot_slices
 
 __all__ = [
     "image_grid",
     "plot_bars",
     "plot_confusion",
+    "plot_examples",
     "plot_history",
     "plot_learning_rates",
+    "plot_precision_recall",
+    "plot_reliability",
     "plot_residuals",
+    "plot_roc",
+    "plot_slices",
+    "to_jpeg",
     "to_png",
 ]

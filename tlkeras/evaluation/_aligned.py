@@ -1,0 +1,129 @@
+"""Values that go with the examples: what `slices` and `groups` of `evaluate` mean."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tlkeras._validation import unknown_name
+from tlkeras.data import Reading
+from tlkeras.evaluation._collect import Observer
+from tlkeras.evaluation._inputs import file_names, plain
+
+_FOLDERS = ("folder", "subfolder")
+
+
+class Aligned:
+    """Values of `slices` and `groups`, some known at once, some seen in the pass.
+
+    Args:
+        slices: As in `evaluate`.
+        groups: As in `evaluate`.
+        reading: How the data is read, where that is known.
+    """
+
+    def __init__(self, slices: Any, groups: Any, reading: Reading | None):
+        wanted = {("slices", name): value for name, value in named(slices).items()}
+        if groups is not None:
+            wanted["groups", "groups"] = groups
+        self._known, self._functions = {}, {}
+        for key, value in wanted.items():
+            if isinstance(value, str):
+                self._known[key] = _folders(value, key[0], reading)
+            elif callable(value):
+                self._functions[key] = value
+            else:
+                self._known[key] = value
+
+    @property
+    def observers(self) -> list[Observer]:
+        """The functions, as `collect` calls them."""
+        return [_observer(function) for function in self._functions.values()]
+
+    def values(self, seen: list[np.ndarray]) -> tuple[dict[str, Any], Any]:
+        """Returns slices by name and groups, from what the observers saw."""
+        seen_by_key = dict(zip(self._functions, seen, strict=True))
+        found = {**self._known, **seen_by_key}
+        slices = {name: v for (kind, name), v in found.items() if kind == "slices"}
+        return slices, found.get(("groups", "groups"))
+
+
+def named(slices: Any) -> dict[str, Any]:
+    """Returns slices by name; a single one is called by what it is."""
+    if slices is None:
+        return {}
+    if isinstance(slices, str):
+        return {slices: slices}
+    if isinstance(slices, Mapping) or hasattr(slices, "columns"):
+        return {str(name): slices[name] for name in slices.keys()}
+    return {
+        getattr(slices, "__name__", None) or getattr(slices, "name", "slice"): slices
+    }
+
+
+def check_values(argument: str, values: Any, examples: int) -> np.ndarray:
+    """Returns one value per example as an array of `str` or numbers.
+
+    Args:
+        argument: What the values are, for the message.
+        values: Array-like of shape `(examples,)`.
+        examples: The number of examples.
+
+    Raises:
+        ValueError: If there is not one value per example.
+    """
+    array = np.asarray(values)
+    if array.shape != (examples,):
+        raise ValueError(
+            f"{argument} must hold one value per example, in the order of the data: "
+            f"shape ({examples},). Received shape {array.shape}."
+        )
+    if array.dtype.kind in "biu":
+        return array
+    if array.dtype.kind == "f" and np.isfinite(array).all():
+        return array
+    return np.array([_label(value) for value in array.tolist()])
+
+
+def _label(value: Any) -> str:
+    missing = value is None or value != value
+    return "(missing)" if missing else _decoded(value)
+
+
+def _decoded(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _observer(function: Any) -> Observer:
+    def observe(x: Any, y: np.ndarray) -> np.ndarray:
+        values = np.asarray(function(plain(x), y))
+        if values.shape != (len(y),):
+            raise ValueError(
+                "A function in `slices` or `groups` takes a batch (x, y) and returns "
+                f"one value per example. Received values of shape {values.shape} for "
+                f"a batch of {len(y)}."
+            )
+        return values
+
+    return observe
+
+
+def _folders(kind: str, argument: str, reading: Reading | None) -> np.ndarray:
+    """Returns for each image file its folder, or the last part of that."""
+    if kind not in _FOLDERS:
+        raise unknown_name(f"way to name `{argument}`", kind, _FOLDERS)
+    names = file_names(reading)
+    if names is None:
+        raise ValueError(
+            f"`{argument}={kind!r}` needs a part of image files, such as `.test` of "
+            "`tl.image_folder`. Pass an array with one value per example."
+        )
+    folders = [os.path.dirname(name).replace(os.sep, "/") for name in names]
+    if kind == "subfolder":
+        return np.array([folder.rpartition("/")[2] for folder in folders])
+    first = {folder.partition("/")[0] for folder in folders}
+    if len(first) == 1 and all("/" in folder for folder in folders):
+        # All lie in `test/`, or the like, which tells nothing.
+        folders = [folder.partition("/")[2] for folder in folders]
+    return np.array(folders)

@@ -1,0 +1,253 @@
+"""The verb `calibrate`: a temperature that becomes part of the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from tlkeras import _keras
+from tlkeras.evaluation import calibration
+from tlkeras.evaluation._collect import batches_of
+from tlkeras.evaluation._evaluate import evaluate
+from tlkeras.evaluation._table import number
+from tlkeras.evaluation.report import Report
+
+# What rounding may change in an output where a head computes in half precision.
+_TOLERANCE = 2e-2
+# What rounding may change in a mean over examples.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The temperature that a model's logits were divided by, and what it did.
+
+    Attributes:
+        value: Above 1: the model was too confident; below 1: not confident enough; 1:
+            nothing was changed.
+        loss: Log loss in nats before and after, on the data it was fitted on.
+        ece: Expected calibration error before and after, on the same data.
+    """
+
+    value: float
+    loss: tuple[float, float]
+    ece: tuple[float, float]
+
+    def __str__(self) -> str:
+        changes = (
+            f"{name} {number(before)} -> {number(after)}"
+            for name, (before, after) in (("loss", self.loss), ("ece", self.ece))
+        )
+        return f"temperature {self.value:.4g}, {', '.join(changes)}"
+
+
+class Logits(NamedTuple):
+    """A Dense layer that makes logits, and `"softmax"`, `"sigmoid"` or `None`."""
+
+    layer: keras.layers.Dense
+    activation: str | None
+
+
+def calibrate(
+    model: keras.Model, data: Any, *, verbose: str | int = "auto"
+) -> Temperature | dict[str, Temperature]:
+    """Calibrates a classifier, so that its probabilities mean what they say.
+
+    A fine-tuned network is mostly too confident. Dividing its logits by one number,
+    the temperature, mends that and changes no prediction. The number is that of the
+    least log loss on `data`, and is folded into the last Dense layer, whose kernel and
+    bias are divided by it: the model stays as fast as it was, and the calibration is
+    saved and exported with it.
+
+    Use data that the model was not trained on, such as `data.val`, and look at the
+    effect on other data, such as `data.test`. Calibrating again on the same data
+    changes nothing. The decision of a label that is not exclusive stays the same at a
+    threshold of 0.5; other thresholds have to be found anew.
+
+    Args:
+        model: `keras.Model` whose output is a Dense layer with softmax, sigmoid or no
+            activation (logits), also with the activation as a layer of its own.
+        data: As in `evaluate`.
+        verbose: As in `evaluate`.
+
+    Returns:
+        A `Temperature`; of a model with several heads, a dictionary with one for each
+        head that has classes. Its value is 1, and the model is as it was, where no
+        temperature makes the log loss smaller without making the calibration error
+        larger, and where no prediction in `data` is wrong.
+
+    Raises:
+        ValueError: If the model is no classifier, or its logits do not come from a
+            Dense layer that is used once.
+
+    Example:
+    >>> temperature = tl.calibrate(model, data.val, verbose=0)
+    >>> temperature.loss[1] <= temperature.loss[0]
+    True
+
+    Reference:
+        Guo et al., On Calibration of Modern Neural Networks (2017), section 4.2.
+    """
+    before = _reports(model, data, verbose)
+    # All layers are found before any is changed.
+    logits = {name: find_logits(model, _output(model, name)) for name in before}
+    kept = {name: place.layer.get_weights() for name, place in logits.items()}
+    values = {name: report.temperature() for name, report in before.items()}
+    batch, *_ = keras.utils.unpack_x_y_sample_weight(next(iter(batches_of(data)[0])))
+    try:
+        for name, place in logits.items():
+            _fold(model, place, values[name], batch, name)
+    except ValueError:
+        for name, place in logits.items():
+            place.layer.set_weights(kept[name])
+        raise
+    changed = any(value != 1.0 for value in values.values())
+    after = _reports(model, data, verbose) if changed else before
+    found = {
+        name: _temperature(values[name], before[name], after[name]) for name in before
+    }
+    for name, temperature in found.items():
+        if temperature.value == 1.0:
+            logits[name].layer.set_weights(kept[name])
+    return found[None] if None in found else found
+
+
+def _reports(
+    model: keras.Model, data: Any, verbose: str | int
+) -> dict[str | None, Report]:
+    """Returns the reports of the heads that have classes, under `None` of a single."""
+    found = evaluate(model, data, verbose=verbose)
+    reports = found if isinstance(found, dict) else {None: found}
+    reports = {n: r for n, r in reports.items() if r.probabilities is not None}
+    if not reports:
+        raise ValueError(
+            "A temperature needs a classifier, whose outputs are probabilities or "
+            "logits. Received a regression."
+        )
+    return reports
+
+
+def _temperature(value: float, before: Report, after: Report) -> Temperature:
+    """Returns what was gained; a temperature of 1 where that is nothing.
+
+    Outputs that have run into 0 or 1 do not tell their logits, so that what was
+    expected of a temperature and what it does can differ.
+    """
+    pairs = [(report.y_true, report.probabilities) for report in (before, after)]
+    loss = tuple(calibration.log_loss(*pair) for pair in pairs)
+    ece = tuple(calibration.reliability(*pair).ece for pair in pairs)
+    if loss[1] > loss[0] or ece[1] > ece[0] + _ROUNDING:
+        return Temperature(1.0, (loss[0], loss[0]), (ece[0], ece[0]))
+    return Temperature(value, loss, ece)
+
+
+def _output(model: keras.Model, name: str | None) -> Any:
+    if not _keras.is_functional(model):
+        raise ValueError(
+            "`model` must be a functional `keras.Model` (or a built Sequential one), "
+            f"in which the last layer can be found. Received: {type(model).__name__}."
+        )
+    return model.outputs[0] if name is None else model.output[name]
+
+
+def find_logits(model: keras.Model, output: Any) -> Logits:
+    """Returns the Dense layer whose outputs are the logits behind an output.
+
+    Args:
+        model: A functional `keras.Model`.
+        output: One of its output tensors.
+
+    Raises:
+        ValueError: If there is none, or scaling it would not scale the logits alone.
+    """
+    activation = None
+    while True:
+        nodes = _keras.graph_nodes(model)
+        node = next((n for n in nodes if any(t is output for t in n.outputs)), None)
+        layer = node and node.operation
+        if _keras.is_functional(layer):
+            place = [t is output for t in node.outputs].index(True)
+            model, output = layer, keras.tree.flatten(layer.outputs)[place]
+        elif isinstance(layer, keras.layers.Dense):
+            return _check_dense(layer, nodes, activation)
+        elif activation is None and _activation_of(layer):
+            activation, output = _activation_of(layer), node.input_tensors[0]
+        else:
+            raise _no_logits(layer)
+
+
+def _check_dense(
+    layer: keras.layers.Dense, nodes: Sequence[Any], activation: str | None
+) -> Logits:
+    own = _activation_of(layer)
+    linear = layer.activation is keras.activations.linear
+    if not linear and (own is None or activation is not None):
+        raise _no_logits(layer)
+    if sum(node.operation is layer for node in nodes) > 1:
+        raise _no_logits(layer, "is used more than once")
+    if getattr(layer, "lora_enabled", False) or layer.quantization_mode is not None:
+        raise _no_logits(layer, "has LoRA adapters or is quantized")
+    return Logits(layer, own or activation)
+
+
+def _activation_of(layer: Any) -> str | None:
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax" if layer.axis == -1 else None
+    if isinstance(layer, (keras.layers.Dense, keras.layers.Activation)):
+        if layer.activation is keras.activations.softmax:
+            return "softmax"
+        if layer.activation is keras.activations.sigmoid:
+            return "sigmoid"
+    return None
+
+
+def _no_logits(layer: Any, problem: str = "") -> ValueError:
+    received = (
+        "its input" if layer is None else f"{type(layer).__name__} {layer.name!r}"
+    )
+    return ValueError(
+        "The model's logits must come from a Dense layer with softmax, sigmoid or no "
+        f"activation that is used once. Received: {received}"
+        f"{f', which {problem}' if problem else ''}. `tl.evaluate(...).temperature()` "
+        "gives the number to divide the logits by."
+    )
+
+
+def _fold(
+    model: keras.Model,
+    logits: Logits,
+    temperature: float,
+    batch: Any,
+    name: str | None,
+) -> None:
+    """Divides the layer's weights; raises where that does not scale the logits."""
+    if temperature == 1.0:
+        return
+    layer = logits.layer
+    before = _predicted(model, batch, name)
+    layer.set_weights([weight / temperature for weight in layer.get_weights()])
+    after = _predicted(model, batch, name)
+    if not _is_scaled(before, after, temperature, logits.activation):
+        raise _no_logits(layer, "changes the outputs in another way when it is scaled")
+
+
+def _predicted(model: keras.Model, batch: Any, name: str | None) -> np.ndarray:
+    outputs = model.predict_on_batch(batch)
+    outputs = np.asarray(outputs if name is None else outputs[name], "float32")
+    return outputs.reshape(len(outputs), -1)
+
+
+def _is_scaled(
+    before: np.ndarray, after: np.ndarray, temperature: float, activation: str | None
+) -> bool:
+    if activation is None:
+        scale = max(1.0, float(np.abs(before).max()))
+        return np.allclose(after, before / temperature, atol=_TOLERANCE * scale)
+    exclusive = activation == "softmax"
+    # What has run into 0 or 1 no longer tells its logit.
+    floor = 1e-30 if exclusive and before.shape[1] > 2 else 1e-6
+    kept = ((before > floor) & (before < 1 - 1e-6)).all(axis=1)
+    expected = calibration.scaled(before, temperature, exclusive)
+    return np.allclose(after[kept], expected[kept], atol=_TOLERANCE)

@@ -1,0 +1,281 @@
+"""The drawing methods of a report, and what they have in common."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tlkeras._validation import unknown_name
+from tlkeras.evaluation import ranking
+from tlkeras.evaluation._inputs import Inputs
+from tlkeras.evaluation._table import number
+from tlkeras.evaluation.ranking import Curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_CURVES = 6
+
+
+class Drawing:
+    """Draws the figures of a `Report`, which is its only subclass.
+
+    Each method draws on the axes it is given, or on those of a new figure, and returns
+    them.
+    """
+
+    task: str
+    class_names: tuple[str, ...] | None
+    y_true: np.ndarray
+    y_pred: np.ndarray
+    probabilities: np.ndarray | None
+    losses: np.ndarray
+    _areas: tuple[np.ndarray, np.ndarray]
+    _inputs: Inputs | None
+
+    def plot_confusion(
+        self, ax: "Axes | None" = None, normalize: bool = False
+    ) -> "Axes":
+        """Draws the confusion matrix; see `tlkeras.plots.plot_confusion`.
+
+        Args:
+            ax: Matplotlib axes. Defaults to an axes of a new figure.
+            normalize: Whether to draw shares of each row. Defaults to `False`.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If the classes are not exclusive, or there are none.
+
+        Example:
+        >>> ax = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]]).plot_confusion()
+        """
+        from tlkeras.plots import plot_confusion
+
+        self._check_task("plot_confusion", "classification")
+        return plot_confusion(self.confusion, self.class_names, ax, normalize)
+
+    def plot_residuals(self, ax: "Axes | None" = None) -> "Axes":
+        """Draws the residuals of a regression; see `tlkeras.plots.plot_residuals`.
+
+        Args:
+            ax: Matplotlib axes. Defaults to an axes of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If the task is no regression.
+
+        Example:
+        >>> ax = tl.Report([0.5, 2.0], [0.4, 2.2]).plot_residuals()
+        """
+        from tlkeras.plots import plot_residuals
+
+        self._check_task("plot_residuals", "regression")
+        return plot_residuals(self.y_true, self.y_pred, ax)
+
+    def plot_roc(self, ax: "Axes | None" = None) -> "Axes":
+        """Draws ROC curves, each class against the rest.
+
+        Of two classes the second one's; of more than 6 those that are ranked worst.
+
+        Args:
+            ax: Matplotlib axes. Defaults to an axes of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If the task is a regression, or no class has both examples and
+                others.
+
+        Example:
+        >>> ax = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]]).plot_roc()
+        """
+        from tlkeras.plots import plot_roc
+
+        self._check_task("plot_roc", "classification", "multi_label")
+        return plot_roc(self._curves(self._areas[0], ranking.roc_curve), ax)
+
+    def plot_precision_recall(self, ax: "Axes | None" = None) -> "Axes":
+        """Draws precision-recall curves, each class against the rest.
+
+        They show more than ROC curves where a class is rare. Of two classes the second
+        one's; of more than 6 those that are ranked worst.
+
+        Args:
+            ax: Matplotlib axes. Defaults to an axes of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If the task is a regression, or no class has examples.
+
+        Example:
+        >>> ax = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]]).plot_precision_recall()
+        """
+        from tlkeras.plots import plot_precision_recall
+
+        self._check_task("plot_precision_recall", "classification", "multi_label")
+        curves = self._curves(self._areas[1], ranking.precision_recall_curve)
+        return plot_precision_recall(curves, ax)
+
+    def plot_reliability(self, ax: "Axes | None" = None, bins: int = 15) -> "Axes":
+        """Draws how often predictions of each confidence are right.
+
+        Args:
+            ax: Matplotlib axes. Defaults to an axes of a new figure.
+            bins: Number of bins of equal width.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If the task is a regression.
+
+        Example:
+        >>> ax = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]]).plot_reliability()
+
+        Reference:
+            Guo et al., On Calibration of Modern Neural Networks (2017), figure 1.
+        """
+        from tlkeras.plots import plot_reliability
+
+        self._check_task("plot_reliability", "classification", "multi_label")
+        found = self.reliability(bins)
+        return plot_reliability(
+            found.edges, found.confidence, found.accuracy, found.count, found.ece, ax
+        )
+
+    def plot_slices(self, name: str | None = None, ax: "Axes | None" = None) -> "Axes":
+        """Draws the main figure of each slice with its interval.
+
+        Args:
+            name: Which way to slice. May be left out where there is one.
+            ax: Matplotlib axes. Defaults to an axes of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If the report has no such slices.
+
+        Example:
+        >>> report = tl.Report([0, 1] * 4, np.eye(2)[[0, 1, 1, 1] * 2],
+        ...                    slices={"half": [1, 1, 2, 2, 1, 1, 2, 2]})
+        >>> ax = report.plot_slices("half")
+        """
+        from tlkeras.plots import plot_slices
+
+        if name is None and len(self.slices) == 1:
+            (name,) = self.slices
+        if name not in self.slices:
+            if not self.slices:
+                raise ValueError("The report has no slices: pass `slices` to evaluate.")
+            raise unknown_name("slice", name, list(self.slices))
+        table = self.slices[name]
+        return plot_slices(table, table.figure, ax, title=name)
+
+    def plot_top_losses(self, n: int = 9, ax: "Axes | None" = None) -> "Axes":
+        """Draws the examples with the highest losses, pictures or texts.
+
+        The examples are read again from the data that was evaluated.
+
+        Args:
+            n: How many.
+            ax: Matplotlib axes. Defaults to an axes of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If the report has no data, the inputs are neither pictures nor
+                texts, or the data no longer gives the same examples.
+
+        Example:
+        >>> pictures = np.zeros((2, 8, 8, 3))
+        >>> report = tl.Report([0, 1], [[0.9, 0.1], [0.7, 0.3]], inputs=pictures)
+        >>> ax = report.plot_top_losses(1)
+        """
+        from tlkeras.plots import plot_examples
+
+        inputs = self.examples(self.top_losses(n))
+        titles = [self.verdict(i) for i in self.top_losses(n)]
+        return plot_examples(inputs, titles, ax)
+
+    def examples(self, positions: Any) -> np.ndarray:
+        """Returns the inputs at positions, read again from the data.
+
+        Args:
+            positions: From 0, in the order of the data.
+
+        Returns:
+            Array of pictures, or of texts as `str`.
+
+        Raises:
+            ValueError: If the report has no data, or that no longer gives the same.
+
+        Example:
+        >>> report = tl.Report([0, 1], [[0.9, 0.1], [0.7, 0.3]], inputs=["a", "b"])
+        >>> report.examples([1]).tolist()
+        ['b']
+        """
+        if self._inputs is None:
+            raise ValueError(
+                "The report has no examples to show: it was not made by `evaluate`. "
+                "Pass `inputs` to `Report`."
+            )
+        return self._inputs.read(np.asarray(positions))
+
+    def verdict(self, position: int) -> str:
+        """Returns in words what one example is, and what it was taken for.
+
+        Args:
+            position: From 0, in the order of the data.
+
+        Example:
+        >>> tl.Report([1], [[0.7, 0.3]], class_names=["cat", "dog"]).verdict(0)
+        'dog taken for cat (0.70)'
+        """
+        true, predicted = self.y_true[position], self.y_pred[position]
+        if self.task == "regression":
+            pair = (", ".join(map(number, np.atleast_1d(v))) for v in (true, predicted))
+            return "{} predicted as {}".format(*pair)
+        if self.task == "multi_label":
+            return f"{self._labels(true)} taken for {self._labels(predicted)}"
+        share = self.probabilities[position, predicted]
+        found = f"{self.class_names[predicted]} ({share:.2f})"
+        if true == predicted:
+            return f"rightly {found}"
+        return f"{self.class_names[true]} taken for {found}"
+
+    def _labels(self, row: np.ndarray) -> str:
+        return ", ".join(self.class_names[i] for i in np.flatnonzero(row)) or "nothing"
+
+    def _curves(self, areas: np.ndarray, curve: Any) -> dict[str, Curve]:
+        """Returns curves by class name, of the classes with the least areas."""
+        classes = np.flatnonzero(np.isfinite(areas))
+        if not len(classes):
+            raise ValueError(
+                "No curve can be drawn: no class has examples beside those of others."
+            )
+        if self.task == "classification" and len(self.class_names) == 2:
+            classes = classes[-1:]
+        worst = np.sort(
+            classes[np.argsort(areas[classes], kind="stable")][:_MOST_CURVES]
+        )
+        truths = ranking.as_rows(self.y_true, len(self.class_names))
+        return {
+            self.class_names[i]: curve(truths[:, i], self.probabilities[:, i])
+            for i in worst
+        }
+
+    def _check_task(self, method: str, *tasks: str) -> None:
+        if self.task not in tasks:
+            raise ValueError(
+                f"`{method}` needs a report whose task is "
+                f"{' or '.join(map(repr, tasks))}. "
+                f"This report's task is {self.task!r}."
+            )

@@ -1,0 +1,211 @@
+"""Figures for parts of the data, and how far apart the parts are."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tlkeras.evaluation._resampling import (
+    CONFIDENCE,
+    Interval,
+    percentiles,
+    resampled_means,
+    sums_by_unit,
+    units,
+    wilson,
+)
+from tlkeras.evaluation._table import one_line
+
+if TYPE_CHECKING:
+    from tlkeras.evaluation.report import Report
+
+# Fewer examples, or groups, than this say little about a slice.
+FEW_EXAMPLES = 30
+FEW_GROUPS = 10
+_MOST_NUMBERS = 10
+_MOST_SLICES = 200
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The largest difference between two slices.
+
+    Attributes:
+        best: The slice with the best figure.
+        worst: The slice with the worst figure.
+        difference: How far apart they are, at least 0.
+        interval: 95% bootstrap interval of the difference, simultaneous for all pairs
+            of slices, since it is the pair that lies farthest apart that is shown. A
+            lower end below 0 means that no gap is shown.
+        among: Number of slices compared.
+    """
+
+    best: str
+    worst: str
+    difference: float
+    interval: Interval
+    among: int
+
+
+class SliceTable(list):
+    """List with one dictionary per slice, the worst first; prints as a table.
+
+    Each has `"slice"`, `"examples"`, the figure (`"accuracy"` or `"mae"`), `"low"` and
+    `"high"` (its 95% interval), `"loss"` and `"small"`: whether the slice has so few
+    examples (below 30, or below 10 groups) that its figure says little.
+
+    Attributes:
+        figure: `"accuracy"` or `"mae"`.
+        gap: The `Gap` between the slices that are not small; where fewer than two are
+            left, between all; `None` where there is one slice.
+    """
+
+    def __init__(self, rows: Any, figure: str, gap: Gap | None):
+        super().__init__(rows)
+        self.figure, self.gap = figure, gap
+
+    def __str__(self) -> str:
+        names = [one_line(row["slice"]) for row in self]
+        width = max([5, *map(len, names)])
+        titles = ("examples", self.figure, "low", "high", "loss")
+        lines = [" " * width + "".join(f"{title:>10}" for title in titles)]
+        for name, row in zip(names, self, strict=True):
+            figures = "".join(f"{row[title]:>10.3f}" for title in titles[1:])
+            note = "  few examples" if row["small"] else ""
+            lines.append(f"{name:<{width}}{row['examples']:>10}{figures}{note}")
+        return "\n".join([*lines, *map(str, gap_sentences(self))])
+
+
+def slice_table(report: "Report", name: str) -> SliceTable:
+    """Computes the table of one way to slice.
+
+    Args:
+        report: A `Report`.
+        name: One of `report.slice_values`.
+    """
+    labels = _as_labels(report.slice_values[name], name)
+    present, parts = np.unique(labels, return_inverse=True)
+    if len(present) > _MOST_SLICES:
+        raise ValueError(
+            f"`slices` {name!r} has {len(present)} different values, such as "
+            f"{str(present[0])!r}; a slice is a part of the data that has many "
+            f"examples. Pass values that at most {_MOST_SLICES} differ in, or `groups`."
+        )
+    figure, values, hits_are_best = report.main_values
+    numbers = units(report.groups, len(values))
+    sums, counts = sums_by_unit(values, numbers, parts)
+    draws = resampled_means(sums, counts)
+    intervals = _intervals(figure, draws, sums, counts, report.groups is None)
+    small = _are_small(parts, report.groups)
+    means = sums.sum(axis=0) / counts.sum(axis=0)
+    weights = report.sample_weight
+    rows = [
+        {
+            "slice": str(label),
+            "examples": int(counts[:, i].sum()),
+            figure: float(means[i]),
+            "low": intervals[i].low,
+            "high": intervals[i].high,
+            "loss": _mean(report.losses, weights, parts == i),
+            "small": bool(small[i]),
+        }
+        for i, label in enumerate(present)
+    ]
+    gap = _gap(present, means, draws, small, hits_are_best)
+    order = np.argsort(means if hits_are_best else -means, kind="stable")
+    return SliceTable([rows[i] for i in order], figure, gap)
+
+
+def gap_sentences(table: SliceTable) -> list[str]:
+    """Returns what the gap says in words, or nothing."""
+    gap = table.gap
+    if gap is None:
+        return []
+    low, high = gap.interval
+    verdict = "" if low > 0 else "; no gap is shown"
+    return [
+        f"Largest gap in {table.figure}: {gap.difference:.3f} between {gap.best!r} and "
+        f"{gap.worst!r} (95% interval {low:.3f} to {high:.3f}{verdict})."
+    ]
+
+
+def _as_labels(values: np.ndarray, name: str) -> np.ndarray:
+    """Returns values as labels; of many different numbers, the quarter they are in."""
+    numeric = values.dtype.kind in "iuf"
+    if not numeric or len(np.unique(values)) <= _MOST_NUMBERS:
+        return values.astype(str)
+    edges = np.unique(np.quantile(values, (0, 0.25, 0.5, 0.75, 1)))
+    place = np.digitize(values, edges[1:-1])
+    names = [
+        f"{low:.4g} to {high:.4g}"
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    return np.array(names)[place]
+
+
+def _are_small(parts: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    small = np.bincount(parts) < FEW_EXAMPLES
+    if groups is None:
+        return small
+    pairs = np.unique(
+        np.stack([parts, np.unique(groups, return_inverse=True)[1]]), axis=1
+    )
+    return small | (np.bincount(pairs[0]) < FEW_GROUPS)
+
+
+def _intervals(
+    figure: str,
+    draws: np.ndarray,
+    sums: np.ndarray,
+    counts: np.ndarray,
+    single: bool,
+) -> list[Interval]:
+    """Returns each slice's interval: Wilson's of a share, else the bootstrap's."""
+    found = []
+    for i in range(sums.shape[1]):
+        hits, size = int(round(sums[:, i].sum())), int(counts[:, i].sum())
+        if figure == "accuracy" and single:
+            found.append(wilson(hits, size))
+        elif figure == "accuracy" and hits in (0, size):
+            groups = int((counts[:, i] > 0).sum())
+            found.append(wilson(groups if hits else 0, groups))
+        elif (counts[:, i] > 0).sum() < 2:
+            found.append(Interval(float("nan"), float("nan")))
+        else:
+            found.append(percentiles(draws[:, i]))
+    return found
+
+
+def _mean(values: np.ndarray, weights: np.ndarray | None, mask: np.ndarray) -> float:
+    if weights is None or not weights[mask].any():
+        return float(values[mask].mean())
+    return float(np.average(values[mask], weights=weights[mask]))
+
+
+def _gap(
+    labels: np.ndarray,
+    means: np.ndarray,
+    draws: np.ndarray,
+    small: np.ndarray,
+    highest_is_best: bool,
+) -> Gap | None:
+    compared = np.flatnonzero(~small)
+    if len(compared) < 2:
+        compared = np.arange(len(labels))
+    if len(compared) < 2:
+        return None
+    means, draws = means[compared], draws[:, compared]
+    # How far any two slices are thrown apart by chance alone.
+    off = draws - means
+    thrown = np.nanmax(off, axis=1) - np.nanmin(off, axis=1)
+    reach = float(np.nanquantile(thrown, CONFIDENCE))
+    high, low = int(means.argmax()), int(means.argmin())
+    best, worst = (high, low) if highest_is_best else (low, high)
+    difference = float(means[high] - means[low])
+    return Gap(
+        best=str(labels[compared[best]]),
+        worst=str(labels[compared[worst]]),
+        difference=difference,
+        interval=Interval(difference - reach, difference + reach),
+        among=len(compared),
+    )
