@@ -198,7 +198,7 @@ def test_nan_in_pixels_leaves_the_model_as_it_was():
     model = classifier()
     before = weights_of(model)
     pixels = np.where(X > 250, np.nan, X.astype("float32"))
-    with pytest.raises(tl.PhaseError, match="not finite.*weights from before"):
+    with pytest.raises(tl.PhaseError, match="became nan.*weights from before"):
         fit(model, (pixels, Y))
     assert_equal_weights(before, weights_of(model))
     fit(model, (X, Y))
@@ -210,7 +210,7 @@ def test_a_diverging_second_phase_keeps_what_the_first_learnt():
         on_train_end=lambda logs: learnt.append(model.layers[-1].kernel.numpy())
     )
     learnt = []
-    with pytest.raises(tl.PhaseError, match="not finite"):
+    with pytest.raises(tl.PhaseError, match="fine-tune stopped in step 1.*became nan"):
         tl.fine_tune(
             model,
             (X, Y),
@@ -259,14 +259,13 @@ def test_evaluation_of_pictures_of_another_size_or_colour(shape):
     [
         ((X, None), "arrays.*'NoneType'"),
         ((X.tolist(), Y.tolist()), "np.array.*'list', 'list'"),
-        (tl.from_arrays(X, Y), "Received: Splits. Pass its `.train`"),
         (((X, Y) for _ in range(3)), "Received: generator"),
         (
             tf.data.Dataset.from_tensor_slices({"image": X, "label": Y}).batch(8),
             "Received: .*Dataset of dict",
         ),
     ],
-    ids=["no labels", "lists", "splits", "generator", "dict"],
+    ids=["no labels", "lists", "generator", "dict"],
 )
 def test_data_of_the_wrong_structure(train, message):
     with pytest.raises(ValueError, match=message):

@@ -351,18 +351,15 @@ def test_half_written_json_counts_for_nothing(tmp_path):
 def test_every_epoch_has_an_order_of_its_own_that_repeats():
     import tensorflow as tf
 
-    from tlkeras.features.order import endless_epochs
+    from tlkeras.features.order import Order, endless_epochs
 
     class Positions:
-        def __len__(self):
-            return 10
-
         def in_order(self, positions, batch_size):
             return positions.batch(batch_size)
 
-    def epochs(first, count, **arguments):
-        settings = {"steps": 3, "shuffled": True, "seed": 1, **arguments}
-        batches = endless_epochs(Positions(), first_epoch=first, **settings)
+    def epochs(first, count, shuffled=True, seed=1):
+        order = Order(10, shuffled, seed)
+        batches = endless_epochs(Positions(), 3, order, first)
         flat = [np.array(batch) for batch in batches.take(3 * count)]
         return [np.concatenate(flat[3 * i : 3 * i + 3]).tolist() for i in range(count)]
 
@@ -383,17 +380,19 @@ def test_every_epoch_has_an_order_of_its_own_that_repeats():
     views=hypothesis.strategies.integers(1, 3),
 )
 def test_batches_of_an_epoch_are_of_nearly_equal_size(count, batch_size, views):
-    from tlkeras.features.order import endless_epochs
+    from tlkeras.features.order import Order, endless_epochs
 
     class Positions:
-        def __len__(self):
-            return count * views
-
         def in_order(self, positions, batch_size):
             return positions.batch(batch_size)
 
-    steps = -(-count // batch_size)
-    batches = endless_epochs(Positions(), steps, shuffled=True, seed=0, views=views)
+    steps, order = -(-count // batch_size), Order(count, True, 0, views)
+    batches = endless_epochs(Positions(), steps, order)
+    later = endless_epochs(Positions(), steps, order, 1, steps // 2)
+    for one, other in zip(
+        batches.skip(steps + steps // 2).take(steps), later.take(steps), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
     read = [np.array(batch) for batch in batches.take(steps * views)]
     sizes = [len(batch) for batch in read]
     assert max(sizes) <= batch_size

@@ -43,7 +43,13 @@ def test_the_step_is_named_and_the_best_epoch_restored():
         tl.PhaseError, match="in step 2 of epoch 3: the loss became nan"
     ):
         tl.fit_head(
-            model, (X, Y), epochs=5, batch_size=16, callbacks=[Poison()], verbose=0
+            model,
+            (X, Y),
+            (X, Y),
+            epochs=5,
+            batch_size=16,
+            callbacks=[Poison()],
+            verbose=0,
         )
     after = weights_of(model)
     for path, value in best.items():

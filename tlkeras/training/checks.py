@@ -90,12 +90,10 @@ def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray, tuple | None]:
     except TypeError:
         first = None
     if not isinstance(first, tuple) or len(first) not in (2, 3):
-        parts = hasattr(data, "train") and hasattr(data, "val")
         raise ValueError(
             f"`{name}` must be a batched dataset of (inputs, labels) or a tuple of "
             f"arrays. Received: {type(data).__name__}"
             + ("." if first is None else f" of {type(first).__name__}.")
-            + (" Pass its `.train` and `.val`." if parts else "")
         )
     known = reading_of(data)
     if known is None:

@@ -40,8 +40,9 @@ class Record(keras.callbacks.Callback):
 class Watch(keras.callbacks.Callback):
     """Stops a phase whose loss explodes or is not finite; restores its best weights.
 
-    The best are those after the epoch with the least validation loss (or training
-    loss, where nothing is validated), or those from before the phase.
+    The best are those after the epoch with the least validation loss, where nothing is
+    validated those before the epoch with the least training loss, or those from before
+    the phase.
 
     Args:
         name: The phase's name, for the message.
@@ -53,6 +54,7 @@ class Watch(keras.callbacks.Callback):
         self.name, self._weights = name, list(weights)
         self.best = self._values()
         self.best_epoch: int | None = None
+        self.before, self.epoch_before = self.best, self.best_epoch
         self.best_loss = math.inf
         self.first_loss: float | None = None
         self.start_size = _size(self._weights)
@@ -82,9 +84,15 @@ class Watch(keras.callbacks.Callback):
         loss = _number(logs.get("val_loss", logs.get("loss", math.inf)))
         if not math.isfinite(loss):
             self._stop(self.step - 1, f"the validation loss became {loss}")
-        if loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, epoch
-            self.best = self._values()
+        better, self.best_loss = loss < self.best_loss, min(loss, self.best_loss)
+        if "val_loss" in logs:
+            if better:
+                self.best, self.best_epoch = self._values(), epoch
+            return
+        # A training loss is that of the weights before the epoch's last steps.
+        if better:
+            self.best, self.best_epoch = self.before, self.epoch_before
+        self.before, self.epoch_before = self._values(), epoch
 
     def _values(self) -> list[np.ndarray]:
         return [keras.ops.convert_to_numpy(v) for v in self._weights]
