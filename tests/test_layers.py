@@ -11,7 +11,7 @@ LAYERS = {
     1: {"runtime", "backbones", "heads", "plots", "saving", "augmentation", "lora"},
     2: {"data", "freezing", "depth"},
     3: {"features", "evaluation"},
-    4: {"builders", "optimizers"},
+    4: {"builders", "optimizers", "suspects"},
     5: {"training"},
     6: {"quickstart"},
     7: {"__main__", "__init__"},

@@ -43,6 +43,7 @@ from tlkeras.lora import merge_lora
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.runtime import Runtime, configure, current_runtime
 from tlkeras.saving import load
+from tlkeras.suspects import Suspects, find_suspects
 from tlkeras.training import (
     CheckpointError,
     FineTuneHistory,
@@ -80,6 +81,7 @@ __all__ = [
     "Runtime",
     "Split",
     "Splits",
+    "Suspects",
     "Temperature",
     "TransferModel",
     "WeightAveraging",
@@ -93,6 +95,7 @@ __all__ = [
     "extract_features",
     "find_backbone",
     "find_learning_rate",
+    "find_suspects",
     "fine_tune",
     "fit_head",
     "freeze",

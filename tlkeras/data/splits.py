@@ -3,7 +3,7 @@
 import functools
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +12,9 @@ from tlkeras._validation import check_choice, check_int
 from tlkeras.data.description import Description, skipped_notes
 from tlkeras.data.examples import Examples, Reading
 from tlkeras.data.splitting import PARTS, split_positions
+
+if TYPE_CHECKING:
+    from tlkeras.data.findings import Checks
 
 _TEXTS_AT_ONCE = 4096
 
@@ -207,6 +210,44 @@ class Splits:
             for part, examples in self._parts.items()
         )
         return header, rows
+
+    def check(self, *, verbose: Any = "auto") -> "Checks":
+        """Looks for what spoils training or the figures measured after it.
+
+        Finds files that cannot be read; duplicates, bit for bit, and near ones
+        (pictures that were resized or saved again, texts that differ in a few
+        characters), within a part, across parts and with different labels; blank and
+        small pictures and extreme aspect ratios; impossible labels, constant targets,
+        absent, small and unequal classes. Every example is read once, JPEGs at a
+        fraction of their size, and none is compared with all others.
+
+        Cropped or mirrored copies, and labels that are likely wrong, need a model's
+        features: `tl.find_suspects`.
+
+        Args:
+            verbose: 0 for no progress bar.
+
+        Returns:
+            `Checks`, a table that prints itself, in a notebook as HTML. Iterating
+            gives its findings, the severest first, each with `kind`, `severity`,
+            `what`, `count`, `examples`, `places` and `advice`.
+
+        Example:
+        >>> checks = data.check()
+        >>> [finding.kind for finding in checks]
+        ['small classes']
+        """
+        from tlkeras.data.checks import check_splits
+
+        total = sum(map(len, self._parts.values()))
+        return check_splits(
+            self._parts,
+            title=f"{self.task}: {total} {self._inputs_in_words()}",
+            task=self.task,
+            class_names=self.class_names,
+            skipped=self.skipped,
+            verbose=verbose,
+        )
 
     def show(self, n: int = 9, split: str = "train") -> Any:
         """Draws some images with their labels, or lists some texts with theirs.
