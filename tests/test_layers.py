@@ -12,8 +12,8 @@ LAYERS = {
     2: {"data", "freezing", "depth"},
     3: {"features", "evaluation"},
     4: {"builders", "optimizers", "suspects"},
-    5: {"training"},
-    6: {"quickstart"},
+    5: {"training", "export"},
+    6: {"quickstart", "predict_command"},
     7: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}

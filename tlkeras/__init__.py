@@ -29,6 +29,13 @@ from tlkeras.evaluation import (
     compare,
     evaluate,
 )
+from tlkeras.export import (
+    ExportError,
+    ExportReport,
+    QuantizationReport,
+    export,
+    quantize,
+)
 from tlkeras.features import (
     CacheInfo,
     FeatureSet,
@@ -66,6 +73,8 @@ __all__ = [
     "Comparison",
     "Constant",
     "Cosine",
+    "ExportError",
+    "ExportReport",
     "FeatureSet",
     "FineTuneHistory",
     "LearningRateRange",
@@ -73,6 +82,7 @@ __all__ = [
     "PhaseError",
     "Plan",
     "Prediction",
+    "QuantizationReport",
     "Recipe",
     "Head",
     "Report",
@@ -92,6 +102,7 @@ __all__ = [
     "configure",
     "current_runtime",
     "evaluate",
+    "export",
     "extract_features",
     "find_backbone",
     "find_learning_rate",
@@ -112,6 +123,7 @@ __all__ = [
     "load_images",
     "merge_lora",
     "plan",
+    "quantize",
     "split",
     "text_classifier",
     "text_regressor",

@@ -1,0 +1,407 @@
+"""Exports: what each runtime gives, what is left where one fails."""
+
+import json
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import solid_colours, tiny_backbone
+from images import encode, picture
+from text_models import SENTENCES, tiny_bert, tiny_f_net, tiny_gpt2, tiny_roberta
+
+import tlkeras as tl
+from tlkeras.builders import Head, image_multi_task
+from tlkeras.export import ExportError, export, exporting, litert, saved_model
+from tlkeras.export.copies import in_float32, precision_of
+from tlkeras.export.samples import samples
+
+SUFFIXES = {"keras": ".keras", "saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
+X, _ = solid_colours(6, 2)
+
+
+def classifier(**arguments):
+    return tl.image_classifier(
+        tiny_backbone(blocks=1), ["ant", "bee"], head="flatten", **arguments
+    )
+
+
+def texts(make=tiny_bert, **arguments):
+    backbone, tokenizer = make()
+    return tl.text_classifier(
+        backbone, ["bad", "good"], tokenizer=tokenizer, sequence_length=16, **arguments
+    )
+
+
+def several():
+    heads = {
+        "species": Head(classes=["ant", "bee", "wasp"]),
+        "tags": Head(classes=["red", "flying"], multi_label=True),
+        "length": Head(outputs=1),
+    }
+    return image_multi_task(tiny_backbone(blocks=1), heads)
+
+
+def exported(model, folder, format, **arguments):
+    if format == "onnx":
+        for package in ("onnx", "tf2onnx", "onnxruntime"):
+            pytest.importorskip(package)
+    path = folder / f"model{SUFFIXES[format]}"
+    report = export(model, path, format=format, **arguments)
+    assert [each.name for each in folder.iterdir()] == [path.name]
+    return report
+
+
+def serve(path, signature="serving_default", **inputs):
+    with tf.device("cpu"):
+        found = tf.saved_model.load(str(path)).signatures[signature]
+        outputs = found(**{name: tf.constant(x) for name, x in inputs.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def labels_of(predictions):
+    return [prediction.label.encode() for prediction in predictions]
+
+
+def spoil(monkeypatch, module, name, change):
+    """Lets a function of the package return something slightly else."""
+    plain = getattr(module, name)
+    monkeypatch.setattr(module, name, lambda *args: change(plain(*args)))
+
+
+@pytest.mark.parametrize("format", SUFFIXES)
+def test_every_format_agrees_with_the_model(format, tmp_path):
+    report = exported(classifier(), tmp_path, format, data=X)
+    assert report.difference <= 1e-5 and report.tolerance == 1e-4
+    assert report.examples == 6 and report.agreement == 1.0
+    assert report.precision == "float32" and report.precision_difference == 0
+    assert report.outputs == ("probabilities",)
+    assert report.class_names == ("ant", "bee")
+    assert report.size > 1000
+    for text in (format, "image: float32", "probabilities", "on 6 inputs"):
+        assert text in str(report)
+
+
+@pytest.mark.parametrize(
+    ("format", "policy"),
+    [
+        ("saved_model", "mixed_bfloat16"),
+        ("litert", "mixed_bfloat16"),
+        ("litert", "mixed_float16"),
+        ("onnx", "mixed_bfloat16"),
+    ],
+)
+def test_models_of_mixed_precision(format, policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    model = classifier()
+    report = exported(model, tmp_path, format, data=X)
+    coarse = policy.removeprefix("mixed_")
+    assert precision_of(model) == coarse and model.dtype_policy.name == policy
+    assert keras.config.dtype_policy().name == policy
+    if format == "saved_model":
+        assert report.precision == coarse and report.precision_difference == 0
+    else:
+        assert report.precision == "float32" and report.tolerance == 1e-4
+        assert 0 < report.precision_difference < 0.05
+        assert "by its precision" in str(report)
+
+
+def test_the_float32_copy_keeps_adapters_and_tokenizer():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = texts(lora_rank=2)
+    for weight in model.weights:
+        if "lora" in weight.name:
+            weight.assign(np.full(weight.shape, 0.1))
+    keras.config.set_dtype_policy("float32")
+    copy = in_float32(model)
+    assert copy is not model and precision_of(copy) == "float32"
+    assert copy.preprocessor is model.preprocessor
+    np.testing.assert_allclose(
+        copy.predict(SENTENCES, verbose=0),
+        model.predict(SENTENCES, verbose=0),
+        atol=0.05,
+    )
+    assert in_float32(copy) is copy
+
+
+def test_a_saved_model_gives_labels_to_pixels_and_to_files(tmp_path):
+    model = classifier()
+    pixels = X.astype("float32")
+    report = exported(model, tmp_path, "saved_model")
+    found = serve(report.path, image=pixels)
+    said = model.classify(pixels)
+    assert found["label"].tolist() == labels_of(said)
+    np.testing.assert_allclose(
+        found["probability"], [p.probability for p in said], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        found["probabilities"], model.predict(pixels, verbose=0), atol=1e-6
+    )
+    layer = keras.layers.TFSMLayer(report.path, call_endpoint="serve")
+    np.testing.assert_allclose(
+        layer(pixels)["probabilities"], found["probabilities"], atol=1e-6
+    )
+    extra = report.path / "assets.extra"
+    assert (extra / "labels.txt").read_text() == "ant\nbee\n"
+    assert json.loads((extra / "metadata.json").read_text())["class_names"] == [
+        "ant",
+        "bee",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
+@pytest.mark.parametrize("size", [(16, 16), (40, 60), (140, 300)])
+def test_files_are_decoded_as_they_are_read_in_training(kind, size, tmp_path):
+    path = tmp_path / f"picture.{kind.lower()}"
+    path.write_bytes(encode(picture(*size, seed=1), kind))
+    for channels, mode in ((3, "rgb"), (1, "grayscale")):
+        wanted = tl.load_images(path, image_size=(16, 20), color_mode=mode)[0]
+        got = saved_model.decode(tf.constant(path.read_bytes()), (16, 20, channels))
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_the_signature_for_files_takes_a_batch(tmp_path):
+    model = classifier()
+    report = exported(model, tmp_path, "saved_model")
+    files = [encode(picture(50, 70, seed=seed), "PNG") for seed in range(3)]
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path, contents in zip(paths, files, strict=True):
+        path.write_bytes(contents)
+    found = serve(report.path, "encoded", image_bytes=files)
+    pixels = tl.load_images(paths, image_size=16)
+    np.testing.assert_allclose(
+        found["probabilities"], model.predict(pixels, verbose=0), atol=1e-6
+    )
+    assert "encoded" in str(report)
+
+
+# The byte-pair tokenizer's graph takes seconds to trace.
+@pytest.mark.parametrize(
+    "make", [tiny_bert, pytest.param(tiny_gpt2, marks=pytest.mark.slow)]
+)
+def test_a_saved_model_takes_texts(make, tmp_path):
+    model = texts(make)
+    report = exported(model, tmp_path, "saved_model")
+    assert report.inputs == {"text": "string (None,)"}
+    assert "tensorflow_text" in report.notes[0]
+    found = serve(report.path, text=SENTENCES)
+    wanted = model.predict(SENTENCES, verbose=0)
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-6)
+    tokens = {
+        k: np.asarray(v, "int32") for k, v in model.preprocessor(SENTENCES).items()
+    }
+    by_token = serve(report.path, "tokens", **tokens)
+    np.testing.assert_allclose(by_token["probabilities"], wanted, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_saved_model_takes_pairs_where_the_data_are_pairs(tmp_path):
+    model = texts()
+    pairs = [["the film", "was good"], ["a bad play", "we hated it"]]
+    report = exported(model, tmp_path, "saved_model", data=pairs)
+    assert report.inputs == {"text": "string (None, 2)"}
+    found = serve(report.path, text=pairs)
+    wanted = model.predict(np.asarray(pairs, dtype=object), verbose=0)
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-6)
+
+
+# RoBERTa's GELU is exact: ONNX has no operation for it, and gets a substitute.
+@pytest.mark.parametrize(
+    ("format", "make"), [("litert", tiny_bert), ("onnx", tiny_roberta)]
+)
+def test_formats_without_tokenizer_take_tokens_and_say_so(format, make, tmp_path):
+    report = exported(texts(make), tmp_path, format)
+    assert "token_ids" in report.inputs and "padding_mask" in report.inputs
+    assert "takes token ids" in str(report)
+    assert report.difference < 1e-5 and report.examples > 5
+
+
+@pytest.mark.parametrize("format", ["litert", "onnx"])
+def test_several_heads(format, tmp_path):
+    model = several()
+    report = exported(model, tmp_path, format, data=X)
+    assert set(report.outputs) == {"species", "tags", "length"}
+    assert report.difference < 1e-4 and report.agreement == 1.0
+
+
+def test_the_heads_of_a_saved_model_have_names(tmp_path):
+    model = several()
+    report = exported(model, tmp_path, "saved_model")
+    pixels = X.astype("float32")
+    found = serve(report.path, image=pixels)
+    assert set(found) == {
+        *(f"species_{each}" for each in ("label", "probability", "probabilities")),
+        *("tags_label", "tags_probabilities", "length_value"),
+    }
+    said = model.classify(pixels)
+    assert found["species_label"].tolist() == labels_of(p["species"] for p in said)
+    tags = [tuple(t.decode() for t in row if t) for row in found["tags_label"]]
+    assert tags == [p["tags"].label for p in said]
+    np.testing.assert_allclose(found["length_value"][:, 0], [p["length"] for p in said])
+
+
+def test_regressors_give_values(tmp_path):
+    model = tl.image_regressor(tiny_backbone(), outputs=2)
+    report = exported(model, tmp_path, "saved_model")
+    assert report.agreement is None and report.class_names is None
+    found = serve(report.path, image=X.astype("float32"))
+    np.testing.assert_allclose(found["value"], model.predict(X, verbose=0), rtol=1e-4)
+
+
+def test_models_of_the_users_own(tmp_path):
+    left, right = keras.Input((3,), name="left"), keras.Input((2,), name="right")
+    outputs = keras.layers.Dense(2)(keras.layers.Concatenate()([left, right]))
+    report = exported(keras.Model([left, right], outputs), tmp_path, "litert")
+    assert report.inputs == {"left": "float32 (1, 3)", "right": "float32 (1, 2)"}
+    assert report.outputs == ("output",) and report.agreement is None
+
+
+def test_labels_lie_inside_the_files(tmp_path):
+    path = exported(classifier(), tmp_path, "litert").path
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("labels.txt") == b"ant\nbee\n"
+        assert json.loads(archive.read("metadata.json"))["task"] == "classification"
+    path.unlink()
+    path = exported(several(), tmp_path, "litert").path
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("labels_tags.txt") == b"red\nflying\n"
+
+
+def test_labels_lie_in_the_metadata_of_onnx(tmp_path):
+    path = exported(classifier(), tmp_path, "onnx").path
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path))
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["class_names"]) == ["ant", "bee"]
+
+
+@pytest.mark.parametrize("format", ["litert", "saved_model"])
+def test_what_differs_is_not_exported_and_the_earlier_one_stays(
+    format, tmp_path, monkeypatch
+):
+    report = exported(classifier(), tmp_path, format)
+    files = [path for path in [report.path, *report.path.rglob("*")] if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+
+    def off(outputs):
+        return {name: value + 0.001 for name, value in outputs.items()}
+
+    if format == "litert":
+        spoil(monkeypatch, litert.Interpreter, "all", off)
+    else:
+        spoil(monkeypatch, saved_model, "run", lambda both: (off(both[0]), both[1]))
+    with pytest.raises(ExportError, match="differs from the model by 0.001"):
+        export(classifier(), report.path, format=format)
+    assert {path: path.read_bytes() for path in files} == before
+    assert list(tmp_path.iterdir()) == [report.path]
+    assert export(classifier(), report.path, format=format, tolerance=0.01)
+
+
+def test_outputs_that_are_not_finite_are_not_exported(tmp_path, monkeypatch):
+    spoil(
+        monkeypatch,
+        litert.Interpreter,
+        "all",
+        lambda outputs: {name: value * np.nan for name, value in outputs.items()},
+    )
+    with pytest.raises(ExportError, match="inf"):
+        exported(classifier(), tmp_path, "litert")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["litert", "onnx"])
+def test_operations_that_a_format_does_not_have(format, tmp_path):
+    with pytest.raises(ExportError, match=r"Complex.*saved_model") as caught:
+        exported(texts(tiny_f_net), tmp_path, format)
+    assert len(str(caught.value)) < 300
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "message"),
+    [
+        ("model.pb", "litert", "must end in '.tflite'"),
+        ("no/model.onnx", "onnx", "there is no folder"),
+        ("photos", "saved_model", "is no earlier export"),
+        ("folder.keras", "keras", "there is a folder of that name"),
+        ("model.pb", "tflite", "must be one of 'keras', 'saved_model'"),
+    ],
+)
+def test_paths_and_formats_that_do_not_do(name, format, message, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(b"dear")
+    (tmp_path / "folder.keras").mkdir()
+    with pytest.raises(ValueError, match=message):
+        export(classifier(), tmp_path / name, format=format)
+    assert (tmp_path / "photos" / "1.jpg").read_bytes() == b"dear"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.zeros((4, 8, 8, 3)), "does not fit the model"),
+        (np.zeros((0, 16, 16, 3)), "is empty"),
+        ("pictures", "must be a batched dataset"),
+        ((X, np.zeros(6), np.zeros(6)), None),
+    ],
+)
+def test_data_to_check_on(data, message):
+    if message is None:
+        assert len(samples(classifier(), data, 4)) == 4
+        return
+    with pytest.raises(ValueError, match=message):
+        samples(classifier(), data, 4)
+
+
+def test_a_part_of_splits_is_data_and_splits_are_not(tmp_path):
+    data = tl.from_arrays(X, np.arange(6) % 2, batch_size=4, val_split=0, test_split=0)
+    assert len(samples(classifier(), data.train, 16)) == 6
+    with pytest.raises(ValueError, match="one part"):
+        samples(classifier(), data, 16)
+
+
+def test_texts_of_a_dataset_are_data():
+    found = samples(texts(), tf.data.Dataset.from_tensor_slices(SENTENCES).batch(2), 3)
+    assert found.texts.tolist() == SENTENCES[:3]
+    assert found.arrays["token_ids"].shape == (3, 16)
+
+
+def test_pictures_of_any_size_are_not_for_litert(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    with pytest.raises(ValueError, match="inputs of one size"):
+        exported(model, tmp_path, "litert")
+    assert exported(model, tmp_path, "saved_model").difference < 1e-5
+
+
+def test_what_is_no_functional_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="functional `keras.Model`"):
+        export(keras.Model(), tmp_path / "m.tflite", format="litert")
+
+
+@pytest.mark.parametrize("package", ["onnx", "tf2onnx", "onnxruntime"])
+def test_a_package_that_is_absent_is_named(package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    if package != "onnx":
+        monkeypatch.setitem(sys.modules, "onnx", object())
+    if package == "tf2onnx":
+        monkeypatch.setitem(sys.modules, "onnxruntime", object())
+    with pytest.raises(ImportError, match=r"pip install onnx tf2onnx onnxruntime"):
+        export(classifier(), tmp_path / "m.onnx", format="onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_float32_copy_must_agree_with_the_model(tmp_path, monkeypatch):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = classifier()
+
+    def other(copy):
+        copy.set_weights([weight * 3 for weight in copy.get_weights()])
+        return copy
+
+    spoil(monkeypatch, exporting, "in_float32", other)
+    with pytest.raises(ExportError, match="in float32 differs"):
+        exported(model, tmp_path, "litert", data=X)

@@ -1,0 +1,197 @@
+"""`python -m tlkeras predict`: its lines, its errors, its exit codes."""
+
+import io
+import itertools
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from helpers import tiny_backbone
+from images import encode, picture
+from text_models import SENTENCES, tiny_bert
+
+import tlkeras as tl
+from tlkeras import __main__
+from tlkeras.builders import Head, image_multi_task
+from tlkeras.predict_command import answers, run_predict
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of models, of three pictures and of one damaged file."""
+    folder = tmp_path_factory.mktemp("predict")
+    small = {"blocks": 1}
+    tl.image_classifier(tiny_backbone(**small), ["ant", "bee"]).save(
+        folder / "pictures.keras"
+    )
+    backbone, tokenizer = tiny_bert()
+    tl.text_classifier(
+        backbone, ["bad", "good"], tokenizer=tokenizer, sequence_length=8
+    ).save(folder / "texts.keras")
+    for i in range(3):
+        (folder / f"{i}.png").write_bytes(encode(picture(seed=i), "PNG"))
+    (folder / "damaged.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture
+def predict(folder, capsys, monkeypatch):
+    """Runs the command in that folder; returns exit code, lines and error lines."""
+
+    def run(*arguments):
+        monkeypatch.chdir(folder)
+        code = run_predict([str(each) for each in arguments])
+        printed = capsys.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
+
+    yield run
+    keras.utils.enable_interactive_logging()
+
+
+def test_one_line_for_each_file(predict, folder):
+    code, lines, errors = predict("pictures.keras", "0.png", "1.png", "2.png")
+    assert code == 0 and not errors
+    model = tl.load(folder / "pictures.keras")
+    said = model.classify([folder / f"{i}.png" for i in range(3)])
+    assert lines == [
+        f"{i}.png\t{each.label}\t{each.probability:.4f}" for i, each in enumerate(said)
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_a_bad_file_is_an_error_line(batch_size, predict):
+    files = ["0.png", "damaged.png", "1.png", "absent.png", "2.png"]
+    code, lines, errors = predict("pictures.keras", *files, "--batch-size", batch_size)
+    assert code == 1
+    assert [line.split("\t")[0] for line in lines] == ["0.png", "1.png", "2.png"]
+    assert [error.split(": ")[1] for error in errors] == ["damaged.png", "absent.png"]
+
+
+def test_lines_of_json(predict, folder):
+    code, lines, errors = predict(
+        "pictures.keras", "0.png", "damaged.png", "1.png", "--json"
+    )
+    records = [json.loads(line) for line in lines]
+    assert code == 1 and not errors
+    assert [r["input"] for r in records] == ["0.png", "damaged.png", "1.png"]
+    assert "damaged.png" in records[1]["error"] and "label" not in records[1]
+    said = tl.load(folder / "pictures.keras").classify(folder / "1.png")[0]
+    assert records[2]["label"] == said.label
+    assert records[2]["probabilities"] == pytest.approx(said.probabilities)
+
+
+def test_lines_of_standard_input(predict, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("0.png\n1.png\r\n"))
+    code, lines, _ = predict("pictures.keras", "-", "2.png")
+    assert code == 0
+    assert [line.split("\t")[0] for line in lines] == ["0.png", "1.png", "2.png"]
+
+
+def test_answers_come_before_the_last_input_is_read(folder):
+    endless = itertools.cycle([str(folder / "0.png")])
+    model = tl.load(folder / "pictures.keras")
+    assert len(list(itertools.islice(answers(model, endless, 2), 5))) == 5
+
+
+def test_texts(predict, folder, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(SENTENCES) + "\n"))
+    given = ["a good\tfilm\nindeed", "-"]
+    code, lines, errors = predict("texts.keras", "--text", "--json", *given)
+    records = [json.loads(line) for line in lines]
+    assert code == 0 and not errors
+    assert [r["input"] for r in records] == [given[0], *SENTENCES]
+    said = tl.load(folder / "texts.keras").classify([given[0], *SENTENCES])
+    assert [r["label"] for r in records] == [each.label for each in said]
+    _, lines, _ = predict("texts.keras", "--text", given[0])
+    assert lines[0].startswith("a good film indeed\t")
+
+
+def test_several_heads_and_regressors(predict, folder):
+    heads = {
+        "species": Head(classes=["ant", "bee"]),
+        "tags": Head(classes=["red", "flying"], multi_label=True),
+        "length": Head(outputs=1),
+    }
+    image_multi_task(tiny_backbone(blocks=1), heads).save(folder / "heads.keras")
+    code, lines, _ = predict("heads.keras", "0.png")
+    assert code == 0
+    columns = [column.split("=")[0] for column in lines[0].split("\t")]
+    assert columns == ["0.png", "species", "tags", "length"]
+    _, lines, _ = predict("heads.keras", "0.png", "--json")
+    found = json.loads(lines[0])["heads"]
+    assert set(found["tags"]["probabilities"]) == {"red", "flying"}
+    model = tl.image_regressor(tiny_backbone(blocks=1))
+    model.save(folder / "value.keras")
+    pixels = tl.load_images(folder / "0.png", image_size=16)
+    value = float(model.predict(pixels, verbose=0)[0, 0])
+    _, lines, _ = predict("value.keras", "0.png", "damaged.png", "--json")
+    assert json.loads(lines[0])["value"] == pytest.approx(value, abs=1e-5)
+    assert "error" in json.loads(lines[1])
+    _, lines, _ = predict("value.keras", "0.png")
+    assert float(lines[0].split("\t")[1]) == pytest.approx(value, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.keras", "0.png"], "There is no file"),
+        (["damaged.png", "0.png"], "damaged or no Keras model"),
+        (["texts.keras", "0.png"], "Add --text"),
+        (["pictures.keras", "--text", "good"], "Leave --text out"),
+        (["plain.keras", "0.png"], "knows neither its classes"),
+        (["pictures.keras", "0.png", "--batch-size", "0"], "at least 1"),
+    ],
+)
+def test_what_cannot_be_run_ends_with_2(arguments, message, predict, folder):
+    inputs = keras.Input((2,))
+    keras.Model(inputs, keras.layers.Dense(1)(inputs)).save(folder / "plain.keras")
+    code, lines, errors = predict(*arguments)
+    assert code == 2 and not lines
+    assert len(errors) == 1 and message in errors[0]
+
+
+def test_wrong_usage_ends_with_2(predict):
+    with pytest.raises(SystemExit) as ended:
+        predict("pictures.keras")
+    assert ended.value.code == 2
+
+
+def test_the_main_command_knows_predict(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", ["tlkeras", "predict", "pictures.keras", "0.png"])
+    assert __main__.main() == 0
+    assert capsys.readouterr().out.startswith("0.png\t")
+    keras.utils.enable_interactive_logging()
+
+
+@pytest.mark.slow
+def test_the_process_ends_quietly_when_nobody_reads_on(folder):
+    command = [sys.executable, "-m", "tlkeras", "predict", "pictures.keras", "-"]
+    process = subprocess.Popen(
+        [*command, "--batch-size", "1"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    process.stdin.write("0.png\n" * 50)
+    process.stdin.flush()
+    assert process.stdout.readline().startswith("0.png\t")
+    process.stdout.close()
+    process.stdin.close()
+    assert process.wait(60) == 1
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+
+
+def test_no_line_holds_more_than_the_answer(predict):
+    code, lines, _ = predict("pictures.keras", "0.png", "--json")
+    record = json.loads(lines[0])
+    assert list(record) == ["input", "label", "probability", "probabilities"]
+    assert np.isclose(sum(record["probabilities"].values()), 1, atol=1e-5)

@@ -1,0 +1,92 @@
+"""Artefacts that appear under their name only when they are complete and checked."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, suffix: str) -> Iterator[Path]:
+    """Gives a path to write to, and renames it to `path` if all went well.
+
+    Where something fails inside, what was written is deleted, and what was there under
+    the final name stays as it was.
+
+    Args:
+        path: The final name.
+        suffix: What it must end in; `""` for a folder that holds a SavedModel.
+
+    Raises:
+        ValueError: If `path` ends in something else, names what is no earlier export,
+            or lies in a folder that does not exist or cannot be written to.
+    """
+    final = Path(os.path.realpath(path))
+    _check(final, path, suffix)
+    unfinished = final.with_name(f".{uuid.uuid4().hex[:12]}{suffix}")
+    try:
+        yield unfinished
+        _rename(unfinished, final)
+    finally:
+        _remove(unfinished)
+
+
+def size_of(path: Path) -> int:
+    """Returns the bytes of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _check(final: Path, given: str | os.PathLike, suffix: str) -> None:
+    given = os.fspath(given)
+    if suffix and final.suffix != suffix:
+        raise ValueError(
+            f"`path` must end in {suffix!r} for this format. Received: path={given!r}."
+        )
+    if not final.parent.is_dir() or not os.access(final.parent, os.W_OK):
+        raise ValueError(
+            f"The model cannot be exported to {given!r}: there is no folder "
+            f"{str(final.parent)!r} that can be written to. Make it first."
+        )
+    if suffix and final.is_dir():
+        raise ValueError(
+            f"The model cannot be exported to {given!r}: there is a folder of that "
+            "name. Choose another name."
+        )
+    if not suffix and final.exists() and not _may_be_replaced(final):
+        raise ValueError(
+            f"The model cannot be exported to {given!r}: that is no earlier export, "
+            "and it would be deleted. Choose another name."
+        )
+
+
+def _may_be_replaced(folder: Path) -> bool:
+    """Whether nothing is lost but a SavedModel when the folder is replaced."""
+    if not folder.is_dir():
+        return False
+    return (folder / "saved_model.pb").is_file() or not any(folder.iterdir())
+
+
+def _rename(unfinished: Path, final: Path) -> None:
+    if not final.is_dir():
+        unfinished.replace(final)
+        return
+    # A folder that holds something cannot be replaced in one step.
+    earlier = final.with_name(f".{uuid.uuid4().hex[:12]}")
+    final.rename(earlier)
+    try:
+        unfinished.rename(final)
+    except OSError:
+        earlier.rename(final)
+        raise
+    _remove(earlier)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
