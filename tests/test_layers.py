@@ -8,13 +8,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "tlkeras"
 LAYERS = {
     0: {"_validation", "_keras"},
-    1: {"runtime", "backbones", "heads", "plots", "saving", "augmentation", "lora"},
-    2: {"data", "freezing", "depth"},
-    3: {"features", "evaluation"},
-    4: {"builders", "optimizers", "suspects"},
-    5: {"training", "export"},
-    6: {"quickstart", "predict_command"},
-    7: {"__main__", "__init__"},
+    1: {"distribution"},
+    2: {"runtime", "backbones", "heads", "plots", "saving", "augmentation", "lora"},
+    3: {"data", "freezing", "depth"},
+    4: {"features", "evaluation"},
+    5: {"builders", "optimizers", "suspects"},
+    6: {"training", "export"},
+    7: {"quickstart", "predict_command"},
+    8: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}
 

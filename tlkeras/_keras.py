@@ -5,7 +5,8 @@ inside a composite layer, or to hand back what a model was compiled with.
 `tests/test_keras_internals.py` fails when one of these changes.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -115,3 +116,28 @@ def uses_weight_decay(
 ) -> bool:
     """Whether `exclude_from_weight_decay` has left the variable to the decay."""
     return optimizer._use_weight_decay(variable)
+
+
+def build_for(model: keras.Model, batch: Any) -> None:
+    """Makes the variables of a compiled model's metrics, without a step.
+
+    Args:
+        model: A built and compiled model.
+        batch: `(x, y)` or `(x, y, sample_weight)`.
+    """
+    model._symbolic_build(data_batch=batch)
+
+
+@contextlib.contextmanager
+def gradients_are_summed(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Keeps an optimizer from summing over replicas what has been summed before.
+
+    Keras sums after it has clipped, each replica by itself.
+    """
+    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    optimizer._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
+    try:
+        yield
+    finally:
+        del optimizer._all_reduce_sum_gradients

@@ -7,6 +7,7 @@ import keras
 
 from tlkeras import _keras
 from tlkeras._validation import check_number, did_you_mean
+from tlkeras.distribution import scope_of
 from tlkeras.lora import hold_base
 
 FreezePoint = None | int | float | str
@@ -216,10 +217,11 @@ def recompile(
     if not model.compiled:
         return
     arguments = dict(_keras.compile_arguments(model))
-    arguments["optimizer"] = optimizer or fresh_optimizer(model)
-    model.compile(**arguments)
-    # Keras cannot load a model that was saved with an optimizer not yet built.
-    model.optimizer.build(model.trainable_variables)
+    with scope_of(model):
+        arguments["optimizer"] = optimizer or fresh_optimizer(model)
+        model.compile(**arguments)
+        # Keras cannot load a model that was saved with an optimizer not yet built.
+        model.optimizer.build(model.trainable_variables)
 
 
 def fresh_optimizer(

@@ -1,7 +1,6 @@
 """Where and how computation runs: dtype policy, `tf.distribute` strategy, seed."""
 
 import contextlib
-import json
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import keras
 
 from tlkeras._validation import check_choice, check_int
+from tlkeras.distribution import Cluster, Workers
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
@@ -38,18 +38,54 @@ class Runtime:
         """How many copies of the model train in step."""
         return self.strategy.num_replicas_in_sync if self.strategy else 1
 
+    @property
+    def workers(self) -> Workers:
+        """The processes that train together, and which of them this one is."""
+        return Workers(self.strategy)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes checkpoints, logs and model files."""
+        return self.workers.is_chief
+
+    @property
+    def communication(self) -> str:
+        """How gradients are summed over the replicas."""
+        if self.replicas == 1:
+            return "none"
+        kinds = {device.device_type for device in _accelerators()}
+        if "TPU" in kinds:
+            return "the TPU's own interconnect"
+        several = self.workers.count > 1
+        if "GPU" in kinds:
+            return "NCCL" + (" and gRPC" if several else "")
+        return "a ring over gRPC" if several else "copies in memory"
+
     def scope(self) -> contextlib.AbstractContextManager:
         """Returns the context that models are built and compiled in."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def __str__(self) -> str:
         name = type(self.strategy).__name__ if self.strategy else "no strategy"
+        # The name of its class is of long ago.
+        name = name.replace("CollectiveAllReduce", "MultiWorkerMirrored")
         return (
             f"tlkeras runs on {self.devices}\n"
             f"  precision: {self.precision} ({self.reasons['precision']})\n"
-            f"  strategy: {name}, {self.replicas} replica(s) "
-            f"({self.reasons['strategy']})\n"
+            f"  strategy: {name}, {self.replicas} replica(s)"
+            f"{self._on_workers()} ({self.reasons['strategy']})\n"
             f"  seed: {self.seed}"
+        )
+
+    def _on_workers(self) -> str:
+        """Says who exchanges what, where there are several replicas."""
+        if self.replicas == 1:
+            return ""
+        workers = self.workers
+        place = f"; this is worker {workers.index}" if workers.count > 1 else ""
+        return (
+            f" on {workers.count} worker(s){place}, gradients summed by "
+            f"{self.communication}"
         )
 
 
@@ -82,7 +118,10 @@ def configure(
 
     Raises:
         ValueError: If `precision` or `strategy` is not one of the above.
-        RuntimeError: If `strategy="tpu"` finds no TPU.
+        RuntimeError: If `strategy="tpu"` finds no TPU, or TensorFlow was used before
+            workers could be connected.
+        WorkerError: If a worker does not come up within the seconds that the
+            environment variable `TLKERAS_WORKER_TIMEOUT` says (300).
 
     Example:
 
@@ -186,7 +225,7 @@ def _choose_strategy(strategy: Any) -> tuple[Any, str]:
             )
     if strategy == "multi_worker" or (strategy == "auto" and _several_workers()):
         reason = "as asked" if strategy == "multi_worker" else "TF_CONFIG names workers"
-        return tf.distribute.MultiWorkerMirroredStrategy(), reason
+        return _connect_workers(), reason
     if strategy == "mirrored":
         return tf.distribute.MirroredStrategy(), "as asked"
     gpus = tf.config.list_logical_devices("GPU")
@@ -196,8 +235,21 @@ def _choose_strategy(strategy: Any) -> tuple[Any, str]:
 
 
 def _several_workers() -> bool:
-    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-    return len(cluster.get("worker", [])) + len(cluster.get("chief", [])) > 1
+    return len(Cluster.from_environment().addresses) > 1
+
+
+def _connect_workers() -> Any:
+    """Returns a strategy over the workers that `TF_CONFIG` names, once all are up."""
+    import tensorflow as tf
+
+    Cluster.from_environment().wait()
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise RuntimeError(
+            "Workers must be connected before TensorFlow computes anything: call "
+            f"`tl.configure` first in the program. TensorFlow says: {error}"
+        ) from error
 
 
 def _find_tpu() -> Any:

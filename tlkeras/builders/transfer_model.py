@@ -11,6 +11,7 @@ from tlkeras import _keras
 from tlkeras._validation import check_int
 from tlkeras.builders.inputs import by_length, holds_texts, to_pixels, to_tokens
 from tlkeras.builders.targets import Targets
+from tlkeras.distribution import Workers, strategy_of
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
@@ -136,11 +137,18 @@ class TransferModel(keras.Model):
         return super().evaluate(self.ready(x), *args, **kwargs)
 
     def predict(self, x, batch_size=None, **kwargs):
-        """Predicts as `keras.Model.predict` does; of texts, too."""
+        """Predicts as `keras.Model.predict` does; of texts, too.
+
+        Of several workers each predicts for itself.
+        """
+        predict = super().predict
+        if Workers(strategy_of(self)).count > 1:
+            # Outside of the strategy: Keras would wait for the others.
+            predict = keras.Model(self.input, self.output).predict
         if self.preprocessor is None or not holds_texts(x):
-            return super().predict(self.ready(x), batch_size=batch_size, **kwargs)
+            return predict(self.ready(x), batch_size=batch_size, **kwargs)
         batches, order = by_length(x, self.preprocessor, batch_size or 32)
-        outputs = super().predict(batches, **kwargs)
+        outputs = predict(batches, **kwargs)
         places = np.argsort(order)
         return keras.tree.map_structure(lambda rows: rows[places], outputs)
 
@@ -163,7 +171,8 @@ class TransferModel(keras.Model):
         """Saves the model as `keras.Model.save` does: one file, whole or not at all.
 
         The file appears under its name only when it is complete. Where saving fails,
-        an earlier file of that name stays as it was.
+        an earlier file of that name stays as it was. Of several workers the chief
+        alone writes.
 
         Args:
             filepath: Ends in `.keras`, in a folder that exists.
@@ -174,6 +183,8 @@ class TransferModel(keras.Model):
         Raises:
             ValueError: If `filepath` is not as described or cannot be written to.
         """
+        if not Workers(strategy_of(self)).is_chief:
+            return
         plain_save = super().save
         if zipped is False or "://" in str(filepath):
             plain_save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)

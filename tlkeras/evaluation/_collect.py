@@ -1,12 +1,16 @@
 """One pass over data: labels, float32 outputs and sample weights as arrays."""
 
 import functools
+import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+
+from tlkeras.data import Reading, reading_of
+from tlkeras.distribution import Share, Workers, strategy_of
 
 _BATCH_SIZE = 32
 
@@ -47,6 +51,12 @@ def collect(
             raises where they cannot belong together.
         observers: Functions of a batch's inputs and labels, called in the same pass.
     """
+    workers = Workers(strategy_of(model))
+    reading = reading_of(data)
+    if workers.count > 1 and reading is not None:
+        return _collect_shares(
+            workers, reading, model, verbose, check_first_batch, observers
+        )
     batches, count = batches_of(data)
     bar = keras.utils.Progbar(count, verbose=1 if verbose == "auto" else verbose)
     predict = _predictor(model)
@@ -81,6 +91,32 @@ def collect(
         _join(weights) if weighted else None,
         [np.concatenate(values) for values in seen],
     )
+
+
+def _collect_shares(
+    workers: Workers, reading: Reading, model: keras.Model, verbose: Any, *rest: Any
+) -> Collected:
+    """Has each worker collect its share; returns all of it on every worker."""
+    share = Share(reading.examples, workers.index, workers.count)
+    verbose = verbose if workers.is_chief else 0
+    mine = collect(model, share.dataset(reading.batch_size), verbose, *rest)
+    arrays = [mine.labels, mine.outputs, *mine.seen]
+    labels, outputs, *seen = (_interleaved(workers, array) for array in arrays)
+    return Collected(labels, outputs, None, seen)
+
+
+def _interleaved(workers: Workers, mine: np.ndarray) -> np.ndarray:
+    """Returns the arrays of all workers' shares as one, in the order of the data."""
+    buffer = io.BytesIO()
+    np.save(buffer, mine, allow_pickle=False)
+    parts = [
+        np.load(io.BytesIO(content), allow_pickle=False)
+        for content in workers.gather_bytes(buffer.getvalue())
+    ]
+    whole = np.empty((sum(map(len, parts)), *mine.shape[1:]), mine.dtype)
+    for index, part in enumerate(parts):
+        whole[index :: workers.count] = part
+    return whole
 
 
 def batches_of(data: Any) -> tuple[Iterable[Any], int | None]:

@@ -1,6 +1,7 @@
 """Files that hold the state of a run: written whole or not at all, and checked."""
 
 import contextlib
+import io
 import json
 import os
 import zipfile
@@ -180,6 +181,23 @@ def kept_call(folder: str | Path | None) -> dict[str, Any]:
             arrays = np.load(file, allow_pickle=False)
             return json.loads(arrays["about"].tobytes())["call"]
     return {}
+
+
+def to_bytes(state: State | None) -> bytes:
+    """Returns a state as bytes, none for `None`."""
+    if state is None:
+        return b""
+    content = io.BytesIO()
+    np.savez(content, **_packed(state))
+    return content.getvalue()
+
+
+def from_bytes(content: bytes) -> State | None:
+    """Returns the state that `to_bytes` made bytes of."""
+    if not content:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return _unpacked({key: arrays[key] for key in arrays.files})
 
 
 def _packed(state: State) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 from tlkeras._validation import check_choice, check_int
 from tlkeras.augmentation import Augment, resolve_augment
 from tlkeras.data import Reading
+from tlkeras.distribution import Replicas
 from tlkeras.features import cache as disk
 from tlkeras.features.extraction import (
     FeatureSet,
@@ -31,6 +32,7 @@ from tlkeras.training.weighing import Weighing, resolve_weighing, task_of
 
 # Steps that one call of Keras' training function may take, where they are cheap.
 _MOST_STEPS_PER_EXECUTION = 256
+_ARRAYS = ("y", "sample_weight")
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Feed:
 
     Attributes:
         model: The suffix, where features are cached; otherwise all parts, joined.
+        replicas: How model and data are spread.
         suffix: The part that trains.
         epochs_from: From an epoch and a step in it to the data arguments of
             `keras.Model.fit` that begin there.
@@ -114,6 +117,7 @@ class Feed:
     """
 
     model: keras.Model
+    replicas: Replicas
     suffix: keras.Model
     epochs_from: Callable[[int, int], dict[str, Any]]
     steps: int | None
@@ -156,10 +160,13 @@ class Feeder:
     ):
         self.model, self.backbone = model, find_backbone(model, backbone)
         self.train_batch_norm, self.verbose = train_batch_norm, verbose
-        self.source = source
+        self.source, self.replicas = source, Replicas(model)
         self.readings = [self._reading(source.train), self._reading(source.val)]
+        self.whole = list(self.readings)
+        self.counts = [r and len(r.examples) for r in self.readings]
         self.targets = getattr(model, "targets", None)
         self.weighing = self._weighing()
+        self._share_out()
         self.store = self._usable_store(source.cache)
         self.lowest = min(freeze_index(self.backbone, point) for point in points)
         self.lower: Split | None = None
@@ -209,6 +216,37 @@ class Feeder:
                 f"{preprocessor.sequence_length} tokens and are cut."
             )
         return replace(reading, examples=tokens)
+
+    def _share_out(self) -> None:
+        """Leaves this worker its share of the data; checks that there is one."""
+        replicas, known = self.replicas, self.readings[0]
+        if replicas.workers.count > 1:
+            given = zip(
+                (self.source.train, self.source.val), self.readings, strict=True
+            )
+            if any(data is not None and reading is None for data, reading in given):
+                raise ValueError(
+                    "Several workers share out data of `Splits` and arrays; a dataset "
+                    "of your own cannot be shared out without reading all of it on "
+                    "each. Use `tl.from_arrays`, `tl.image_folder`, `tl.from_csv` or "
+                    "`tl.from_tfds`."
+                )
+            self.readings = [
+                reading and replace(reading, examples=replicas.share(reading.examples))
+                for reading in self.readings
+            ]
+        if known is not None and known.batch_size < replicas.count:
+            raise ValueError(
+                f"A batch of {known.batch_size} examples cannot be split over "
+                f"{replicas.count} replicas. `batch_size` counts the examples of all "
+                f"replicas: pass batch_size={32 * replicas.count} for 32 on each."
+            )
+        if known is not None and replicas.strategy is not None:
+            self._say(
+                f"Batches of {known.batch_size} examples: "
+                f"{known.batch_size / replicas.count:.3g} for each of "
+                f"{replicas.count} replica(s) on {replicas.workers.count} worker(s)."
+            )
 
     def _weighing(self) -> Weighing | None:
         """Returns how examples are weighed; checks how they are drawn."""
@@ -304,11 +342,17 @@ class Feeder:
         """Returns features of training and validation, or `None` if too large."""
         known = [part for part in examples if part is not None]
         size = feature_bytes(prefix, *known)
-        if size is None or not self.store.has_room(size):
+        fits = size is not None and self.store.has_room(size)
+        if not self.replicas.workers.all(fits):
             self._say(
                 "Not cached: "
-                + ("features of no fixed size." if size is None else "")
-                + ("" if size is None else self.store.refusal(size))
+                + (
+                    "features of no fixed size."
+                    if size is None
+                    else "they do not fit on another worker."
+                    if fits
+                    else self.store.refusal(size)
+                )
             )
             return None
         batch_size = self.readings[0].batch_size
@@ -328,23 +372,25 @@ class Feeder:
 
     def _cached(self, suffix: keras.Model, features: list, first_epoch: int) -> Feed:
         train, val = features
-        if val is not None:
-            val = _once(val, self.readings[1].batch_size)
-        return self._known(suffix, suffix, train, val, first_epoch)
+        return self._known(suffix, suffix, train, self._once(val), first_epoch)
 
     def _uncached(self, parts: Split, first_epoch: int) -> Feed:
         reading, val = self.readings
         if val is not None and val.examples.random_access:
-            val = _once(val.examples, val.batch_size)
+            val = self._once(val.examples)
         else:
             val = self._ready(self.source.val)
         model = join(parts)
         if reading is not None and reading.examples.random_access:
             return self._known(model, parts.suffix, reading.examples, val, first_epoch)
         arguments, steps = self._unknown(first_epoch)
-        arguments["validation_data"] = self._validation(val)
+        arguments |= self._validation(val)
+        if self.replicas.strategy is not None:
+            arguments["x"] = self.replicas.whole(_as_batches(arguments))
+            arguments = {k: v for k, v in arguments.items() if k not in _ARRAYS}
         return Feed(
-            model,
+            self.replicas.model(model),
+            self.replicas,
             parts.suffix,
             epochs_from=lambda epoch, step: arguments,
             steps=steps,
@@ -369,7 +415,7 @@ class Feeder:
         # Where the backbone runs in each step, it is costly, and each is shown.
         head_only = cached and is_fixed(self.backbone)
         steps, together = plan_steps(
-            len(examples) // views, reading.batch_size, suffix if head_only else None
+            self.counts[0], reading.batch_size, suffix if head_only else None
         )
         order = self._order(examples, views)
         validation = self._validation(val)
@@ -378,15 +424,17 @@ class Feeder:
             batches = endless_epochs(examples, steps, order, epoch, step)
             if augment is not None and not cached:
                 batches = augment.over(batches, epoch * steps + step).prefetch(2)
+            batches = self._labelled(batches, training=True)
             return {
-                "x": self._labelled(batches, training=True),
+                "x": self.replicas.train(batches, self.counts[0], steps, step),
                 "steps_per_epoch": steps - step,
                 "shuffle": False,
-                "validation_data": validation,
+                **validation,
             }
 
         return Feed(
-            model,
+            self.replicas.model(model),
+            self.replicas,
             suffix,
             epochs_from=epochs_from,
             steps=steps,
@@ -406,7 +454,10 @@ class Feeder:
             draw = balanced_positions(
                 labels, task, num_classes=self._units, draws=count
             )
-        return Order(count, known.shuffled, known.seed, views, draw)
+        # Shares are as long as each other: a seed of their own keeps what was apart in
+        # the data apart in the batches.
+        seed = known.seed + 7919 * self.replicas.workers.index
+        return Order(count, known.shuffled, seed, views, draw)
 
     def _labelled(self, batches: Any, training: bool) -> Any:
         """Gives batches their labels' last form, and training examples weights."""
@@ -435,7 +486,37 @@ class Feeder:
             arguments["x"] = self._labelled(arguments["x"], training=True)
         return arguments, arguments.get("steps_per_epoch") or _count_batches(batches)
 
-    def _validation(self, val: Any) -> Any:
+    def _validation(self, val: Any) -> dict[str, Any]:
+        """Returns the arguments of `fit` that are about validation."""
+        val = self._formed(val)
+        if val is None or self.replicas.strategy is None:
+            return {"validation_data": val}
+        if isinstance(val, tuple):
+            val = _batches_of(val, shuffled=False)
+        known = self.readings[1]
+        if self.replicas.workers.count == 1:
+            largest = known and known.batch_size
+            return {"validation_data": self.replicas.whole(val, largest)}
+        steps = math.ceil(self.counts[1] / known.batch_size)
+        spread = self.replicas.train(val, self.counts[1], steps, ends=True)
+        return {"validation_data": spread}
+
+    def _once(self, examples: Any) -> Any:
+        """Reads validation examples in their order, each once."""
+        if examples is None:
+            return None
+        import tensorflow as tf
+
+        batch_size = self.readings[1].batch_size
+        if self.replicas.workers.count > 1:
+            # All workers need as many batches.
+            steps = math.ceil(self.counts[1] / batch_size)
+            order = Order(len(examples), shuffled=False, seed=0)
+            return endless_epochs(examples, steps, order)
+        positions = tf.data.Dataset.range(len(examples))
+        return examples.in_order(positions, batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def _formed(self, val: Any) -> Any:
         """Gives validation labels the form that augmented training labels have."""
         augment = self.source.augment
         if val is not None and self.targets is not None:
@@ -483,13 +564,6 @@ def plan_steps(
     return (executions * together, together) if fits else (steps, 1)
 
 
-def _once(examples: Any, batch_size: int) -> Any:
-    import tensorflow as tf
-
-    batches = examples.in_order(tf.data.Dataset.range(len(examples)), batch_size)
-    return batches.prefetch(tf.data.AUTOTUNE)
-
-
 def _count_batches(data: Any) -> int | None:
     """Returns the number of batches, `None` where only reading them would tell."""
     try:
@@ -499,12 +573,20 @@ def _count_batches(data: Any) -> int | None:
     return count if count > 0 else None
 
 
-def _batches_of(arrays: tuple) -> Any:
-    """Makes shuffled batches of a tuple of arrays, as `fit` would."""
+def _batches_of(arrays: tuple, shuffled: bool = True) -> Any:
+    """Makes batches of a tuple of arrays, as `fit` would."""
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices(arrays)
-    return dataset.shuffle(len(arrays[1])).batch(32)
+    if shuffled:
+        dataset = dataset.shuffle(len(arrays[1]))
+    return dataset.batch(32)
+
+
+def _as_batches(arguments: dict[str, Any]) -> Any:
+    """Returns the training data among the arguments of `fit` as a dataset."""
+    arrays = [arguments[name] for name in _ARRAYS if name in arguments]
+    return _batches_of((arguments["x"], *arrays)) if arrays else arguments["x"]
 
 
 def _augmented(batches: Any, augment: Augment, first_epoch: int) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras.distribution import scope_of
 from tlkeras.freezing import FreezePoint, find_backbone, freeze, recompile
 from tlkeras.optimizers import phase_optimizer, resolve_schedule
-from tlkeras.runtime import current_runtime, jit_compile
+from tlkeras.runtime import jit_compile
 from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.logs import PhaseLog
@@ -22,6 +23,15 @@ from tlkeras.training.recipe import Recipe
 from tlkeras.training.resume import Keeper, Resumer
 from tlkeras.training.watch import Record, Watch, overfitting
 from tlkeras.training.whole_model import WholeModel, watches_batches
+
+# Callbacks that only write: of several workers the chief's do.
+WRITERS = (
+    keras.callbacks.BackupAndRestore,
+    keras.callbacks.CSVLogger,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.TensorBoard,
+    PhaseLog,
+)
 
 
 @dataclass(frozen=True)
@@ -85,10 +95,11 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     announce(model, stage, fitting.verbose)
     feed = run.feeder.feed(stage.freeze_point, done)
     together = compile_phase(run, stage, feed)
+    workers = run.feeder.replicas.workers
     promises = Promises(model)
     record, watch = Record(), Watch(stage.name, changeable(model))
     if together and together > 1:
-        watch.first_loss = loss_now(feed)
+        watch.first_loss = max(workers.gather(loss_now(feed)))
     callbacks = [*stage_callbacks(run), record, watch]
     keeper = None
     if fitting.log_dir is not None:
@@ -98,6 +109,8 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         others = list(callbacks)
         keeper = Keeper(run.resumer, number, feed.model, others, run.history, steps)
         callbacks.append(keeper)
+    if not workers.is_chief:
+        callbacks = [one for one in callbacks if not isinstance(one, WRITERS)]
     fit_phase(run, feed, callbacks, keeper, done + stage.epochs)
     promises.verify(feed.suffix, record)
     phase = Phase(
@@ -156,7 +169,7 @@ def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
     together = feed.steps_per_execution
     if any(map(watches_batches, run.fitting.callbacks)):
         together = together and 1
-    with current_runtime().scope():
+    with scope_of(model):
         optimizer = phase_optimizer(
             model,
             find_backbone(model, run.fitting.backbone),
@@ -207,16 +220,17 @@ def peak_rate(learning_rate: Any) -> float:
 
 def stage_callbacks(run: Run) -> list[keras.callbacks.Callback]:
     """Returns the user's callbacks, ready for one more phase, with early stopping."""
-    for callback in run.fitting.callbacks:
+    callbacks = list(run.fitting.callbacks)
+    for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger) and run.history.epoch:
             # It would begin its file anew in each phase.
             callback.append = True
     if run.recipe.patience is None:
-        return list(run.fitting.callbacks)
+        return callbacks
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", patience=run.recipe.patience, restore_best_weights=True
     )
-    return [stopping, *run.fitting.callbacks]
+    return [stopping, *callbacks]
 
 
 def changeable(model: keras.Model) -> list[keras.Variable]:
@@ -230,12 +244,15 @@ def loss_now(feed: Feed) -> float:
 
     The phase model's metrics are built then, too.
     """
-    batch = next(iter(feed.arguments["x"].take(1)))
+    batch = feed.replicas.one(feed.arguments["x"])
     x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
     outputs = feed.model(x, training=False)
     known = {"x": x, "y": y, "y_pred": outputs, "sample_weight": weights}
     loss = feed.model.compute_loss(**known)
-    feed.model.compute_metrics(**known)
+    if feed.replicas.strategy is None:
+        feed.model.compute_metrics(**known)
+    else:
+        feed.model.build_metrics(batch)
     return float(np.asarray(loss))
 
 

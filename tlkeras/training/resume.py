@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from tlkeras.data import Reading
+from tlkeras.distribution import Workers
 from tlkeras.freezing import freeze
-from tlkeras.training.checkpoints import Checkpoints, State
+from tlkeras.training.checkpoints import Checkpoints, State, from_bytes, to_bytes
 from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.promises import digest, frozen_weights
 
@@ -30,6 +31,7 @@ class Resumer:
         model: The model.
         checkpoints: Where states are kept.
         changing: Variables that the run may change, seeds of random layers included.
+        workers: The processes that train together. The chief alone reads and writes.
     """
 
     def __init__(
@@ -37,10 +39,11 @@ class Resumer:
         model: keras.Model,
         checkpoints: Checkpoints,
         changing: Sequence[keras.Variable],
+        workers: Workers,
     ):
         self.model, self.checkpoints = model, checkpoints
-        self.changing = list(changing)
-        self.state = checkpoints.latest()
+        self.changing, self.workers = list(changing), workers
+        self.state = self._read(checkpoints.latest)
 
     @property
     def stage(self) -> int:
@@ -63,30 +66,38 @@ class Resumer:
 
     def at_start(self) -> dict[int, np.ndarray]:
         """Returns what the run began with, by the `id` of the variable."""
-        start = self.checkpoints.start_of(0)
+        start = self._read(lambda: self.checkpoints.start_of(0))
         values = start.arrays["model"] if start else _values(self.changing)
         return {id(v): x for v, x in zip(self.changing, values, strict=True)}
 
     def enter_stage(self, stage: int, history: FineTuneHistory) -> None:
         """Sets the weights that a stage begins with; keeps them in a new one."""
         if self.state is not None and self.stage == stage:
-            start = self.checkpoints.start_of(stage) or self.state
+            start = self._read(lambda: self.checkpoints.start_of(stage)) or self.state
             _assign(self.changing, start.arrays["model"])
             return
         self.state = None
         state = self._state((stage, len(history.epoch), 0), history)
-        self.checkpoints.begin_stage(state)
+        if self.workers.is_chief:
+            self.checkpoints.begin_stage(state)
 
     def finish(self, stages: int, history: FineTuneHistory) -> None:
         """Keeps the final state: that of the model, with its optimizer."""
         position = (stages, len(history.epoch), 0)
         state = self._state(position, history, self.model.optimizer.variables)
-        self.checkpoints.finish(state)
+        if self.workers.is_chief:
+            self.checkpoints.finish(state)
 
     def restore_final(self) -> None:
         """Sets the model and its optimizer to the final state of a complete run."""
         _assign(self.changing, self.state.arrays["model"])
         _assign(self.model.optimizer.variables, self.state.arrays["optimizer"])
+
+    def _read(self, read: Callable[[], State | None]) -> State | None:
+        """Returns what the chief reads."""
+        if self.workers.count == 1:
+            return read()
+        return from_bytes(self.workers.from_chief(lambda: to_bytes(read())))
 
     def _state(
         self,
@@ -138,9 +149,10 @@ class Keeper(keras.callbacks.Callback):
         self.callbacks, self.history = list(callbacks), history
         self.steps = steps
         self.epoch, self.spent = len(history.epoch), 0.0
-        self.begun = self.last = time.perf_counter()
+        self.begun = self.last = self.asked_at = time.perf_counter()
         self.pause = SECONDS_BETWEEN
         self.goes_on, self.unfinished = False, []
+        self.asked, self.every = 0, 1
         kept = resumer.state
         inside = kept is not None and "callbacks" in kept.facts
         self.pending = kept if inside and kept.position[0] == stage else None
@@ -165,7 +177,7 @@ class Keeper(keras.callbacks.Callback):
         _assign(self.resumer.changing, state.arrays["model"])
         _assign(self.model.optimizer.variables, state.arrays["optimizer"])
         if state.position[2]:
-            _assign(self.phase_model.metrics_variables, state.arrays["metrics"])
+            self._assign_metrics(state.arrays["metrics"])
         self._restore_callbacks(state)
         self.spent = state.facts["seconds"]
         self.resumer.state = None
@@ -188,7 +200,28 @@ class Keeper(keras.callbacks.Callback):
         self.unfinished = []
 
     def _is_due(self) -> bool:
-        return time.perf_counter() - self.last >= self.pause
+        """Whether it is time for a checkpoint, of several workers by the chief's clock.
+
+        Asking the chief takes time, too: it is done about once a second.
+        """
+        passed = time.perf_counter() - self.last
+        if self.resumer.workers.count == 1:
+            return passed >= self.pause
+        self.asked += 1
+        if self.asked % self.every:
+            return False
+        now = time.perf_counter()
+        answer = [passed >= self.pause, now - self.asked_at]
+        due, since = self.resumer.workers.gather(answer)[0]
+        self.every = max(1, min(1000, int(self.every / max(since, 1e-3))))
+        self.asked, self.asked_at = 0, now
+        return due
+
+    def _assign_metrics(self, values: Sequence[np.ndarray]) -> None:
+        """Sets the metrics' sums; of several workers the chief's hold all of them."""
+        if not self.resumer.workers.is_chief:
+            values = [np.zeros_like(value) for value in values]
+        _assign(self.phase_model.metrics_variables, values)
 
     def _keep(self, epoch: int, step: int) -> None:
         began = time.perf_counter()
@@ -207,7 +240,9 @@ class Keeper(keras.callbacks.Callback):
                 for callback in self.callbacks
             ],
         }
-        self.resumer.checkpoints.keep(State(state.position, state.call, facts, arrays))
+        if self.resumer.workers.is_chief:
+            state = State(state.position, state.call, facts, arrays)
+            self.resumer.checkpoints.keep(state)
         self.last = time.perf_counter()
         self.pause = max(SECONDS_BETWEEN, (self.last - began) / _SHARE)
 

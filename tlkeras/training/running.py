@@ -13,6 +13,7 @@ from tlkeras import _keras
 from tlkeras._validation import check_choice, check_int, check_number
 from tlkeras.data import Splits
 from tlkeras.depth import gradual_points
+from tlkeras.distribution import Workers, losing_a_worker, strategy_of
 from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import (
     find_backbone,
@@ -20,6 +21,7 @@ from tlkeras.freezing import (
     freeze_index,
 )
 from tlkeras.optimizers import check_rate_callbacks, resolve_schedule
+from tlkeras.training.agreement import check_agreement
 from tlkeras.training.batch_size import largest_batch
 from tlkeras.training.checkpoints import Checkpoints, kept_call
 from tlkeras.training.checks import (
@@ -88,6 +90,9 @@ def train_by(
     train, val = parts_of(train, val)
     check_model(model, fitting.backbone)
     check_choice("verbose", fitting.verbose, ("auto", 0, 1, 2))
+    workers = Workers(strategy_of(model))
+    if not workers.is_chief:
+        fitting = replace(fitting, verbose=0)
     fitting = replace(fitting, callbacks=check_callbacks(fitting.callbacks))
     backbone = find_backbone(model, fitting.backbone)
     if getattr(model, "targets", None) is not None:
@@ -99,6 +104,7 @@ def train_by(
     check_recipe(recipe, fitting, val)
     if recipe.batch_size == "auto":
         recipe = with_batch_size(recipe, model, train, stages, fitting)
+    check_agreement(workers, model, recipe, stages, (train, val))
     source = Source(
         train,
         val,
@@ -119,6 +125,7 @@ def train_by(
     )
     run = Run(model, recipe, fitting, feeder, FineTuneHistory())
     with ExitStack() as held:
+        held.enter_context(losing_a_worker(workers, fitting.checkpoint_dir))
         if fitting.checkpoint_dir is not None:
             run.resumer = resumer_for(run, stages, held)
             run.history = run.resumer.history()
@@ -205,12 +212,17 @@ def resumer_for(run: Run, stages: Sequence[Stage], held: ExitStack) -> Resumer:
         "stages": [describe(list(astuple(stage))) for stage in stages],
         **{field.name: describe(getattr(recipe, field.name)) for field in RECIPE},
         "callbacks": [type(callback).__name__ for callback in fitting.callbacks],
-        "train": describe_data(feeder.source.train, feeder.readings[0]),
-        "val": describe_data(feeder.source.val, feeder.readings[1]),
+        "train": describe_data(feeder.source.train, feeder.whole[0]),
+        "val": describe_data(feeder.source.val, feeder.whole[1]),
     }
     checkpoints = Checkpoints(fitting.checkpoint_dir, call)
-    held.enter_context(checkpoints.held())
-    resumer = Resumer(run.model, checkpoints, changing)
+    workers = feeder.replicas.workers
+    if workers.count > 1:
+        # The order of the examples depends on it.
+        call["workers"] = workers.count
+    if workers.is_chief:
+        held.enter_context(checkpoints.held())
+    resumer = Resumer(run.model, checkpoints, changing, workers)
     if resumer.state is not None and fitting.verbose != 0:
         stage, epoch, step = resumer.state.position
         print(

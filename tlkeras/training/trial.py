@@ -10,9 +10,10 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras.distribution import scope_of
 from tlkeras.freezing import FreezePoint, freeze
 from tlkeras.optimizers import phase_optimizer
-from tlkeras.runtime import current_runtime, jit_compile
+from tlkeras.runtime import jit_compile
 from tlkeras.training.checks import check_data, check_model, pack_labels
 from tlkeras.training.feeding import Feed, Feeder, Source, with_augment
 
@@ -74,7 +75,7 @@ def trial(
             verbose=verbose,
         )
         feed = feeder.feed(point, 0)
-        with current_runtime().scope():
+        with scope_of(model):
             fresh = phase_optimizer(
                 model,
                 feeder.backbone,
@@ -151,7 +152,7 @@ def _compile(
     """
     arguments = _keras.compile_arguments(model)
     kept = ("loss", "loss_weights", "run_eagerly")
-    with current_runtime().scope():
+    with scope_of(model):
         phase_model.compile(
             optimizer=optimizer,
             jit_compile=jit_compile(),

@@ -1,0 +1,18 @@
+"""Several devices and machines: who takes part, what each reads, how all keep step."""
+
+from tlkeras.distribution.batches import Share
+from tlkeras.distribution.cluster import Cluster, WorkerError
+from tlkeras.distribution.replicas import Replicas
+from tlkeras.distribution.strategies import scope_of, strategy_of
+from tlkeras.distribution.workers import Workers, losing_a_worker
+
+__all__ = [
+    "Cluster",
+    "Replicas",
+    "Share",
+    "WorkerError",
+    "Workers",
+    "losing_a_worker",
+    "scope_of",
+    "strategy_of",
+]

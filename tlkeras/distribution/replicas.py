@@ -1,0 +1,103 @@
+"""`Replicas`: how a phase's model and data are spread over a strategy's devices."""
+
+from typing import Any
+
+import keras
+
+from tlkeras.distribution.batches import (
+    Share,
+    in_parts,
+    share_sizes,
+    totals,
+    with_totals,
+)
+from tlkeras.distribution.strategies import strategy_of
+from tlkeras.distribution.workers import Workers
+
+
+class Replicas:
+    """The copies of a model that train in step; one, without a strategy.
+
+    Args:
+        model: The user's model.
+
+    Attributes:
+        strategy: The `tf.distribute.Strategy` it was built under, or `None`.
+        workers: The processes.
+        count: Copies in all.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.strategy = strategy_of(model)
+        self.workers = Workers(self.strategy)
+        self.count = self.strategy.num_replicas_in_sync if self.strategy else 1
+
+    @property
+    def is_static(self) -> bool:
+        """Whether no shape may change from step to step."""
+        return "TPU" in type(self.strategy).__name__
+
+    def share(self, examples: Any) -> Any:
+        """Returns what this worker reads of known examples."""
+        if examples is None or self.workers.count == 1:
+            return examples
+        return Share(examples, self.workers.index, self.workers.count)
+
+    def model(self, phase_model: keras.Model) -> keras.Model:
+        """Returns the model that trains on all replicas, over the same layers."""
+        if self.strategy is None:
+            return phase_model
+        from tlkeras.distribution.replicated import ReplicatedModel
+
+        return ReplicatedModel(phase_model, self)
+
+    def train(
+        self,
+        batches: Any,
+        examples: int,
+        steps: int,
+        first_step: int = 0,
+        ends: bool = False,
+    ) -> Any:
+        """Spreads this worker's batches of epoch after epoch.
+
+        Args:
+            batches: Batches of this worker's share, without end.
+            examples: In an epoch, of all workers.
+            steps: Batches per epoch.
+            first_step: Number of the first batch.
+            ends: Whether one epoch is all.
+        """
+        if self.strategy is None:
+            return batches
+        sizes = share_sizes(examples, self.workers.count)
+        numbered = with_totals(batches, totals(sizes, steps, first_step))
+        largest = -(-max(sizes) // steps)
+        if ends:
+            return self._spread(numbered.take(steps), largest)
+        return self._spread(numbered, largest, endless=True)
+
+    def whole(self, batches: Any, largest: int | None = None) -> Any:
+        """Spreads a dataset of global batches, of one worker alone."""
+        if self.strategy is None or batches is None:
+            return batches
+        return self._spread(with_totals(batches), largest)
+
+    def one(self, data: Any) -> tuple:
+        """Returns the first batch of spread data, or its part for this worker."""
+        batch = next(iter(data))
+        if self.strategy is None:
+            return batch
+        return self.strategy.experimental_local_results(batch)[0][0]
+
+    def _spread(self, batches: Any, largest: int | None, endless: bool = False) -> Any:
+        import tensorflow as tf
+
+        local = self.count // self.workers.count
+        size = -(-largest // local) if self.is_static and largest else None
+        parts = in_parts(batches, local, size)
+        if endless:
+            # Otherwise the workers would ask each other before each step.
+            endless_size = tf.data.INFINITE_CARDINALITY
+            parts = parts.apply(tf.data.experimental.assert_cardinality(endless_size))
+        return self.strategy.distribute_datasets_from_function(lambda context: parts)

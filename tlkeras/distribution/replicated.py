@@ -1,0 +1,150 @@
+"""What Keras' trainer lacks on several replicas; checked against Keras 3.15.
+
+Keras gives every replica the same weight, however many examples it has, clips
+gradients before it sums them, and does not train on several machines at all
+(https://github.com/keras-team/keras/issues/20585): it reduces the values of all
+replicas in ways that fail there. `ReplicatedModel` takes steps of its own, on the
+public hooks `train_step`, `test_step`, `make_train_function`, `make_test_function`.
+`tests/test_keras_internals.py` fails when Keras mends what it is for.
+"""
+
+from typing import Any
+
+import keras
+
+from tlkeras import _keras
+
+_MEANS = ("sum_over_batch_size", "mean")
+
+
+class ReplicatedModel(keras.Model):
+    """A phase's model whose steps are those of one device on the global batch.
+
+    It takes batches `((x, y) or (x, y, sample_weight), examples in the global batch)`.
+    Losses and metrics that it logs are those of all replicas.
+
+    Args:
+        phase_model: A functional model, whose layers it shares.
+        replicas: The `Replicas`.
+    """
+
+    def __init__(self, phase_model: keras.Model, replicas: Any):
+        # Outside of the strategy's scope: within it Keras would build the model from a
+        # batch of all replicas, which fails where these are uneven.
+        super().__init__(phase_model.input, phase_model.output, name=phase_model.name)
+        self.replicas = replicas
+
+    @property
+    def distribute_strategy(self):
+        """The strategy whose scope Keras' `fit` and `evaluate` run in."""
+        return self.replicas.strategy
+
+    def compile(self, *args, **kwargs):
+        """Compiles as `keras.Model.compile`; refuses losses that do not average."""
+        if self.replicas.is_static:
+            # What fills a batch up has weight 0; plain metrics would count it.
+            kwargs["weighted_metrics"] = kwargs.pop("metrics", None)
+        super().compile(*args, **kwargs)
+        for loss in keras.tree.flatten(self.loss):
+            reduction = getattr(loss, "reduction", _MEANS[0])
+            if reduction not in _MEANS:
+                raise ValueError(
+                    "On several replicas a loss must average over its examples "
+                    f"(reduction='sum_over_batch_size'). Received: {loss.name!r} with "
+                    f"reduction={reduction!r}."
+                )
+
+    def build_metrics(self, batch: Any) -> None:
+        """Makes the metrics' variables; they cannot be made inside of a step."""
+        with self.distribute_strategy.scope():
+            _keras.build_for(self, batch)
+
+    def fit(self, x=None, *args, **kwargs):
+        """Fits the model as `keras.Model.fit` does, on what `Replicas` spreads."""
+        self.build_metrics(self.replicas.one(x))
+        with _keras.gradients_are_summed(self.optimizer):
+            return super().fit(x, *args, **kwargs)
+
+    def train_step(self, data):
+        """Takes one step on a replica's part of the global batch."""
+        import tensorflow as tf
+
+        batch, total = data
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        with tf.GradientTape() as tape:
+            outputs = self(x, training=True)
+            loss, rows = self._loss(batch, outputs, training=True)
+            share = rows / tf.cast(total, loss.dtype)
+            scaled = self.optimizer.scale_loss(loss * share)
+        variables = self.trainable_weights
+        gradients = tape.gradient(scaled, variables)
+        self.optimizer.apply_gradients(
+            zip(self._summed(gradients), variables, strict=True)
+        )
+        self.compute_metrics(x, y, outputs, weights)
+
+    def test_step(self, data):
+        """Adds a replica's part of the global batch to the metrics."""
+        batch, _ = data
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        outputs = self(x, training=False)
+        self._loss(batch, outputs, training=False)
+        self.compute_metrics(x, y, outputs, weights)
+
+    def make_train_function(self, force=False):
+        """Makes the function that takes `steps_per_execution` training steps."""
+        if self.train_function is None or force:
+            self.train_function = self._on_all_replicas(self.train_step)
+        return self.train_function
+
+    def make_test_function(self, force=False):
+        """Makes the function that takes `steps_per_execution` steps of evaluation."""
+        if self.test_function is None or force:
+            self.test_function = self._on_all_replicas(self.test_step)
+        return self.test_function
+
+    def _on_all_replicas(self, step):
+        import tensorflow as tf
+
+        strategy = self.distribute_strategy
+
+        def function(iterator):
+            strategy.run(step, args=(next(iterator),))
+            for _ in tf.range(self.steps_per_execution - 1):
+                following = iterator.get_next_as_optional()
+                if following.has_value():
+                    strategy.run(step, args=(following.get_value(),))
+            # Read outside of the replicas: summed over all of them.
+            return self.get_metrics_result()
+
+        if self.run_eagerly:
+            return function
+        return tf.function(function, reduce_retracing=True)
+
+    def _loss(self, batch: tuple, outputs: Any, training: bool) -> tuple[Any, Any]:
+        """Returns a replica's mean loss, and of how many examples it is."""
+        import tensorflow as tf
+
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        loss = self.compute_loss(x, y, outputs, weights, training=training)
+        # Keras divides it by the number of replicas.
+        loss = loss * self.replicas.count
+        rows = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], loss.dtype)
+        tracker = next(metric for metric in self.metrics if metric.name == "loss")
+        if self.replicas.is_static:
+            known = tf.cast(keras.tree.flatten(weights)[0] != 0, loss.dtype)
+            examples = tf.reduce_sum(known)
+            mean = tf.math.divide_no_nan(loss * rows, examples)
+            tracker.update_state(mean, sample_weight=examples)
+        else:
+            tracker.update_state(loss, sample_weight=rows)
+        return loss, rows
+
+    def _summed(self, gradients: list) -> list:
+        """Returns gradients summed over the replicas, before anything else is done."""
+        import tensorflow as tf
+
+        known = [gradient for gradient in gradients if gradient is not None]
+        context = tf.distribute.get_replica_context()
+        summed = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, known))
+        return [None if gradient is None else next(summed) for gradient in gradients]

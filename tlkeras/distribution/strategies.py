@@ -1,0 +1,24 @@
+"""Which `tf.distribute` strategy a model was built under."""
+
+import contextlib
+from typing import Any
+
+import keras
+
+
+def strategy_of(model: keras.Model) -> Any:
+    """Returns the strategy that a model was built under, `None` if there is none."""
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None:
+        return None
+    import tensorflow as tf
+
+    # Without a strategy TensorFlow hands out one that does nothing.
+    with strategy.scope():
+        return strategy if tf.distribute.has_strategy() else None
+
+
+def scope_of(model: keras.Model) -> contextlib.AbstractContextManager:
+    """Returns the context in which optimizers and metrics for `model` are made."""
+    strategy = strategy_of(model)
+    return contextlib.nullcontext() if strategy is None else strategy.scope()

@@ -1,0 +1,82 @@
+"""What several workers must agree on before they train together."""
+
+import hashlib
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tlkeras.distribution import Workers
+from tlkeras.features.extraction import reading_for
+from tlkeras.training.promises import digest
+from tlkeras.training.recipe import Recipe
+from tlkeras.training.resume import describe, describe_data
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def check_agreement(
+    workers: Workers,
+    model: keras.Model,
+    recipe: Recipe,
+    stages: Sequence[Any],
+    data: Sequence[Any],
+) -> None:
+    """Raises `WorkerError` on every worker unless all are about to do the same.
+
+    Args:
+        workers: The processes.
+        model: The model.
+        recipe: How to train it.
+        stages: The recipe's stages.
+        data: Training and validation data.
+    """
+    if workers.count == 1:
+        return
+    train, val = (describe_data(part, reading_for(part)) for part in data)
+    workers.check_same(
+        {
+            **versions(),
+            "the program": _program(),
+            "the model's weights": weights_digest(model),
+            "the training data": train,
+            "the validation data": val,
+            "the stages": [describe(list(astuple(stage))) for stage in stages],
+            **{one.name: describe(getattr(recipe, one.name)) for one in fields(Recipe)},
+        }
+    )
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what computes, tlkeras' own as a fingerprint."""
+    import tensorflow as tf
+
+    code = hashlib.blake2b(digest_size=8)
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        code.update(path.read_bytes())
+    return {
+        "Python": platform.python_version(),
+        "TensorFlow": tf.__version__,
+        "Keras": keras.__version__,
+        "the code of tlkeras": code.hexdigest(),
+    }
+
+
+def weights_digest(model: keras.Model) -> str:
+    """Returns a fingerprint of all of a model's weights."""
+    whole = hashlib.blake2b(digest_size=8)
+    for variable in model.weights:
+        whole.update(digest(variable))
+    return whole.hexdigest()
+
+
+def _program() -> str:
+    """Returns a fingerprint of the script that runs, nothing in a notebook."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    if path is None or not Path(path).is_file():
+        return ""
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
