@@ -185,20 +185,26 @@ ABOUT = {
 # 419 unexpected interruptions of 16,384 GPUs in 54 days (Llama 3, 2024).
 GPU_HOURS_PER_FAILURE = 16_384 * 54 * 24 / 419
 
-# Bytes of memory per listed file, as CPython 3.11 and tlkeras/data hold them: `str` of
-# the relative name, three lists of it (all, readable, this part), the header record and
-# the label; once reading starts, a string tensor of whole paths with decoder and
-# orientation. While headers are read: whole paths, reasons, and one future per file.
-LIST_HEADER_BYTES, FUTURE_BYTES, LABEL_BYTES = 26, 1824, 4
+# Of `tlkeras.data.headers.HEADER` and of a label, in bytes.
+HEADER_BYTES, LABEL_BYTES = 26, 4
+# Of a future of `concurrent.futures`, of which there is one per file at first.
+FUTURE_BYTES = 1824
 
 
-def listing_bytes(name_length: int, root_length: int = 20) -> dict[str, float]:
-    """Returns bytes per file: kept for good, and at the most while it is read."""
-    name, path = 49 + name_length, 49 + name_length + root_length + 1
-    kept = name + 3 * 8 + LIST_HEADER_BYTES + LABEL_BYTES
-    tensor = 24 + (path - 49 + 1) + 4 + 4 + LABEL_BYTES
-    scan = path + 8 + 8 + FUTURE_BYTES
-    return {"kept": kept + tensor, "while headers are read": kept + scan}
+def listing_bytes(name_length: int, root_length: int = 20) -> dict[str, int]:
+    """Returns bytes per file: while headers are read, then, and once reading starts.
+
+    As CPython 3.11 and tlkeras.data hold them: names in a list, header records, labels;
+    before that whole paths, reasons and futures; later a string tensor of whole paths
+    with decoders, orientations and labels.
+    """
+    name, path = 49 + name_length, root_length + 1 + name_length
+    listed = name + 8 + HEADER_BYTES + LABEL_BYTES
+    return {
+        "while headers are read": listed + 49 + path + 3 * 8 + FUTURE_BYTES,
+        "afterwards": listed,
+        "once pictures are read": listed + 24 + path + 1 + 3 * LABEL_BYTES,
+    }
 
 
 # --- sizes and rates ---------------------------------------------------------------
@@ -309,6 +315,21 @@ def measured_table() -> str:
     return markdown(["measured", "value"], [list(row) for row in MEASURED])
 
 
+def taken_table() -> str:
+    years = GPU_HOURS_PER_FAILURE / (365.25 * 24)
+    rows = [
+        [f"training all of ResNet50, {gpu}", f"{rate:,} pictures/s"]
+        for (_, gpu), rate in TRAINING.items()
+    ]
+    rows.append(
+        [
+            "419 interruptions of 16,384 GPUs in 54 days",
+            f"one in {GPU_HOURS_PER_FAILURE:,.0f} hours ({years:.1f} years) of a GPU",
+        ]
+    )
+    return markdown(["published", "value"], rows)
+
+
 def cut_table() -> str:
     rows = []
     for cut in CUTS:
@@ -358,15 +379,21 @@ def extraction_table() -> str:
 
 
 def listing_table() -> str:
-    rows = []
-    for what, each in listing_bytes(GIVEN.name_length).items():
-        rows.append([what, f"{each:,.0f}"])
-        rows[-1] += [size(each * n * MILLION) for n in (1, 100)]
-    seconds = [n * MILLION / GIVEN.headers_per_second for n in (1, 100)]
-    rows.append(["time to read the headers", "", *map(span, seconds)])
-    rows.append(["order of one epoch (int64)", "8", *(size(8e6 * n) for n in (1, 100))])
+    millions = (1, 10, 100)
+    rows = [
+        [what, f"{each:,.0f}", *(size(each * n * MILLION) for n in millions)]
+        for what, each in listing_bytes(GIVEN.name_length).items()
+    ]
+    times = [span(n * MILLION / GIVEN.headers_per_second) for n in millions]
+    rows.append(["time to read the headers", "", *times])
+    rows.append(["order of one epoch", "8", *(size(8e6 * n) for n in millions)])
+    pixels = 224 * 224 * 3
+    held = [size(pixels * n * MILLION) for n in millions]
+    rows.append(["`from_arrays`: uint8 pixels instead", f"{pixels:,}", *held])
     return markdown(
-        ["on each worker", "bytes per file", "1 million", "100 million"], rows
+        ["memory of each worker", "bytes per picture"]
+        + [f"{n} million" for n in millions],
+        rows,
     )
 
 
@@ -640,6 +667,7 @@ def plan_table() -> str:
 TABLES = {
     "assumptions": assumption_table,
     "measured": measured_table,
+    "taken": taken_table,
     "cuts": cut_table,
     "cache": cache_table,
     "extraction": extraction_table,
