@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-# --- transformers ---
+# --- transformers ------------------------------------------------------------------
 
 
 def vit_parameters(layers: int, width: int, inner: int) -> int:
@@ -28,7 +28,7 @@ def vit_operations(layers: int, width: int, inner: int, tokens: int) -> int:
     return layers * (dense + 2 * tokens * tokens * width)
 
 
-# --- all-reduce ---
+# --- all-reduce --------------------------------------------------------------------
 
 
 def ring_bytes(parameters: int, replicas: int, item: int = 4) -> float:

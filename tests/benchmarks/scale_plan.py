@@ -625,7 +625,7 @@ class Plan:
         training /= self.efficiency
         if not cached:
             return self.examples / replicas / fresh_rate(cut, "A100") + training
-        fits = self.stored / self.workers <= GIVEN.memory
+        fits = cache_bytes(cut, self.examples) / self.workers <= GIVEN.memory
         return max(training, self.examples / self.workers * row_seconds(cut, fits))
 
 
@@ -658,7 +658,12 @@ def plan_table() -> str:
         )
     return markdown(
         ["pictures", "workers x GPUs", "epochs", "stragglers leave", "cache"]
-        + ["each worker's share", "read from", "hours, cached", "hours, not cached"]
+        + [
+            "each worker's share",
+            "lowest cut from",
+            "hours, cached",
+            "hours, not cached",
+        ]
         + ["cost, cached: GPUs + storage for a day", "cost, not cached"],
         rows,
     )
