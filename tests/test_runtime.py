@@ -1,5 +1,7 @@
 """`configure`: what it chooses, what it says, what it refuses."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -67,8 +69,13 @@ def test_a_strategy_object_is_taken_and_models_are_built_under_it(capsys):
 def test_workers_are_found_in_tf_config(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert not runtime._several_workers()
-    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}}
+    task = {"task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster | task))
     assert runtime._several_workers()
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(ValueError, match="TF_CONFIG must look like"):
+        tl.configure()
 
 
 def test_no_xla_on_a_cpu():

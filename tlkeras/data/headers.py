@@ -13,6 +13,8 @@ import numpy as np
 
 # From this many files on, the scan shows a progress bar.
 PROGRESS_FROM = 3000
+# Files that are handed to the threads at a time.
+_CHUNK = 10_000
 
 _TAIL_BYTES = 4096
 _ORIENTATION_TAG = 0x0112
@@ -72,7 +74,12 @@ def read_headers(
     # Pillow warns of odd metadata and of large pictures; neither stops a decoder.
     with warnings.catch_warnings(), concurrent.futures.ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore")
-        for i, found in enumerate(pool.map(_header_or_reason, paths)):
+        # A pool makes a note of all that it is given: not of millions at a time.
+        chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
+        found_in_order = (
+            found for chunk in chunks for found in pool.map(_header_or_reason, chunk)
+        )
+        for i, found in enumerate(found_in_order):
             if isinstance(found, str):
                 reasons[i] = found
             else:

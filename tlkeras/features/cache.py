@@ -105,7 +105,7 @@ def cache_budget() -> int:
     given = os.environ.get("TLKERAS_CACHE_GB", "")
     try:
         return int(float(given or DEFAULT_BUDGET_GB) * 1e9)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(
             "The environment variable TLKERAS_CACHE_GB must be a number of gigabytes. "
             f"Received: {given!r}."

@@ -14,6 +14,7 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.data import ArrayExamples, Reading, reading_of
+from tlkeras.distribution import strategy_of
 from tlkeras.features import cache as disk
 from tlkeras.features.feature_set import FeatureSet
 from tlkeras.features.fingerprints import fingerprint_model
@@ -76,7 +77,9 @@ def extract_features(
             "The features do not fit: "
             + ("their size is not fixed." if size is None else store.refusal(size))
         )
-    features = extract(prefix, examples, reading.batch_size, store, verbose)
+    features = extract(
+        prefix, examples, reading.batch_size, store, verbose, strategy_of(model)
+    )
     return features if order is None else features.at(np.argsort(order))
 
 
@@ -171,7 +174,12 @@ def feature_bytes(prefix: keras.Model, *parts: Any) -> int | None:
 
 
 def extract(
-    prefix: keras.Model, examples: Any, batch_size: int, store: Store, verbose: Any
+    prefix: keras.Model,
+    examples: Any,
+    batch_size: int,
+    store: Store,
+    verbose: Any,
+    strategy: Any = None,
 ) -> FeatureSet:
     """Runs `prefix` over all examples, or finds that this was done before.
 
@@ -181,13 +189,19 @@ def extract(
         batch_size: Examples per step.
         store: Where to keep the features.
         verbose: 0 for no progress bar.
+        strategy: What the prefix' weights were made under; all of its devices that
+            belong to this process take part.
     """
     longest = longest_of(examples)
     specs = [*_specs(prefix, longest), _label_spec(examples)]
     count = len(examples)
     both = examples.fingerprint() + fingerprint_model(prefix)
     key = hashlib.sha256(both.encode()).hexdigest()
-    run = _Run(prefix, examples, batch_size, verbose)
+    infer = inference_function(prefix)
+    devices = len(strategy.extended.worker_devices) if strategy is not None else 1
+    if devices > 1:
+        infer = on_all_devices(infer, strategy)
+    run = _Run(infer, examples, batch_size * devices, verbose)
     if store.folder is None:
         # Zeros, not what happens to be there: a sequence may end before its row does.
         arrays = [np.zeros((count, *spec.shape), spec.numpy_dtype) for spec in specs]
@@ -258,13 +272,50 @@ def inference_function(model: keras.Model) -> Callable[[Any], Any]:
     )
 
 
+def on_all_devices(infer: Callable[[Any], Any], strategy: Any) -> Callable[[Any], Any]:
+    """Returns a function that gives each device of this process a part of a batch.
+
+    Args:
+        infer: What `inference_function` returned.
+        strategy: The strategy whose devices take part. The processes of several
+            workers do not wait for each other.
+    """
+    import tensorflow as tf
+
+    devices = len(strategy.extended.worker_devices)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def together(spread):
+        return strategy.run(infer, args=(spread,))
+
+    def run(batch):
+        rows = len(keras.tree.flatten(batch)[0])
+        if rows < devices:
+            return infer(batch)
+
+        def part(context):
+            number = context.replica_id_in_sync_group % devices
+            start, end = rows * number // devices, rows * (number + 1) // devices
+            return keras.tree.map_structure(lambda x: x[start:end], batch)
+
+        spread = strategy.experimental_distribute_values_from_function(part)
+        parts = strategy.experimental_local_results(together(spread))
+        return keras.tree.map_structure(lambda *x: tf.concat(x, axis=0), *parts)
+
+    return run
+
+
 class _Run:
     """One pass of a prefix over examples, with a progress bar."""
 
     def __init__(
-        self, prefix: keras.Model, examples: Any, batch_size: int, verbose: Any
+        self,
+        infer: Callable[[Any], Any],
+        examples: Any,
+        batch_size: int,
+        verbose: Any,
     ):
-        self.prefix = prefix
+        self.infer = infer
         self.examples = examples
         self.batch_size = batch_size
         self.verbose = verbose
@@ -274,9 +325,9 @@ class _Run:
         self, start: int, write: Callable[[int, list[np.ndarray]], None]
     ) -> None:
         began, count = time.perf_counter(), len(self.examples)
-        run, bar, done = inference_function(self.prefix), self._bar(count), start
+        bar, done = self._bar(count), start
         for inputs, labels in self._batches(start):
-            outputs = keras.tree.flatten(run(inputs))
+            outputs = keras.tree.flatten(self.infer(inputs))
             values = [np.asarray(value) for value in (*outputs, labels)]
             write(done, values)
             done += len(values[0])

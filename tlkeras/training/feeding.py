@@ -364,7 +364,15 @@ class Feeder:
             f"kept in {where}."
         )
         features = [
-            part and extract(prefix, part, batch_size, self.store, self.verbose)
+            part
+            and extract(
+                prefix,
+                part,
+                batch_size,
+                self.store,
+                self.verbose,
+                self.replicas.strategy,
+            )
             for part in examples
         ]
         self.seconds += sum(part.seconds for part in features if part is not None)
