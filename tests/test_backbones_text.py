@@ -280,6 +280,7 @@ def test_decoder_pair_is_joined_with_the_end_of_text():
     assert features["padding_mask"].numpy().sum() == 5
 
 
+@pytest.mark.slow
 def test_byte_pairs_are_read_alike_in_and_out_of_a_pipeline():
     preprocessor = preprocessor_of(tiny_roberta)
     texts = ["good (bad) 20231 film's", "  the\nfilm  ", "WAS'T", "a" * 40]
@@ -367,6 +368,7 @@ def test_saved_model_keeps_its_vocabulary(tmp_path, make):
     assert list(loaded.tokenizer(SENTENCES)) == list(expected)
 
 
+@pytest.mark.slow
 def test_fresh_process_tokenizes_equally_with_the_file_alone(tmp_path):
     preprocessor = preprocessor_of(tiny_bert)
     Holder(preprocessor).save(tmp_path / "model.keras")

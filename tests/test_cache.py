@@ -65,7 +65,13 @@ def plain_backbone():
 
 
 @pytest.mark.parametrize("place", ["memory", "disk"])
-@pytest.mark.parametrize("points", ["block3", ["block3_conv2", "block2_conv2"]])
+@pytest.mark.parametrize(
+    "points",
+    [
+        "block3",
+        pytest.param(["block3_conv2", "block2_conv2"], marks=pytest.mark.slow),
+    ],
+)
 def test_cached_and_uncached_training_give_the_same_history(place, points):
     histories = []
     for cached in (place, False):
@@ -250,6 +256,7 @@ def extracting(pause, folder):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_extraction_is_resumed_by_the_next_process(tmp_path):
     process = extracting(0.2, tmp_path)
     for _ in range(4):
@@ -379,6 +386,7 @@ def test_every_epoch_has_an_order_of_its_own_that_repeats():
     batch_size=hypothesis.strategies.integers(1, 12),
     views=hypothesis.strategies.integers(1, 3),
 )
+@pytest.mark.slow
 def test_batches_of_an_epoch_are_of_nearly_equal_size(count, batch_size, views):
     from tlkeras.features.order import Order, endless_epochs
 

@@ -97,6 +97,7 @@ def test_split_does_not_depend_on_the_listing_order(pets, monkeypatch):
     assert [files_of(getattr(data, part)) for part in PARTS] == before
 
 
+@pytest.mark.slow
 def test_split_and_order_are_the_same_in_every_process(pets):
     script = (
         "import tensorflow as tf\n"
@@ -252,6 +253,7 @@ def test_files_that_fail_are_named_wherever_they_are(tmp_path, lost):
             list(examples.dataset(batch_size, shuffle))
 
 
+@pytest.mark.slow
 def test_files_are_read_by_position_also_inside_a_dataset(pets):
     data = image_folder(pets, image_size=4, val_split=0, test_split=0)
     examples = examples_of(data.train)

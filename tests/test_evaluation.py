@@ -333,6 +333,7 @@ REPLICAS = """
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_count_every_example_once():
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(REPLICAS)],

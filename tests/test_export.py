@@ -181,6 +181,7 @@ def test_the_signature_for_files_takes_a_batch(tmp_path):
 @pytest.mark.parametrize(
     "make", [tiny_bert, pytest.param(tiny_gpt2, marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_a_saved_model_takes_texts(make, tmp_path):
     model = texts(make)
     report = exported(model, tmp_path, "saved_model")

@@ -42,7 +42,16 @@ def assert_split_is_exact(model, x):
     return parts
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+QUICK = ("VGG16", "MobileNetV2", "EfficientNetB0")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in BACKBONES
+    ],
+)
 def test_prefix_then_suffix_equals_the_whole(name):
     size, points = BACKBONES[name]
     base = getattr(keras.applications, name)(

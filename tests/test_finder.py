@@ -63,6 +63,7 @@ def trained_model():
 
 
 @pytest.mark.parametrize("point", [None, "stem"])
+@pytest.mark.slow
 def test_the_model_is_bit_for_bit_what_it_was(point):
     model = trained_model()
     before = state_of(model)

@@ -100,6 +100,7 @@ def test_freezing_compiles_again_with_a_fresh_optimizer_like_the_old_one():
     np.testing.assert_array_equal(before, frozen.kernel)
 
 
+@pytest.mark.slow
 def test_an_uncompiled_model_stays_uncompiled():
     inputs = keras.Input((16, 16, 3))
     model = keras.Model(inputs, keras.layers.Flatten()(tiny_backbone()(inputs)))

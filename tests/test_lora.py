@@ -103,6 +103,7 @@ def names_of_changed(before, after):
 # What trains.
 
 
+@pytest.mark.slow
 def test_adapters_above_the_freeze_point_and_head_move_and_all_else_stays(trained):
     trained, _ = trained
     paths = weights_of(trained.model.backbone)
@@ -330,6 +331,7 @@ def test_merging_keeps_outputs_and_leaves_plain_layers(tmp_path, trained):
             assert states(tl.freeze(model, point)) == expected
 
 
+@pytest.mark.slow
 def test_a_merged_model_is_compiled_as_before_and_trains(bert):
     merged = tl.merge_lora(bert.model)
     assert merged.optimizer is not bert.model.optimizer

@@ -95,6 +95,7 @@ def test_layer_decay_moves_lower_blocks_less():
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.slow
 def test_rates_by_depth_go_with_loss_scaling_and_with_the_file(tmp_path, policy):
     keras.config.set_dtype_policy(policy)
     model = tl.image_classifier(tiny_backbone(), 2)

@@ -113,6 +113,7 @@ def test_text_models_take_tokens(tmp_path):
         pytest.param("mixed_float16", 2, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_keras_files_of_8_bits(policy, lora_rank, tmp_path):
     keras.config.set_dtype_policy(policy)
     model = bert(lora_rank=lora_rank)

@@ -65,6 +65,7 @@ def test_the_main_job(tmp_path, capsys):
     assert tl.evaluate(model, data.test, verbose=0).accuracy == pytest.approx(tuned)
 
 
+@pytest.mark.slow
 def test_own_pictures(tmp_path):
     import keras
 
@@ -115,6 +116,7 @@ def test_the_bag_of_words_learns_what_single_words_tell(tmp_path):
     assert texts.bag_of_words_accuracy(data) == 1
 
 
+@pytest.mark.slow
 def test_sentences_on_a_small_backbone(tmp_path, preset, capsys):
     short = ["--seeds", "1", "--head-epochs", "1", "--epochs", "1"]
     out, backbone = tmp_path / "out", ["--backbone", str(preset)]
@@ -134,6 +136,7 @@ def test_sentences_on_a_small_backbone(tmp_path, preset, capsys):
     assert model.classify(["A fine book."])[0].label in ("negative", "positive")
 
 
+@pytest.mark.slow
 def test_own_texts(tmp_path, preset, capsys):
     films, out = write_films(tmp_path / "films.csv"), tmp_path / "out"
     columns = ["--text-column", "review", "--label-column", "verdict"]

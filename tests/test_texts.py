@@ -67,6 +67,7 @@ def tune(model, texts=TEXTS, **arguments):
 
 
 @pytest.mark.parametrize("make", FAMILIES)
+@pytest.mark.slow
 def test_cached_and_uncached_training_give_the_same_history(make):
     point = "f_net_layer_1" if make is tiny_f_net else "transformer_layer_1"
     losses = []
@@ -79,6 +80,7 @@ def test_cached_and_uncached_training_give_the_same_history(make):
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_phases_share_one_pass_and_a_second_run_extracts_nothing():
     data = tl.from_arrays(TEXTS, LABELS, batch_size=4, test_split=0)
     model = classifier()
@@ -101,6 +103,7 @@ def test_all_phases_share_one_pass_and_a_second_run_extracts_nothing():
         pytest.param(tiny_roberta, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_file_holds_tokenizer_freeze_point_and_all(tmp_path, make):
     model = classifier(make)
     tune(model)
@@ -157,6 +160,7 @@ def test_keras_verbs_take_texts():
 
 
 @pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2])
+@pytest.mark.slow
 def test_answers_keep_the_order_of_texts_and_do_not_depend_on_their_company(make):
     model = classifier(make)
     alone = [model.predict([text], verbose=0)[0] for text in SENTENCES]
@@ -173,6 +177,7 @@ def test_answers_keep_the_order_of_texts_and_do_not_depend_on_their_company(make
         pytest.param(tiny_roberta, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_pairs_of_texts(make):
     model = classifier(make)
     tune(model, PAIRS)
@@ -259,6 +264,7 @@ def test_frozen_dropout_is_off_and_trained_dropout_on():
     assert differs("transformer_layer_1")
 
 
+@pytest.mark.slow
 def test_a_regressor_and_several_labels():
     backbone, tokenizer = tiny_bert()
     model = tl.text_regressor(backbone, tokenizer=tokenizer, sequence_length=16)
@@ -272,6 +278,7 @@ def test_a_regressor_and_several_labels():
     assert isinstance(model.classify(["good"])[0].label, tuple)
 
 
+@pytest.mark.slow
 def test_a_preset_folder_in_mixed_precision(tmp_path):
     folder = write_preset(tmp_path / "tiny", *tiny_bert())
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -212,7 +212,10 @@ def test_own_loss_and_metric_pass_through():
     assert min(history.history["loss"]) > 7.0
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy",
+    [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"],
+)
 def test_mixed_precision_learns_and_survives_the_file(tmp_path, policy):
     keras.config.set_dtype_policy(policy)
     model = tl.image_classifier(tiny_backbone(), 2)

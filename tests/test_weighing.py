@@ -298,6 +298,7 @@ def recalls(treatment):
     return [float(np.mean(found[y == label] == label)) for label in (0, 1)]
 
 
+@pytest.mark.slow
 def test_balance_raises_the_recall_of_the_rare_class():
     plain, weights, sampling = map(recalls, ("none", "weights", "sampling"))
     assert plain[1] < 0.6
