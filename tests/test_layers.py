@@ -9,13 +9,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tlkeras"
 LAYERS = {
     0: {"_validation", "_keras"},
     1: {"distribution"},
-    2: {"runtime", "backbones", "heads", "plots", "saving", "augmentation", "lora"},
-    3: {"data", "freezing", "depth"},
-    4: {"features", "evaluation"},
-    5: {"builders", "optimizers", "suspects"},
-    6: {"training", "export"},
-    7: {"quickstart", "predict_command"},
-    8: {"__main__", "__init__"},
+    2: {"runtime"},
+    3: {"backbones", "heads", "plots", "saving", "augmentation", "lora"},
+    4: {"data", "freezing", "depth"},
+    5: {"features", "evaluation"},
+    6: {"builders", "optimizers", "suspects"},
+    7: {"training", "export"},
+    8: {"quickstart", "predict_command"},
+    9: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from tlkeras.runtime import current_runtime
+
 
 def load(path: str | Path) -> keras.Model:
     """Loads a model from the one file that `model.save` wrote.
@@ -19,7 +21,7 @@ def load(path: str | Path) -> keras.Model:
 
     Returns:
         The model as it was saved: weights, head, preprocessing, class names, freeze
-        point and optimizer.
+        point and optimizer; under the strategy that `tl.configure` chose.
 
     Raises:
         ValueError: If there is no such file, or it is damaged or no Keras model.
@@ -34,7 +36,8 @@ def load(path: str | Path) -> keras.Model:
     if not (path / "config.json").is_file():
         _check_file(path)
     try:
-        return keras.models.load_model(path)
+        with current_runtime().scope():
+            return keras.models.load_model(path)
     except (OSError, zipfile.BadZipFile, json.JSONDecodeError) as error:
         raise _damaged(path, str(error)) from error
 

@@ -166,6 +166,11 @@ def with_batch_size(
     if isinstance(before, int):
         # A run that resumes keeps the size that it found at first.
         return replace(recipe, batch_size=before)
+    if strategy_of(model) is not None:
+        raise ValueError(
+            "batch_size='auto' measures one device. On several replicas find the size "
+            "on one of them, and pass that number times the replicas."
+        )
     backbone = find_backbone(model, fitting.backbone)
     lowest = min(stages, key=lambda s: freeze_index(backbone, s.freeze_point))
     found = largest_batch(
