@@ -11,6 +11,7 @@ from tlkeras import _keras
 from tlkeras._validation import check_int
 from tlkeras.builders.inputs import by_length, holds_texts, to_pixels, to_tokens
 from tlkeras.builders.targets import Targets
+from tlkeras.builders.thresholds import checked_thresholds
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
@@ -22,8 +23,8 @@ class Prediction:
     """What `TransferModel.classify` says of one input.
 
     Attributes:
-        label: The most probable class; for multi-label models a tuple of all classes of
-            probability 0.5 or more.
+        label: The most probable class; for multi-label models a tuple of all classes
+            whose probability reaches their threshold (0.5, or `model.thresholds`).
         probability: The probability of `label`; for multi-label models a tuple.
         probabilities: From each class name to its probability, in the model's order.
     """
@@ -47,6 +48,8 @@ class TransferModel(keras.Model):
             heads, from each head that has classes to such a tuple.
         preprocessor: Turns texts into tokens; `None` for a model of pictures.
         targets: Of a model with several heads, what each learns; otherwise `None`.
+        temperature: What `tl.calibrate` divided the logits by, of a model with several
+            heads by head; `None` if it did not, or the model was fine-tuned since.
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
@@ -55,6 +58,8 @@ class TransferModel(keras.Model):
         self.class_names = None
         self.preprocessor = None
         self.targets = None
+        self.temperature = None
+        self._thresholds = None
 
     def set_targets(self, targets: Targets) -> None:
         """Makes this a model with several heads."""
@@ -70,6 +75,28 @@ class TransferModel(keras.Model):
     def head(self) -> keras.Model:
         """The part after the backbone, as a model over the same layers."""
         return head_of(self)
+
+    @property
+    def thresholds(self) -> Any:
+        """From which probability a label is given, where labels are not exclusive.
+
+        `None` stands for 0.5. Set it to a number, to one per label, such as
+        `tl.evaluate(model, data.val).thresholds`, or, of a model with several heads,
+        to a dictionary of such by head. `classify`, `tl.evaluate` and exported labels
+        go by it; `save` keeps it, and `tl.calibrate` moves it along.
+
+        Example:
+
+        >>> model = tl.image_classifier("glyphnet", ["round", "tall"], multi_label=True)
+        >>> model.thresholds = [0.3, 0.6]
+        >>> model.thresholds
+        (0.3, 0.6)
+        """
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, value: Any) -> None:
+        self._thresholds = checked_thresholds(self, value)
 
     def classify(self, inputs: Any, *, batch_size: int = 32) -> list[Any]:
         """Classifies pictures or texts.
@@ -112,9 +139,14 @@ class TransferModel(keras.Model):
             return []
         outputs = self.predict(ready, batch_size=batch_size, verbose=0)
         if self.targets is None:
-            return _answers(outputs, self.task, self.class_names)
+            return _answers(outputs, self.task, self.class_names, self.thresholds)
         by_head = {
-            name: _answers(outputs[name], target.task, target.class_names)
+            name: _answers(
+                outputs[name],
+                target.task,
+                target.class_names,
+                (self.thresholds or {}).get(name),
+            )
             for name, target in self.targets.by_head.items()
         }
         each = zip(*by_head.values(), strict=True)
@@ -202,6 +234,10 @@ class TransferModel(keras.Model):
             "frozen_sublayers": frozen,
             "dtype": self.dtype_policy.name,
         }
+        if self.thresholds is not None:
+            settings["thresholds"] = self.thresholds
+        if self.temperature is not None:
+            settings["temperature"] = self.temperature
         adapters = adapters_config(self.backbone)
         if adapters:
             settings["adapters"] = adapters
@@ -225,6 +261,8 @@ class TransferModel(keras.Model):
         model.class_names = None if names is None else tuple(names)
         if settings.get("targets") is not None:
             model.set_targets(Targets.from_config(settings["targets"]))
+        model.thresholds = settings.get("thresholds")
+        model.temperature = settings.get("temperature")
         # `compile`, which comes next, scales the loss by this policy.
         model.dtype_policy = keras.dtype_policies.get(settings["dtype"])
         # KerasHub backbones rebuild themselves without their layers' flags.
@@ -235,20 +273,29 @@ class TransferModel(keras.Model):
         return model
 
 
-def _answers(outputs: Any, task: str, names: tuple[str, ...] | None) -> list[Any]:
+def _answers(
+    outputs: Any, task: str, names: tuple[str, ...] | None, thresholds: Any = None
+) -> list[Any]:
     """Returns what a head says of each input, from its rows of outputs."""
     rows = np.asarray(outputs, "float32")
     if task == "regression":
         return [
             values[0] if len(values) == 1 else tuple(values) for values in rows.tolist()
         ]
-    return [_prediction(row, task, names) for row in rows]
-
-
-def _prediction(row: np.ndarray, task: str, names: tuple[str, ...]) -> Prediction:
-    named = dict(zip(names, map(float, row), strict=True))
     if task == "multi_label":
-        found = {name: p for name, p in named.items() if p >= 0.5}
-        return Prediction(tuple(found), tuple(found.values()), named)
+        # Of the dtype of the outputs, as in an evaluation.
+        thresholds = np.float32(0.5 if thresholds is None else thresholds)
+        return [_labels(row, row >= thresholds, names) for row in rows]
+    return [_label(row, names) for row in rows]
+
+
+def _labels(row: np.ndarray, given: np.ndarray, names: tuple[str, ...]) -> Prediction:
+    named = dict(zip(names, map(float, row), strict=True))
+    found = {n: named[n] for n, is_given in zip(names, given, strict=True) if is_given}
+    return Prediction(tuple(found), tuple(found.values()), named)
+
+
+def _label(row: np.ndarray, names: tuple[str, ...]) -> Prediction:
+    named = dict(zip(names, map(float, row), strict=True))
     label = names[int(row.argmax())]
     return Prediction(label, named[label], named)
