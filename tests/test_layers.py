@@ -10,10 +10,10 @@ LAYERS = {
     0: {"_validation", "_keras"},
     1: {"runtime", "backbones", "heads", "plots", "saving", "augmentation", "lora"},
     2: {"data", "freezing", "depth"},
-    3: {"features", "evaluation"},
+    3: {"features", "evaluation", "records"},
     4: {"builders", "optimizers", "suspects"},
     5: {"training", "export"},
-    6: {"quickstart", "predict_command"},
+    6: {"quickstart", "predict_command", "rerunning", "cards"},
     7: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}

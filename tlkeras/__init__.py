@@ -48,6 +48,8 @@ from tlkeras.features import (
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.lora import merge_lora
 from tlkeras.optimizers import Constant, Cosine, OneCycle
+from tlkeras.records import TrainingRecord
+from tlkeras.rerunning import rerun
 from tlkeras.runtime import Runtime, configure, current_runtime
 from tlkeras.saving import load
 from tlkeras.suspects import Suspects, find_suspects
@@ -93,6 +95,7 @@ __all__ = [
     "Splits",
     "Suspects",
     "Temperature",
+    "TrainingRecord",
     "TransferModel",
     "WeightAveraging",
     "cache_info",
@@ -124,6 +127,7 @@ __all__ = [
     "merge_lora",
     "plan",
     "quantize",
+    "rerun",
     "split",
     "text_classifier",
     "text_regressor",

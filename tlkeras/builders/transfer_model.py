@@ -10,11 +10,13 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_int
 from tlkeras.builders.inputs import by_length, holds_texts, to_pixels, to_tokens
+from tlkeras.builders.random_states import random_states, set_random_states
 from tlkeras.builders.targets import Targets
 from tlkeras.builders.thresholds import checked_thresholds
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
+from tlkeras.records import TrainingRecord
 from tlkeras.saving import save_whole
 
 
@@ -60,11 +62,29 @@ class TransferModel(keras.Model):
         self.targets = None
         self.temperature = None
         self._thresholds = None
+        self._record = None
 
     def set_targets(self, targets: Targets) -> None:
         """Makes this a model with several heads."""
         self.task, self.targets = "multi_task", targets
         self.class_names = targets.class_names
+
+    @property
+    def recipe(self) -> TrainingRecord | None:
+        """How the model was built and trained; `None` where that is not known.
+
+        `tl.rerun` repeats it, `print` shows it. The model's file keeps it.
+
+        Example:
+
+        >>> tl.image_classifier("glyphnet", ["a", "b"]).recipe.builder
+        'image_classifier'
+        """
+        return self._record
+
+    def keep_record(self, record: TrainingRecord | None) -> None:
+        """Makes `record` what the model says of its making."""
+        self._record = record
 
     @property
     def backbone(self) -> keras.Model:
@@ -233,7 +253,11 @@ class TransferModel(keras.Model):
             "targets": self.targets.get_config() if several else None,
             "frozen_sublayers": frozen,
             "dtype": self.dtype_policy.name,
+            # Keras keeps weights alone; a model that trains on needs these as well.
+            "random_states": random_states(self),
         }
+        if self.recipe is not None:
+            settings["recipe"] = self.recipe.to_dict()
         if self.thresholds is not None:
             settings["thresholds"] = self.thresholds
         if self.temperature is not None:
@@ -261,6 +285,8 @@ class TransferModel(keras.Model):
         model.class_names = None if names is None else tuple(names)
         if settings.get("targets") is not None:
             model.set_targets(Targets.from_config(settings["targets"]))
+        if settings.get("recipe") is not None:
+            model.keep_record(TrainingRecord.from_dict(settings["recipe"]))
         model.thresholds = settings.get("thresholds")
         model.temperature = settings.get("temperature")
         # `compile`, which comes next, scales the loss by this policy.
@@ -270,6 +296,7 @@ class TransferModel(keras.Model):
         for number in settings["frozen_sublayers"]:
             layers[number].trainable = False
         restore_adapters(model.backbone, settings.get("adapters", []))
+        set_random_states(model, settings.get("random_states", ()))
         return model
 
 
