@@ -12,6 +12,7 @@ from tlkeras.builders import (
     text_multi_task,
     text_regressor,
 )
+from tlkeras.cards import ModelCard, model_card
 from tlkeras.data import (
     Splits,
     from_arrays,
@@ -80,6 +81,7 @@ __all__ = [
     "FeatureSet",
     "FineTuneHistory",
     "LearningRateRange",
+    "ModelCard",
     "OneCycle",
     "PhaseError",
     "Plan",
@@ -125,6 +127,7 @@ __all__ = [
     "load_backbone",
     "load_images",
     "merge_lora",
+    "model_card",
     "plan",
     "quantize",
     "rerun",
