@@ -84,7 +84,7 @@ def test_a_card_says_what_is_so():
         "Training data": [
             "Noise, by a generator.",
             run.train["fingerprint"][:16],
-            "| a | 13 | 4 |",
+            "| a | 12 | 4 |",
             "| b | 2 | 1 |",
         ],
         "Backbone": ["Apache-2.0", "printed letters"],
@@ -98,9 +98,9 @@ def test_a_card_says_what_is_so():
         "Results": [f"{report.accuracy:.4f}", "(Wilson)", "By place", "| true | a | b"],
         "Calibration": ["expected calibration error"],
         "Limitations": [
-            "trained on 15 examples",
-            "tested on 4 examples",
-            "13 of a, 2 of b",
+            "trained on 14 examples",
+            "tested on 5 examples",
+            "12 of a, 2 of b",
             "examined by place alone",
             "cannot say that it does not know",
         ],
@@ -241,15 +241,16 @@ def test_saving_with_pictures_shows_files_that_are_there(tmp_path):
     model, data = trained()
     report = tl.evaluate(model, data.test, verbose=0)
     card = tl.model_card(model, report)
-    card.save(tmp_path / "plain.md")
-    assert (tmp_path / "plain.md").read_text() == str(card)
-    assert [path.name for path in tmp_path.iterdir()] == ["plain.md"]
-    card.save(tmp_path, pictures=True)
-    text = (tmp_path / "README.md").read_text()
+    folder = tmp_path / "card"
+    card.save(folder / "plain.md")
+    assert (folder / "plain.md").read_text() == str(card)
+    assert [path.name for path in folder.iterdir()] == ["plain.md"]
+    card.save(folder, pictures=True)
+    text = (folder / "README.md").read_text()
     shown = re.findall(r"!\[[^\]]+\]\(([\w.]+)\)", text)
     assert "confusion.png" in shown
-    assert all((tmp_path / name).stat().st_size > 1000 for name in shown)
-    assert not any("top_losses" in path.name for path in tmp_path.iterdir())
+    assert all((folder / name).stat().st_size > 1000 for name in shown)
+    assert not any("top_losses" in path.name for path in folder.iterdir())
     assert card._repr_markdown_().lstrip().startswith("# ")
 
 
