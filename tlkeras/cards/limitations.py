@@ -89,9 +89,9 @@ def _of_report(report: Report) -> Iterator[str]:
         gap = slices.gap
         if gap is not None and gap.interval.low > 0:
             yield (
-                f"By {escaped(name)}: {escaped(gap.worst)} lags behind "
-                f"{escaped(gap.best)} by {gap.difference:.3g} (95% interval "
-                f"{gap.interval.low:.3g} to {gap.interval.high:.3g})."
+                f"By {escaped(name)}, '{escaped(gap.worst)}' lags behind "
+                f"'{escaped(gap.best)}' in {slices.figure} by {gap.difference:.3f} "
+                f"(95% interval {gap.interval.low:.3f} to {gap.interval.high:.3f})."
             )
 
 

@@ -74,7 +74,8 @@ def what_it_is(facts: Facts) -> str:
     )
     made = (
         f"It {does}. It was made of the backbone `{facts.backbone.get('name')}` by "
-        "transfer learning, with [tlkeras](https://pypi.org/project/tlkeras/) on Keras."
+        "transfer learning, with Keras and [tlkeras](https://github.com/tlkeras/"
+        "tlkeras)."
     )
     by_head = {} if facts.model.targets is None else facts.model.targets.by_head
     heads = [
@@ -273,8 +274,8 @@ def results(facts: Facts, pictures: Mapping[str | None, Sequence[Any]]) -> str:
     if not facts.reports:
         return "_Not measured._"
     blocks = [
-        "The author of this card vouches that these examples were neither trained on "
-        "nor used to choose anything."
+        "Whether these examples were kept out of training, and out of every choice, "
+        "the author of this card alone knows."
     ]
     for name, report in facts.reports.items():
         blocks += [f"### Head `{name}`"] if name is not None else []
@@ -382,8 +383,7 @@ def licence(facts: Facts) -> str:
     first = (
         f"The model: {escaped(chosen)}."
         if chosen
-        else "No licence was chosen for the model; without one nobody but its author "
-        "may use it."
+        else "No licence was chosen for the model: ask its author before you use it."
     )
     return f"{first} Its backbone and its data have terms of their own, see above."
 

@@ -91,7 +91,6 @@ class RunRecord:
         yield f"  after the last epoch: {figures}"
         if self.callbacks:
             yield f"  callbacks: {', '.join(self.callbacks)}"
-        yield f"  on {self.surroundings}"
         yield from (f"  note: {note}" for note in self.notes)
 
 
@@ -242,7 +241,9 @@ class TrainingRecord:
         return list(dict.fromkeys(found))
 
     def __str__(self) -> str:
-        arguments = ", ".join(f"{n}={readable(v)}" for n, v in self.arguments.items())
+        unset = (None, False, 0.0, "auto", [], ())
+        chosen = {n: v for n, v in self.arguments.items() if v not in unset}
+        arguments = ", ".join(f"{n}={readable(v)}" for n, v in chosen.items())
         lines = [
             f"{self.builder}({arguments})",
             f"  seed {self.seed}, precision {self.precision}",
@@ -251,6 +252,8 @@ class TrainingRecord:
         for number, run in enumerate(self.runs, 1):
             lines.append(f"run {number} of {len(self.runs)}: {run.surroundings.date}")
             lines.extend(run.lines())
+            if str(run.surroundings) != str(self.surroundings):
+                lines.append(f"  on {run.surroundings}")
         if not self.runs:
             lines.append("  not trained by a fit verb of tlkeras")
         if self.not_kept:

@@ -143,10 +143,11 @@ def facts_of(data: Any, model: Any = None) -> dict[str, Any]:
     size = getattr(examples, "image_size", None)
     if size is not None:
         facts["image_size"] = list(size)
-    names = reading.class_names or getattr(model, "class_names", None)
     targets = getattr(model, "targets", None)
     if targets is not None:
         return {**facts, "counts": _counts_by_head(targets, examples.labels)}
+    # The model may have names where the data have numbers.
+    names = getattr(model, "class_names", None) or reading.class_names
     if names is not None:
         facts["counts"] = _counts(examples.labels, names)
     return facts
