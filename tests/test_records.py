@@ -112,6 +112,12 @@ def test_a_file_without_a_record_loads(tmp_path):
         tl.rerun(loaded, letters())
 
 
+def test_a_file_of_a_later_version_loads_without_its_record():
+    config = trained().get_config()
+    config["tlkeras"]["recipe"]["layout"] = 99
+    assert tl.TransferModel.from_config(config).recipe is None
+
+
 def test_what_is_recorded_of_a_run():
     x, labels = solid_colours(20, 2)
     data = tl.from_arrays(x, labels, class_names=["a", "b"], batch_size=4, seed=3)

@@ -1,5 +1,6 @@
 """`TransferModel`: a Keras model that knows its classes and how its inputs are read."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -286,7 +287,9 @@ class TransferModel(keras.Model):
         if settings.get("targets") is not None:
             model.set_targets(Targets.from_config(settings["targets"]))
         if settings.get("recipe") is not None:
-            model.keep_record(TrainingRecord.from_dict(settings["recipe"]))
+            # The record of a later version is no reason not to load the model.
+            with contextlib.suppress(ValueError):
+                model.keep_record(TrainingRecord.from_dict(settings["recipe"]))
         model.thresholds = settings.get("thresholds")
         model.temperature = settings.get("temperature")
         # `compile`, which comes next, scales the loss by this policy.

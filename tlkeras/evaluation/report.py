@@ -256,8 +256,9 @@ class Report(Drawing):
     def thresholds(self) -> np.ndarray:
         """The threshold of the best F1 for each label, on these examples.
 
-        Find them on validation data and pass them to `evaluate`; on the data that
-        they were found on, they flatter.
+        Find them on validation data and have the model keep them (`model.thresholds =
+        report.thresholds`), or pass them to `evaluate`; on the data that they were
+        found on, they flatter.
         """
         self._check_task("thresholds", "multi_label")
         return multi_label.best_thresholds(self.y_true, self.probabilities)
