@@ -118,12 +118,15 @@ def test_a_file_of_a_later_version_loads_without_its_record():
     assert tl.TransferModel.from_config(config).recipe is None
 
 
-def test_what_is_recorded_of_a_run():
+def test_what_is_recorded_of_a_run(tmp_path):
     x, labels = solid_colours(20, 2)
     data = tl.from_arrays(x, labels, class_names=["a", "b"], batch_size=4, seed=3)
     model = tl.image_classifier(tiny_backbone(), data.class_names)
-    history = tl.fine_tune(model, data, head_epochs=2, epochs=1, verbose=0)
+    history = tl.fine_tune(
+        model, data, head_epochs=2, epochs=1, cache=tmp_path, verbose=0
+    )
     (run,) = model.recipe.runs
+    assert run.cache == "disk" and str(tmp_path) not in str(model.recipe.to_dict())
     assert run.train["counts"] == {"a": 7, "b": 7}
     assert run.train["examples"], run.val["examples"] == (14, 3)
     assert run.train["fingerprint"] != run.val["fingerprint"]

@@ -80,13 +80,15 @@ def _run_record(run: Any, compiled: dict, began: str, notes: list[str]) -> RunRe
     history, source = run.history, run.feeder.source
     settings = {f.name: getattr(run.recipe, f.name) for f in fields(run.recipe)}
     cache = run.fitting.cache
+    # Which folder does not matter, and is nobody else's business.
+    known = isinstance(cache, bool) or cache in ("auto", "disk", "memory")
     return RunRecord(
         settings={name: encode(value) for name, value in settings.items()},
         train=facts_of(source.train, run.model),
         val=None if source.val is None else facts_of(source.val, run.model),
         compiled=compiled,
         callbacks=tuple(type(callback).__name__ for callback in run.fitting.callbacks),
-        cache=cache if isinstance(cache, bool) else str(cache),
+        cache=cache if known else "disk",
         phases=tuple(json.loads(json.dumps(asdict(p))) for p in history.phases),
         metrics=_last(history.history),
         seconds=sum(phase.seconds for phase in history.phases),
