@@ -286,3 +286,106 @@ def test_what_has_no_probabilities_is_not_calibrated():
     y, z = logits()
     with pytest.raises(ValueError, match="functional"):
         calibrate(Own(), (z, y), verbose=0)
+
+
+# Thresholds that a model keeps
+
+
+def multi_label_model(outputs=("red", "round", "tall")):
+    """Returns a model with random outputs well away from 0 and 1, pictures, labels."""
+    model = tl.image_classifier(tiny_backbone(), list(outputs), multi_label=True)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (60, 16, 16, 3)).astype("float32")
+    layer = model.get_layer("predictions")
+    layer.set_weights([30 * layer.get_weights()[0], layer.get_weights()[1]])
+    p = model.predict(x, verbose=0)
+    y = (p + 0.3 * rng.normal(size=p.shape) > p.mean(axis=0)).astype("float32")
+    return model, x, y
+
+
+def test_a_model_keeps_thresholds_and_classifies_by_them(tmp_path):
+    model, x, y = multi_label_model()
+    report = evaluate(model, (x, y), verbose=0)
+    model.thresholds = report.thresholds
+    assert model.thresholds == tuple(report.thresholds.tolist())
+    chosen = evaluate(model, (x, y), verbose=0)
+    assert chosen.metrics["macro_f1"] > report.metrics["macro_f1"]
+    model.save(tmp_path / "model.keras")
+    loaded = tl.load(tmp_path / "model.keras")
+    assert loaded.thresholds == model.thresholds
+    for kind in (model, loaded):
+        said = [answer.label for answer in kind.classify(x)]
+        rows = [[name in label for name in model.class_names] for label in said]
+        np.testing.assert_array_equal(rows, chosen.y_pred == 1)
+    model.thresholds = None
+    model.save(tmp_path / "plain.keras")
+    assert tl.load(tmp_path / "plain.keras").thresholds is None
+
+
+@pytest.mark.parametrize("value", [0.3, [0.2, 0.6, 0.0]])
+def test_calibrating_moves_thresholds_and_changes_no_decision(value):
+    model, x, y = multi_label_model()
+    model.thresholds = value
+    before = evaluate(model, (x, y), verbose=0)
+    temperature = calibrate(model, (x, y), verbose=0).value
+    assert temperature != 1.0
+    assert model.temperature == temperature
+    after = evaluate(model, (x, y), verbose=0)
+    assert np.abs(after.probabilities - before.probabilities).max() > 0.01
+    np.testing.assert_array_equal(after.y_pred, before.y_pred)
+    t = np.clip(np.array(value), 1e-12, 1)
+    moved = 1 / (1 + np.exp(-np.log(t / (1 - t)) / temperature))
+    wanted = np.where(np.array(value) == 0, 0, moved)
+    np.testing.assert_allclose(model.thresholds, wanted, rtol=1e-6)
+
+
+def test_heads_have_thresholds_of_their_own(tmp_path):
+    heads = {
+        "tags": tl.Head(classes=["red", "tall"], multi_label=True),
+        "kind": tl.Head(classes=2),
+    }
+    model = tl.image_multi_task(tiny_backbone(), heads)
+    x = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype("float32")
+    model.thresholds = {"tags": [0.0, 1.0]}
+    model.save(tmp_path / "model.keras")
+    loaded = tl.load(tmp_path / "model.keras")
+    assert loaded.thresholds == {"tags": (0.0, 1.0)}
+    assert [answer["tags"].label for answer in loaded.classify(x)] == [("red",)] * 12
+    labels = {"tags": np.tile([[1.0, 0.0]], (12, 1)), "kind": np.arange(12) % 2}
+    assert evaluate(loaded, (x, labels), verbose=0)["tags"].accuracy == 1.0
+    given = evaluate(loaded, (x, labels), thresholds={"tags": 0.0}, verbose=0)
+    assert given["tags"].accuracy == 0.0
+    calibrate(loaded, (x, labels), verbose=0)
+    assert loaded.thresholds == {"tags": (0.0, 1.0)}
+    for wrong in (0.3, {"kind": 0.3}, {"none": 0.3}):
+        with pytest.raises(ValueError, match="given by head"):
+            loaded.thresholds = wrong
+        with pytest.raises(ValueError, match="given by head"):
+            evaluate(loaded, (x, labels), thresholds=wrong, verbose=0)
+
+
+@pytest.mark.parametrize("wrong", [2, [0.1, 0.2], [[0.1] * 3], "a", [0.1, None, 0.2]])
+def test_thresholds_that_do_not_fit_are_refused(wrong):
+    model = tl.image_classifier(tiny_backbone(), 3, multi_label=True)
+    with pytest.raises(ValueError, match="from 0 to 1, or one for each of the 3"):
+        model.thresholds = wrong
+    assert model.thresholds is None
+
+
+def test_exclusive_classes_have_no_thresholds():
+    model = tl.image_classifier(tiny_backbone(), 3)
+    with pytest.raises(ValueError, match="multi_label=True"):
+        model.thresholds = 0.4
+
+
+def test_exported_labels_go_by_the_thresholds():
+    from tlkeras.export.interface import labelled, metadata
+
+    model = tl.image_classifier(
+        tiny_backbone(), ["red", "round", "tall"], multi_label=True
+    )
+    model.thresholds = [0.0, 1.0, 0.0]
+    outputs = {"probabilities": keras.ops.full((4, 3), 0.5)}
+    said = labelled(model, outputs)["label"].numpy()
+    assert {tuple(row) for row in said} == {(b"red", b"", b"tall")}
+    assert metadata(model)["thresholds"] == "[0.0, 1.0, 0.0]"

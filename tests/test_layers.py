@@ -12,10 +12,10 @@ LAYERS = {
     2: {"runtime"},
     3: {"backbones", "heads", "plots", "saving", "augmentation", "lora"},
     4: {"data", "freezing", "depth"},
-    5: {"features", "evaluation"},
+    5: {"features", "evaluation", "records"},
     6: {"builders", "optimizers", "suspects"},
     7: {"training", "export"},
-    8: {"quickstart", "predict_command"},
+    8: {"quickstart", "predict_command", "rerunning", "cards"},
     9: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}

@@ -12,6 +12,7 @@ from tlkeras.builders import (
     text_multi_task,
     text_regressor,
 )
+from tlkeras.cards import ModelCard, model_card
 from tlkeras.data import (
     Splits,
     from_arrays,
@@ -48,6 +49,8 @@ from tlkeras.features import (
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.lora import merge_lora
 from tlkeras.optimizers import Constant, Cosine, OneCycle
+from tlkeras.records import TrainingRecord
+from tlkeras.rerunning import rerun
 from tlkeras.runtime import Runtime, configure, current_runtime
 from tlkeras.saving import load
 from tlkeras.suspects import Suspects, find_suspects
@@ -78,6 +81,7 @@ __all__ = [
     "FeatureSet",
     "FineTuneHistory",
     "LearningRateRange",
+    "ModelCard",
     "OneCycle",
     "PhaseError",
     "Plan",
@@ -93,6 +97,7 @@ __all__ = [
     "Splits",
     "Suspects",
     "Temperature",
+    "TrainingRecord",
     "TransferModel",
     "WeightAveraging",
     "cache_info",
@@ -122,8 +127,10 @@ __all__ = [
     "load_backbone",
     "load_images",
     "merge_lora",
+    "model_card",
     "plan",
     "quantize",
+    "rerun",
     "split",
     "text_classifier",
     "text_regressor",

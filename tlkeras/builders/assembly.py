@@ -9,10 +9,12 @@ from typing import Any
 import keras
 
 from tlkeras._validation import check_int
+from tlkeras.builders import recording
 from tlkeras.builders.transfer_model import TransferModel
 from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import freeze
 from tlkeras.heads import add_head, classifier_loss, find_loss
+from tlkeras.records.encoding import random_state_kept
 from tlkeras.runtime import current_runtime, jit_compile
 
 
@@ -92,11 +94,13 @@ def building(
         build: Builds the backbone with random weights, for measuring.
     """
     runtime = current_runtime()
-    precision = keras.config.dtype_policy().name
-    if runtime.precision == "auto":
+    precision = recording.wanted_precision() or keras.config.dtype_policy().name
+    if runtime.precision == "auto" and recording.wanted_precision() is None:
         precision = "float32"
         if isinstance(backbone, (str, os.PathLike)):
-            precision = faster_precision(f"{os.fspath(backbone)}{about}", build)
+            # Whether it is measured or remembered must not show in the random start.
+            with random_state_kept():
+                precision = faster_precision(f"{os.fspath(backbone)}{about}", build)
     with runtime.scope(), dtype_policy(precision):
         yield
 

@@ -14,9 +14,11 @@ from tlkeras.builders.assembly import (
     finish,
     regression,
 )
+from tlkeras.builders.recording import note_backbone, recorded
 from tlkeras.builders.transfer_model import TransferModel
 
 
+@recorded
 def image_classifier(
     backbone: str | keras.Model,
     classes: int | Sequence[str],
@@ -96,6 +98,7 @@ def image_classifier(
     )
 
 
+@recorded
 def image_regressor(
     backbone: str | keras.Model,
     outputs: int = 1,
@@ -162,6 +165,7 @@ def _image_model(resolving: dict, goal: Goal, **heading: Any) -> TransferModel:
 
     with building(resolving["backbone"], f" at {shape}" if shape else "", build):
         loaded = resolve_backbone(**resolving)
+        note_backbone(loaded.name, loaded.licence)
         inputs = keras.Input(loaded.input_shape, dtype="float32", name="image")
         x = loaded.preprocessing(inputs) if loaded.preprocessing else inputs
         return finish(inputs, loaded.model(x), loaded.name, goal, heading)

@@ -12,6 +12,7 @@ from tlkeras._validation import check_int, check_number
 from tlkeras.builders.assembly import name_classes
 from tlkeras.builders.images import image_regressor
 from tlkeras.builders.known import KnownLoss, KnownMetric
+from tlkeras.builders.recording import recorded
 from tlkeras.builders.targets import Target, Targets
 from tlkeras.builders.texts import text_regressor
 from tlkeras.builders.transfer_model import TransferModel
@@ -159,6 +160,7 @@ class Head:
             )
 
 
+@recorded
 def image_multi_task(
     backbone: str | keras.Model,
     heads: Mapping[str, Head],
@@ -228,6 +230,7 @@ def image_multi_task(
     return _with_heads(base, heads, targets, weight_decay)
 
 
+@recorded
 def text_multi_task(
     backbone: str | os.PathLike | keras.Model,
     heads: Mapping[str, Head],

@@ -17,6 +17,7 @@ from tlkeras.builders.assembly import (
     finish,
     regression,
 )
+from tlkeras.builders.recording import note_backbone, recorded
 from tlkeras.builders.transfer_model import TransferModel
 from tlkeras.heads import TokenPooling
 from tlkeras.lora import adapted_layers, add_adapters, keep_in_files
@@ -24,6 +25,7 @@ from tlkeras.lora import adapted_layers, add_adapters, keep_in_files
 POOLS = ("auto", "mean", "cls", "pooled", "last")
 
 
+@recorded
 def text_classifier(
     backbone: str | os.PathLike | keras.Model,
     classes: int | Sequence[str],
@@ -120,6 +122,7 @@ def text_classifier(
     )
 
 
+@recorded
 def text_regressor(
     backbone: str | os.PathLike | keras.Model,
     outputs: int = 1,
@@ -200,6 +203,7 @@ def _text_model(
 
     with building(resolving["backbone"], "", build):
         loaded = resolve_text_backbone(**resolving)
+        note_backbone(loaded.name, loaded.licence)
         if lora_rank is not None:
             loaded = _with_adapters(loaded, resolving["backbone"], lora_rank)
         keep_in_files(loaded.model)

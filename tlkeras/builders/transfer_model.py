@@ -1,5 +1,6 @@
 """`TransferModel`: a Keras model that knows its classes and how its inputs are read."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_int
 from tlkeras.builders.inputs import by_length, holds_texts, to_pixels, to_tokens
+from tlkeras.builders.random_states import random_states, set_random_states
 from tlkeras.builders.targets import Targets
+from tlkeras.builders.thresholds import checked_thresholds
 from tlkeras.distribution import Workers, strategy_of
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
+from tlkeras.records import TrainingRecord
 from tlkeras.saving import save_whole
 
 
@@ -23,8 +27,8 @@ class Prediction:
     """What `TransferModel.classify` says of one input.
 
     Attributes:
-        label: The most probable class; for multi-label models a tuple of all classes of
-            probability 0.5 or more.
+        label: The most probable class; for multi-label models a tuple of all classes
+            whose probability reaches their threshold (0.5, or `model.thresholds`).
         probability: The probability of `label`; for multi-label models a tuple.
         probabilities: From each class name to its probability, in the model's order.
     """
@@ -48,6 +52,8 @@ class TransferModel(keras.Model):
             heads, from each head that has classes to such a tuple.
         preprocessor: Turns texts into tokens; `None` for a model of pictures.
         targets: Of a model with several heads, what each learns; otherwise `None`.
+        temperature: What `tl.calibrate` divided the logits by, of a model with several
+            heads by head; `None` if it did not, or the model was fine-tuned since.
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
@@ -56,11 +62,31 @@ class TransferModel(keras.Model):
         self.class_names = None
         self.preprocessor = None
         self.targets = None
+        self.temperature = None
+        self._thresholds = None
+        self._record = None
 
     def set_targets(self, targets: Targets) -> None:
         """Makes this a model with several heads."""
         self.task, self.targets = "multi_task", targets
         self.class_names = targets.class_names
+
+    @property
+    def recipe(self) -> TrainingRecord | None:
+        """How the model was built and trained; `None` where that is not known.
+
+        `tl.rerun` repeats it, `print` shows it. The model's file keeps it.
+
+        Example:
+
+        >>> tl.image_classifier("glyphnet", ["a", "b"]).recipe.builder
+        'image_classifier'
+        """
+        return self._record
+
+    def keep_record(self, record: TrainingRecord | None) -> None:
+        """Makes `record` what the model says of its making."""
+        self._record = record
 
     @property
     def backbone(self) -> keras.Model:
@@ -71,6 +97,28 @@ class TransferModel(keras.Model):
     def head(self) -> keras.Model:
         """The part after the backbone, as a model over the same layers."""
         return head_of(self)
+
+    @property
+    def thresholds(self) -> Any:
+        """From which probability a label is given, where labels are not exclusive.
+
+        `None` stands for 0.5. Set it to a number, to one per label, such as
+        `tl.evaluate(model, data.val).thresholds`, or, of a model with several heads,
+        to a dictionary of such by head. `classify`, `tl.evaluate` and exported labels
+        go by it; `save` keeps it, and `tl.calibrate` moves it along.
+
+        Example:
+
+        >>> model = tl.image_classifier("glyphnet", ["round", "tall"], multi_label=True)
+        >>> model.thresholds = [0.3, 0.6]
+        >>> model.thresholds
+        (0.3, 0.6)
+        """
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, value: Any) -> None:
+        self._thresholds = checked_thresholds(self, value)
 
     def classify(self, inputs: Any, *, batch_size: int = 32) -> list[Any]:
         """Classifies pictures or texts.
@@ -113,9 +161,14 @@ class TransferModel(keras.Model):
             return []
         outputs = self.predict(ready, batch_size=batch_size, verbose=0)
         if self.targets is None:
-            return _answers(outputs, self.task, self.class_names)
+            return _answers(outputs, self.task, self.class_names, self.thresholds)
         by_head = {
-            name: _answers(outputs[name], target.task, target.class_names)
+            name: _answers(
+                outputs[name],
+                target.task,
+                target.class_names,
+                (self.thresholds or {}).get(name),
+            )
             for name, target in self.targets.by_head.items()
         }
         each = zip(*by_head.values(), strict=True)
@@ -212,7 +265,15 @@ class TransferModel(keras.Model):
             "targets": self.targets.get_config() if several else None,
             "frozen_sublayers": frozen,
             "dtype": self.dtype_policy.name,
+            # Keras keeps weights alone; a model that trains on needs these as well.
+            "random_states": random_states(self),
         }
+        if self.recipe is not None:
+            settings["recipe"] = self.recipe.to_dict()
+        if self.thresholds is not None:
+            settings["thresholds"] = self.thresholds
+        if self.temperature is not None:
+            settings["temperature"] = self.temperature
         adapters = adapters_config(self.backbone)
         if adapters:
             settings["adapters"] = adapters
@@ -236,6 +297,12 @@ class TransferModel(keras.Model):
         model.class_names = None if names is None else tuple(names)
         if settings.get("targets") is not None:
             model.set_targets(Targets.from_config(settings["targets"]))
+        if settings.get("recipe") is not None:
+            # The record of a later version is no reason not to load the model.
+            with contextlib.suppress(ValueError):
+                model.keep_record(TrainingRecord.from_dict(settings["recipe"]))
+        model.thresholds = settings.get("thresholds")
+        model.temperature = settings.get("temperature")
         # `compile`, which comes next, scales the loss by this policy.
         model.dtype_policy = keras.dtype_policies.get(settings["dtype"])
         # KerasHub backbones rebuild themselves without their layers' flags.
@@ -243,23 +310,33 @@ class TransferModel(keras.Model):
         for number in settings["frozen_sublayers"]:
             layers[number].trainable = False
         restore_adapters(model.backbone, settings.get("adapters", []))
+        set_random_states(model, settings.get("random_states", ()))
         return model
 
 
-def _answers(outputs: Any, task: str, names: tuple[str, ...] | None) -> list[Any]:
+def _answers(
+    outputs: Any, task: str, names: tuple[str, ...] | None, thresholds: Any = None
+) -> list[Any]:
     """Returns what a head says of each input, from its rows of outputs."""
     rows = np.asarray(outputs, "float32")
     if task == "regression":
         return [
             values[0] if len(values) == 1 else tuple(values) for values in rows.tolist()
         ]
-    return [_prediction(row, task, names) for row in rows]
-
-
-def _prediction(row: np.ndarray, task: str, names: tuple[str, ...]) -> Prediction:
-    named = dict(zip(names, map(float, row), strict=True))
     if task == "multi_label":
-        found = {name: p for name, p in named.items() if p >= 0.5}
-        return Prediction(tuple(found), tuple(found.values()), named)
+        # Of the dtype of the outputs, as in an evaluation.
+        thresholds = np.float32(0.5 if thresholds is None else thresholds)
+        return [_labels(row, row >= thresholds, names) for row in rows]
+    return [_label(row, names) for row in rows]
+
+
+def _labels(row: np.ndarray, given: np.ndarray, names: tuple[str, ...]) -> Prediction:
+    named = dict(zip(names, map(float, row), strict=True))
+    found = {n: named[n] for n, is_given in zip(names, given, strict=True) if is_given}
+    return Prediction(tuple(found), tuple(found.values()), named)
+
+
+def _label(row: np.ndarray, names: tuple[str, ...]) -> Prediction:
+    named = dict(zip(names, map(float, row), strict=True))
     label = names[int(row.argmax())]
     return Prediction(label, named[label], named)

@@ -59,12 +59,12 @@ def calibrate(
     the temperature, mends that and changes no prediction. The number is that of the
     least log loss on `data`, and is folded into the last Dense layer, whose kernel and
     bias are divided by it: the model stays as fast as it was, and the calibration is
-    saved and exported with it.
+    saved and exported with it. `model.thresholds` move with the probabilities, so that
+    they decide as before.
 
     Use data that the model was not trained on, such as `data.val`, and look at the
     effect on other data, such as `data.test`. Calibrating again on the same data
-    changes nothing. The decision of a label that is not exclusive stays the same at a
-    threshold of 0.5; other thresholds have to be found anew.
+    changes nothing.
 
     Args:
         model: `keras.Model` whose output is a Dense layer with softmax, sigmoid or no
@@ -111,6 +111,7 @@ def calibrate(
     for name, temperature in found.items():
         if temperature.value == 1.0:
             logits[name].layer.set_weights(kept[name])
+    _note(model, {name: temperature.value for name, temperature in found.items()})
     return found[None] if None in found else found
 
 
@@ -141,6 +142,26 @@ def _temperature(value: float, before: Report, after: Report) -> Temperature:
     if loss[1] > loss[0] or ece[1] > ece[0] + _ROUNDING:
         return Temperature(1.0, (loss[0], loss[0]), (ece[0], ece[0]))
     return Temperature(value, loss, ece)
+
+
+def _note(model: keras.Model, values: dict[str | None, float]) -> None:
+    """Moves a model's thresholds as its probabilities moved; has it keep the numbers.
+
+    sigmoid(z) >= t holds where sigmoid(z / T) >= sigmoid(logit(t) / T) does.
+    """
+    thresholds = getattr(model, "thresholds", None)
+    if isinstance(thresholds, dict):
+        model.thresholds = {
+            name: calibration.scaled_thresholds(value, values.get(name, 1.0))
+            for name, value in thresholds.items()
+        }
+    elif thresholds is not None and None in values:
+        model.thresholds = calibration.scaled_thresholds(thresholds, values[None])
+    if hasattr(model, "temperature"):
+        before = model.temperature or {}
+        before = before if isinstance(before, dict) else {None: before}
+        now = {name: value * before.get(name, 1.0) for name, value in values.items()}
+        model.temperature = now[None] if None in now else now
 
 
 def _output(model: keras.Model, name: str | None) -> Any:

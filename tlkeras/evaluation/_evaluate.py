@@ -1,7 +1,7 @@
 """The verb `evaluate`: from a model and data to a report."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -67,7 +67,8 @@ def evaluate(
         groups: One value per example, an array or a function as in `slices`.
         thresholds: Of labels that are not exclusive: the probability from which one is
             predicted, a number or one per label, such as `report.thresholds` of
-            validation data. Defaults to `model.thresholds` if there are some, else 0.5.
+            validation data; of a model with several heads, from the head's name to
+            its own. Defaults to `model.thresholds` if there are some, else 0.5.
         verbose: `"auto"` or 1 (progress bar), 2 (one line) or 0 (silent).
 
     Returns:
@@ -99,7 +100,8 @@ def evaluate(
     aligned = Aligned(slices, groups, reading)
     data = _in_stored_order(data, reading)
     if getattr(model, "targets", None) is not None:
-        return evaluate_heads(model, data, aligned, verbose)
+        thresholds = _thresholds_of_heads(model, thresholds)
+        return evaluate_heads(model, data, aligned, thresholds, verbose)
     task = task if task is not None else getattr(model, "task", None)
     if task is not None:
         check_choice("task", task, tuple(TASKS))
@@ -129,6 +131,19 @@ def evaluate(
         thresholds=thresholds,
         inputs=Inputs(data, found.labels, found.seen[0]),
     )
+
+
+def _thresholds_of_heads(model: keras.Model, thresholds: Any) -> dict[str, Any] | None:
+    """Returns thresholds by head, given or the model's own."""
+    if thresholds is None:
+        return model.thresholds
+    several = [n for n, t in model.targets.by_head.items() if t.task == "multi_label"]
+    if not isinstance(thresholds, Mapping) or not set(thresholds) <= set(several):
+        raise ValueError(
+            "`thresholds` of a model with several heads are given by head, for those "
+            f"with labels that are not exclusive: {several}. Received: {thresholds!r}."
+        )
+    return dict(thresholds)
 
 
 def _in_stored_order(data: Any, reading: Reading | None) -> Any:

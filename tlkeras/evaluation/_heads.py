@@ -12,7 +12,7 @@ from tlkeras.evaluation.report import Report
 
 
 def evaluate_heads(
-    model: keras.Model, data: Any, aligned: Aligned, verbose: str | int
+    model: keras.Model, data: Any, aligned: Aligned, thresholds: Any, verbose: str | int
 ) -> dict[str, Report]:
     """Returns a report for each head that has labels.
 
@@ -20,6 +20,7 @@ def evaluate_heads(
         model: A `TransferModel` with `targets`.
         data: As in `evaluate`, with labels by head, or rows that are packed.
         aligned: Values of slices and groups.
+        thresholds: From heads whose labels are not exclusive to theirs, or `None`.
         verbose: As in `evaluate`.
 
     Raises:
@@ -52,6 +53,7 @@ def evaluate_heads(
                 groups=None
                 if groups is None
                 else check_values("`groups`", groups, len(rows))[known],
+                thresholds=(thresholds or {}).get(name),
                 inputs=inputs.select(np.flatnonzero(known)),
             )
         start += target.units

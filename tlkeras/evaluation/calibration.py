@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -91,6 +92,23 @@ def scaled(
 
     logits = _logits(probabilities, exclusive) / temperature
     return softmax(logits, axis=1) if exclusive else expit(logits)
+
+
+def scaled_thresholds(thresholds: Any, temperature: float) -> np.ndarray:
+    """Returns thresholds that decide after scaling as `thresholds` did before.
+
+    Args:
+        thresholds: One or several, each from 0 to 1.
+        temperature: What the logits are divided by.
+
+    Example:
+    >>> scaled_thresholds([0.5, 0.9], 2.0).round(2).tolist()
+    [0.5, 0.75]
+    """
+    from scipy.special import expit, logit
+
+    # 0 and 1 stay: their logits are infinite.
+    return expit(logit(np.asarray(thresholds, "float64")) / temperature)
 
 
 def log_loss(y_true: np.ndarray, probabilities: np.ndarray) -> float:

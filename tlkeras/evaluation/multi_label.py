@@ -1,6 +1,7 @@
 """Figures for labels that are not exclusive: functions of 0/1 and probabilities."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,32 @@ def predictions(probabilities: np.ndarray, thresholds: Thresholds = 0.5) -> np.n
     [[1, 0]]
     """
     return (probabilities >= thresholds).astype("int64")
+
+
+def check_thresholds(thresholds: Any, labels: int) -> np.ndarray:
+    """Returns thresholds as float32, or raises `ValueError`.
+
+    Args:
+        thresholds: A number from 0 to 1, or one per label.
+        labels: How many labels there are.
+
+    Returns:
+        Array of shape `()` or `(labels,)`.
+
+    Example:
+    >>> check_thresholds(0.25, 3).item()
+    0.25
+    """
+    try:
+        values = np.asarray(thresholds, "float32")
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if values.shape not in ((), (labels,)) or not np.all((values >= 0) & (values <= 1)):
+        raise ValueError(
+            "`thresholds` must be a number from 0 to 1, or one for each of the "
+            f"{labels} label(s). Received: {thresholds!r}."
+        )
+    return values
 
 
 def metrics(

@@ -1,9 +1,8 @@
 """The report of an evaluation: figures computed on demand, text, HTML, files."""
 
 import functools
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,19 @@ from tlkeras.evaluation import (
     regression,
 )
 from tlkeras.evaluation._aligned import check_values, named
+from tlkeras.evaluation._arguments import (
+    check_arrays,
+    check_groups,
+    check_weights,
+    inputs_of,
+    options_of,
+    part_of,
+    positions_of,
+)
 from tlkeras.evaluation._drawing import Drawing
 from tlkeras.evaluation._inputs import Inputs
 from tlkeras.evaluation._interpret import interpret
+from tlkeras.evaluation._plain import plain
 from tlkeras.evaluation._resampling import CONFIDENCE, Interval
 from tlkeras.evaluation._table import ClassTable
 from tlkeras.evaluation.slices import SliceTable, slice_table
@@ -94,23 +103,23 @@ class Report(Drawing):
         thresholds: Any = None,
         inputs: Any = None,
     ) -> None:
-        labels, outputs = _check_arrays(labels, outputs)
+        labels, outputs = check_arrays(labels, outputs)
         reading = interpret(labels, outputs, task, class_names)
         self.task = reading.task
         self.class_names = reading.class_names
         self.y_true = reading.y_true
-        self._options = _options(self.task, thresholds, self.class_names)
+        self._options = options_of(self.task, thresholds, self.class_names)
         self.y_pred = self._figures.predictions(reading.outputs, **self._options)
         values = self.task == "regression"
         self.probabilities = None if values else reading.outputs
         count = len(labels)
-        self.sample_weight = _check_weights(sample_weight, count)
+        self.sample_weight = check_weights(sample_weight, count)
         self.slice_values = {
             name: check_values(f"`slices` {name!r}", value, count)
             for name, value in named(slices).items()
         }
-        self.groups = _check_groups(groups, count)
-        self._inputs = inputs if isinstance(inputs, Inputs) else _as_inputs(inputs)
+        self.groups = check_groups(groups, count)
+        self._inputs = inputs if isinstance(inputs, Inputs) else inputs_of(inputs)
 
     @property
     def _figures(self) -> Any:
@@ -247,8 +256,9 @@ class Report(Drawing):
     def thresholds(self) -> np.ndarray:
         """The threshold of the best F1 for each label, on these examples.
 
-        Find them on validation data and pass them to `evaluate`; on the data that
-        they were found on, they flatter.
+        Find them on validation data and have the model keep them (`model.thresholds =
+        report.thresholds`), or pass them to `evaluate`; on the data that they were
+        found on, they flatter.
         """
         self._check_task("thresholds", "multi_label")
         return multi_label.best_thresholds(self.y_true, self.probabilities)
@@ -333,15 +343,15 @@ class Report(Drawing):
         >>> report.subset(report.y_true == 1).accuracy
         0.5
         """
-        positions = _positions(where, len(self.y_true))
+        positions = positions_of(where, len(self.y_true))
         return Report(
             self.y_true[positions],
             self._outputs[positions],
             task=self.task,
             class_names=self.class_names,
-            sample_weight=_part(self.sample_weight, positions),
+            sample_weight=part_of(self.sample_weight, positions),
             slices={n: values[positions] for n, values in self.slice_values.items()},
-            groups=_part(self.groups, positions),
+            groups=part_of(self.groups, positions),
             inputs=self._inputs and self._inputs.select(positions),
             **self._options,
         )
@@ -359,7 +369,7 @@ class Report(Drawing):
         >>> Report([0.5, 2.0], [0.5, 1.0]).to_dict()["metrics"]["mae"]
         0.5
         """
-        return _plain(
+        return plain(
             {
                 "task": self.task,
                 "examples": len(self.y_true),
@@ -412,86 +422,3 @@ class Report(Drawing):
     def __getstate__(self) -> dict[str, Any]:
         # Data can hardly be copied or pickled, and a report is whole without it.
         return {**self.__dict__, "_inputs": None}
-
-
-def _check_arrays(labels: Any, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
-    labels = np.asarray(labels)
-    outputs = np.asarray(outputs, dtype="float32")
-    if labels.ndim == 0 or outputs.ndim not in (1, 2) or len(labels) != len(outputs):
-        raise ValueError(
-            "`labels` and `outputs` must be arrays of as many examples each, `outputs` "
-            "of shape (n,) or (n, outputs). "
-            f"Received shapes {labels.shape} and {outputs.shape}."
-        )
-    if not len(labels):
-        raise ValueError("`labels` and `outputs` must hold at least one example.")
-    return labels, outputs.reshape(len(outputs), -1)
-
-
-def _check_weights(sample_weight: Any, examples: int) -> np.ndarray | None:
-    if sample_weight is None:
-        return None
-    weights = np.asarray(sample_weight, dtype="float32").ravel()
-    if len(weights) != examples or not np.all(weights >= 0) or not weights.any():
-        raise ValueError(
-            f"`sample_weight` must hold {examples} numbers of at least 0, not all of "
-            f"them 0. Received {len(weights)} with a sum of {weights.sum()}."
-        )
-    return weights
-
-
-def _check_groups(groups: Any, examples: int) -> np.ndarray | None:
-    return None if groups is None else check_values("`groups`", groups, examples)
-
-
-def _options(task: str, thresholds: Any, names: Any) -> dict[str, Any]:
-    """Returns what the functions of a task's figures take beside the outputs."""
-    if thresholds is None:
-        return {}
-    values = np.asarray(thresholds, "float32")
-    fits = task == "multi_label" and values.shape in ((), (len(names),))
-    if not fits or not np.all((values >= 0) & (values <= 1)):
-        raise ValueError(
-            "`thresholds` must be a number from 0 to 1 or one per label, where labels "
-            f"are not exclusive. Received shape {values.shape} for the task {task!r}."
-        )
-    return {"thresholds": values}
-
-
-def _as_inputs(inputs: Any) -> Inputs | None:
-    return None if inputs is None else Inputs(np.asarray(inputs))
-
-
-def _part(values: np.ndarray | None, positions: np.ndarray) -> np.ndarray | None:
-    return None if values is None else values[positions]
-
-
-def _positions(where: Any, examples: int) -> np.ndarray:
-    where = np.asarray(where)
-    mask = where.dtype.kind == "b" and where.shape == (examples,)
-    numbers = where.dtype.kind in "iu" and where.ndim == 1
-    if not where.size or not (mask or numbers) or (mask and not where.any()):
-        raise ValueError(
-            f"`where` must be {examples} booleans, or positions, that leave at least "
-            f"one example. Received shape {where.shape} of dtype {where.dtype}."
-        )
-    positions = np.flatnonzero(where) if mask else where
-    if numbers and not np.all((positions >= 0) & (positions < examples)):
-        raise ValueError(
-            f"`where` must hold positions from 0 to {examples - 1}. Received: "
-            f"{positions.min()} to {positions.max()}."
-        )
-    return positions
-
-
-def _plain(value: Any) -> Any:
-    """Returns a value as JSON has it: no arrays, no tuples, no NaN."""
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from tlkeras import _keras
 
@@ -130,12 +131,21 @@ def labelled(model: keras.Model, outputs: dict[str, Any]) -> dict[str, Any]:
             continue
         texts = tf.constant(list(names))
         if task == "multi_label":
-            label = tf.where(values >= 0.5, texts, "")
+            reached = values >= thresholds_of(model, name)
+            label = tf.where(reached, texts, "")
         else:
             label = tf.gather(texts, tf.argmax(values, axis=-1))
             found[f"{before}probability"] = tf.reduce_max(values, axis=-1)
         found |= {f"{before}label": label, f"{before}probabilities": values}
     return found
+
+
+def thresholds_of(model: keras.Model, head: str) -> Any:
+    """Returns from which probability a label is given, one number or one per label."""
+    thresholds = getattr(model, "thresholds", None)
+    if isinstance(thresholds, dict):
+        thresholds = thresholds.get(head)
+    return np.float32(0.5 if thresholds is None else thresholds)
 
 
 def metadata(model: keras.Model) -> dict[str, str]:
@@ -147,6 +157,8 @@ def metadata(model: keras.Model) -> dict[str, str]:
         "class_names": getattr(model, "class_names", None),
         "keras_version": keras.__version__,
     }
+    if getattr(model, "thresholds", None) is not None:
+        facts["thresholds"] = model.thresholds
     if preprocessor is not None:
         facts["sequence_length"] = preprocessor.sequence_length
     return {name: json.dumps(value) for name, value in facts.items()}

@@ -251,8 +251,11 @@ class Keeper(keras.callbacks.Callback):
         for callback, kept in zip(
             self.callbacks, state.facts["callbacks"], strict=True
         ):
+            # Keras turns its sign around when it finds out what is better.
+            undecided = getattr(callback, "monitor_op", callback) is None
             for name, value in kept.items():
-                setattr(callback, name, _revived(value, arrays))
+                if not (undecided and name == "min_delta"):
+                    setattr(callback, name, _revived(value, arrays))
 
 
 def changing_variables(

@@ -35,6 +35,7 @@ from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.phase import Fitting, Run, Stage, compile_phase, run_stage
 from tlkeras.training.plan import Plan, plan_for
 from tlkeras.training.recipe import Recipe, completed, is_auto, shared_out
+from tlkeras.training.recording import keep_start, record_from
 from tlkeras.training.resume import (
     Resumer,
     changing_variables,
@@ -99,6 +100,7 @@ def train_by(
         check_several_heads(recipe)
     train, val = pack_labels(model, train, val)
     check_data(model, train, val)
+    add_to_record = record_from(model)
     recipe = complete(recipe, model, train, fitting)
     stages = plan_stages(recipe, backbone)
     check_recipe(recipe, fitting, val)
@@ -129,11 +131,14 @@ def train_by(
         if fitting.checkpoint_dir is not None:
             run.resumer = resumer_for(run, stages, held)
             run.history = run.resumer.history()
+            keep_start(run)
         if recipe.l2_sp and run.resumer is not None:
             run.pretrained = run.resumer.at_start()
         elif recipe.l2_sp:
             run.pretrained = {id(v): np.array(v) for v in backbone.weights}
-        return run_stages(run, stages)
+        history = run_stages(run, stages)
+    add_to_record(run)
+    return history
 
 
 def complete(

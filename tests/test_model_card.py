@@ -1,0 +1,305 @@
+"""Model cards: what they say is so, the header is YAML, the code runs."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from helpers import needs_shared, solid_colours, tiny_backbone
+from images import encode, picture
+from text_models import SENTENCES, tiny_bert
+
+import tlkeras as tl
+from tlkeras.cards.markdown import escaped, yaml
+
+CODE = re.compile(r"^```python\n(import tlkeras.*?)^```$", re.M | re.S)
+NASTY = ["a|b", "<b>x</b>", "*star*\n# no title"]
+
+
+def parsed(card):
+    """Returns the header of a card, read by a YAML parser."""
+    parser = pytest.importorskip("yaml")
+    first, header, _ = re.split(r"^---$", str(card), maxsplit=2, flags=re.M)
+    assert first == ""
+    return parser.safe_load(header)
+
+
+def section(card, title):
+    return re.search(rf"^## {title}\n\n(.*?)(?=^## |\Z)", str(card), re.M | re.S)[1]
+
+
+def trained(names=("a", "b"), backbone="glyphnet", **arguments):
+    model = tl.image_classifier(backbone, list(names), dropout=0.2, **arguments)
+    x = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 1), "uint8")
+    data = tl.from_arrays(
+        x,
+        (np.arange(24) % 6 == 0).astype(int),
+        class_names=names,
+        val_split=0.2,
+        test_split=0.2,
+    )
+    tl.fine_tune(
+        model, data, head_epochs=2, epochs=1, unfreeze_from="block3", verbose=0
+    )
+    return model, data
+
+
+def test_a_card_says_what_is_so():
+    model, data = trained()
+    report = tl.evaluate(
+        model, data.test, slices={"place": lambda x, y: np.array(["here"] * len(y))}
+    )
+    tl.calibrate(model, data.val, verbose=0)
+    card = tl.model_card(
+        model,
+        report,
+        name="Two letters: a test",
+        description="Made for a **test**.",
+        intended_use="Tests.",
+        out_of_scope="Mail.",
+        dataset="Noise, by a generator.",
+        license="apache-2.0",
+        citation="@misc{x}",
+        header={"language": "en", "datasets": ["noise"]},
+    )
+    header = parsed(card)
+    assert header["license"] == "apache-2.0" and header["datasets"] == ["noise"]
+    assert header["library_name"] == "keras" and "tlkeras" in header["tags"]
+    assert header["pipeline_tag"] == "image-classification"
+    assert header["metrics"][:2] == ["accuracy", "f1"]
+    (index,) = header["model-index"]
+    assert index["name"] == "Two letters: a test"
+    (result,) = index["results"]
+    assert result["task"] == {"type": "image-classification"}
+    assert result["metrics"][0] == {
+        "type": "accuracy",
+        "value": round(report.accuracy, 4),
+        "name": "Accuracy",
+    }
+    (run,) = model.recipe.runs
+    for title, parts in {
+        "What it is": ["Made for a **test**.", "2 classes (a, b)", "`glyphnet`"],
+        "Intended use": ["Tests."],
+        "Out of scope": ["Mail.", "out of scope"],
+        "Training data": [
+            "Noise, by a generator.",
+            run.train["fingerprint"][:16],
+            "| a | 12 | 4 |",
+            "| b | 2 | 1 |",
+        ],
+        "Backbone": ["Apache-2.0", "printed letters"],
+        "Training": [
+            str(model.recipe.seed),
+            "| head | backbone frozen | 0.001 | 2 |",
+            "| fine-tune | trained from `block3` | 1e-05 | 1 |",
+            f"keras {keras.__version__}",
+            "tl.rerun",
+        ],
+        "Results": [f"{report.accuracy:.4f}", "(Wilson)", "By place", "| true | a | b"],
+        "Calibration": ["expected calibration error"],
+        "Limitations": [
+            "trained on 14 examples",
+            "tested on 5 examples",
+            "12 of a, 2 of b",
+            "examined by place alone",
+            "cannot say that it does not know",
+        ],
+        "Licence": ["apache-2.0"],
+        "Citation": ["```bibtex\n@misc{x}\n```"],
+    }.items():
+        for part in parts:
+            assert part in section(card, title), (title, part)
+    assert "not said" not in str(card)
+
+
+def test_a_card_makes_nothing_up():
+    model = tl.image_classifier(tiny_backbone(), 2)
+    card = tl.model_card(model)
+    assert "license" not in parsed(card) and "model-index" not in parsed(card)
+    for title in ("Intended use", "Out of scope", "Citation"):
+        assert "has not said" in section(card, title)
+    assert "No licence was chosen" in section(card, "Licence")
+    assert "not known to tlkeras" in section(card, "Backbone")
+    assert "Not recorded" in section(card, "Training data")
+    assert "_Not measured._" in section(card, "Results")
+    assert "How good it is was not measured" in section(card, "Limitations")
+    model.keep_record(None)
+    assert "an earlier version" in section(tl.model_card(model), "Training")
+
+
+def test_random_and_file_weights_claim_no_pretraining(tmp_path):
+    random = tl.image_classifier("mobilenet_v2", 2, weights=None, input_shape=32)
+    said = section(tl.model_card(random), "Backbone")
+    assert "not pretrained" in said and "ImageNet" not in said
+    random.backbone.save(tmp_path / "mine.keras")
+    own = tl.image_classifier(
+        "mobilenet_v2", 2, weights=tmp_path / "mine.keras", input_shape=32
+    )
+    said = section(tl.model_card(own), "Backbone")
+    assert "`mine.keras`" in said and str(tmp_path) not in str(tl.model_card(own))
+    assert "not known to tlkeras" in said and "ImageNet" not in said
+
+
+def test_names_break_neither_tables_nor_the_header():
+    report = tl.Report(
+        [0, 1, 2],
+        np.eye(3)[[0, 1, 1]],
+        class_names=NASTY,
+        slices={"a|b: c": ["x|y", "<i>", "<i>"]},
+    )
+    model = tl.image_classifier("glyphnet", NASTY)
+    card = tl.model_card(model, report, name='Say "hi": #1\n---\nx')
+    assert parsed(card)["model-index"][0]["name"] == 'Say "hi": #1\n---\nx'
+    assert "\n# no title" not in str(card) and "<b>" not in str(card)
+    rows = [x for x in section(card, "Results").splitlines() if x.startswith("| ")]
+    per_class = [row for row in rows if row.startswith(r"| a\|b")][0]
+    assert len(re.findall(r"(?<!\\)\|", per_class)) == 6
+
+
+@pytest.mark.parametrize(
+    "text", ["yes", "1.0", "a: b", "- x", "", "é ü", "\x7f\u2028", "'", '"\\', "null"]
+)
+def test_any_text_survives_the_header(text):
+    parser = pytest.importorskip("yaml")
+    values = {"a": text, "b": [text, {"c": text, "d": [1, 2.5, True]}], "e": []}
+    assert parser.safe_load(yaml(values)) == values
+    assert "\n" not in escaped(text)
+
+
+def run_code(card, folder, monkeypatch, capsys):
+    """Runs the code of a card in the folder of its model; returns what it printed."""
+    monkeypatch.chdir(folder)
+    capsys.readouterr()
+    exec(CODE.search(str(card))[1], {})
+    return capsys.readouterr().out
+
+
+def save_beside_a_picture(model, card, folder, grey=False):
+    model.save(folder / card.facts.file)
+    (folder / "picture.jpg").write_bytes(encode(picture(seed=1), "JPEG"))
+
+
+def test_the_code_of_a_classifier_runs(tmp_path, monkeypatch, capsys):
+    model = tl.image_classifier("glyphnet", ["ant", "bee"])
+    card = tl.model_card(model, name="Ants & bees")
+    save_beside_a_picture(model, card, tmp_path)
+    said = run_code(card, tmp_path, monkeypatch, capsys)
+    assert re.fullmatch(r"(ant|bee) [\d.]+\n", said)
+    assert "python -m tlkeras predict ants_bees.keras picture.jpg" in str(card)
+
+
+@pytest.mark.parametrize("backbone", ["glyphnet", "own"])
+def test_the_code_of_a_regressor_runs(backbone, tmp_path, monkeypatch, capsys):
+    model = tl.image_regressor(tiny_backbone() if backbone == "own" else backbone, 2)
+    card = tl.model_card(model, tl.Report([[0.5, 2.0]] * 3, [[0.1, 1.0]] * 3))
+    assert "pipeline_tag" not in parsed(card) and parsed(card)["metrics"][0] == "mae"
+    save_beside_a_picture(model, card, tmp_path)
+    assert "[[" in run_code(card, tmp_path, monkeypatch, capsys)
+    assert "numbers, not probabilities" in section(card, "Calibration")
+
+
+def test_a_text_model_has_a_card(tmp_path, monkeypatch, capsys):
+    bert, tokenizer = tiny_bert()
+    model = tl.text_classifier(
+        bert, ["no", "yes"], tokenizer=tokenizer, sequence_length=16
+    )
+    data = np.array(SENTENCES), np.arange(len(SENTENCES)) % 2
+    tl.fit_head(model, data, epochs=1, verbose=0)
+    card = tl.model_card(model, tl.evaluate(model, data, verbose=0))
+    assert parsed(card)["pipeline_tag"] == "text-classification"
+    assert "first 16 tokens" in section(card, "Limitations")
+    assert "backbone=..., tokenizer=..." in section(card, "Training")
+    model.save(tmp_path / card.facts.file)
+    said = run_code(card, tmp_path, monkeypatch, capsys)
+    assert len(said.splitlines()) == 2
+
+
+def test_several_heads_have_a_card(tmp_path, monkeypatch, capsys):
+    heads = {
+        "kind": tl.Head(classes=["a", "b"]),
+        "tags": tl.Head(classes=["red", "tall"], multi_label=True),
+        "size": tl.Head(outputs=1),
+    }
+    model = tl.image_multi_task(tiny_backbone(), heads)
+    x, kind = solid_colours(12, 2)
+    labels = {"kind": kind, "tags": np.stack([kind, 1 - kind], 1), "size": kind * 1.0}
+    tl.fit_head(model, (x, labels), epochs=1, verbose=0)
+    model.thresholds = {"tags": [0.25, 0.5]}
+    card = tl.model_card(model, tl.evaluate(model, (x, labels), verbose=0))
+    assert len(parsed(card)["model-index"][0]["results"]) == 3
+    for part in ("### Head `kind`", "### Head `tags`", "### Head `size`"):
+        assert part in section(card, "Results")
+    assert "0.25 (red), 0.5 (tall)" in section(card, "Calibration")
+    save_beside_a_picture(model, card, tmp_path)
+    assert "'kind': Prediction" in run_code(card, tmp_path, monkeypatch, capsys)
+    card.save(tmp_path / "card", pictures=True)
+    names = {path.name for path in (tmp_path / "card").iterdir()}
+    assert {"README.md", "kind_confusion.png", "size_residuals.png"} <= names
+
+
+def test_saving_with_pictures_shows_files_that_are_there(tmp_path):
+    model, data = trained()
+    report = tl.evaluate(model, data.test, verbose=0)
+    card = tl.model_card(model, report)
+    folder = tmp_path / "card"
+    card.save(folder / "plain.md")
+    assert (folder / "plain.md").read_text() == str(card)
+    assert [path.name for path in folder.iterdir()] == ["plain.md"]
+    card.save(folder, pictures=True)
+    text = (folder / "README.md").read_text()
+    shown = re.findall(r"!\[[^\]]+\]\(([\w.]+)\)", text)
+    assert "confusion.png" in shown
+    assert all((folder / name).stat().st_size > 1000 for name in shown)
+    assert not any("top_losses" in path.name for path in folder.iterdir())
+    assert card._repr_markdown_().lstrip().startswith("# ")
+
+
+def test_bad_input_is_refused(tmp_path):
+    model = tl.image_classifier("glyphnet", 2)
+    with pytest.raises(ValueError, match="TransferModel"):
+        tl.model_card(tiny_backbone())
+    with pytest.raises(ValueError, match="'regression'"):
+        tl.model_card(model, tl.Report([0.5, 2.0], [0.5, 1.0]))
+    with pytest.raises(ValueError, match="Expected"):
+        tl.model_card(model, {"kind": tl.Report([0, 1], np.eye(2))})
+    with pytest.raises(ValueError, match="end in '.md'"):
+        tl.model_card(model).save(tmp_path / "card.html")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="cannot be written"):
+        tl.model_card(model).save(tmp_path / "file" / "card.md")
+
+
+@pytest.mark.parametrize(
+    ("name", "licence", "expected"),
+    [
+        ("minilm", "Apache-2.0", "under Apache-2.0"),
+        ("xlm_roberta_base_multi", None, "facebookresearch/fairseq"),
+        ("bert_base_en_uncased", None, "not known to tlkeras"),
+    ],
+)
+def test_licences_of_backbones_are_known_or_said_not_to_be(name, licence, expected):
+    from tlkeras.cards.backbone_facts import licence_sentence
+
+    assert expected in licence_sentence({"name": name, "licence": licence}, True)
+
+
+@pytest.mark.real
+def test_ants_and_bees_have_a_card_and_a_rerun(tmp_path, monkeypatch):
+    folder = needs_shared("data", "ants_bees")
+    monkeypatch.setenv("KERAS_HOME", str(needs_shared("keras_home")))
+    data = tl.image_folder(folder, image_size=224, batch_size=32, seed=0)
+    model = tl.image_classifier("mobilenet_v2", data.class_names, dropout=0.2)
+    tl.fine_tune(
+        model, data, head_epochs=20, epochs=1, unfreeze_from="block_16", verbose=0
+    )
+    report = tl.evaluate(model, data.test, slices="folder", verbose=0)
+    model.save(tmp_path / "ants_or_bees.keras")
+    card = tl.model_card(model, report, name="Ants or bees")
+    text = str(card)
+    for part in ("ImageNet-1k", "under Apache-2.0", "| ants | 104 | 18 |", "153 exam"):
+        assert part in text
+    again = tl.rerun(tmp_path / "ants_or_bees.keras", data, verbose=0)
+    pairs = zip(model.get_weights(), again.get_weights(), strict=True)
+    differences = [np.abs(mine - its).max() for mine, its in pairs]
+    print(f"largest difference of a rerun: {max(differences):.3g}")
+    assert max(differences) == 0

@@ -1,0 +1,260 @@
+"""`ModelCard`, and the verb that writes one."""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tlkeras.builders import TransferModel
+from tlkeras.cards.backbone_facts import hub_name
+from tlkeras.cards.facts import Facts
+from tlkeras.cards.markdown import escaped, yaml
+from tlkeras.cards.sections import sections
+from tlkeras.evaluation import Report
+from tlkeras.evaluation._pictures import Picture, pictures
+
+# Names of a report's figures, and the hub's names for them.
+_HUB_METRICS = {
+    "accuracy": ("accuracy", "Accuracy"),
+    "macro_f1": ("f1", "Macro F1"),
+    "roc_auc": ("roc_auc", "ROC AUC"),
+    "mae": ("mae", "Mean absolute error"),
+    "rmse": ("rmse", "Root mean squared error"),
+    "r2": ("r_squared", "R2"),
+}
+# The examples themselves are the data set's, not the card's.
+_NOT_SHOWN = {"top_losses"}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model card: Markdown below a header that model hubs read.
+
+    `tl.model_card` makes it. `str` gives the text, a notebook shows it.
+
+    Attributes:
+        facts: What it is written from.
+        header: What the header holds, as a dictionary.
+    """
+
+    facts: Facts
+    header: Mapping[str, Any]
+
+    def save(self, path: str | os.PathLike, *, pictures: bool = False) -> None:
+        """Writes the card as a Markdown file.
+
+        Args:
+            path: File ending in `.md`; or a folder, new or not, in which it becomes
+                `README.md`, the name that hubs look for.
+            pictures: Whether to draw the report's figures into files beside it and
+                show them. Examples of the data are not among them.
+
+        Raises:
+            ValueError: If `path` is neither, or cannot be written to.
+
+        Example:
+
+        >>> model = tl.image_classifier("glyphnet", ["a", "b"])
+        >>> tl.model_card(model).save("card.md")
+        """
+        path = Path(path)
+        target = path if path.suffix == ".md" else path / "README.md"
+        if path.suffix not in ("", ".md") and not path.is_dir():
+            raise ValueError(
+                "`path` must end in '.md' or name a folder. Received: "
+                f"path={str(path)!r}."
+            )
+        drawn = self._drawn() if pictures else {}
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for picture in (p for several in drawn.values() for p in several):
+                _write(target.parent / picture.file, picture.data)
+            _write(target, self._text(drawn).encode())
+        except OSError as error:
+            raise ValueError(
+                f"The card cannot be written to {str(target)!r}: {error}."
+            ) from error
+
+    def _drawn(self) -> dict[str | None, list[Picture]]:
+        """Returns the pictures of each report, with names that differ."""
+        return {
+            head: [
+                picture._replace(
+                    name="_".join(filter(None, [_slug(head), picture.name]))
+                )
+                for picture in pictures(report)
+                if picture.name not in _NOT_SHOWN
+            ]
+            for head, report in self.facts.reports.items()
+        }
+
+    def _text(self, drawn: Mapping[str | None, list[Picture]]) -> str:
+        parts = [
+            f"---\n{yaml(self.header)}\n---",
+            f"# {escaped(self.facts.name)}",
+            *(f"## {name}\n\n{text}" for name, text in sections(self.facts, drawn)),
+        ]
+        return "\n\n".join(parts) + "\n"
+
+    def __str__(self) -> str:
+        return self._text({})
+
+    def __repr__(self) -> str:
+        return f"<ModelCard of {self.facts.name!r}>"
+
+    def _repr_markdown_(self) -> str:
+        # A notebook would show the header as text.
+        return self._text({}).split("\n---\n", 1)[1]
+
+
+def model_card(
+    model: TransferModel,
+    report: Report | Mapping[str, Report] | None = None,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    intended_use: str | None = None,
+    out_of_scope: str | None = None,
+    dataset: str | None = None,
+    license: str | None = None,
+    citation: str | None = None,
+    header: Mapping[str, Any] | None = None,
+) -> ModelCard:
+    """Writes a model card: what a model is, how good, made how, and its limits.
+
+    Everything that tlkeras knows it takes from `model.recipe` and from the report. It
+    makes up nothing: what it does not know it leaves to you, and says that it is not
+    said. Texts that you give are Markdown.
+
+    Args:
+        model: A trained `TransferModel`.
+        report: What `tl.evaluate` gave on test data, with `slices` where there are
+            some that matter; of a model with several heads its dictionary.
+        name: The model's name. Defaults to the Keras name.
+        description: What it is for and how it came to be, in a paragraph.
+        intended_use: Who may use it for what.
+        out_of_scope: What it must not be used for.
+        dataset: Where the data come from, whose they are and under what terms.
+        license: The model's licence, as hubs write it: `"apache-2.0"`, `"cc-by-4.0"`.
+        citation: BibTeX.
+        header: Entries of the header to add or to replace: `{"language": "en",
+            "datasets": ["imdb"], "base_model": ["google/vit-base-patch16-224"]}`.
+
+    Returns:
+        A `ModelCard`: `str(card)`, `card.save("README.md")`.
+
+    Raises:
+        ValueError: If `model` is none of tlkeras' or `report` is of another task.
+
+    Example:
+
+    >>> model = tl.image_classifier("glyphnet", ["a", "b"])
+    >>> report = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]], class_names=["a", "b"])
+    >>> card = tl.model_card(model, report, name="Letters", license="apache-2.0")
+    >>> str(card).splitlines()[:3]
+    ['---', 'license: apache-2.0', 'library_name: keras']
+
+    Reference:
+        Mitchell et al., Model Cards for Model Reporting (2019); the format of the
+        header: https://huggingface.co/docs/hub/model-cards.
+    """
+    if not isinstance(model, TransferModel):
+        raise ValueError(
+            "`model` must be a `TransferModel`, such as tl.image_classifier builds. "
+            f"Received: {type(model).__name__}."
+        )
+    name = model.name if name is None else str(name)
+    facts = Facts(
+        name=name,
+        slug=_slug(name) or "model",
+        task=model.task,
+        is_text=model.preprocessor is not None,
+        model=model,
+        record=model.recipe,
+        reports=_reports(model, report),
+        said={
+            "description": description,
+            "intended_use": intended_use,
+            "out_of_scope": out_of_scope,
+            "dataset": dataset,
+            "license": license,
+            "citation": citation,
+        },
+    )
+    return ModelCard(facts, {**_header(facts), **(header or {})})
+
+
+def _reports(model: TransferModel, report: Any) -> dict[str | None, Report]:
+    """Returns reports by head, or raises `ValueError`."""
+    if report is None:
+        return {}
+    reports = dict(report) if isinstance(report, Mapping) else {None: report}
+    by_head = {None: model} if model.targets is None else model.targets.by_head
+    for name, part in reports.items():
+        fits = name in by_head and isinstance(part, Report)
+        if not fits or part.task != by_head[name].task:
+            wanted = {head: kind.task for head, kind in by_head.items()}
+            raise ValueError(
+                "`report` must be what `tl.evaluate` gives for this model: a `Report`, "
+                f"or one for each head. Expected: {wanted}. Received: "
+                f"{name!r}: {getattr(part, 'task', type(part).__name__)!r}."
+            )
+    return reports
+
+
+def _header(facts: Facts) -> dict[str, Any]:
+    kind = "text" if facts.is_text else "image"
+    labels = facts.task in ("classification", "multi_label")
+    tag = f"{kind}-classification" if labels else None
+    found = {
+        "license": facts.said.get("license"),
+        "library_name": "keras",
+        "pipeline_tag": tag,
+        "tags": ["tlkeras", "transfer-learning", "fine-tuning"],
+        "base_model": hub_name(facts.backbone),
+        "metrics": _metrics(facts),
+        "model-index": _index(facts, tag or f"{kind}-regression"),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _metrics(facts: Facts) -> list[str]:
+    found = [m for r in facts.reports.values() for m in _HUB_METRICS if m in r.metrics]
+    return [_HUB_METRICS[name][0] for name in dict.fromkeys(found)]
+
+
+def _index(facts: Facts, task: str) -> list[dict[str, Any]]:
+    """Returns the results as hubs list them."""
+    results = []
+    for head, report in facts.reports.items():
+        described = f"{len(report.y_true)} test examples"
+        dataset = f"{described}, head {head}" if head is not None else described
+        metrics = [
+            {"type": kind, "value": round(report.metrics[name], 4), "name": shown}
+            for name, (kind, shown) in _HUB_METRICS.items()
+            if report.metrics.get(name, float("nan")) == report.metrics.get(name)
+        ]
+        results.append(
+            {
+                "task": {"type": task},
+                "dataset": {"name": dataset, "type": "custom"},
+                "metrics": metrics,
+            }
+        )
+    return [{"name": facts.name, "results": results}] if results else []
+
+
+def _slug(name: str | None) -> str:
+    """Returns a name as a file may have it."""
+    return re.sub(r"[^a-z0-9]+", "_", str(name or "").lower()).strip("_")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes a file that appears under its name when it is complete."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".card-") as staging:
+        unfinished = Path(staging, "unfinished")
+        unfinished.write_bytes(data)
+        unfinished.replace(path)

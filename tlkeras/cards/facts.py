@@ -1,0 +1,80 @@
+"""What a card is made of: one model, its reports, and what its author said."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from tlkeras.evaluation import Report
+from tlkeras.records import TrainingRecord
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that sections are written from.
+
+    Attributes:
+        name: The model's name, for people.
+        slug: Its name, for files and addresses.
+        task: As in `TransferModel.task`.
+        is_text: Whether it takes texts.
+        model: The model.
+        record: Its `recipe`, or `None`.
+        reports: From each head's name, `None` for a single one, to its `Report`.
+        said: What the author said, by argument of `model_card`.
+    """
+
+    name: str
+    slug: str
+    task: str
+    is_text: bool
+    model: Any
+    record: TrainingRecord | None
+    reports: Mapping[str | None, Report]
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        """The name of the model's file in examples."""
+        return f"{self.slug}.keras"
+
+    @property
+    def backbone(self) -> dict[str, Any]:
+        """What is known of the backbone."""
+        if self.record is None:
+            parameters = self.model.backbone.count_params()
+            return {"name": self.model.backbone.name, "parameters": parameters}
+        return self.record.backbone
+
+    @property
+    def weights(self) -> str | None:
+        """What the backbone's weights were: a word, a file's name, or `None`."""
+        if self.record is None:
+            return None
+        weights = self.record.arguments.get("weights")
+        return weights if weights is None else PurePath(str(weights)).name
+
+    @property
+    def is_own_backbone(self) -> bool:
+        """Whether the author made the backbone, or loaded it in a way of their own."""
+        return self.record is not None and "backbone" in self.record.not_kept
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the backbone came with published weights, as far as is known."""
+        return self.record is None or self.weights is not None or self.is_own_backbone
+
+    @property
+    def classes(self) -> dict[str | None, tuple[str, ...]]:
+        """The classes of each head that has some, under `None` of a single one."""
+        names = self.model.class_names
+        if names is None:
+            return {}
+        return dict(names) if isinstance(names, Mapping) else {None: names}
+
+    @property
+    def training_data(self) -> list[dict[str, Any]]:
+        """Facts of the training data of each run, those of equal data once."""
+        runs = () if self.record is None else self.record.runs
+        found = {run.train.get("fingerprint") or id(run): run.train for run in runs}
+        return list(found.values())

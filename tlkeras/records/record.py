@@ -1,0 +1,321 @@
+"""`TrainingRecord`: how a model was built and trained, readable and as JSON."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tlkeras.records.encoding import missing, readable, without_names
+from tlkeras.records.surroundings import Surroundings
+
+_LAYOUT = 1
+
+# Callbacks of Keras that watch and write; all others may change how weights come out.
+_WATCHING = {
+    "CSVLogger",
+    "History",
+    "ModelCheckpoint",
+    "ProgbarLogger",
+    "RemoteMonitor",
+    "TensorBoard",
+}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One call of a fit verb.
+
+    Attributes:
+        settings: The `Recipe` that it followed, `"auto"` resolved, field by field.
+        train: Facts of the training data: `"kind"`, `"examples"`, `"fingerprint"`,
+            `"batch_size"`, `"seed"` of split and order, and, where they are known,
+            `"image_size"`, `"class_names"` and `"counts"` by class.
+        val: The same of the validation data; `None` without.
+        compiled: Optimizer, loss, loss weights and metrics that the model had.
+        callbacks: Names of the callbacks' classes.
+        cache: Where the frozen part's features were kept.
+        phases: One dictionary for each phase: its `"name"`, `"freeze_point"`,
+            `"learning_rate"`, `"epochs"` that ran, `"trainable"` parameters,
+            `"seconds"`.
+        metrics: From each metric to its value after the last epoch.
+        seconds: How long all phases took.
+        surroundings: Versions, hardware, date.
+        weights_before: Fingerprint of all weights and random states before.
+        weights: The same afterwards.
+        notes: What a rerun cannot know, in sentences.
+    """
+
+    settings: dict[str, Any]
+    train: dict[str, Any]
+    val: dict[str, Any] | None
+    compiled: dict[str, Any]
+    callbacks: tuple[str, ...]
+    cache: Any
+    phases: tuple[dict[str, Any], ...]
+    metrics: dict[str, float]
+    seconds: float
+    surroundings: Surroundings
+    weights_before: str
+    weights: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that ran, of all phases."""
+        return sum(phase["epochs"] for phase in self.phases)
+
+    def lines(self) -> Iterator[str]:
+        """Yields what happened, line by line."""
+        yield f"  data: {_of_data(self.train)}"
+        yield f"  validation: {_of_data(self.val) if self.val else 'none'}"
+        unused = ("unfreeze_from", "fine_tune_learning_rate", "train_batch_norm")
+        left_out = unused if self.settings["epochs"] == 0 else ()
+        changed = {
+            name: value
+            for name, value in self.settings.items()
+            if value not in (None, 0.0, False) and name not in left_out
+        }
+        settings = ", ".join(f"{k}={readable(v)}" for k, v in changed.items())
+        yield f"  settings: {settings}"
+        for phase in self.phases:
+            yield (
+                f"  phase {phase['name']}: freeze point {phase['freeze_point']!r}, "
+                f"learning rate {phase['learning_rate']:.3g}, {phase['epochs']} "
+                f"epoch(s), {phase['trainable']:,} parameters, "
+                f"{phase['seconds']:.1f} s"
+            )
+        figures = ", ".join(f"{name} {x:.4g}" for name, x in self.metrics.items())
+        yield f"  after the last epoch: {figures}"
+        if self.callbacks:
+            yield f"  callbacks: {', '.join(self.callbacks)}"
+        yield from (f"  note: {note}" for note in self.notes)
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a model was built and trained: all that `tl.rerun` needs.
+
+    A model of tlkeras keeps it as `model.recipe`, and so does its file. `print` shows
+    it; `save` writes it as JSON, for a repository or a paper.
+
+    Attributes:
+        builder: Name of the function that built the model.
+        arguments: Its arguments. What JSON cannot hold, a model or a function of the
+            user's own, is but described; `not_kept` lists it.
+        seed: Of the head's random start and of dropout.
+        precision: Dtype policy of the model.
+        backbone: `"name"`, `"licence"` of its weights where known, `"parameters"`.
+        weights: Fingerprint of all weights as built.
+        surroundings: Versions, hardware, date of the building.
+        runs: One `RunRecord` for each call of a fit verb.
+        random_states: Of a backbone of the user's own, states of its dropout.
+
+    Example:
+
+    >>> model = tl.image_classifier("glyphnet", ["a", "b"], dropout=0.2)
+    >>> model.recipe.builder, model.recipe.arguments["dropout"], model.recipe.runs
+    ('image_classifier', 0.2, ())
+
+    Reference:
+        Pineau et al., Improving Reproducibility in Machine Learning Research (2021).
+    """
+
+    builder: str
+    arguments: dict[str, Any]
+    seed: int
+    precision: str
+    backbone: dict[str, Any]
+    weights: str
+    surroundings: Surroundings
+    runs: tuple[RunRecord, ...] = ()
+    random_states: tuple[Any, ...] = field(default=(), repr=False)
+
+    @property
+    def not_kept(self) -> dict[str, str]:
+        """From the names of arguments that a rerun has to be given to what they were.
+
+        `"callbacks"` are among them where there were some that may change weights.
+        """
+        found = {n: next(missing(v), None) for n, v in self.arguments.items()}
+        for run in self.runs:
+            for name, value in run.settings.items():
+                found.setdefault(name, next(missing(value), None))
+        named = [name for run in self.runs for name in run.callbacks]
+        callbacks = [name for name in named if name not in _WATCHING]
+        if callbacks:
+            found["callbacks"] = ", ".join(dict.fromkeys(callbacks))
+        return {name: what for name, what in found.items() if what}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the record as plain values that `json.dumps` takes."""
+        return {"layout": _LAYOUT, **_as_lists(dataclasses.asdict(self))}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainingRecord":
+        """Makes a record of what `to_dict` returned.
+
+        Raises:
+            ValueError: If the values are no record, or of a later version.
+        """
+        try:
+            values = dict(values)
+            layout = values.pop("layout")
+            if layout > _LAYOUT:
+                raise ValueError(
+                    f"The record is of layout {layout}, which a later version of "
+                    f"tlkeras wrote; this one reads up to {_LAYOUT}."
+                )
+            runs = tuple(map(_run_of, values.pop("runs")))
+            made = Surroundings(**values.pop("surroundings"))
+            states = tuple(map(tuple, values.pop("random_states")))
+            return cls(**values, runs=runs, surroundings=made, random_states=states)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"This is no training record: {error!r}.") from error
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the record as a JSON file.
+
+        Args:
+            path: File ending in `.json`, in a folder that exists.
+
+        Raises:
+            ValueError: If `path` ends otherwise or cannot be written to.
+
+        Example:
+
+        >>> tl.image_classifier("glyphnet", 2).recipe.save("recipe.json")
+        >>> tl.TrainingRecord.load("recipe.json").builder
+        'image_classifier'
+        """
+        if Path(path).suffix != ".json":
+            raise ValueError(f"`path` must end in '.json'. Received: {str(path)!r}.")
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ValueError(
+                f"The record cannot be written to {str(path)!r}: {error}."
+            ) from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "TrainingRecord":
+        """Reads the JSON file that `save` wrote.
+
+        Raises:
+            ValueError: If there is none, or it holds something else.
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{str(path)!r} cannot be read: {error}.") from error
+        return cls.from_dict(values)
+
+    def differences(self, other: "TrainingRecord") -> list[str]:
+        """Returns in sentences in what another record differs that changes weights.
+
+        Args:
+            other: The record of a rerun.
+        """
+        found = []
+        if self.weights != other.weights:
+            found.append("The model started from other weights.")
+        pairs = list(zip(self.runs, other.runs, strict=False))
+        if len(self.runs) != len(other.runs):
+            found.append(f"{len(other.runs)} runs instead of {len(self.runs)}.")
+        for mine, its in pairs:
+            for part in ("train", "val"):
+                found += _data_differences(
+                    part, getattr(mine, part), getattr(its, part)
+                )
+            for name, value in mine.settings.items():
+                now = its.settings.get(name)
+                if without_names(value) != without_names(now):
+                    was, is_now = readable(value), readable(now)
+                    found.append(f"{name} was {was} and is {is_now}.")
+            found += _surrounding_differences(mine.surroundings, its.surroundings)
+        if self.precision != other.precision:
+            found.append(f"Precision was {self.precision} and is {other.precision}.")
+        return list(dict.fromkeys(found))
+
+    def __str__(self) -> str:
+        unset = (None, False, 0.0, "auto", [], ())
+        chosen = {n: v for n, v in self.arguments.items() if v not in unset}
+        arguments = ", ".join(f"{n}={readable(v)}" for n, v in chosen.items())
+        lines = [
+            f"{self.builder}({arguments})",
+            f"  seed {self.seed}, precision {self.precision}",
+            f"  built {self.surroundings.date} on {self.surroundings}",
+        ]
+        for number, run in enumerate(self.runs, 1):
+            lines.append(f"run {number} of {len(self.runs)}: {run.surroundings.date}")
+            lines.extend(run.lines())
+            if str(run.surroundings) != str(self.surroundings):
+                lines.append(f"  on {run.surroundings}")
+        if not self.runs:
+            lines.append("  not trained by a fit verb of tlkeras")
+        if self.not_kept:
+            wanted = ", ".join(f"{n}= ({what})" for n, what in self.not_kept.items())
+            lines.append(f"not kept, to be given to a rerun: {wanted}")
+        return "\n".join(lines)
+
+
+def _run_of(values: Mapping[str, Any]) -> RunRecord:
+    values = dict(values)
+    made = Surroundings(**values.pop("surroundings"))
+    for name in ("callbacks", "phases", "notes"):
+        values[name] = tuple(values[name])
+    return RunRecord(**values, surroundings=made)
+
+
+def _as_lists(value: Any) -> Any:
+    """Returns tuples as the lists that JSON makes of them."""
+    if isinstance(value, dict):
+        return {key: _as_lists(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_lists(part) for part in value]
+    return value
+
+
+def _of_data(facts: Mapping[str, Any]) -> str:
+    size = facts.get("image_size")
+    size = f" of {size[0]} x {size[1]} pixels" if size and None not in size else ""
+    if facts.get("examples") is None:
+        return facts["kind"]
+    return (
+        f"{facts['examples']:,} {facts['kind']}{size}, batches of "
+        f"{facts['batch_size']}, seed {facts['seed']}, fingerprint "
+        f"{facts['fingerprint'][:16]}"
+    )
+
+
+def _data_differences(part: str, mine: Any, its: Any) -> list[str]:
+    name = {"train": "training", "val": "validation"}[part]
+    if mine is None or its is None:
+        given = "some" if mine is None else "none"
+        return [] if mine is its else [f"There is {given} {name} data now."]
+    if mine.get("fingerprint") != its.get("fingerprint"):
+        counts = f"{its.get('examples')} examples, recorded {mine.get('examples')}"
+        return [f"The {name} data are not those of the record ({counts})."]
+    if mine.get("fingerprint") is None:
+        return [f"Whether the {name} data are those of the record is not known."]
+    return [
+        f"{key} of the {name} data was {mine.get(key)} and is {its.get(key)}."
+        for key in ("batch_size", "seed", "shuffled")
+        if mine.get(key) != its.get(key)
+    ]
+
+
+def _surrounding_differences(mine: Surroundings, its: Surroundings) -> list[str]:
+    found = [
+        f"{name} was {version} and is {its.versions.get(name)}."
+        for name, version in mine.versions.items()
+        if its.versions.get(name) != version
+    ]
+    for name in ("devices", "processor", "replicas"):
+        was, is_now = getattr(mine, name), getattr(its, name)
+        if was != is_now:
+            found.append(f"{name.capitalize()}: was {was} and is {is_now}.")
+    return found

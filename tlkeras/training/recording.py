@@ -1,0 +1,174 @@
+"""Fit verbs add to the record of a model what they did to it."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras import _keras
+from tlkeras.builders import recording
+from tlkeras.features.extraction import reading_for
+from tlkeras.records import RunRecord, TrainingRecord
+from tlkeras.records.encoding import encode
+from tlkeras.records.surroundings import surroundings
+
+_START = "start.json"
+
+
+def record_from(model: keras.Model) -> Callable[[Any], None]:
+    """Remembers the model as it is; returns what adds a `Run` to its record then.
+
+    Of a model without a record, such as one that a builder of tlkeras did not make, it
+    does nothing.
+    """
+    if getattr(model, "recipe", None) is None:
+        return lambda run: None
+    before, compiled = recording.fingerprint(model), compiled_as(model)
+
+    def add(run: Any) -> None:
+        record, began = _as_it_began(run, before)
+        notes = _notes(record, run, began)
+        run_record = _run_record(run, compiled, began, notes)
+        model.keep_record(replace(record, runs=(*record.runs, run_record)))
+        # What `calibrate` found does not hold for other weights.
+        model.temperature = None
+
+    return add
+
+
+def keep_start(run: Any) -> None:
+    """Writes beside new checkpoints what the run began with.
+
+    The process that goes on may have built its model with another seed.
+    """
+    record = getattr(run.model, "recipe", None)
+    if record is None or run.resumer is None or run.resumer.state is not None:
+        return
+    start = {**record.to_dict(), "weights_before": recording.fingerprint(run.model)}
+    path = Path(run.fitting.checkpoint_dir).expanduser() / _START
+    path.write_text(json.dumps(start), encoding="utf-8")
+
+
+def _as_it_began(run: Any, before: str) -> tuple[TrainingRecord, str]:
+    """Returns the record that the run began with, and the weights' fingerprint."""
+    record, folder = run.model.recipe, run.fitting.checkpoint_dir
+    if folder is None:
+        return record, before
+    try:
+        text = (Path(folder).expanduser() / _START).read_text(encoding="utf-8")
+        start = json.loads(text)
+        began = start.pop("weights_before")
+        return TrainingRecord.from_dict(start), began
+    except (OSError, ValueError, KeyError):
+        return record, before
+
+
+def compiled_as(model: keras.Model) -> dict[str, Any]:
+    """Returns what the model was compiled with, as far as it changes weights."""
+    given = dict(_keras.compile_arguments(model))
+    given["optimizer"] = _keras.unused_optimizer(model.optimizer)
+    names = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
+    return {name: encode(given.get(name)) for name in names}
+
+
+def _run_record(run: Any, compiled: dict, began: str, notes: list[str]) -> RunRecord:
+    history, source = run.history, run.feeder.source
+    settings = {f.name: getattr(run.recipe, f.name) for f in fields(run.recipe)}
+    cache = run.fitting.cache
+    # Which folder does not matter, and is nobody else's business.
+    known = isinstance(cache, bool) or cache in ("auto", "disk", "memory")
+    return RunRecord(
+        settings={name: encode(value) for name, value in settings.items()},
+        train=facts_of(source.train, run.model),
+        val=None if source.val is None else facts_of(source.val, run.model),
+        compiled=compiled,
+        callbacks=tuple(type(callback).__name__ for callback in run.fitting.callbacks),
+        cache=cache if known else "disk",
+        phases=tuple(json.loads(json.dumps(asdict(p))) for p in history.phases),
+        metrics=_last(history.history),
+        seconds=sum(phase.seconds for phase in history.phases),
+        surroundings=surroundings(),
+        weights_before=began,
+        weights=recording.fingerprint(run.model),
+        notes=tuple(notes),
+    )
+
+
+def _last(history: Mapping[str, list[float]]) -> dict[str, float]:
+    """Returns each metric's last value; those of earlier phases alone are left out."""
+    last = {name: float(values[-1]) for name, values in history.items()}
+    return {name: value for name, value in last.items() if math.isfinite(value)}
+
+
+def _notes(record: TrainingRecord, run: Any, began: str) -> list[str]:
+    found = []
+    last = record.runs[-1].weights if record.runs else record.weights
+    if last != began:
+        found.append(
+            "Before this run something other than a fit verb of tlkeras changed the "
+            "weights: a rerun leaves that out."
+        )
+    reading = reading_for(run.feeder.source.train)
+    if reading is None:
+        found.append(
+            "The training data came as a dataset that only reading it would identify: "
+            "whether a rerun gets the same data in the same order is not known."
+        )
+    head = [x for x in run.model.layers if x is not run.model.backbone and x.weights]
+    frozen = [layer.name for layer in head if not layer.trainable]
+    if frozen:
+        found.append(f"Layers frozen by hand: {', '.join(frozen)}.")
+    return found
+
+
+def facts_of(data: Any, model: Any = None) -> dict[str, Any]:
+    """Returns the facts of a part of the data, as in `RunRecord.train`."""
+    reading = reading_for(data)
+    if reading is None:
+        kind = str(getattr(data, "element_spec", type(data).__name__))
+        return {"kind": f"dataset of {kind}", "examples": None, "fingerprint": None}
+    examples = reading.examples
+    facts = {
+        "kind": examples.inputs_kind,
+        "source": type(examples).__name__.removesuffix("Examples").lower(),
+        "examples": len(examples),
+        "fingerprint": examples.fingerprint(),
+        "batch_size": reading.batch_size,
+        "shuffled": reading.shuffled,
+        "seed": reading.seed,
+    }
+    size = getattr(examples, "image_size", None)
+    if size is not None:
+        facts["image_size"] = list(size)
+    targets = getattr(model, "targets", None)
+    if targets is not None:
+        return {**facts, "counts": _counts_by_head(targets, examples.labels)}
+    # The model may have names where the data have numbers.
+    names = getattr(model, "class_names", None) or reading.class_names
+    if names is not None:
+        facts["counts"] = _counts(examples.labels, names)
+    return facts
+
+
+def _counts(labels: np.ndarray, names: Any) -> dict[str, int]:
+    """Returns how many examples have each class or label; other than 0 counts."""
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == len(names):
+        counts = np.nansum(labels, axis=0)
+    else:
+        known = labels[np.isfinite(labels) & (labels >= 0)].astype(int)
+        counts = np.bincount(known, minlength=len(names))
+    return {name: int(count) for name, count in zip(names, counts, strict=False)}
+
+
+def _counts_by_head(targets: Any, rows: np.ndarray) -> Mapping[str, Any]:
+    return {
+        name: _counts(labels, targets.by_head[name].class_names)
+        for name, labels in targets.unpack(rows).items()
+        if targets.by_head[name].class_names is not None
+    }
