@@ -1,6 +1,7 @@
 """`TransferModel`: a Keras model that knows its classes and how its inputs are read."""
 
 import contextlib
+import functools
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from tlkeras.builders.random_states import random_states, set_random_states
 from tlkeras.builders.targets import Targets
 from tlkeras.builders.thresholds import checked_thresholds
 from tlkeras.distribution import Workers, strategy_of
+from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
@@ -194,14 +196,11 @@ class TransferModel(keras.Model):
 
         Of several workers each predicts for itself.
         """
-        predict = super().predict
-        if Workers(strategy_of(self)).count > 1:
-            # Outside of the strategy: Keras would wait for the others.
-            predict = keras.Model(self.input, self.output).predict
+        predict = functools.partial(predict_by, self, super().predict)
         if self.preprocessor is None or not holds_texts(x):
-            return predict(self.ready(x), batch_size=batch_size, **kwargs)
+            return predict(self.ready(x), batch_size, **kwargs)
         batches, order = by_length(x, self.preprocessor, batch_size or 32)
-        outputs = predict(batches, **kwargs)
+        outputs = predict(batches, None, **kwargs)
         places = np.argsort(order)
         return keras.tree.map_structure(lambda rows: rows[places], outputs)
 

@@ -85,11 +85,24 @@ class ReplicatedModel(keras.Model):
 
     def test_step(self, data):
         """Adds a replica's part of the global batch to the metrics."""
+        import tensorflow as tf
+
         batch, _ = data
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        outputs = self(x, training=False)
-        self._loss(batch, outputs, training=False)
-        self.compute_metrics(x, y, outputs, weights)
+
+        def measure():
+            outputs = self(x, training=False)
+            self._loss(batch, outputs, training=False)
+            self.compute_metrics(x, y, outputs, weights)
+            return 0
+
+        rows = tf.shape(keras.tree.flatten(x)[0])[0]
+        if self.replicas.is_static:
+            measure()
+        else:
+            # A last batch may have fewer examples than there are replicas, and some
+            # operations fail on none.
+            tf.cond(rows > 0, measure, lambda: 0)
 
     def make_train_function(self, force=False):
         """Makes the function that takes `steps_per_execution` training steps."""

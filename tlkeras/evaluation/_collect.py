@@ -1,6 +1,5 @@
 """One pass over data: labels, float32 outputs and sample weights as arrays."""
 
-import functools
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 
 from tlkeras.data import Reading, reading_of
 from tlkeras.distribution import Share, Workers, strategy_of
+from tlkeras.distribution import predict as predict_by
 
 _BATCH_SIZE = 32
 
@@ -205,7 +205,9 @@ def _predictor(model: keras.Model) -> Callable[[Any], Any]:
         return model.predict_on_batch
     # `predict_on_batch` gives the whole batch to every replica and joins the copies;
     # `predict` shares it out.
-    return functools.partial(model.predict, verbose=0)
+    return lambda x: predict_by(
+        model, model.predict, x, len(keras.tree.flatten(x)[0]), verbose=0
+    )
 
 
 def label_array(y: Any) -> np.ndarray:

@@ -235,6 +235,11 @@ class Feeder:
                 reading and replace(reading, examples=replicas.share(reading.examples))
                 for reading in self.readings
             ]
+        if known is not None and len(known.examples) < replicas.count:
+            raise ValueError(
+                f"{len(known.examples)} training examples cannot be split over "
+                f"{replicas.count} replicas."
+            )
         if known is not None and known.batch_size < replicas.count:
             raise ValueError(
                 f"A batch of {known.batch_size} examples cannot be split over "
@@ -394,7 +399,8 @@ class Feeder:
         arguments, steps = self._unknown(first_epoch)
         arguments |= self._validation(val)
         if self.replicas.strategy is not None:
-            arguments["x"] = self.replicas.whole(_as_batches(arguments))
+            batches = _as_batches(arguments)
+            arguments["x"] = self.replicas.whole(batches, training=True)
             arguments = {k: v for k, v in arguments.items() if k not in _ARRAYS}
         return Feed(
             self.replicas.model(model),
@@ -423,7 +429,10 @@ class Feeder:
         # Where the backbone runs in each step, it is costly, and each is shown.
         head_only = cached and is_fixed(self.backbone)
         steps, together = plan_steps(
-            self.counts[0], reading.batch_size, suffix if head_only else None
+            self.counts[0],
+            reading.batch_size,
+            suffix if head_only else None,
+            self.replicas.most_steps(self.counts[0]),
         )
         order = self._order(examples, views)
         validation = self._validation(val)
@@ -548,7 +557,7 @@ class Feeder:
 
 
 def plan_steps(
-    count: int, batch_size: int, head: keras.Model | None
+    count: int, batch_size: int, head: keras.Model | None, most: int | None = None
 ) -> tuple[int, int]:
     """Returns the steps of an epoch, and how many of them Keras may take at once.
 
@@ -560,15 +569,17 @@ def plan_steps(
         count: Examples of an epoch.
         batch_size: Examples per batch at most.
         head: The suffix where it is but a head, `None` where each step is costly.
+        most: Steps that there can be, `None` for one for each example.
     """
-    steps = math.ceil(count / batch_size)
+    most = count if most is None else most
+    steps = min(math.ceil(count / batch_size), most)
     if head is None:
         return steps, 1
     # A wide head on a flattened feature map is as costly as a small backbone.
     together = max(1, _MOST_STEPS_PER_EXECUTION // (1 + head.count_params() // 100_000))
     executions = math.ceil(steps / together)
     together = math.ceil(steps / executions)
-    fits = executions * together <= count
+    fits = executions * together <= most
     return (executions * together, together) if fits else (steps, 1)
 
 
