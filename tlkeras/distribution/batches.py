@@ -82,7 +82,9 @@ def with_totals(batches: Any, known: Any = None) -> Any:
     return batches.map(lambda *batch: (batch, tf.cast(_rows(batch), "int64")))
 
 
-def in_parts(batches: Any, count: int, size: int | None = None) -> Any:
+def in_parts(
+    batches: Any, count: int, size: int | None = None, length: int | None = None
+) -> Any:
     """Cuts each batch into `count` parts of nearly equal size, one for each replica.
 
     Args:
@@ -90,6 +92,7 @@ def in_parts(batches: Any, count: int, size: int | None = None) -> Any:
         count: Replicas of this worker.
         size: Rows that each part is filled up to, with weight 0, where shapes must not
             change; `None` leaves parts as they are.
+        length: What sequences are then filled up to.
     """
     import tensorflow as tf
 
@@ -100,28 +103,51 @@ def in_parts(batches: Any, count: int, size: int | None = None) -> Any:
             number = tf.cast(number, rows.dtype)
             start, end = rows * number // count, rows * (number + 1) // count
             rows_of = keras.tree.map_structure(lambda x: x[start:end], batch)
-            return (rows_of if size is None else filled(rows_of, size)), total
+            if size is not None:
+                rows_of = filled(rows_of, size, length)
+            return rows_of, total
 
         return tf.data.Dataset.range(count).map(part)
 
     return batches if count == 1 and size is None else batches.flat_map(cut)
 
 
-def filled(batch: tuple, size: int) -> tuple:
-    """Returns a batch of `size` rows, those added being zeros of weight 0."""
+def filled(batch: tuple, size: int, length: int | None = None) -> tuple:
+    """Returns a batch of fixed shapes: `size` rows, and sequences of one length.
+
+    Rows that are added repeat the first one, with weight 0: what a model makes of them
+    is finite.
+
+    Args:
+        batch: `(x, y)` or `(x, y, sample_weight)`.
+        size: Rows.
+        length: Of sequences, whose second axis is not fixed.
+    """
     import tensorflow as tf
 
     rows = _rows(batch)
     x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-    if weights is None:
-        weights = keras.tree.map_structure(lambda _: tf.ones([rows]), y)
+    numbers = tf.range(size)
+    known = tf.cast(numbers < rows, "float32")
 
     def fill(tensor):
-        missing = tf.zeros([size - rows, *tf.unstack(tf.shape(tensor))[1:]], "int32")
-        whole = tf.concat([tensor, tf.cast(missing, tensor.dtype)], axis=0)
-        return tf.ensure_shape(whole, (size, *tensor.shape[1:]))
+        zeros = [(0, 1)] + [(0, 0)] * (len(tensor.shape) - 1)
+        shape = [size, *tensor.shape[1:]]
+        if len(shape) > 1 and shape[1] is None:
+            zeros[1], shape[1] = (0, length - tf.shape(tensor)[1]), length
+        # One row more than there are: the first of none.
+        padded = tf.pad(tensor, zeros)
+        chosen = tf.gather(padded, tf.where(numbers < rows, numbers, 0))
+        return tf.ensure_shape(chosen, shape)
 
-    return keras.tree.map_structure(fill, (x, y, weights))
+    x, y = keras.tree.map_structure(fill, (x, y))
+    if weights is None:
+        weights = keras.tree.map_structure(lambda _: known, y)
+    else:
+        weights = keras.tree.map_structure(
+            lambda w: tf.cast(fill(w), "float32") * known, weights
+        )
+    return x, y, weights
 
 
 def _rows(batch: Any) -> Any:

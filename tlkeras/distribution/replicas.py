@@ -25,12 +25,15 @@ class Replicas:
         strategy: The `tf.distribute.Strategy` it was built under, or `None`.
         workers: The processes.
         count: Copies in all.
+        length: Tokens of a text at most, of a model of texts.
     """
 
     def __init__(self, model: keras.Model):
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
         self.count = self.strategy.num_replicas_in_sync if self.strategy else 1
+        preprocessor = getattr(model, "preprocessor", None)
+        self.length = getattr(preprocessor, "sequence_length", None)
 
     @property
     def is_static(self) -> bool:
@@ -124,7 +127,7 @@ class Replicas:
 
         local = self.count // self.workers.count
         size = -(-largest // local) if self.is_static and largest else None
-        parts = in_parts(batches, local, size)
+        parts = in_parts(batches, local, size, self.length)
         if endless:
             # Otherwise the workers would ask each other before each step.
             endless_size = tf.data.INFINITE_CARDINALITY

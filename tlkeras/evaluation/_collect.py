@@ -205,8 +205,9 @@ def _predictor(model: keras.Model) -> Callable[[Any], Any]:
         return model.predict_on_batch
     # `predict_on_batch` gives the whole batch to every replica and joins the copies;
     # `predict` shares it out.
+    ready = getattr(model, "ready", lambda x: x)
     return lambda x: predict_by(
-        model, model.predict, x, len(keras.tree.flatten(x)[0]), verbose=0
+        model, model.predict, ready(x), len(keras.tree.flatten(x)[0]), verbose=0
     )
 
 
