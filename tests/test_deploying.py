@@ -9,6 +9,7 @@ import shlex
 import sys
 import types
 import urllib.request
+import warnings
 from pathlib import Path
 
 import keras
@@ -24,7 +25,6 @@ from tlkeras.predict_command import run_predict
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "deploying.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-EXPORTED = ["models/flowers/1", "models/reviews/1"]
 
 
 def blocks(language):
@@ -34,7 +34,7 @@ def blocks(language):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with the two models of the page, their exports, and some pictures."""
+    """A folder with some pictures, the two models of the page, and their exports."""
     folder = tmp_path_factory.mktemp("deploying")
     for seed, name in enumerate(("daisy", "rose")):
         (folder / "flowers" / name).mkdir(parents=True)
@@ -48,10 +48,9 @@ def folder(tmp_path_factory):
     tl.text_classifier(
         backbone, ["bad", "good"], tokenizer=tokenizer, sequence_length=8
     ).save(folder / "reviews.keras")
-    for name, path in zip(("flowers", "reviews"), EXPORTED, strict=True):
-        (folder / path).parent.mkdir(parents=True)
-        model = tl.load(folder / f"{name}.keras")
-        tl.export(model, folder / path, format="saved_model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        exec(blocks("python")[0], {})
     return folder
 
 
@@ -61,6 +60,16 @@ def here(folder, monkeypatch):
     return folder
 
 
+@pytest.fixture(scope="module")
+def server(folder):
+    return Server(folder)
+
+
+@pytest.fixture(scope="module")
+def models(folder):
+    return {name: tl.load(folder / f"{name}.keras") for name in ("flowers", "reviews")}
+
+
 class Server:
     """Answers requests as TensorFlow's description of the REST API says.
 
@@ -68,10 +77,11 @@ class Server:
     exported SavedModel, and writes what it gives as JSON.
     """
 
-    def __init__(self):
+    def __init__(self, folder):
         with tf.device("cpu"):
             self.models = {
-                Path(path).parent.name: tf.saved_model.load(path) for path in EXPORTED
+                name: tf.saved_model.load(str(folder / "models" / name / "1"))
+                for name in ("flowers", "reviews")
             }
 
     def urlopen(self, request, timeout=None):
@@ -125,6 +135,7 @@ def rows(outputs):
 
 
 def text(values):
+    """Returns an array as lists, bytes as strings."""
     return (
         np.char.decode(values.astype("S")).tolist()
         if values.dtype == object
@@ -157,9 +168,7 @@ def test_the_commands_of_the_shell(here, capsys):
     assert json.loads(printed[2])["input"] == "A fine film."
 
 
-def test_the_export_makes_the_folders_that_the_page_shows(here, capsys):
-    exec(blocks("python")[0], {})
-    assert "models/flowers/1" in capsys.readouterr().out
+def test_the_export_makes_the_folders_that_the_page_shows(here):
     tree = blocks("text")[0]
     for name in ("saved_model.pb", "variables", "assets.extra/labels.txt"):
         assert name in tree and (here / "models" / "flowers" / "1" / name).exists()
@@ -182,8 +191,8 @@ def asked_with_curl(block):
     return url, body
 
 
-def test_curl_gets_what_the_page_says(here):
-    server, model = Server(), tl.load("flowers.keras")
+def test_curl_gets_what_the_page_says(here, server, models):
+    model = models["flowers"]
     answered = json.loads(server.answer(*asked_with_curl(blocks("bash")[2])))
     shown = json.loads(blocks("json")[0])
     assert answered.keys() == shown.keys()
@@ -203,31 +212,28 @@ def test_curl_gets_what_the_page_says(here):
     url, body = asked_with_curl(blocks("bash")[3])
     answered = json.loads(server.answer(url, body))["predictions"]
     texts = json.loads(body)["instances"]
-    said = tl.load("reviews.keras").classify(texts)
+    said = models["reviews"].classify(texts)
     assert [row["label"] for row in answered] == [each.label for each in said]
     assert len(answered) == 2
 
 
-def test_the_client_in_python(here, capsys, monkeypatch):
-    monkeypatch.setattr(urllib.request, "urlopen", Server().urlopen)
+def test_the_client_in_python(here, server, models, capsys, monkeypatch):
+    monkeypatch.setattr(urllib.request, "urlopen", server.urlopen)
     exec(blocks("python")[1], {})
     paths = ["flowers/rose/1.jpg", "flowers/daisy/1.jpg"]
     wanted = [
         f"{path} {said.label} {said.probability:.2f}"
-        for path, said in zip(
-            paths, tl.load("flowers.keras").classify(paths), strict=True
-        )
+        for path, said in zip(paths, models["flowers"].classify(paths), strict=True)
     ]
-    said = tl.load("reviews.keras").classify(["A fine film.", "Two lost hours."])
+    said = models["reviews"].classify(["A fine film.", "Two lost hours."])
     wanted += [f"{each.label} {each.probability:.2f}" for each in said]
     assert capsys.readouterr().out.splitlines() == wanted
 
 
-def test_the_signatures_are_those_of_the_table(here):
+def test_the_signatures_are_those_of_the_table(server):
     table = re.findall(
         r"^\| `(\w+)` \| (\w+) \|", PAGE.read_text(encoding="utf-8"), re.M
     )
-    server = Server()
     of_pictures = {name for name, kind in table if kind in ("pictures", "both")}
     of_texts = {name for name, kind in table if kind in ("texts", "both")}
     assert set(server.models["flowers"].signatures) == of_pictures
@@ -243,16 +249,15 @@ def test_the_signatures_are_those_of_the_table(here):
     assert takes("reviews", "tokens").keys() >= {"token_ids", "padding_mask"}
 
 
-def test_pixels_and_tokens_go_in_as_lists(here):
-    server = Server()
+def test_pixels_and_tokens_go_in_as_lists(here, server, models):
     pixels = tl.load_images(["flowers/rose/1.jpg"], image_size=16)
     body = json.dumps({"instances": pixels.tolist()})
     url = "localhost:8501/v1/models/flowers:predict"
     answered = json.loads(server.answer(url, body))["predictions"]
-    said = tl.load("flowers.keras").classify(pixels)
+    said = models["flowers"].classify(pixels)
     assert answered[0]["label"] == said[0].label
 
-    reviews = tl.load("reviews.keras")
+    reviews = models["reviews"]
     tokens = {
         name: np.asarray(value)[0].tolist()
         for name, value in reviews.preprocessor(["A fine film."]).items()
@@ -263,33 +268,35 @@ def test_pixels_and_tokens_go_in_as_lists(here):
     assert json.loads(answered)["predictions"][0]["label"] == said.label
 
 
-def test_litert(here, capsys, monkeypatch):
+def test_litert(here, models, capsys, monkeypatch):
+    namespace = {"tl": tl}
+    exec(blocks("python")[2], namespace)
     if importlib.util.find_spec("ai_edge_litert") is None:
         # TensorFlow's copy of the same class, which warns that it will go there.
         module = types.ModuleType("ai_edge_litert.interpreter")
         module.Interpreter = tf.lite.Interpreter
         monkeypatch.setitem(sys.modules, "ai_edge_litert", types.ModuleType("litert"))
         monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", module)
-    namespace = {"tl": tl}
-    exec(blocks("python")[2], namespace)
     capsys.readouterr()
-    exec(blocks("python")[3], namespace)
-    check_last_answer(capsys, namespace)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is depr")
+        exec(blocks("python")[3], namespace)
+    check_last_answer(capsys, models)
 
 
-def test_onnx(here, capsys):
+def test_onnx(here, models, capsys):
     for package in ("onnx", "tf2onnx", "onnxruntime"):
         pytest.importorskip(package)
-    namespace = {"tl": tl, "json": json, "model": tl.load("flowers.keras")}
+    namespace = {"tl": tl, "json": json, "model": models["flowers"]}
     namespace["read"] = lambda path: tl.load_images([path], image_size=16)
     exec(blocks("python")[4], namespace)
     exec(blocks("python")[5], namespace)
-    check_last_answer(capsys, namespace)
+    check_last_answer(capsys, models)
 
 
-def check_last_answer(capsys, namespace):
+def check_last_answer(capsys, models):
     """Compares label and probability that a block printed with the model's."""
-    said = tl.load("flowers.keras").classify("flowers/rose/1.jpg")[0]
+    said = models["flowers"].classify("flowers/rose/1.jpg")[0]
     label, probability = capsys.readouterr().out.splitlines()[-1].split()
     assert label == said.label
     assert float(probability) == pytest.approx(said.probability, abs=0.05)
