@@ -1,4 +1,4 @@
-"""docs/deploying.md: its code runs, its requests get the answers that it describes."""
+"""docs/deploying.md: its code runs, its requests get the answers it describes."""
 
 import base64
 import importlib.util
@@ -291,6 +291,16 @@ def test_onnx(here, models, capsys):
     exec(blocks("python")[4], namespace)
     exec(blocks("python")[5], namespace)
     check_last_answer(capsys, models)
+
+
+def test_what_the_readme_says_of_deploying(here, models, capsys):
+    """Here, on a tiny model: on the README's own it would take minutes."""
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    (block,) = [text for _, text in BLOCK.findall(readme) if "tl.quantize(" in text]
+    data = tl.image_folder("flowers", image_size=16, val_split=0, test_split=0.5)
+    exec(block, {"tl": tl, "model": models["flowers"], "data": data})
+    said = capsys.readouterr().out
+    assert "flowers_model" in said and "flowers.tflite" in said
 
 
 def check_last_answer(capsys, models):
