@@ -164,12 +164,12 @@ def decode_image(
         Raw pixels, 0 to 255, float32 `(height, width, channels)`.
     """
     contents = tf.io.read_file(path)
-    branches = [functools.partial(decode, contents) for decode in _DECODERS.values()]
+    branches = [functools.partial(decode, contents) for decode in DECODERS.values()]
     image = tf.switch_case(tf.convert_to_tensor(decoder), branches)
     image = tf.ensure_shape(image, (None, None, 3))
     sideways = tf.convert_to_tensor(orientation) >= 5
     image = resize_image(image, tf.where(sideways, image_size[::-1], image_size))
-    image = _turn_upright(image, orientation)
+    image = turn_upright(image, orientation)
     return to_color_mode(tf.ensure_shape(image, (*image_size, 3)), color_mode)
 
 
@@ -196,7 +196,7 @@ def _decode_webp(contents: tf.Tensor) -> tf.Tensor:
         return tf.io.decode_webp(tf.identity(contents))[0, ..., :3]
 
 
-_DECODERS: dict[Decoder, Callable[[tf.Tensor], tf.Tensor]] = {
+DECODERS: dict[Decoder, Callable[[tf.Tensor], tf.Tensor]] = {
     Decoder.JPEG: functools.partial(_decode_jpeg, ratio=1),
     Decoder.JPEG_HALF: functools.partial(_decode_jpeg, ratio=2),
     Decoder.JPEG_QUARTER: functools.partial(_decode_jpeg, ratio=4),
@@ -246,7 +246,7 @@ def _crop_to_aspect_ratio(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return image[top : top + window[0], left : left + window[1]]
 
 
-def _turn_upright(image: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
+def turn_upright(image: tf.Tensor, orientation: tf.Tensor | int) -> tf.Tensor:
     """Undoes an EXIF orientation (CIPA DC-008, tag 274)."""
 
     def transposed() -> tf.Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tlkeras.data.decoding import _DECODERS, _turn_upright, choose_decoders
+from tlkeras.data.decoding import DECODERS, choose_decoders, turn_upright
 from tlkeras.data.examples import Examples
 from tlkeras.data.files import ImageFiles
 from tlkeras.data.loading import plain_graph
@@ -68,10 +68,10 @@ def _of_files(examples: ImageFiles) -> tf.data.Dataset:
     @plain_graph
     def load(i):
         contents = tf.io.read_file(paths[i])
-        branches = [functools.partial(f, contents) for f in _DECODERS.values()]
+        branches = [functools.partial(f, contents) for f in DECODERS.values()]
         image = tf.ensure_shape(tf.switch_case(decoders[i], branches), (None, None, 3))
         small = tf.image.resize(image, (SIDE, SIDE), "area")
-        return i, tf.ensure_shape(_turn_upright(small, orientations[i]), small.shape)
+        return i, tf.ensure_shape(turn_upright(small, orientations[i]), small.shape)
 
     positions = tf.data.Dataset.range(len(examples))
     return positions.map(load, tf.data.AUTOTUNE).ignore_errors().batch(_BATCH)
