@@ -81,7 +81,7 @@ class ReplicatedModel(keras.Model):
         self.optimizer.apply_gradients(
             zip(self._summed(gradients), variables, strict=True)
         )
-        self.compute_metrics(x, y, outputs, weights)
+        self.compute_metrics(x, y, outputs, self._counted(weights))
 
     def test_step(self, data):
         """Adds a replica's part of the global batch to the metrics."""
@@ -93,7 +93,7 @@ class ReplicatedModel(keras.Model):
         def measure():
             outputs = self(x, training=False)
             self._loss(batch, outputs, training=False)
-            self.compute_metrics(x, y, outputs, weights)
+            self.compute_metrics(x, y, outputs, self._counted(weights))
             return 0
 
         rows = tf.shape(keras.tree.flatten(x)[0])[0]
@@ -152,6 +152,14 @@ class ReplicatedModel(keras.Model):
         else:
             tracker.update_state(loss, sample_weight=rows)
         return loss, rows
+
+    def _counted(self, weights: Any) -> Any:
+        """Returns what metrics weigh examples by: those that fill a batch up by 0."""
+        if not self.replicas.is_static:
+            return weights
+        return keras.tree.map_structure(
+            lambda w: keras.ops.cast(w != 0, "float32"), weights
+        )
 
     def _summed(self, gradients: list) -> list:
         """Returns gradients summed over the replicas, before anything else is done."""
