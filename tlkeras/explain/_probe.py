@@ -38,8 +38,6 @@ class Probe:
     """
 
     def __init__(self, model: keras.Model, head: str | None = None):
-        import tensorflow as tf
-
         if not _keras.is_functional(model):
             raise ValueError(
                 "`model` must be a functional `keras.Model` (or a built Sequential "
@@ -57,9 +55,7 @@ class Probe:
         self.units = shape[1]
         self._logits, self._activation, kind = self._find_logits()
         self.task, self.class_names = _task(model, head, kind, self.units)
-        self.forward = tf.function(
-            Inference(self._forward), autograph=False, reduce_retracing=True
-        )
+        self.forward = self._traced(self._forward, self._specs)
 
     def gradient_function(self, slot: int) -> Any:
         """Returns a function of tensors at a slot and of fixed ones.
@@ -83,7 +79,9 @@ class Probe:
                 chosen = tf.reduce_sum(logits * choice, axis=1)
             return chosen, _connected(tape.gradient(chosen, value))
 
-        return tf.function(Inference(gradient), autograph=False, reduce_retracing=True)
+        choice = tf.TensorSpec((None, self.units), "float32")
+        specs = [self._spec(slot), choice, *self._specs]
+        return self._traced(gradient, specs)
 
     def features_function(self, slot: int) -> Any:
         """Returns a function of `[choice, *inputs]`.
@@ -103,7 +101,8 @@ class Probe:
                 chosen = tf.reduce_sum(logits * choice, axis=1)
             return features, _connected(tape.gradient(chosen, features))
 
-        return tf.function(Inference(gradient), autograph=False, reduce_retracing=True)
+        choice = tf.TensorSpec((None, self.units), "float32")
+        return self._traced(gradient, [choice, *self._specs])
 
     def at(self, slot: int, inputs: Sequence[Any]) -> Any:
         """Returns the tensor at a slot for inputs of the model."""
@@ -113,6 +112,32 @@ class Probe:
             return self.graph.run(values, slot)
 
         return Inference(run)(list(inputs))
+
+    @property
+    def _specs(self) -> list[Any]:
+        return [self._spec(slot) for slot in self.graph.inputs]
+
+    def _spec(self, slot: int) -> Any:
+        """Returns the shape and type of a slot's tensor; pixels are never integers."""
+        import tensorflow as tf
+
+        tensor = self.graph.tensors[slot]
+        pixels = slot in self.graph.inputs and len(tensor.shape) == 4
+        return tf.TensorSpec(tensor.shape, "float32" if pixels else tensor.dtype)
+
+    def _traced(self, function: Any, specs: list[Any]) -> Any:
+        """Returns a function of a list of arrays that is traced only once."""
+        import tensorflow as tf
+
+        traced = tf.function(
+            Inference(function), input_signature=[specs], autograph=False
+        )
+
+        def call(arrays):
+            pairs = zip(arrays, specs, strict=True)
+            return traced([tf.cast(array, spec.dtype) for array, spec in pairs])
+
+        return call
 
     def _forward(self, *inputs: Any) -> tuple[Any, Any]:
         """Returns logits and outputs."""

@@ -102,4 +102,5 @@ def _at_embeddings(function: Any, choice: np.ndarray, inputs: list[np.ndarray]) 
 
 def _token_names(tokenizer: Any, read: Tokens) -> list[str]:
     ids = read.inputs["token_ids"][0, read.places]
-    return [str(tokenizer.id_to_token(int(i))) for i in ids]
+    # What a byte-pair vocabulary has no letter for has the id -1.
+    return [str(tokenizer.id_to_token(int(i))) if i >= 0 else "?" for i in ids]
