@@ -34,8 +34,8 @@ class Graph:
 
     A gradient with respect to a layer of a nested model cannot be had of the model
     itself: its tensors are not those of the model that it is nested in. Here each
-    tensor has a number, its slot, whatever model it belongs to. Calls run on values:
-    the model's own graph does not grow by it.
+    tensor has a number, its slot, whatever model it belongs to. Calls run on values, in
+    inference mode: the model's own graph does not grow by it.
 
     Args:
         model: A functional `keras.Model`.
@@ -59,7 +59,7 @@ class Graph:
         for call in self.between(values, wanted):
             pairs = zip(call.node.input_tensors, call.inputs, strict=True)
             given = {id(tensor): values[slot] for tensor, slot in pairs}
-            _keras.call_again([call.node], given)
+            _keras.call_again([call.node], given, training=False)
             made = (given[id(tensor)] for tensor in call.node.outputs)
             values.update(zip(call.outputs, made, strict=True))
         return values[wanted]
@@ -101,13 +101,23 @@ class Graph:
         return [slots[id(tensor)] for tensor in model.outputs]
 
 
-class Inference(keras.layers.Layer):
-    """Calls a function with `training=False` for every layer that it calls."""
+def in_inference(function: Callable[..., Any]) -> Callable[[list], Any]:
+    """Returns a function of a list in which layers run with `training=False`.
+
+    Some layers, such as those that augment, are in training by default: inside of
+    another layer they have to be told otherwise by what they are called in.
+    """
+    scope = Scope(function)
+    return lambda tensors: scope(tensors, training=False)
+
+
+class Scope(keras.layers.Layer):
+    """Hands its `training` argument down to the layers that a function calls."""
 
     def __init__(self, function: Callable[..., Any]):
         super().__init__(autocast=False)
         self._function = function
         self.built = True
 
-    def call(self, tensors, training=False):
+    def call(self, tensors, training=None):
         return self._function(*tensors)

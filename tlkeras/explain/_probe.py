@@ -9,7 +9,7 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras._validation import unknown_name
-from tlkeras.explain._graph import Graph, Inference
+from tlkeras.explain._graph import Graph, in_inference
 from tlkeras.export.copies import in_float32
 
 # Activations whose outputs saturate: what comes before them is explained.
@@ -55,7 +55,14 @@ class Probe:
         self.units = shape[1]
         self._logits, self._activation, kind = self._find_logits()
         self.task, self.class_names = _task(model, head, kind, self.units)
-        self.forward = self._traced(self._forward, self._specs)
+        # Traced, a graph of pictures forgets each feature map when it is read; of one
+        # text there is nothing to forget, and tracing would take longer.
+        pixels = any(len(tensor.shape) == 4 for tensor in self.model.inputs)
+        self.forward = (
+            self._traced(self._forward, self._specs)
+            if pixels
+            else in_inference(self._forward)
+        )
 
     def gradient_function(self, slot: int) -> Any:
         """Returns a function of tensors at a slot and of fixed ones.
@@ -111,7 +118,7 @@ class Probe:
             values = dict(zip(self.graph.inputs, tensors, strict=True))
             return self.graph.run(values, slot)
 
-        return Inference(run)(list(inputs))
+        return in_inference(run)(list(inputs))
 
     @property
     def _specs(self) -> list[Any]:
@@ -130,7 +137,7 @@ class Probe:
         import tensorflow as tf
 
         traced = tf.function(
-            Inference(function), input_signature=[specs], autograph=False
+            in_inference(function), input_signature=[specs], autograph=False
         )
 
         def call(arrays):

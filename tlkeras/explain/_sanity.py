@@ -31,7 +31,8 @@ class SanityCheck:
         rank_correlation: Spearman's rank correlation of each explanation with that of
             the trained model, `(stages, inputs)`; 0 where the new one is constant.
         ssim: Structural similarity of the same, `(stages, inputs)`; `None` of texts.
-        threshold: What the last mean rank correlation has to be below.
+        threshold: What the last mean rank correlation has to be below, whatever its
+            sign.
     """
 
     method: str
@@ -57,7 +58,7 @@ class SanityCheck:
     @property
     def passed(self) -> bool:
         """Whether nothing much is left of the explanations without what was learnt."""
-        return self.similarities[-1]["rank_correlation"] < self.threshold
+        return abs(self.similarities[-1]["rank_correlation"]) < self.threshold
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draws the similarities by depth; returns the axes."""
@@ -134,7 +135,7 @@ def sanity_check(
         layer: As in `tl.explain`.
         stages: At most how many; blocks are put together where there are more.
         threshold: The check is passed where at last, with all weights randomised, the
-            mean rank correlation is below. The paper looks at the curves and names no
+            mean rank correlation is below, whatever its sign. The paper looks at the curves and names no
             number: look at `.plot()`, too.
         seed: Seed of the shuffling.
 
