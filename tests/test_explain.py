@@ -388,8 +388,8 @@ def test_a_planted_word_gets_the_highest_score():
         "sparse_categorical_crossentropy",
         jit_compile=False,
     )
-    texts, labels, _ = planted(192)
-    model.fit(np.array(texts, object), labels, epochs=5, batch_size=32, verbose=0)
+    texts, labels, _ = planted(256)
+    model.fit(np.array(texts, object), labels, epochs=6, batch_size=32, verbose=0)
     texts, labels, places = planted(12, seed=1)
     with_word = [text for text, label in zip(texts, labels, strict=True) if label]
     found = tl.explain(model, with_word, target="yes")

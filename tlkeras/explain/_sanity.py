@@ -135,8 +135,8 @@ def sanity_check(
         layer: As in `tl.explain`.
         stages: At most how many; blocks are put together where there are more.
         threshold: The check is passed where at last, with all weights randomised, the
-            mean rank correlation is below, whatever its sign. The paper looks at the curves and names no
-            number: look at `.plot()`, too.
+            mean rank correlation is below, whatever its sign. The paper looks at the
+            curves and names no number: look at `.plot()`, too.
         seed: Seed of the shuffling.
 
     Returns:
