@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlkeras.plots._figure import PALETTE, new_axes, short_label, text_width
+from tlkeras.plots._figure import PALETTE, new_axes, short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,8 @@ _FILL = 0.88
 # Above this share of a map's values its colours do not change any more.
 _BRIGHTEST = 99.5
 _OPACITY = 0.72
+# Of a map of single pixels, as a share of its side.
+_SMOOTHING = 0.015
 _TEXT_WIDTH = 7.5
 _FONT = 10
 _LINE = 0.27
@@ -27,7 +29,8 @@ def plot_heat(
     """Draws a map of evidence over the grey picture that it belongs to.
 
     Evidence for the target is orange, evidence against it blue; where there is little
-    the picture is left as it is.
+    the picture is left as it is. A map of both signs is drawn smoothed: single pixels
+    say little, the sum over a neighbourhood says more.
 
     Args:
         image: Pixels `(height, width, channels)` on any scale.
@@ -199,6 +202,10 @@ def _colours(map: np.ndarray) -> np.ndarray:
     """Returns a map as RGBA: orange for, blue against, clear where there is little."""
     from matplotlib.colors import to_rgb
 
+    if map.min() < 0 < map.max():
+        from scipy.ndimage import gaussian_filter
+
+        map = gaussian_filter(map, _SMOOTHING * max(map.shape))
     scale = np.percentile(np.abs(map), _BRIGHTEST) or np.abs(map).max() or 1.0
     share = np.clip(np.abs(map) / scale, 0, 1)
     for_, against = to_rgb(PALETTE[1]), to_rgb(PALETTE[0])
@@ -215,9 +222,13 @@ def _shade(share: float) -> tuple[float, ...]:
 
 def _lay_out(words: Sequence[str], width: float) -> list[tuple[int, float]]:
     """Returns each word's line, from 0, and its left edge in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=_FONT)
     places, line, left = [], 0, 0.0
     for word in words:
-        needed = text_width(word, _FONT)
+        needed = text_to_path.get_text_width_height_descent(word, font, False)[0] / 72
         if left and left + needed > width:
             line, left = line + 1, 0.0
         places.append((line, left))
