@@ -72,8 +72,10 @@ def explain(
         steps: Points on the path of integrated gradients. By default 32, doubled up to
             512 until the gap is within `tolerance`.
         baseline: Where that path starts. Of pictures raw pixels: a number, one for each
-            channel, or a picture; by default 0, black. Of texts a token that stands
-            in the place of each of the text's own; by default padding.
+            channel, or a picture; by default 0, black. What looks like the baseline
+            gets no evidence: for dark things on a light ground take 255 or 127. Of
+            texts a token that stands in the place of each of the text's own; by
+            default padding.
         tolerance: The largest gap, as a share of the logit's range on the path. A
             larger one is warned of.
         batch_size: Pictures, or points on a path, at a time.

@@ -17,7 +17,7 @@ _FILL = 0.88
 _BRIGHTEST = 99.5
 _OPACITY = 0.72
 # Of a map of single pixels, as a share of its side.
-_SMOOTHING = 0.015
+_SMOOTHING = 0.03
 _TEXT_WIDTH = 7.5
 _FONT = 10
 _LINE = 0.27
