@@ -390,7 +390,7 @@ def test_a_planted_word_gets_the_highest_score():
         jit_compile=False,
     )
     texts, labels, _ = planted(256)
-    model.fit(np.array(texts, object), labels, epochs=6, batch_size=32, verbose=0)
+    model.fit(np.array(texts, object), labels, epochs=10, batch_size=32, verbose=0)
     texts, labels, places = planted(12, seed=1)
     with_word = [text for text, label in zip(texts, labels, strict=True) if label]
     found = tl.explain(model, with_word, target="yes")
@@ -695,12 +695,17 @@ def test_explanations_are_a_list_that_can_be_drawn(finder):
 
 
 def test_texts_are_drawn_word_by_word(bert):
-    found = tl.explain(bert, ["a good $film", " ".join(["dull"] * 20)])
+    found = tl.explain(bert, ["a good $film", " ".join(["dull"] * 22)])
     ax = found.plot()
     shown = [text.get_text() for text in ax.texts]
-    assert shown[1:5] == ["a", "good", "$", "film"] and shown.count("dull") == 20
-    rows = {text.get_position()[1] for text in ax.texts}
-    assert len(rows) == 5, "two titles, one line and two"
+    assert shown[1:5] == ["a", "good", "$", "film"] and shown.count("dull") == 22
+    ax.get_figure().canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts if text.get_text() == "dull"]
+    assert len({round(box.y0) for box in boxes}) == 2, "one line would not hold them"
+    inside = ax.get_window_extent()
+    assert all(box.x1 <= inside.x1 + 2 for box in boxes)
+    pairs = zip(boxes, boxes[1:], strict=False)
+    assert not any(a.overlaps(b) for a, b in pairs)
     assert found[0].plot() is not ax
 
 
