@@ -152,9 +152,10 @@ def plot_similarities(
 
     Args:
         names: What is randomised, from the first step to the last.
-        lines: For each measure of likeness an array `(steps, inputs)`.
+        lines: For each measure of likeness an array `(steps, inputs)`, that which is
+            judged first.
         ax: Matplotlib axes. Defaults to an axes of a new figure.
-        threshold: What the last mean should be below.
+        threshold: What the last mean of the first measure should be below.
         title: What stands above.
 
     Returns:
@@ -175,7 +176,13 @@ def plot_similarities(
         mean = np.nanmean(values, axis=1)
         ax.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
         ax.plot(steps, mean, "os"[number % 2] + "-", color=colour, label=name)
-    ax.axhline(threshold, color="black", linestyle=":", linewidth=1, label="threshold")
+    ax.axhline(
+        threshold,
+        color="black",
+        linestyle=":",
+        linewidth=1,
+        label=f"{next(iter(lines))}: passed below",
+    )
     labels = ["trained", *(f"{'+ ' if i else ''}{n}" for i, n in enumerate(names))]
     ax.set_xticks(steps, [short_label(x, 22) for x in labels], parse_math=False)
     for label in ax.get_xticklabels():
