@@ -356,7 +356,7 @@ def test_a_graph_opens_models_in_models_and_layers_called_twice():
 
 def text_model(make=tiny_bert, **arguments):
     backbone, tokenizer = make()
-    settings = {"tokenizer": tokenizer, "sequence_length": 24, "dropout": 0.0}
+    settings = {"tokenizer": tokenizer, "sequence_length": 32, "dropout": 0.0}
     return tl.text_classifier(backbone, ["no", "yes"], **settings, **arguments)
 
 
@@ -496,7 +496,7 @@ def test_words_are_those_of_the_text(bert, text, words):
 
 def test_a_text_that_is_too_long_ends_where_the_model_ends(bert):
     one = tl.explain(bert, " ".join(["good"] * 40))[0]
-    assert one.truncated and len(one.words) == 22
+    assert one.truncated and len(one.words) == 30
     assert "the rest is not read" in one._repr_html_()
 
 
