@@ -14,7 +14,7 @@ LAYERS = {
     4: {"data", "freezing", "depth"},
     5: {"features", "evaluation", "records"},
     6: {"builders", "optimizers", "suspects"},
-    7: {"training", "export"},
+    7: {"training", "export", "explain"},
     8: {"quickstart", "predict_command", "rerunning", "cards"},
     9: {"__main__", "__init__"},
 }

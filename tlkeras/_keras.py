@@ -42,16 +42,22 @@ def graph_nodes(model: keras.Model) -> list:
     ]
 
 
-def call_again(nodes: Iterable, values: dict[int, Any]) -> None:
-    """Calls the nodes' operations on new symbolic tensors.
+def call_again(
+    nodes: Iterable, values: dict[int, Any], training: bool | None = None
+) -> None:
+    """Calls the nodes' operations on new tensors, symbolic or not.
 
     Args:
         nodes: Nodes from `graph_nodes`, each after its inputs.
         values: From the `id` of each original tensor to its replacement. The outputs
             of the new calls are added to it.
+        training: Takes the place of what a node has recorded as `training`, which it
+            does whether or not the user has said it. By default that is kept.
     """
     for node in nodes:
         args, kwargs = node.arguments.fill_in(values)
+        if training is not None and "training" in kwargs:
+            kwargs["training"] = training
         outputs = keras.tree.flatten(node.operation(*args, **kwargs))
         values.update(
             (id(old), new) for old, new in zip(node.outputs, outputs, strict=True)

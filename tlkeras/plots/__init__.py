@@ -5,6 +5,13 @@ from tlkeras.plots.bars import plot_bars
 from tlkeras.plots.confusion import plot_confusion
 from tlkeras.plots.curves import plot_precision_recall, plot_roc
 from tlkeras.plots.examples import plot_examples, to_jpeg
+from tlkeras.plots.explanations import (
+    heats_size,
+    plot_heat,
+    plot_heats,
+    plot_similarities,
+    plot_words,
+)
 from tlkeras.plots.history import plot_history
 from tlkeras.plots.images import image_grid
 from tlkeras.plots.learning_rate import plot_learning_rates
@@ -13,17 +20,22 @@ from tlkeras.plots.residuals import plot_residuals
 from tlkeras.plots.slices import plot_slices
 
 __all__ = [
+    "heats_size",
     "image_grid",
     "plot_bars",
     "plot_confusion",
     "plot_examples",
+    "plot_heat",
+    "plot_heats",
     "plot_history",
     "plot_learning_rates",
     "plot_precision_recall",
     "plot_reliability",
     "plot_residuals",
     "plot_roc",
+    "plot_similarities",
     "plot_slices",
+    "plot_words",
     "to_jpeg",
     "to_png",
 ]

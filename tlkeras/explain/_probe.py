@@ -1,0 +1,288 @@
+"""What is asked of a model: the logits of one head, and their gradients."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras import _keras
+from tlkeras._validation import unknown_name
+from tlkeras.explain._graph import Graph, in_inference
+from tlkeras.export.copies import in_float32
+
+# Activations whose outputs saturate: what comes before them is explained.
+_SQUASHING = ("softmax", "sigmoid")
+
+
+class Probe:
+    """A model in float32 as a function from any of its tensors to one head's logits.
+
+    Args:
+        model: A functional `keras.Model`.
+        head: The name of an output, where there are several.
+
+    Attributes:
+        model: `model`, or a copy of it in float32 where it computes in less: small
+            gradients would become zero in half precision.
+        graph: Its calls.
+        output: The slot of the head's output.
+        units: Width of the output.
+        task: `"classification"`, `"multi_label"` or `"regression"`.
+        class_names: Names of the outputs, `None` for regression.
+
+    Raises:
+        ValueError: If the model is no functional one, the head is unknown, or its
+            output is no row of numbers.
+    """
+
+    def __init__(self, model: keras.Model, head: str | None = None):
+        if not _keras.is_functional(model):
+            raise ValueError(
+                "`model` must be a functional `keras.Model` (or a built Sequential "
+                f"one): its layers must be known. Received: {type(model).__name__}."
+            )
+        self.model = in_float32(model)
+        self.graph = Graph(self.model)
+        self.output = self.graph.outputs[_head_number(self.model, head)]
+        shape = self.graph.tensors[self.output].shape
+        if len(shape) != 2 or shape[1] is None:
+            raise ValueError(
+                "Outputs to explain must have the shape (batch, units). Received: a "
+                f"model with outputs of shape {tuple(shape)}."
+            )
+        self.units = shape[1]
+        self._logits, self._activation, kind = self._find_logits()
+        self.task, self.class_names = _task(model, head, kind, self.units)
+        # Traced, a graph of pictures forgets each feature map when it is read; of one
+        # text there is nothing to forget, and tracing would take longer.
+        pixels = any(len(tensor.shape) == 4 for tensor in self.model.inputs)
+        self.forward = (
+            self._traced(self._forward, self._specs)
+            if pixels
+            else in_inference(self._forward)
+        )
+
+    def gradient_function(self, slot: int) -> Any:
+        """Returns a function of tensors at a slot and of fixed ones.
+
+        Args:
+            slot: Where the gradient is wanted.
+
+        Returns:
+            A function of `[value, choice, *inputs]`: a tensor at the slot, one-hot rows
+            that choose a logit each, and the model's inputs. It returns the chosen
+            logits, and their gradient with respect to `value`.
+        """
+        import tensorflow as tf
+
+        def gradient(value, choice, *inputs):
+            values = dict(zip(self.graph.inputs, inputs, strict=True))
+            values[slot] = value
+            with tf.GradientTape() as tape:
+                tape.watch(value)
+                logits = self._run_to_logits(values)
+                chosen = tf.reduce_sum(logits * choice, axis=1)
+            return chosen, _connected(tape.gradient(chosen, value))
+
+        choice = tf.TensorSpec((None, self.units), "float32")
+        specs = [self._spec(slot), choice, *self._specs]
+        return self._traced(gradient, specs)
+
+    def features_function(self, slot: int) -> Any:
+        """Returns a function of `[choice, *inputs]`.
+
+        Returns:
+            Its results are the tensor at the slot, and the gradient of the chosen
+            logits with respect to it.
+        """
+        import tensorflow as tf
+
+        def gradient(choice, *inputs):
+            values = dict(zip(self.graph.inputs, inputs, strict=True))
+            features = self.graph.run(values, slot)
+            with tf.GradientTape() as tape:
+                tape.watch(features)
+                logits = self._run_to_logits({slot: features, **values})
+                chosen = tf.reduce_sum(logits * choice, axis=1)
+            return features, _connected(tape.gradient(chosen, features))
+
+        choice = tf.TensorSpec((None, self.units), "float32")
+        return self._traced(gradient, [choice, *self._specs])
+
+    def at(self, slot: int, inputs: Sequence[Any]) -> Any:
+        """Returns the tensor at a slot for inputs of the model."""
+
+        def run(*tensors):
+            values = dict(zip(self.graph.inputs, tensors, strict=True))
+            return self.graph.run(values, slot)
+
+        return in_inference(run)(list(inputs))
+
+    @property
+    def _specs(self) -> list[Any]:
+        return [self._spec(slot) for slot in self.graph.inputs]
+
+    def _spec(self, slot: int) -> Any:
+        """Returns the shape and type of a slot's tensor; pixels are never integers."""
+        import tensorflow as tf
+
+        tensor = self.graph.tensors[slot]
+        pixels = slot in self.graph.inputs and len(tensor.shape) == 4
+        return tf.TensorSpec(tensor.shape, "float32" if pixels else tensor.dtype)
+
+    def _traced(self, function: Any, specs: list[Any]) -> Any:
+        """Returns a function of a list of arrays that is traced only once."""
+        import tensorflow as tf
+
+        traced = tf.function(
+            in_inference(function), input_signature=[specs], autograph=False
+        )
+
+        def call(arrays):
+            pairs = zip(arrays, specs, strict=True)
+            return traced([tf.cast(array, spec.dtype) for array, spec in pairs])
+
+        return call
+
+    def _forward(self, *inputs: Any) -> tuple[Any, Any]:
+        """Returns logits and outputs."""
+        values = dict(zip(self.graph.inputs, inputs, strict=True))
+        logits = self._run_to_logits(values)
+        activated = logits if self._activation is None else self._activation(logits)
+        return logits, self.graph.run({self._logits: activated}, self.output)
+
+    def _run_to_logits(self, values: dict[int, Any]) -> Any:
+        with self._linear():
+            return self.graph.run(values, self._logits)
+
+    @contextlib.contextmanager
+    def _linear(self) -> Iterator[None]:
+        """Takes the activation off the last layer for as long as it is called."""
+        if self._activation is None:
+            yield
+            return
+        layer = self.graph.maker(self._logits).operation
+        layer.activation = keras.activations.linear
+        try:
+            yield
+        finally:
+            layer.activation = self._activation
+
+    def _find_logits(self) -> tuple[int, Any, str | None]:
+        """Returns the logits' slot, the activation that its layer has, and its kind."""
+        slot = self.output
+        while (call := self.graph.maker(slot)) is not None:
+            layer = call.operation
+            weighted = bool(getattr(layer, "weights", ()))
+            activation = getattr(layer, "activation", None)
+            # A layer with an activation, or one that is an activation.
+            name = getattr(activation, "__name__", type(layer).__name__).lower()
+            if name in _SQUASHING and weighted:
+                return slot, activation, name
+            if name in _SQUASHING:
+                return call.inputs[0], None, name
+            if weighted or name != "linear":
+                break
+            slot = call.inputs[0]
+        return self.output, None, None
+
+
+def choose(probe: Probe, target: Any, outputs: np.ndarray) -> np.ndarray:
+    """Returns the number of the output to explain of each input.
+
+    Args:
+        probe: The model.
+        target: As in `explain`.
+        outputs: The model's outputs, `(n, units)`.
+
+    Raises:
+        ValueError: If there is no such output, or which one is not to be told.
+    """
+    count = len(outputs)
+    if target is None:
+        if probe.task == "regression" and probe.units > 1:
+            raise ValueError(
+                f"The model has {probe.units} numbers as its outputs. Say which one to "
+                f"explain: `target=0` to `target={probe.units - 1}`."
+            )
+        return outputs.argmax(axis=1)
+    several = isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target) == 1
+    if several and len(target) != count:
+        raise ValueError(
+            "`target` must be one class, or one for each input. Received: "
+            f"{len(target)} targets for {count} inputs."
+        )
+    targets = list(target) if several else [target] * count
+    return np.array([_number_of(probe, each) for each in targets], "int64")
+
+
+def _number_of(probe: Probe, target: Any) -> int:
+    names = probe.class_names
+    if isinstance(target, str):
+        if names is None:
+            raise ValueError(
+                "The outputs of a regression have no names. `target` must be a number "
+                f"from 0 to {probe.units - 1}. Received: target={target!r}."
+            )
+        if target not in names:
+            raise unknown_name("class", target, names)
+        return names.index(target)
+    whole = hasattr(target, "__index__") and not isinstance(target, bool)
+    if whole and 0 <= int(target) < probe.units:
+        return int(target)
+    raise ValueError(
+        f"`target` must be a class of the model or a number from 0 to "
+        f"{probe.units - 1}. Received: target={target!r}."
+    )
+
+
+def _connected(gradient: Any) -> Any:
+    if gradient is None:
+        raise ValueError(
+            "The output does not depend on this layer through anything that has a "
+            "gradient. Choose another `layer`."
+        )
+    return gradient
+
+
+def _head_number(model: keras.Model, head: str | None) -> int:
+    names = output_names(model)
+    if head is None and len(names) > 1:
+        raise ValueError(
+            f"The model has several heads. Say which one to explain with `head=`: "
+            f"{', '.join(map(repr, names))}."
+        )
+    if head is None:
+        return 0
+    if head not in names:
+        raise unknown_name("head", head, names)
+    return names.index(head)
+
+
+def output_names(model: keras.Model) -> list[str]:
+    """Returns a name for each output, in the order of `model.outputs`."""
+    if isinstance(model.output, dict):
+        order = {id(tensor): name for name, tensor in model.output.items()}
+        return [order[id(tensor)] for tensor in model.outputs]
+    return list(model.output_names)
+
+
+def _task(
+    model: keras.Model, head: str | None, kind: str | None, units: int
+) -> tuple[str, tuple[str, ...] | None]:
+    """Returns the task of a head and the names of its classes."""
+    targets = getattr(model, "targets", None)
+    if targets is not None:
+        target = targets.by_head[head or next(iter(targets.by_head))]
+        return target.task, target.class_names
+    task = getattr(model, "task", None)
+    if task is None:
+        task = {"softmax": "classification", "sigmoid": "multi_label"}.get(
+            kind, "regression"
+        )
+    names = getattr(model, "class_names", None)
+    if names is None and task != "regression":
+        names = tuple(map(str, range(units)))
+    return task, names
