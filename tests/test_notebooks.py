@@ -23,12 +23,17 @@ FINDINGS = {
         r"^by hand +\d+ +([\d.]+)": (0.9, 1),
         r"^tlkeras +\d+ +([\d.]+)": (0.9, 1),
     },
+    "02_your_own_pictures.ipynb": {r"^Test accuracy: ([\d.]+)$": (0.9, 1)},
     "03_sentiment_with_a_bert.ipynb": {
         r"^bag of words +([\d.]+)": (0.7, 0.78),
         r"^frozen backbone +([\d.]+)": (0.75, 0.83),
         r"^fine-tuned +([\d.]+)": (0.8, 1),
     },
     "04_fine_tuning_well.ipynb": {r"^Test accuracy: ([\d.]+)": (0.9, 1)},
+    "05_is_it_right.ipynb": {
+        r"^test accuracy +([\d.]+)$": (0.9, 1),
+        r"^leaks between parts +(\d+)$": (0, 0),
+    },
 }
 
 # From the environment variables that notebooks read to where their material lies.
