@@ -55,14 +55,9 @@ class Probe:
         self.units = shape[1]
         self._logits, self._activation, kind = self._find_logits()
         self.task, self.class_names = _task(model, head, kind, self.units)
-        # Traced, a graph of pictures forgets each feature map when it is read; of one
-        # text there is nothing to forget, and tracing would take longer.
-        pixels = any(len(tensor.shape) == 4 for tensor in self.model.inputs)
-        self.forward = (
-            self._traced(self._forward, self._specs)
-            if pixels
-            else in_inference(self._forward)
-        )
+        # Traced, it forgets each feature map when it is read, and does not warn of a
+        # softmax over the single token of a short text.
+        self.forward = self._traced(self._forward, self._specs)
 
     def gradient_function(self, slot: int) -> Any:
         """Returns a function of tensors at a slot and of fixed ones.
