@@ -1,0 +1,239 @@
+"""The verb `prune`: weights or channels removed, the rest fine-tuned."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras._validation import check_choice, check_int, check_number, unknown_name
+from tlkeras.compress.channels import Group, find_groups, importance
+from tlkeras.compress.masks import GradualPruning, Masks, prunable_kernels
+from tlkeras.compress.measuring import (
+    compile_like,
+    count_zeros,
+    measure,
+    working_copy,
+)
+from tlkeras.compress.reports import PruningReport
+from tlkeras.compress.shrinking import without_channels
+from tlkeras.freezing import FreezePoint, find_backbone, freeze
+from tlkeras.lora import adapted_layers
+from tlkeras.runtime import current_runtime
+from tlkeras.training import FineTuneHistory, fine_tune
+from tlkeras.training.checks import check_model
+from tlkeras.training.running import parts_of
+
+METHODS = ("magnitude", "channels")
+
+_OWN = (
+    "model",
+    "train",
+    "val",
+    "epochs",
+    "unfreeze_from",
+    "fine_tune_learning_rate",
+    "head_epochs",
+    "plan",
+    "verbose",
+)
+# Both would bring back weights that were pruned since.
+_NOT_WITH_MASKS = ("patience", "checkpoint_dir")
+
+_DENSE_NOTE = (
+    "a zero takes part in a dense product as any number: the file is smaller after "
+    "compression, nothing is faster; method='channels' is"
+)
+_ADAPTERS_NOTE = "LoRA adapters were merged into their kernels first"
+
+
+def prune(
+    model: keras.Model,
+    train: Any,
+    val: Any = None,
+    *,
+    sparsity: float = 0.5,
+    method: str = "magnitude",
+    epochs: int = 10,
+    unfreeze_from: FreezePoint = 1.0,
+    learning_rate: float = 1e-4,
+    test: Any = None,
+    verbose: Any = "auto",
+    **fine_tuning: Any,
+) -> PruningReport:
+    """Removes what counts least of a trained model, and fine-tunes the rest.
+
+    `"magnitude"` sets the smallest weights of convolutions and dense layers to zero,
+    more and more of them during the first half of the fine-tuning, and keeps them at
+    zero. The file compresses well; a dense kernel with zeros is not faster. Kernels of
+    depthwise convolutions, embeddings, the last layer, biases and norms stay whole.
+
+    `"channels"` removes whole channels, and rebuilds the model smaller and faster:
+    those of layers whose output no other layer sees than one that mixes them anew, as
+    in VGG16, within the blocks of ResNet and MobileNetV2, and in hidden layers of the
+    head. Of each such layer the same share goes, the filters with the smallest norm.
+
+    What lies below `unfreeze_from` cannot recover, and is left as it is. The promises
+    of `tl.fine_tune` are checked here, too.
+
+    Args:
+        model: A trained, compiled model with a nested backbone, such as a
+            `TransferModel`. It stays as it is.
+        train: As in `tl.fine_tune`.
+        val: As in `tl.fine_tune`.
+        sparsity: The share to remove, in (0, 1): of the weights of all pruned kernels
+            together, or of the channels of each layer.
+        method: `"magnitude"` or `"channels"`.
+        epochs: Epochs of fine-tuning; 0 with `"channels"`: none.
+        unfreeze_from: Where training begins, a freeze point as in `tl.freeze`; by
+            default the whole backbone trains.
+        learning_rate: Of the fine-tuning.
+        test: Labelled data to score both models on, as `tl.evaluate` takes it.
+        verbose: As in `tl.fine_tune`.
+        **fine_tuning: Other arguments of `tl.fine_tune`, such as `augment=`.
+
+    Returns:
+        A `PruningReport`; `.model` is the pruned model. Latency is the median of 30
+        runs on one input, both models in turn.
+
+    Raises:
+        ValueError: If an argument is out of range, nothing can be pruned, or as in
+            `tl.fine_tune`.
+        PhaseError: As in `tl.fine_tune`.
+
+    Example:
+
+    >>> x = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), "uint8")
+    >>> y = np.arange(8) % 2
+    >>> model = tl.image_classifier("glyphnet", 2)
+    >>> report = tl.prune(model, (x, y), sparsity=0.8, epochs=1, verbose=0)
+    >>> round(report.sparsity, 3)
+    0.8
+
+    Reference:
+        Zhu and Gupta, To prune, or not to prune (2017); Li et al., Pruning Filters for
+        Efficient ConvNets (2017).
+    """
+    check_choice("method", method, METHODS)
+    check_number("sparsity", sparsity, above=0, below=1)
+    check_int("epochs", epochs, 1 if method == "magnitude" else 0)
+    _check_fine_tuning(fine_tuning, method)
+    train, val = parts_of(train, val)
+    check_model(model, None)
+    training = {
+        "epochs": epochs,
+        "unfreeze_from": unfreeze_from,
+        "fine_tune_learning_rate": learning_rate,
+        "head_epochs": 0,
+        "verbose": verbose,
+        **fine_tuning,
+    }
+    job = _Job(freeze(working_copy(model), unfreeze_from), train, val, training)
+    run = _without_weights if method == "magnitude" else _without_channels
+    small, layers, share, history = run(job, sparsity)
+    pair = {"before": model, "after": small}
+    figures = measure(
+        pair,
+        dict.fromkeys(pair, train),
+        None if test is None else dict.fromkeys(pair, test),
+    )
+    notes = (_DENSE_NOTE,) if method == "magnitude" else ()
+    if adapted_layers(model):
+        notes += (_ADAPTERS_NOTE,)
+    return PruningReport(
+        model=small,
+        method=method,
+        sparsity=share,
+        layers=layers,
+        history=history,
+        notes=notes,
+        **figures,
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A copy of the model, frozen at its freeze point, and what to train it on."""
+
+    model: keras.Model
+    train: Any
+    val: Any
+    training: dict[str, Any]
+
+
+_Pruned = tuple[keras.Model, dict[str, float], float, FineTuneHistory | None]
+
+
+def _without_weights(job: _Job, sparsity: float) -> _Pruned:
+    kernels = prunable_kernels(job.model)
+    if not kernels:
+        raise _nothing(job, "dense layer and no convolution")
+    with Masks(list(kernels.values())) as masks:
+        ours = GradualPruning(masks, sparsity)
+        callbacks = [*keras.tree.flatten(job.training.get("callbacks", ())), ours]
+        training = {**job.training, "callbacks": callbacks}
+        history = fine_tune(job.model, job.train, job.val, **training)
+        # Averages of weights, which a callback or an optimizer may put in last, are
+        # zero in fewer places.
+        masks.apply()
+    layers = {
+        path: count_zeros([kernel]) / np.prod(kernel.shape)
+        for path, kernel in kernels.items()
+    }
+    share = count_zeros(list(kernels.values())) / masks.total
+    return job.model, layers, share, history
+
+
+def _without_channels(job: _Job, sparsity: float) -> _Pruned:
+    groups = [
+        group
+        for group in find_groups(job.model, find_backbone(job.model))
+        if all(_may_change(layer) for layer in group.layers)
+    ]
+    kept = [(group, _remaining(group, sparsity)) for group in groups]
+    kept = [(group, rows) for group, rows in kept if len(rows) < group.width]
+    if not kept:
+        raise _nothing(job, "layer whose channels can be removed alone")
+    with current_runtime().scope():
+        small = without_channels(job.model, kept)
+    compile_like(small, job.model)
+    history = None
+    if job.training["epochs"]:
+        history = fine_tune(small, job.train, job.val, **job.training)
+    layers = {g.producer.path: 1 - len(rows) / g.width for g, rows in kept}
+    gone = sum(group.width - len(rows) for group, rows in kept)
+    return small, layers, gone / sum(group.width for group in groups), history
+
+
+def _may_change(layer: keras.layers.Layer) -> bool:
+    """Whether a layer trains, or is a norm, which stays frozen within what trains."""
+    norm = isinstance(layer, keras.layers.BatchNormalization)
+    return norm or layer.trainable or not layer.weights
+
+
+def _remaining(group: Group, sparsity: float) -> np.ndarray:
+    count = max(1, group.width - round(sparsity * group.width))
+    return np.sort(np.argsort(-importance(group), kind="stable")[:count])
+
+
+def _nothing(job: _Job, what: str) -> ValueError:
+    point = job.training["unfreeze_from"]
+    return ValueError(
+        f"Nothing to prune: above the freeze point, model {job.model.name!r} has no "
+        f"{what}. Received: unfreeze_from={point!r}. unfreeze_from=1.0 takes the whole "
+        "backbone; method='magnitude' needs no channels that can be removed alone."
+    )
+
+
+def _check_fine_tuning(given: dict[str, Any], method: str) -> None:
+    """Raises for arguments that `fine_tune` does not have, or that do not go here."""
+    names = set(inspect.signature(fine_tune).parameters) - set(_OWN)
+    for name in given:
+        if name not in names:
+            raise unknown_name("argument", name, sorted(names))
+        if method == "magnitude" and name in _NOT_WITH_MASKS:
+            raise ValueError(
+                f"`{name}` brings back weights of an earlier step, of which fewer were "
+                f"zero; leave it out. Received: {name}={given[name]!r}."
+            )
