@@ -13,7 +13,7 @@ LAYERS = {
     3: {"features", "evaluation"},
     4: {"builders", "optimizers", "suspects"},
     5: {"training", "export"},
-    6: {"quickstart", "predict_command"},
+    6: {"quickstart", "predict_command", "compress"},
     7: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}

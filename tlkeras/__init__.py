@@ -12,6 +12,7 @@ from tlkeras.builders import (
     text_multi_task,
     text_regressor,
 )
+from tlkeras.compress import DistillationReport, PruningReport, distill, prune
 from tlkeras.data import (
     Splits,
     from_arrays,
@@ -73,6 +74,7 @@ __all__ = [
     "Comparison",
     "Constant",
     "Cosine",
+    "DistillationReport",
     "ExportError",
     "ExportReport",
     "FeatureSet",
@@ -82,6 +84,7 @@ __all__ = [
     "PhaseError",
     "Plan",
     "Prediction",
+    "PruningReport",
     "QuantizationReport",
     "Recipe",
     "Head",
@@ -101,6 +104,7 @@ __all__ = [
     "compare",
     "configure",
     "current_runtime",
+    "distill",
     "evaluate",
     "export",
     "extract_features",
@@ -123,6 +127,7 @@ __all__ = [
     "load_images",
     "merge_lora",
     "plan",
+    "prune",
     "quantize",
     "split",
     "text_classifier",

@@ -1,4 +1,4 @@
-"""Which channels of a graph of layers can be removed, each with all that hangs on it."""
+"""Which channels of a graph of layers can be removed, and what hangs on each."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable

@@ -30,7 +30,7 @@ def prunable_kernels(model: keras.Model) -> dict[str, keras.Variable]:
 
     Those of dense layers and convolutions. Kernels of depthwise convolutions are small
     and each of their weights matters; rows of embeddings are looked up one by one;
-    neither are biases and norms. The last layer, which gives the outputs, is small, too.
+    neither are biases and norms. The last layer, which gives the outputs, is small.
     """
     outputs = {id(layer) for layer in _output_layers(model)}
     found = {}
@@ -69,7 +69,7 @@ class Masks:
             kernel; `"layer"` prunes each kernel alike.
     """
 
-    def __init__(self, kernels: list[keras.Variable], scope: str = 'global'):
+    def __init__(self, kernels: list[keras.Variable], scope: str = "global"):
         self.kernels, self.scope = kernels, scope
         self.total = sum(int(np.prod(kernel.shape)) for kernel in kernels)
         values = [_array(kernel) for kernel in kernels]

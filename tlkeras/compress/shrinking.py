@@ -129,7 +129,9 @@ def _remaining(
     if isinstance(layer, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)):
         kernel, *bias = values
         return [kernel[..., kept.inputs, :], *(value[kept.inputs] for value in bias)]
-    if not isinstance(layer, (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)):
+    if not isinstance(
+        layer, (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+    ):
         kernel, *bias = values
         return [_cut(kernel, kept), *(_cut_bias(value, kept) for value in bias)]
     depthwise, pointwise, *bias = values
