@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 
 from tlkeras import _keras
 
@@ -63,11 +62,13 @@ class Group:
         producer: The layer whose filters or units they are.
         between: Layers they pass through, each channel by itself.
         consumers: The layers that mix them into others.
+        tensors: What each of these reads.
     """
 
     producer: keras.layers.Layer
     between: tuple[keras.layers.Layer, ...]
     consumers: tuple[keras.layers.Layer, ...]
+    tensors: tuple[keras.KerasTensor, ...]
 
     @property
     def layers(self) -> tuple[keras.layers.Layer, ...]:
@@ -95,21 +96,6 @@ def find_groups(model: keras.Model, backbone: keras.Model) -> list[Group]:
     return [*_groups_of(backbone, calls), *_groups_of(model, calls)]
 
 
-def importance(group: Group) -> np.ndarray:
-    """Returns how much each channel counts: the L1 norm of its filter.
-
-    Reference:
-        Li et al., Pruning Filters for Efficient ConvNets (2017).
-    """
-    kernel = np.asarray(_output_kernel(group.producer), "float32")
-    return np.abs(kernel).reshape(-1, kernel.shape[-1]).sum(axis=0)
-
-
-def _output_kernel(layer: keras.layers.Layer) -> keras.Variable:
-    separable = hasattr(layer, "pointwise_kernel")
-    return layer.pointwise_kernel if separable else layer.kernel
-
-
 def _groups_of(model: keras.Model, calls: Counter) -> list[Group]:
     nodes, users = _keras.graph_nodes(model), defaultdict(list)
     for node in nodes:
@@ -129,7 +115,7 @@ def _follow(
     start: object, users: dict, ends: Iterable[int], calls: Counter
 ) -> Group | None:
     """Follows channels until all are mixed; `None` where they go anywhere else."""
-    between, consumers, tensors = [], [], list(start.outputs)
+    between, consumers, read, tensors = [], [], [], list(start.outputs)
     while tensors:
         tensor = tensors.pop()
         if id(tensor) in ends or not users[id(tensor)]:
@@ -140,12 +126,13 @@ def _follow(
                 return None
             if _is_consumer(layer):
                 consumers.append(layer)
+                read.append(tensor)
             elif _is_channelwise(layer, tensor):
                 between.append(layer)
                 tensors += node.outputs
             else:
                 return None
-    return Group(start.operation, tuple(between), tuple(consumers))
+    return Group(start.operation, tuple(between), tuple(consumers), tuple(read))
 
 
 def _is_producer(layer: object) -> bool:
@@ -157,7 +144,7 @@ def _is_consumer(layer: object) -> bool:
         return False
     if isinstance(layer, keras.layers.Dense):
         return True
-    plain = layer.groups == 1 and layer.data_format == "channels_last"
+    plain = getattr(layer, "groups", 1) == 1 and layer.data_format == "channels_last"
     return plain and getattr(layer, "depth_multiplier", 1) == 1
 
 

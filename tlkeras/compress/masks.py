@@ -25,15 +25,14 @@ _DENSE_KERNELS = (
 _SEPARABLE = keras.layers.SeparableConv1D, keras.layers.SeparableConv2D
 
 
-def prunable_kernels(model: keras.Model) -> dict[str, keras.Variable]:
-    """Returns the kernels that train and hold much: by the path of their layer.
+def prunable_kernels(model: keras.Model) -> list[tuple[str, keras.Variable]]:
+    """Returns the kernels that train and hold much, each with its layer's path.
 
     Those of dense layers and convolutions. Kernels of depthwise convolutions are small
     and each of their weights matters; rows of embeddings are looked up one by one;
     neither are biases and norms. The last layer, which gives the outputs, is small.
     """
-    outputs = {id(layer) for layer in _output_layers(model)}
-    found = {}
+    outputs, found = {id(layer) for layer in _output_layers(model)}, {}
     for layer in _keras.sublayers(model):
         if id(layer) in outputs:
             continue
@@ -44,8 +43,8 @@ def prunable_kernels(model: keras.Model) -> dict[str, keras.Variable]:
         else:
             continue
         if kernel.trainable:
-            found[layer.path] = kernel
-    return found
+            found[id(kernel)] = layer.path, kernel
+    return list(found.values())
 
 
 def _output_layers(model: keras.Model) -> list:
@@ -117,7 +116,8 @@ class Masks:
     def apply(self) -> None:
         """Zeros what is masked."""
         for kernel, mask in zip(self.kernels, self.masks, strict=True):
-            kernel.assign(_array(kernel) * _array(mask))
+            # Not a product: it would leave zeros with a sign, which compress badly.
+            kernel.assign(np.where(_array(mask), _array(kernel), 0.0))
 
 
 class _Masked(keras.constraints.Constraint):
@@ -128,7 +128,7 @@ class _Masked(keras.constraints.Constraint):
 
     def __call__(self, weights):
         weights = weights if self.own is None else self.own(weights)
-        return weights * keras.ops.cast(self.mask, weights.dtype)
+        return keras.ops.where(self.mask, weights, keras.ops.zeros_like(weights))
 
 
 class GradualPruning(keras.callbacks.Callback):

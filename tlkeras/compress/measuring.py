@@ -88,7 +88,8 @@ def count_zeros(weights: list[keras.Variable]) -> int:
 def _times(models: dict[str, keras.Model], data: dict[str, Any]) -> dict[str, float]:
     """Times each model on inputs of its own, in turn."""
     inputs = {
-        name: samples(model, data[name], _TIMED) for name, model in models.items()
+        name: samples(model, _inputs(data[name]), _TIMED)
+        for name, model in models.items()
     }
 
     def on_own_inputs(name: str) -> Callable[[Any], Any]:
@@ -97,6 +98,11 @@ def _times(models: dict[str, keras.Model], data: dict[str, Any]) -> dict[str, fl
 
     runs = {name: on_own_inputs(name) for name in models}
     return milliseconds(runs, next(iter(inputs.values())))
+
+
+def _inputs(data: Any) -> Any:
+    """Leaves out labels of arrays, which may have any form."""
+    return data[0] if isinstance(data, tuple) else data
 
 
 def _file_size(model: keras.Model) -> int:

@@ -1,6 +1,7 @@
 """The verb `prune`: weights or channels removed, the rest fine-tuned."""
 
 import inspect
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,8 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_choice, check_int, check_number, unknown_name
-from tlkeras.compress.channels import Group, find_groups, importance
+from tlkeras.compress.activity import importance, measure_activity
+from tlkeras.compress.channels import find_groups
 from tlkeras.compress.masks import GradualPruning, Masks, prunable_kernels
 from tlkeras.compress.measuring import (
     compile_like,
@@ -72,7 +74,8 @@ def prune(
     `"channels"` removes whole channels, and rebuilds the model smaller and faster:
     those of layers whose output no other layer sees than one that mixes them anew, as
     in VGG16, within the blocks of ResNet and MobileNetV2, and in hidden layers of the
-    head. Of each such layer the same share goes, the filters with the smallest norm.
+    head. Of each such layer the same share goes: the channels whose variation on the
+    training data moves the next layer least. Their means go into its biases.
 
     What lies below `unfreeze_from` cannot recover, and is left as it is. The promises
     of `tl.fine_tune` are checked here, too.
@@ -162,14 +165,15 @@ class _Job:
     training: dict[str, Any]
 
 
-_Pruned = tuple[keras.Model, dict[str, float], float, FineTuneHistory | None]
+_Layers = tuple[tuple[str, float], ...]
+_Pruned = tuple[keras.Model, _Layers, float, FineTuneHistory | None]
 
 
 def _without_weights(job: _Job, sparsity: float) -> _Pruned:
     kernels = prunable_kernels(job.model)
     if not kernels:
         raise _nothing(job, "dense layer and no convolution")
-    with Masks(list(kernels.values())) as masks:
+    with Masks([kernel for _, kernel in kernels]) as masks:
         ours = GradualPruning(masks, sparsity)
         callbacks = [*keras.tree.flatten(job.training.get("callbacks", ())), ours]
         training = {**job.training, "callbacks": callbacks}
@@ -177,11 +181,12 @@ def _without_weights(job: _Job, sparsity: float) -> _Pruned:
         # Averages of weights, which a callback or an optimizer may put in last, are
         # zero in fewer places.
         masks.apply()
-    layers = {
-        path: count_zeros([kernel]) / np.prod(kernel.shape)
-        for path, kernel in kernels.items()
-    }
-    share = count_zeros(list(kernels.values())) / masks.total
+    zeros = [count_zeros([kernel]) for _, kernel in kernels]
+    layers = tuple(
+        (path, count / math.prod(kernel.shape))
+        for (path, kernel), count in zip(kernels, zeros, strict=True)
+    )
+    share = sum(zeros) / masks.total
     return job.model, layers, share, history
 
 
@@ -191,17 +196,21 @@ def _without_channels(job: _Job, sparsity: float) -> _Pruned:
         for group in find_groups(job.model, find_backbone(job.model))
         if all(_may_change(layer) for layer in group.layers)
     ]
-    kept = [(group, _remaining(group, sparsity)) for group in groups]
-    kept = [(group, rows) for group, rows in kept if len(rows) < group.width]
-    if not kept:
+    if not groups:
         raise _nothing(job, "layer whose channels can be removed alone")
+    backbone = find_backbone(job.model)
+    activity = measure_activity(job.model, backbone, groups, job.train)
+    kept = [
+        (group, _remaining(importance(group, seen), sparsity))
+        for group, seen in zip(groups, activity, strict=True)
+    ]
     with current_runtime().scope():
-        small = without_channels(job.model, kept)
+        small = without_channels(job.model, kept, activity)
     compile_like(small, job.model)
     history = None
     if job.training["epochs"]:
         history = fine_tune(small, job.train, job.val, **job.training)
-    layers = {g.producer.path: 1 - len(rows) / g.width for g, rows in kept}
+    layers = tuple((g.producer.path, 1 - len(rows) / g.width) for g, rows in kept)
     gone = sum(group.width - len(rows) for group, rows in kept)
     return small, layers, gone / sum(group.width for group in groups), history
 
@@ -212,9 +221,10 @@ def _may_change(layer: keras.layers.Layer) -> bool:
     return norm or layer.trainable or not layer.weights
 
 
-def _remaining(group: Group, sparsity: float) -> np.ndarray:
-    count = max(1, group.width - round(sparsity * group.width))
-    return np.sort(np.argsort(-importance(group), kind="stable")[:count])
+def _remaining(counts: np.ndarray, sparsity: float) -> np.ndarray:
+    """Returns the channels that count most, in their order."""
+    number = max(1, len(counts) - round(sparsity * len(counts)))
+    return np.sort(np.argsort(-counts, kind="stable")[:number])
 
 
 def _nothing(job: _Job, what: str) -> ValueError:

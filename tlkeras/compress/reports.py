@@ -93,7 +93,7 @@ class PruningReport(_Table):
         method: `"magnitude"` or `"channels"`.
         sparsity: The share that was removed: of the weights of the pruned kernels, or
             of the channels that can be removed.
-        layers: From the name of each pruned layer to its own share.
+        layers: The path of each pruned layer, with its own share.
         before: Figures of the model that was given.
         after: Figures of the pruned model.
         history: Of the fine-tuning; `None` where there was none.
@@ -103,7 +103,7 @@ class PruningReport(_Table):
     model: keras.Model = field(repr=False)
     method: str
     sparsity: float
-    layers: dict[str, float] = field(repr=False)
+    layers: tuple[tuple[str, float], ...] = field(repr=False)
     before: Figures
     after: Figures
     history: FineTuneHistory | None = field(repr=False)

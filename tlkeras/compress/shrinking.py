@@ -9,32 +9,47 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras.compress.activity import Activity, lost
 from tlkeras.compress.channels import Group
 from tlkeras.freezing import find_backbone
 
 
 @dataclass
 class _Kept:
-    """Which of a layer's inputs and outputs remain; `None`: all."""
+    """Which of a layer's inputs and outputs remain; `None`: all.
+
+    Attributes:
+        inputs: Those of its inputs.
+        outputs: Those of its outputs.
+        shift: What to add to each of its outputs, of all of them.
+    """
 
     inputs: np.ndarray | None = None
     outputs: np.ndarray | None = None
+    shift: np.ndarray | None = None
 
 
 def without_channels(
-    model: keras.Model, kept: Sequence[tuple[Group, np.ndarray]]
+    model: keras.Model,
+    kept: Sequence[tuple[Group, np.ndarray]],
+    activity: Sequence[Activity] | None = None,
 ) -> keras.Model:
     """Returns a smaller copy of `model`, not compiled.
 
     It computes what `model` would compute if the removed channels were zero where
-    they are consumed.
+    they are consumed; or, with their activity, their means, apart from padded edges.
 
     Args:
         model: A functional model with a nested backbone. It stays as it is.
         kept: Groups of its channels, with the channels of each that remain.
+        activity: Of each group, where what is lost is to be made up for: biases take
+            the removed channels' means.
     """
     backbone = find_backbone(model)
     by_layer = _by_layer(kept)
+    for (group, channels), seen in zip(kept, activity or (), strict=False):
+        for layer, means in zip(group.consumers, seen.means, strict=True):
+            by_layer[id(layer)].shift = lost(layer, means, channels)
     config = copy.deepcopy(model.get_config())
     _open_up(config, backbone)
     names = {layer.name: by_layer.get(id(layer)) for layer in backbone.layers}
@@ -101,6 +116,8 @@ def _resize(
         # The shapes that a layer was built with; it is built anew when it is called.
         entry.pop("build_config", None)
         kept = names[entry["name"]]
+        if kept is not None and kept.shift is not None:
+            entry["config"]["use_bias"] = True
         if kept is None or kept.outputs is None:
             continue
         key = "units" if "units" in entry["config"] else "filters"
@@ -129,16 +146,24 @@ def _remaining(
     if isinstance(layer, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)):
         kernel, *bias = values
         return [kernel[..., kept.inputs, :], *(value[kept.inputs] for value in bias)]
-    if not isinstance(
-        layer, (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
-    ):
-        kernel, *bias = values
-        return [_cut(kernel, kept), *(_cut_bias(value, kept) for value in bias)]
-    depthwise, pointwise, *bias = values
-    if kept.inputs is not None:
-        depthwise = depthwise[..., kept.inputs, :]
-    cut = _cut(pointwise, kept)
-    return [depthwise, cut, *(_cut_bias(value, kept) for value in bias)]
+    if kept.shift is not None:
+        values = _shifted(layer, values, kept.shift)
+    if hasattr(layer, "pointwise_kernel"):
+        depthwise, pointwise, *bias = values
+        if kept.inputs is not None:
+            depthwise = depthwise[..., kept.inputs, :]
+        return [depthwise, _cut(pointwise, kept), *(_cut_bias(b, kept) for b in bias)]
+    kernel, *bias = values
+    return [_cut(kernel, kept), *(_cut_bias(b, kept) for b in bias)]
+
+
+def _shifted(
+    layer: keras.layers.Layer, values: list[np.ndarray], shift: np.ndarray
+) -> list[np.ndarray]:
+    """Adds to a layer's bias, or gives it one."""
+    if layer.use_bias:
+        return [*values[:-1], values[-1] + shift]
+    return [*values, shift.astype(values[-1].dtype)]
 
 
 def _cut(kernel: np.ndarray, kept: _Kept) -> np.ndarray:
