@@ -5,8 +5,6 @@ import numpy as np
 
 from tlkeras import _keras
 
-SCOPES = ("global", "raw", "layer")
-
 # Share of the steps after which the target is reached, and how often masks are renewed
 # until then. The rest is for recovering.
 _RAMP = 0.5
@@ -64,20 +62,13 @@ class Masks:
 
     Args:
         kernels: The kernels.
-        scope: `"global"` compares all weights, each with the root mean square of its
-            kernel; `"layer"` prunes each kernel alike.
     """
 
-    def __init__(self, kernels: list[keras.Variable], scope: str = "global"):
-        self.kernels, self.scope = kernels, scope
-        self.total = sum(int(np.prod(kernel.shape)) for kernel in kernels)
-        values = [_array(kernel) for kernel in kernels]
-        self.scales = [float(np.sqrt(np.mean(v**2))) or 1.0 for v in values]
-        if scope == "raw":
-            self.scales = [1.0] * len(values)
+    def __init__(self, kernels: list[keras.Variable]):
+        self.kernels = kernels
         self.masks = [
-            keras.Variable(np.ones(v.shape, "bool"), trainable=False, dtype="bool")
-            for v in values
+            keras.Variable(np.ones(kernel.shape, "bool"), trainable=False, dtype="bool")
+            for kernel in kernels
         ]
         self.before = [kernel.constraint for kernel in kernels]
 
@@ -93,24 +84,16 @@ class Masks:
             kernel.constraint = own
 
     def update(self, sparsity: float) -> None:
-        """Zeros the smallest weights, such that a share of them all is zero."""
-        values = [_array(kernel) for kernel in self.kernels]
-        # What was pruned stays: its magnitude is 0.
-        if self.scope == "layer":
-            kept = [_largest(np.abs(v), sparsity) for v in values]
-        else:
-            relative = [
-                np.abs(value).ravel() / scale
-                for value, scale in zip(values, self.scales, strict=True)
-            ]
-            together = _largest(np.concatenate(relative), sparsity)
-            ends = np.cumsum([value.size for value in values])[:-1]
-            kept = [
-                part.reshape(value.shape)
-                for part, value in zip(np.split(together, ends), values, strict=True)
-            ]
-        for mask, keep in zip(self.masks, kept, strict=True):
-            mask.assign(keep)
+        """Zeros the smallest weights, such that this share of each kernel is zero.
+
+        Each kernel gives the same share: the norms after convolutions make the scale
+        of a kernel arbitrary, so that weights of different kernels do not compare.
+        (MobileNetV2 on ants/bees, 30 % at once, no training: 0.82, against 0.69 of one
+        threshold for all and 0.57 of one in units of each kernel's own scale.)
+        """
+        for kernel, mask in zip(self.kernels, self.masks, strict=True):
+            # What was pruned stays: its magnitude is 0.
+            mask.assign(_largest(np.abs(_array(kernel)), sparsity))
         self.apply()
 
     def apply(self) -> None:

@@ -85,8 +85,8 @@ def prune(
             `TransferModel`. It stays as it is.
         train: As in `tl.fine_tune`.
         val: As in `tl.fine_tune`.
-        sparsity: The share to remove, in (0, 1): of the weights of all pruned kernels
-            together, or of the channels of each layer.
+        sparsity: The share to remove, in (0, 1): of the weights of each kernel, or of
+            the channels of each layer.
         method: `"magnitude"` or `"channels"`.
         epochs: Epochs of fine-tuning; 0 with `"channels"`: none.
         unfreeze_from: Where training begins, a freeze point as in `tl.freeze`; by
@@ -186,8 +186,8 @@ def _without_weights(job: _Job, sparsity: float) -> _Pruned:
         (path, count / math.prod(kernel.shape))
         for (path, kernel), count in zip(kernels, zeros, strict=True)
     )
-    share = sum(zeros) / masks.total
-    return job.model, layers, share, history
+    total = sum(math.prod(kernel.shape) for _, kernel in kernels)
+    return job.model, layers, sum(zeros) / total, history
 
 
 def _without_channels(job: _Job, sparsity: float) -> _Pruned:

@@ -153,7 +153,9 @@ def _unpacked(y_true: Any, width: int) -> tuple[Any, Any]:
 
 
 def _of_classes(temperature: float) -> Callable[[Any, Any], Any]:
-    loss = keras.distillation.LogitsDistillation(temperature)
+    # By its name, Keras 3.15 would apply the divergence to logits as they are.
+    divergence = keras.losses.KLDivergence()
+    loss = keras.distillation.LogitsDistillation(temperature, divergence)
 
     def soft(taught, y_pred):
         logits = [ops.log(ops.maximum(p, _TINY)) for p in (taught, y_pred)]
