@@ -204,8 +204,8 @@ def noisy(count, seed):
 
 def test_a_distilled_student_is_closer_to_its_teacher_than_one_of_labels_alone():
     teacher = classifier(3, width=8)
-    settings = {**WHOLE, **QUIET, "epochs": 30}
-    tl.fine_tune(teacher, noisy(240, 0), **{**settings, "epochs": 15})
+    settings = {**WHOLE, **QUIET, "batch_size": 8, "epochs": 40}
+    tl.fine_tune(teacher, noisy(240, 0), **{**settings, "epochs": 5})
     x, y = noisy(24, 1)
     held_out = solid_colours(60, 3, seed=2)[0]
     wanted = teacher.predict(held_out, verbose=0)
