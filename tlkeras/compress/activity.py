@@ -43,7 +43,7 @@ def measure_activity(
     before = keras.Model(model.inputs, list(calls[0].input_tensors))
     ready, inner = inference_function(before), _probe(backbone, nested)
     whole, totals, count = _probe(model, outer), 0.0, 0
-    for x, _ in itertools.islice(_mixed(data), _BATCHES):
+    for x, _ in itertools.islice(mixed_batches(data), _BATCHES):
         arrays = list(as_samples(model, x).arrays.values())
         moments = [*inner(keras.tree.flatten(ready(arrays))), *whole(arrays)]
         totals = totals + np.concatenate([np.ravel(m) for m in moments]) * len(
@@ -103,7 +103,7 @@ def _probe(model: keras.Model, groups: Sequence[Group]) -> Any:
     return lambda inputs: [np.asarray(m) for m in keras.tree.flatten(run(inputs))]
 
 
-def _mixed(data: Any) -> Iterator[tuple[Any, Any]]:
+def mixed_batches(data: Any) -> Iterator[tuple[Any, Any]]:
     """Yields batches; of arrays, whose classes may follow each other, mixed ones."""
     if isinstance(data, tuple):
         leaves = keras.tree.flatten(data[0])

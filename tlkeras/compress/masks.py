@@ -1,14 +1,12 @@
-"""Magnitude pruning: which kernels, which of their weights, and from when on."""
+"""Magnitude pruning: which kernels, which of their weights, and how many at a time."""
 
 import keras
 import numpy as np
 
 from tlkeras import _keras
 
-# Share of the steps after which the target is reached, and how often masks are renewed
-# until then. The rest is for recovering.
-_RAMP = 0.5
-_UPDATES = 30
+# In how many rounds of pruning and training the target is reached.
+_ROUNDS = 4
 
 _DENSE_KERNELS = (
     keras.layers.Dense,
@@ -114,55 +112,22 @@ class _Masked(keras.constraints.Constraint):
         return keras.ops.where(self.mask, weights, keras.ops.zeros_like(weights))
 
 
-class GradualPruning(keras.callbacks.Callback):
-    """Raises the sparsity of masks as training goes on, fast at first, then slowly.
-
-    Args:
-        masks: The masks.
-        sparsity: The share that is zero in the end.
+def rounds(sparsity: float, epochs: int) -> list[tuple[float, int]]:
+    """Returns shares to prune to one after the other, each with its epochs.
 
     Reference:
         Zhu and Gupta, To prune, or not to prune (2017), equation 1.
-    """
-
-    def __init__(self, masks: Masks, sparsity: float):
-        super().__init__()
-        self.masks, self.sparsity = masks, sparsity
-        self.step, self.updates = 0, {}
-
-    def on_train_begin(self, logs=None):
-        steps = self.params["steps"] or 1
-        self.updates = ramp(self.sparsity, self.params["epochs"] * steps)
-        self.step = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if not self.params["steps"]:
-            self._next()
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if self.params["steps"]:
-            self._next()
-
-    def _next(self):
-        if self.step in self.updates:
-            self.masks.update(self.updates[self.step])
-        self.step += 1
-
-
-def ramp(sparsity: float, steps: int) -> dict[int, float]:
-    """Returns the sparsity to prune to before some of the steps.
 
     Example:
 
-    >>> {step: round(share, 2) for step, share in ramp(0.8, 10).items()}
-    {0: 0.39, 1: 0.63, 2: 0.75, 3: 0.79, 4: 0.8}
+    >>> [(round(share, 2), epochs) for share, epochs in rounds(0.8, 10)]
+    [(0.46, 2), (0.7, 2), (0.79, 2), (0.8, 4)]
     """
-    last = max(1, round(_RAMP * steps))
-    count = min(last, _UPDATES)
-    return {
-        (number - 1) * last // count: sparsity * (1 - (1 - number / count) ** 3)
-        for number in range(1, count + 1)
-    }
+    count = min(_ROUNDS, epochs)
+    shares = [sparsity * (1 - (1 - i / count) ** 3) for i in range(1, count + 1)]
+    lengths = [epochs // count] * count
+    lengths[-1] += epochs % count
+    return list(zip(shares, lengths, strict=True))
 
 
 def _largest(values: np.ndarray, sparsity: float) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -11,13 +11,14 @@ import numpy as np
 from tlkeras._validation import check_choice, check_int, check_number, unknown_name
 from tlkeras.compress.activity import importance, measure_activity
 from tlkeras.compress.channels import find_groups
-from tlkeras.compress.masks import GradualPruning, Masks, prunable_kernels
+from tlkeras.compress.masks import Masks, prunable_kernels, rounds
 from tlkeras.compress.measuring import (
     compile_like,
     count_zeros,
     measure,
     working_copy,
 )
+from tlkeras.compress.norms import match_norms, norm_moments
 from tlkeras.compress.reports import PruningReport
 from tlkeras.compress.shrinking import without_channels
 from tlkeras.freezing import FreezePoint, find_backbone, freeze
@@ -40,8 +41,8 @@ _OWN = (
     "plan",
     "verbose",
 )
-# Both would bring back weights that were pruned since.
-_NOT_WITH_MASKS = ("patience", "checkpoint_dir")
+# One folder is for one run; masks are several.
+_NOT_WITH_MASKS = ("checkpoint_dir",)
 
 _DENSE_NOTE = (
     "a zero takes part in a dense product as any number: the file is smaller after "
@@ -67,9 +68,9 @@ def prune(
     """Removes what counts least of a trained model, and fine-tunes the rest.
 
     `"magnitude"` sets the smallest weights of convolutions and dense layers to zero,
-    more and more of them during the first half of the fine-tuning, and keeps them at
-    zero. The file compresses well; a dense kernel with zeros is not faster. Kernels of
-    depthwise convolutions, embeddings, the last layer, biases and norms stay whole.
+    in up to four rounds of pruning and fine-tuning, larger ones first, and keeps them
+    at zero. The file compresses well; a dense kernel with zeros is not faster. Kernels
+    of depthwise convolutions, embeddings, the last layer, biases and norms stay whole.
 
     `"channels"` removes whole channels, and rebuilds the model smaller and faster:
     those of layers whose output no other layer sees than one that mixes them anew, as
@@ -77,8 +78,10 @@ def prune(
     head. Of each such layer the same share goes: the channels whose variation on the
     training data moves the next layer least. Their means go into its biases.
 
-    What lies below `unfreeze_from` cannot recover, and is left as it is. The promises
-    of `tl.fine_tune` are checked here, too.
+    Batch norms stay in inference mode, as in `tl.fine_tune`; before each round their
+    statistics are moved as far as the pruned network's activations have moved on 32
+    training examples. What lies below `unfreeze_from` cannot recover, and is left as it
+    is. The promises of `tl.fine_tune` are checked here, too.
 
     Args:
         model: A trained, compiled model with a nested backbone, such as a
@@ -132,7 +135,8 @@ def prune(
         "verbose": verbose,
         **fine_tuning,
     }
-    job = _Job(freeze(working_copy(model), unfreeze_from), train, val, training)
+    small = freeze(working_copy(model), unfreeze_from)
+    job = _Job(model, small, train, val, training)
     run = _without_weights if method == "magnitude" else _without_channels
     small, layers, share, history = run(job, sparsity)
     pair = {"before": model, "after": small}
@@ -157,8 +161,9 @@ def prune(
 
 @dataclass(frozen=True)
 class _Job:
-    """A copy of the model, frozen at its freeze point, and what to train it on."""
+    """A model, a copy frozen at the freeze point, and what to train that on."""
 
+    original: keras.Model
     model: keras.Model
     train: Any
     val: Any
@@ -173,14 +178,17 @@ def _without_weights(job: _Job, sparsity: float) -> _Pruned:
     kernels = prunable_kernels(job.model)
     if not kernels:
         raise _nothing(job, "dense layer and no convolution")
+    moments, history = norm_moments(job.original, job.train), FineTuneHistory()
     with Masks([kernel for _, kernel in kernels]) as masks:
-        ours = GradualPruning(masks, sparsity)
-        callbacks = [*keras.tree.flatten(job.training.get("callbacks", ())), ours]
-        training = {**job.training, "callbacks": callbacks}
-        history = fine_tune(job.model, job.train, job.val, **training)
-        # Averages of weights, which a callback or an optimizer may put in last, are
-        # zero in fewer places.
-        masks.apply()
+        for share, epochs in rounds(sparsity, job.training["epochs"]):
+            masks.update(share)
+            match_norms(job.model, job.original, moments, job.train)
+            training = {**job.training, "epochs": epochs}
+            one = fine_tune(job.model, job.train, job.val, **training)
+            _join(history, one, f"{share:.0%} zeros")
+            # Averages of weights, which a callback or an optimizer may put in last,
+            # need not be zero in the same places.
+            masks.apply()
     zeros = [count_zeros([kernel]) for _, kernel in kernels]
     layers = tuple(
         (path, count / math.prod(kernel.shape))
@@ -188,6 +196,14 @@ def _without_weights(job: _Job, sparsity: float) -> _Pruned:
     )
     total = sum(math.prod(kernel.shape) for _, kernel in kernels)
     return job.model, layers, sum(zeros) / total, history
+
+
+def _join(history: FineTuneHistory, one: FineTuneHistory, name: str) -> None:
+    """Adds the history of one round."""
+    for phase in one.phases:
+        phase = replace(phase, name=name, first_epoch=len(history.epoch))
+        history.append(one, phase)
+    history.notes += one.notes
 
 
 def _without_channels(job: _Job, sparsity: float) -> _Pruned:
@@ -207,6 +223,14 @@ def _without_channels(job: _Job, sparsity: float) -> _Pruned:
     with current_runtime().scope():
         small = without_channels(job.model, kept, activity)
     compile_like(small, job.model)
+    norms = {
+        layer.name: rows
+        for group, rows in kept
+        for layer in group.between
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+    moments = norm_moments(job.original, job.train)
+    match_norms(small, job.original, moments, job.train, norms)
     history = None
     if job.training["epochs"]:
         history = fine_tune(small, job.train, job.val, **job.training)
@@ -244,6 +268,6 @@ def _check_fine_tuning(given: dict[str, Any], method: str) -> None:
             raise unknown_name("argument", name, sorted(names))
         if method == "magnitude" and name in _NOT_WITH_MASKS:
             raise ValueError(
-                f"`{name}` brings back weights of an earlier step, of which fewer were "
-                f"zero; leave it out. Received: {name}={given[name]!r}."
+                f"`{name}` is for one run, and method='magnitude' trains in several "
+                f"rounds; leave it out. Received: {name}={given[name]!r}."
             )
