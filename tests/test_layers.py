@@ -15,7 +15,7 @@ LAYERS = {
     5: {"features", "evaluation", "records"},
     6: {"builders", "optimizers", "suspects"},
     7: {"training", "export"},
-    8: {"quickstart", "predict_command", "rerunning", "cards", "explain"},
+    8: {"quickstart", "predict_command", "rerunning", "cards", "explain", "compress"},
     9: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}

@@ -13,6 +13,7 @@ from tlkeras.builders import (
     text_regressor,
 )
 from tlkeras.cards import ModelCard, model_card
+from tlkeras.compress import DistillationReport, PruningReport, distill, prune
 from tlkeras.data import (
     Splits,
     from_arrays,
@@ -85,6 +86,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "Explanations",
+    "DistillationReport",
     "ExportError",
     "ExportReport",
     "FeatureSet",
@@ -96,6 +98,7 @@ __all__ = [
     "PhaseError",
     "Plan",
     "Prediction",
+    "PruningReport",
     "QuantizationReport",
     "Recipe",
     "Head",
@@ -118,6 +121,7 @@ __all__ = [
     "compare",
     "configure",
     "current_runtime",
+    "distill",
     "evaluate",
     "explain",
     "export",
@@ -142,6 +146,7 @@ __all__ = [
     "merge_lora",
     "model_card",
     "plan",
+    "prune",
     "quantize",
     "rerun",
     "sanity_check",

@@ -1,0 +1,204 @@
+"""The verb `distill`: a small model learns from labels and a larger model's answers."""
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras import _keras
+from tlkeras._validation import check_number, check_same_classes, unknown_name
+from tlkeras.builders import TransferModel
+from tlkeras.compress.measuring import measure
+from tlkeras.compress.reports import DistillationReport
+from tlkeras.compress.teaching import (
+    JointLoss,
+    answers,
+    as_seen_by,
+    joint_metric,
+    packed,
+    with_labels,
+)
+from tlkeras.data import Examples, Reading
+from tlkeras.features.extraction import reading_for
+from tlkeras.freezing import recompile
+from tlkeras.runtime import current_runtime, jit_compile
+from tlkeras.training import FineTuneHistory, fine_tune
+from tlkeras.training.checks import check_data, check_model
+from tlkeras.training.running import parts_of
+
+_TASKS = ("classification", "multi_label", "regression")
+
+# What `fine_tune` would need the bare labels for.
+_NOT_HERE = ("model", "train", "val", "plan", "class_weight", "sampling")
+
+
+def distill(
+    teacher: TransferModel,
+    student: TransferModel,
+    train: Any,
+    val: Any = None,
+    *,
+    temperature: float = 4.0,
+    alpha: float = 0.1,
+    test: Any = None,
+    verbose: Any = "auto",
+    **fine_tuning: Any,
+) -> DistillationReport:
+    """Trains a student on what its teacher answers, and on the labels.
+
+    A teacher's probabilities tell more than labels do: how like a bee an ant is. At a
+    higher temperature small probabilities count more.
+
+    The teacher answers once for each example, and its answers are kept, as the frozen
+    part's features are. Each model sees pictures at its own size, read anew from their
+    files or resized, and texts by its own tokenizer. With `augment=` the student sees
+    changed pictures, and the teacher's answers are still those to the plain ones.
+
+    The student trains as in `tl.fine_tune`: a pretrained one needs no more than that;
+    one that starts from random weights needs all of its layers and a large rate:
+    `head_epochs=0, unfreeze_from=1.0, train_batch_norm=True,
+    fine_tune_learning_rate=1e-3` and many epochs. Where examples have no labels, any
+    will do with `alpha=0`.
+
+    Args:
+        teacher: A trained `TransferModel` with one head. It stays as it is.
+        student: A compiled `TransferModel` of the same task and classes, which is
+            trained and afterwards compiled as it was.
+        train: A part of `Splits`, a tuple of arrays, or `Splits`, as in `tl.fine_tune`.
+        val: The same for validation after each epoch, or `None`.
+        temperature: What the logits of both are divided by; not used for a regression.
+        alpha: The share of the labels in the loss, in [0, 1]; the rest is the
+            teacher's: the divergence from its probabilities, times the temperature
+            squared; of a regression, the squared difference from its numbers.
+        test: Labelled data to score both on, as `train`.
+        verbose: As in `tl.fine_tune`.
+        **fine_tuning: Other arguments of `tl.fine_tune`, such as `epochs=`.
+
+    Returns:
+        A `DistillationReport`: accuracy, parameters, size and latency of both. Its
+        history's loss is the joint one.
+
+    Raises:
+        ValueError: If the models are not of one task and classes, the data are not as
+            above, or an argument is out of range.
+        PhaseError: As in `tl.fine_tune`.
+
+    Example:
+
+    >>> x = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), "uint8")
+    >>> y = np.arange(8) % 2
+    >>> teacher = tl.image_classifier("glyphnet", 2)
+    >>> student = tl.image_classifier("glyphnet", 2, weights=None)
+    >>> report = tl.distill(teacher, student, (x, y), head_epochs=1, epochs=1,
+    ...                     unfreeze_from=1.0, verbose=0)
+    >>> sorted(report.history.history)
+    ['accuracy', 'loss']
+
+    Reference:
+        Hinton et al., Distilling the Knowledge in a Neural Network (2015).
+    """
+    check_number("temperature", temperature, above=0)
+    if check_number("alpha", alpha, minimum=0) > 1:
+        raise ValueError(f"`alpha` must be at most 1. Received: alpha={alpha!r}.")
+    names = set(inspect.signature(fine_tune).parameters) - set(_NOT_HERE)
+    for name in fine_tuning:
+        if name not in names:
+            raise unknown_name("argument", name, sorted(names))
+    _check_pair(teacher, student)
+    train, val = parts_of(train, val)
+    readings = _reading(train, "train"), None if val is None else _reading(val, "val")
+    check_data(student, *(each and _seen(student, each) for each in readings))
+    cache = fine_tuning.get("cache", "auto")
+    lessons, width = [], 0
+    for reading in readings:
+        if reading is None:
+            lessons.append(None)
+            continue
+        seen = as_seen_by(teacher, reading.examples)
+        taught = answers(teacher, seen, reading.batch_size, cache, verbose)
+        rows = packed(reading.examples.labels, taught)
+        width = rows.shape[1] - taught.shape[1]
+        lessons.append(_lesson(student, reading, rows))
+    loss = JointLoss(student.loss, student.task, width, temperature, alpha)
+    history = _train(student, loss, lessons, {"verbose": verbose, **fine_tuning})
+    models = {"teacher": teacher, "student": student}
+    data = {name: _seen(model, readings[0]) for name, model in models.items()}
+    tests = None
+    if test is not None:
+        reading = _reading(test, "test")
+        tests = {name: _seen(model, reading) for name, model in models.items()}
+    figures = measure(models, data, tests)
+    return DistillationReport(
+        **figures,
+        history=history,
+        temperature=temperature,
+        alpha=alpha,
+        notes=(f"temperature {temperature:g}, share of the labels {alpha:g}",),
+    )
+
+
+def _check_pair(teacher: Any, student: Any) -> None:
+    for name, model in (("teacher", teacher), ("student", student)):
+        if not isinstance(model, TransferModel) or model.task not in _TASKS:
+            what = getattr(model, "task", None) or type(model).__name__
+            raise ValueError(
+                f"`{name}` must be a TransferModel with one head, such as "
+                f"tl.image_classifier builds. Received: {what!r}."
+            )
+    check_model(student, None)
+    if teacher is student:
+        raise ValueError("`teacher` and `student` are the same model.")
+    if teacher.task != student.task or teacher.output_shape != student.output_shape:
+        raise ValueError(
+            "Teacher and student must be of one task and as many outputs. Received: "
+            f"{teacher.task} with {teacher.output_shape[-1]} and {student.task} with "
+            f"{student.output_shape[-1]}."
+        )
+    check_same_classes("teacher", teacher.class_names, student.class_names)
+
+
+def _reading(data: Any, name: str) -> Reading:
+    reading = reading_for(data)
+    if reading is None:
+        raise ValueError(
+            f"`{name}` must be a part of `Splits`, such as `data.train`, or a tuple of "
+            "arrays (x, y): the teacher answers once for each example. Received: "
+            f"{type(data).__name__}."
+        )
+    return reading
+
+
+def _seen(model: keras.Model, reading: Reading) -> Any:
+    """Returns a dataset of the examples as a model takes them."""
+    return _with_examples(reading, as_seen_by(model, reading.examples))
+
+
+def _lesson(student: keras.Model, reading: Reading, rows: np.ndarray) -> Any:
+    seen = as_seen_by(student, reading.examples)
+    return _with_examples(reading, with_labels(seen, rows))
+
+
+def _with_examples(reading: Reading, examples: Examples) -> Any:
+    settings = reading.batch_size, reading.shuffled, reading.seed, reading.class_names
+    return Reading(examples, *settings).dataset()
+
+
+def _train(
+    student: TransferModel, loss: JointLoss, lessons: list, fine_tuning: dict[str, Any]
+) -> FineTuneHistory:
+    """Trains the student's layers as another model, whose labels are lessons."""
+    with current_runtime().scope():
+        pupil = TransferModel(student.input, student.output, name=student.name)
+        pupil.preprocessor = student.preprocessor
+        pupil.compile(
+            optimizer=_keras.unused_optimizer(student.optimizer),
+            loss=loss,
+            metrics=[joint_metric(student.task, loss.width)],
+            jit_compile=jit_compile(),
+        )
+    try:
+        return fine_tune(pupil, *lessons, **fine_tuning)
+    finally:
+        # The flags of their common layers are as the last phase left them.
+        recompile(student)
