@@ -30,6 +30,10 @@ FINDINGS = {
         r"^fine-tuned +([\d.]+)": (0.8, 1),
     },
     "04_fine_tuning_well.ipynb": {r"^Test accuracy: ([\d.]+)": (0.9, 1)},
+    "06_small_enough_for_the_edge.ipynb": {
+        r"^as trained +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.85, 1),
+        r"^int8 +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.85, 1),
+    },
     "05_is_it_right.ipynb": {
         r"^test accuracy +([\d.]+)$": (0.9, 1),
         r"^leaks between parts +(\d+)$": (0, 0),
