@@ -31,6 +31,8 @@ class Replicas:
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
         self.count = self.strategy.num_replicas_in_sync if self.strategy else 1
+        if self.strategy is not None:
+            _check_built_under(self.strategy, model)
 
     @property
     def is_static(self) -> bool:
@@ -101,3 +103,16 @@ class Replicas:
             endless_size = tf.data.INFINITE_CARDINALITY
             parts = parts.apply(tf.data.experimental.assert_cardinality(endless_size))
         return self.strategy.distribute_datasets_from_function(lambda context: parts)
+
+
+def _check_built_under(strategy: Any, model: keras.Model) -> None:
+    """Raises `ValueError` for weights that lie on one device alone."""
+    created = strategy.extended.variable_created_in_scope
+    outside = [v.path for v in model.variables if not created(v.value)]
+    if outside:
+        raise ValueError(
+            f"{len(outside)} of the model's variables were not made under its strategy "
+            f"({type(strategy).__name__}), the first is {outside[0]!r}. Build or load "
+            "a backbone of your own with `with tl.current_runtime().scope():`, after "
+            "`tl.configure`."
+        )
