@@ -55,9 +55,7 @@ def config(cluster, kind="worker", index=0):
         (config({"worker": ["[::1]:1", "10.0.0.2:2"]}), ("[::1]:1", "10.0.0.2:2"), 0),
     ],
 )
-def test_the_cluster_is_read_from_the_environment(
-    monkeypatch, text, addresses, index
-):
+def test_the_cluster_is_read_from_the_environment(monkeypatch, text, addresses, index):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
