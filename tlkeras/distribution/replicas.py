@@ -39,10 +39,25 @@ class Replicas:
         """Whether no shape may change from step to step."""
         return "TPU" in type(self.strategy).__name__
 
-    def share(self, examples: Any) -> Any:
-        """Returns what this worker reads of known examples."""
-        if examples is None or self.workers.count == 1:
+    def share(self, examples: Any, batch_size: int) -> Any:
+        """Returns what this worker reads of known examples.
+
+        Args:
+            examples: `Examples` of all workers.
+            batch_size: Examples in a global batch.
+
+        Raises:
+            ValueError: If a worker would have none for some batch.
+        """
+        if self.workers.count == 1:
             return examples
+        count, steps = len(examples), -(-len(examples) // batch_size)
+        if count // self.workers.count < steps:
+            raise ValueError(
+                f"{count} examples in batches of {batch_size} are too few for "
+                f"{self.workers.count} workers: each must have one in every batch. "
+                "Pass more examples or a larger batch_size, or take fewer workers."
+            )
         return Share(examples, self.workers.index, self.workers.count)
 
     def model(self, phase_model: keras.Model) -> keras.Model:
