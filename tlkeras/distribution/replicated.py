@@ -8,6 +8,7 @@ public hooks `train_step`, `test_step`, `make_train_function`, `make_test_functi
 `tests/test_keras_internals.py` fails when Keras mends what it is for.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -39,12 +40,13 @@ class ReplicatedModel(keras.Model):
         """The strategy whose scope Keras' `fit` and `evaluate` run in."""
         return self.replicas.strategy
 
-    def compile(self, *args, **kwargs):
+    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """Compiles as `keras.Model.compile`; refuses losses that do not average."""
         if self.replicas.is_static:
             # What fills a batch up has weight 0; plain metrics would count it.
             kwargs["weighted_metrics"] = kwargs.pop("metrics", None)
-        super().compile(*args, **kwargs)
+        loss = keras.tree.map_structure(_of_examples, loss)
+        super().compile(optimizer, loss, **kwargs)
         for loss in keras.tree.flatten(self.loss):
             reduction = getattr(loss, "reduction", _MEANS[0])
             if reduction not in _MEANS:
@@ -148,3 +150,38 @@ class ReplicatedModel(keras.Model):
         context = tf.distribute.get_replica_context()
         summed = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, known))
         return [None if gradient is None else next(summed) for gradient in gradients]
+
+
+class _LossOfExamples(keras.losses.Loss):
+    """A loss that gives each example the mean of all, where it knows that alone."""
+
+    def __init__(self, loss: keras.losses.Loss):
+        super().__init__(loss.name, loss.reduction, loss.dtype)
+        self.loss = loss
+
+    def call(self, y_true, y_pred):
+        return _for_each(y_true, self.loss.call(y_true, y_pred))
+
+
+def _of_examples(loss: Any) -> Any:
+    """Returns a loss whose values Keras divides by the number of replicas.
+
+    It leaves alone what a user's own loss has averaged to one number.
+    """
+    if isinstance(loss, keras.losses.Loss):
+        return _LossOfExamples(loss)
+    if not callable(loss):
+        return loss
+
+    @functools.wraps(loss)
+    def values(y_true, y_pred):
+        return _for_each(y_true, loss(y_true, y_pred))
+
+    return values
+
+
+def _for_each(y_true: Any, values: Any) -> Any:
+    if len(values.shape):
+        return values
+    rows = keras.ops.shape(keras.tree.flatten(y_true)[0])[:1]
+    return keras.ops.broadcast_to(values, rows)
