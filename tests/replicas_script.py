@@ -480,7 +480,7 @@ def main():
                 results[name] = CASES[name]()
             except Exception:  # noqa: BLE001 - its test fails, the others run
                 results[name] = {"error": traceback.format_exc()[-2000:]}
-            print(name, results[name])
+            print(name, results[name], flush=True)
     print(json.dumps(results))
 
 
