@@ -445,6 +445,23 @@ def saved_file():
 
 
 @case
+def plain_keras():
+    """What Keras' own `fit` makes of batches that cannot be split evenly."""
+    found = []
+    for strategy in ("none", TWO):
+        configured(strategy)
+        with tl.current_runtime().scope():
+            inputs = keras.Input((1,))
+            outputs = keras.layers.Dense(1, kernel_initializer="ones")(inputs)
+            model = keras.Model(inputs, outputs)
+            model.compile("sgd", "mse", jit_compile=False)
+        x = np.arange(5.0)[:, None]
+        model.fit(tf.data.Dataset.from_tensor_slices((x, x**2)).batch(5), verbose=0)
+        found.append(weights_of(model))
+    return {"difference": largest(*found)}
+
+
+@case
 def learning_rate_range():
     found = []
     for strategy in ("none", TWO):
