@@ -349,22 +349,6 @@ def static_class_weight():
 
 
 @case
-def static_weighted_metrics():
-    def build():
-        model = classifier()
-        model.compile(
-            "sgd",
-            "sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-            weighted_metrics=["sparse_categorical_crossentropy"],
-            jit_compile=False,
-        )
-        return model
-
-    return _static(build=build, class_weight={0: 1.0, 1: 5.0, 2: 0.2})
-
-
-@case
 def static_several_heads():
     plain = Replicas.is_static
     Replicas.is_static = property(lambda self: self.strategy is not None)

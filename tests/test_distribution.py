@@ -238,13 +238,15 @@ def test_several_inputs_and_weights_are_cut_alike():
 def test_parts_are_filled_up_with_rows_of_weight_zero():
     batches = tf.data.Dataset.from_tensor_slices((np.ones((11, 3)), np.ones(11)))
     parts = in_parts(with_totals(batches.batch(4)), 2, size=2)
-    (x, y, weights), total = parts.element_spec
+    (x, y, weights), _, _ = parts.element_spec
     assert (x.shape, y.shape, weights.shape) == ((2, 3), (2,), (2,))
     read = list(parts.as_numpy_iterator())
     assert len(read) == 6
-    assert [list(weights) for (_, _, weights), _ in read[-2:]] == [[1, 0], [1, 1]]
-    for (x, _, weights), _ in read:
+    assert [list(weights) for (_, _, weights), _, _ in read[-2:]] == [[1, 0], [1, 1]]
+    for (x, _, weights), total, rows in read:
         np.testing.assert_array_equal(x[:, 0], weights)
+        assert rows == sum(weights)
+        assert total in (3, 4)
 
 
 def test_weights_of_filled_batches_stay():
@@ -348,6 +350,15 @@ def test_losses_that_do_not_average_are_refused(loss):
         model.compile("sgd", loss)
 
 
+def test_weighted_metrics_are_refused_where_batches_are_filled_up():
+    replicas = TwoReplicas()
+    replicas.is_static = True
+    model = ReplicatedModel(small_model(), replicas)
+    model.compile("sgd", "mse", metrics=["mae"])
+    with pytest.raises(ValueError, match="weighted_metrics.*'mae'"):
+        model.compile("sgd", "mse", weighted_metrics=["mae"])
+
+
 @pytest.mark.parametrize(
     "loss", ["mse", keras.losses.MeanSquaredError(), lambda y, p: (y - p) ** 2]
 )
@@ -430,7 +441,6 @@ SLOW = (
     "several_heads",
     "static_class_weight",
     "static_several_heads",
-    "static_weighted_metrics",
     "texts",
     "weighted_metrics_and_regularizer",
 )

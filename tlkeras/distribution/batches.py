@@ -89,7 +89,7 @@ def in_parts(batches: Any, count: int, size: int | None = None) -> Any:
         batches: Dataset of `(batch, total)`.
         count: Replicas of this worker.
         size: Rows that each part is filled up to, with weight 0, where shapes must not
-            change; `None` leaves parts as they are.
+            change; how many there were goes with it. `None` leaves parts as they are.
     """
     import tensorflow as tf
 
@@ -100,7 +100,9 @@ def in_parts(batches: Any, count: int, size: int | None = None) -> Any:
             number = tf.cast(number, rows.dtype)
             start, end = rows * number // count, rows * (number + 1) // count
             rows_of = keras.tree.map_structure(lambda x: x[start:end], batch)
-            return (rows_of if size is None else filled(rows_of, size)), total
+            if size is None:
+                return rows_of, total
+            return filled(rows_of, size), total, end - start
 
         return tf.data.Dataset.range(count).map(part)
 

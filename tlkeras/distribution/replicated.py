@@ -21,7 +21,8 @@ _MEANS = ("sum_over_batch_size", "mean")
 class ReplicatedModel(keras.Model):
     """A phase's model whose steps are those of one device on the global batch.
 
-    It takes batches `((x, y) or (x, y, sample_weight), examples in the global batch)`.
+    It takes batches `((x, y) or (x, y, sample_weight), examples in the global batch)`;
+    of those that are filled up, also how many of their rows are examples.
     Losses and metrics that it logs are those of all replicas.
 
     Args:
@@ -43,7 +44,13 @@ class ReplicatedModel(keras.Model):
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """Compiles as `keras.Model.compile`; refuses losses that do not average."""
         if self.replicas.is_static:
-            # What fills a batch up has weight 0; plain metrics would count it.
+            if kwargs.get("weighted_metrics"):
+                raise ValueError(
+                    "`weighted_metrics` cannot be told apart from `metrics` on a TPU, "
+                    "where batches are filled up. Compile the model with `metrics`. "
+                    f"Received: weighted_metrics={kwargs['weighted_metrics']!r}."
+                )
+            # Plain metrics would count what fills a batch up.
             kwargs["weighted_metrics"] = kwargs.pop("metrics", None)
         loss = keras.tree.map_structure(_of_examples, loss)
         super().compile(optimizer, loss, **kwargs)
@@ -71,27 +78,25 @@ class ReplicatedModel(keras.Model):
         """Takes one step on a replica's part of the global batch."""
         import tensorflow as tf
 
-        batch, total = data
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
         with tf.GradientTape() as tape:
             outputs = self(x, training=True)
-            loss, rows = self._loss(batch, outputs, training=True)
-            share = rows / tf.cast(total, loss.dtype)
+            loss, rows = self._loss(data, outputs, training=True)
+            share = rows / tf.cast(data[1], loss.dtype)
             scaled = self.optimizer.scale_loss(loss * share)
         variables = self.trainable_weights
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(
             zip(self._summed(gradients), variables, strict=True)
         )
-        self.compute_metrics(x, y, outputs, weights)
+        self._count(data, outputs)
 
     def test_step(self, data):
         """Adds a replica's part of the global batch to the metrics."""
-        batch, _ = data
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
         outputs = self(x, training=False)
-        self._loss(batch, outputs, training=False)
-        self.compute_metrics(x, y, outputs, weights)
+        self._loss(data, outputs, training=False)
+        self._count(data, outputs)
 
     def make_train_function(self, force=False):
         """Makes the function that takes `steps_per_execution` training steps."""
@@ -123,24 +128,31 @@ class ReplicatedModel(keras.Model):
             return function
         return tf.function(function, reduce_retracing=True)
 
-    def _loss(self, batch: tuple, outputs: Any, training: bool) -> tuple[Any, Any]:
-        """Returns a replica's mean loss, and of how many examples it is."""
+    def _loss(self, data: tuple, outputs: Any, training: bool) -> tuple[Any, Any]:
+        """Returns a replica's mean loss, and of how many rows it is."""
         import tensorflow as tf
 
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data[0])
         loss = self.compute_loss(x, y, outputs, weights, training=training)
         # Keras divides it by the number of replicas.
         loss = loss * self.replicas.count
         rows = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], loss.dtype)
+        examples = tf.cast(data[2], loss.dtype) if len(data) > 2 else rows
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
-        if self.replicas.is_static:
-            known = tf.cast(keras.tree.flatten(weights)[0] != 0, loss.dtype)
-            examples = tf.reduce_sum(known)
-            mean = tf.math.divide_no_nan(loss * rows, examples)
-            tracker.update_state(mean, sample_weight=examples)
-        else:
-            tracker.update_state(loss, sample_weight=rows)
+        mean = tf.math.divide_no_nan(loss * rows, examples)
+        tracker.update_state(mean, sample_weight=examples)
         return loss, rows
+
+    def _count(self, data: tuple, outputs: Any) -> None:
+        """Adds a replica's examples to the metrics."""
+        import tensorflow as tf
+
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data[0])
+        if len(data) > 2:
+            rows = tf.shape(keras.tree.flatten(x)[0])[0]
+            known = tf.cast(tf.range(rows) < data[2], "float32")
+            weights = keras.tree.map_structure(lambda _: known, weights)
+        self.compute_metrics(x, y, outputs, weights)
 
     def _summed(self, gradients: list) -> list:
         """Returns gradients summed over the replicas, before anything else is done."""
