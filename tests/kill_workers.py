@@ -47,7 +47,7 @@ def mark_phases(folder: Path, worker: int, slow: bool) -> None:
 
     def slow_inference(model):
         run = inference(model)
-        return lambda batch: (time.sleep(0.05), run(batch))[1]
+        return lambda batch: (time.sleep(0.2), run(batch))[1]
 
     feeding.extract, phase.announce = marked_extract, marked_announce
     if slow:
