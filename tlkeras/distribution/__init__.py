@@ -3,7 +3,7 @@
 from tlkeras.distribution.batches import Share
 from tlkeras.distribution.cluster import Cluster, WorkerError
 from tlkeras.distribution.replicas import Replicas
-from tlkeras.distribution.strategies import scope_of, strategy_of
+from tlkeras.distribution.strategies import scope_of, strategy_of, sum_over_replicas
 from tlkeras.distribution.workers import Workers, losing_a_worker
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "losing_a_worker",
     "scope_of",
     "strategy_of",
+    "sum_over_replicas",
 ]

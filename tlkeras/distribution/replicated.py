@@ -181,7 +181,8 @@ def _of_examples(loss: Any) -> Any:
     It leaves alone what a user's own loss has averaged to one number.
     """
     if isinstance(loss, keras.losses.Loss):
-        return _LossOfExamples(loss)
+        plain = type(loss).__call__ is keras.losses.Loss.__call__
+        return _LossOfExamples(loss) if plain else loss
     if not callable(loss):
         return loss
 
