@@ -123,7 +123,7 @@ def test_an_optimizer_sums_gradients_over_replicas_unless_told_not_to(monkeypatc
 
 
 @pytest.mark.slow
-def test_plain_keras_still_weighs_uneven_parts_alike():
+def test_plain_keras_still_cannot_do_with_uneven_parts():
     """A reason for `distribution.replicated`; when this fails, it may be over."""
     here = Path(__file__).parent
     paths = [str(here.parent), str(here), os.environ.get("PYTHONPATH", "")]
@@ -135,4 +135,7 @@ def test_plain_keras_still_weighs_uneven_parts_alike():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])["plain_keras"]
-    assert result["difference"] > 1e-3
+    # In Keras 3.15 it fails to add the parts up.
+    assert "must have the same size" in result.get("error", "") or (
+        result["difference"] > 1e-3
+    )

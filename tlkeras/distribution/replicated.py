@@ -80,7 +80,7 @@ class ReplicatedModel(keras.Model):
 
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
         with tf.GradientTape() as tape:
-            outputs = self(x, training=True)
+            outputs = self._outputs(x, training=True)
             loss, rows = self._loss(data, outputs, training=True)
             share = rows / tf.cast(data[1], loss.dtype)
             scaled = self.optimizer.scale_loss(loss * share)
@@ -94,7 +94,7 @@ class ReplicatedModel(keras.Model):
     def test_step(self, data):
         """Adds a replica's part of the global batch to the metrics."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
-        outputs = self(x, training=False)
+        outputs = self._outputs(x, training=False)
         self._loss(data, outputs, training=False)
         self._count(data, outputs)
 
@@ -127,6 +127,22 @@ class ReplicatedModel(keras.Model):
         if self.run_eagerly:
             return function
         return tf.function(function, reduce_retracing=True)
+
+    def _outputs(self, x: Any, training: bool) -> Any:
+        """Returns the outputs for a replica's rows, of which there may be none."""
+        import tensorflow as tf
+
+        rows = tf.shape(keras.tree.flatten(x)[0])[0]
+
+        def one_at_least(tensor):
+            # TensorFlow's convolutions fail on no rows at all.
+            ends = [[0, tf.maximum(1 - rows, 0)]] + [[0, 0]] * (len(tensor.shape) - 1)
+            return tf.ensure_shape(tf.pad(tensor, ends), (None, *tensor.shape[1:]))
+
+        if not self.replicas.is_static:
+            x = keras.tree.map_structure(one_at_least, x)
+        outputs = self(x, training=training)
+        return keras.tree.map_structure(lambda tensor: tensor[:rows], outputs)
 
     def _loss(self, data: tuple, outputs: Any, training: bool) -> tuple[Any, Any]:
         """Returns a replica's mean loss, and of how many rows it is."""
