@@ -80,7 +80,7 @@ class ReplicatedModel(keras.Model):
 
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
         with tf.GradientTape() as tape:
-            outputs = self._outputs(x, training=True)
+            outputs = self._outputs_of(x, training=True)
             loss, rows = self._loss(data, outputs, training=True)
             share = rows / tf.cast(data[1], loss.dtype)
             scaled = self.optimizer.scale_loss(loss * share)
@@ -94,7 +94,7 @@ class ReplicatedModel(keras.Model):
     def test_step(self, data):
         """Adds a replica's part of the global batch to the metrics."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
-        outputs = self._outputs(x, training=False)
+        outputs = self._outputs_of(x, training=False)
         self._loss(data, outputs, training=False)
         self._count(data, outputs)
 
@@ -128,7 +128,7 @@ class ReplicatedModel(keras.Model):
             return function
         return tf.function(function, reduce_retracing=True)
 
-    def _outputs(self, x: Any, training: bool) -> Any:
+    def _outputs_of(self, x: Any, training: bool) -> Any:
         """Returns the outputs for a replica's rows, of which there may be none."""
         import tensorflow as tf
 
