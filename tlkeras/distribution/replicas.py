@@ -113,12 +113,11 @@ class Replicas:
         local = self.count // self.workers.count
         size = -(-largest // local) if self.is_static and largest else None
         parts = in_parts(batches, local, size)
-        if local > 1:
-            # Where batches go to several devices, ending an iterator that is tuned
-            # while it runs takes up to a minute (TensorFlow 2.21).
-            options = tf.data.Options()
-            options.autotune.enabled = False
-            parts = parts.with_options(options)
+        # Under a strategy the end of an iterator that is tuned while it runs takes
+        # minutes, of several workers each at another moment (TensorFlow 2.21).
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        parts = parts.with_options(options)
         if endless:
             # Otherwise the workers would ask each other before each step.
             endless_size = tf.data.INFINITE_CARDINALITY
