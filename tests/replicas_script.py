@@ -247,15 +247,6 @@ def learning_rate_scheduler():
 
 
 @case
-def gradient_accumulation():
-    return alike(
-        optimizer=lambda: keras.optimizers.SGD(
-            momentum=0.9, gradient_accumulation_steps=2
-        )
-    )
-
-
-@case
 def averaged_weights():
     return alike(
         optimizer=lambda: keras.optimizers.SGD(

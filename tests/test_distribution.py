@@ -350,6 +350,15 @@ def test_losses_that_do_not_average_are_refused(loss):
         model.compile("sgd", loss)
 
 
+def test_accumulated_gradients_are_refused():
+    optimizer = keras.optimizers.SGD(gradient_accumulation_steps=2)
+    model = ReplicatedModel(small_model(), TwoReplicas())
+    with pytest.raises(ValueError, match="accumulate.*gradient_accumulation_steps=2"):
+        model.compile(optimizer, "mse")
+    with pytest.raises(ValueError, match="accumulate"):
+        model.compile(keras.optimizers.LossScaleOptimizer(optimizer), "mse")
+
+
 def test_weighted_metrics_are_refused_where_batches_are_filled_up():
     replicas = TwoReplicas()
     replicas.is_static = True
@@ -425,7 +434,6 @@ SLOW = (
     "clipped_and_by_depth",
     "early_stopping",
     "flatten_head",
-    "gradient_accumulation",
     "learning_rate_range",
     "learning_rate_scheduler",
     "mixed_bfloat16",

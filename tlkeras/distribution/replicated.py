@@ -52,6 +52,7 @@ class ReplicatedModel(keras.Model):
                 )
             # Plain metrics would count what fills a batch up.
             kwargs["weighted_metrics"] = kwargs.pop("metrics", None)
+        _check_accumulation(optimizer)
         loss = keras.tree.map_structure(_of_examples, loss)
         super().compile(optimizer, loss, **kwargs)
         for loss in keras.tree.flatten(self.loss):
@@ -178,6 +179,18 @@ class ReplicatedModel(keras.Model):
         context = tf.distribute.get_replica_context()
         summed = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, known))
         return [None if gradient is None else next(summed) for gradient in gradients]
+
+
+def _check_accumulation(optimizer: Any) -> None:
+    """Raises `ValueError` for what Keras' optimizers cannot do on several replicas."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    steps = getattr(inner, "gradient_accumulation_steps", None)
+    if steps:
+        raise ValueError(
+            "Keras cannot accumulate gradients on several replicas. Take larger "
+            "batches instead, as all replicas share one. Received: an optimizer with "
+            f"gradient_accumulation_steps={steps}."
+        )
 
 
 class _LossOfExamples(keras.losses.Loss):
