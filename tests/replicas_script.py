@@ -276,7 +276,9 @@ def texts():
     def build():
         keras.utils.set_random_seed(0)
         backbone, tokenizer = tiny_bert(dropout=0.0)
-        return tl.text_classifier(backbone, 2, tokenizer=tokenizer, sequence_length=8)
+        return tl.text_classifier(
+            backbone, 2, tokenizer=tokenizer, sequence_length=8, dropout=0.0
+        )
 
     return alike(
         build,

@@ -131,7 +131,9 @@ def texts(worker):
 
     def build():
         backbone, tokenizer = tiny_bert(dropout=0.0)
-        return tl.text_classifier(backbone, 2, tokenizer=tokenizer, sequence_length=8)
+        return tl.text_classifier(
+            backbone, 2, tokenizer=tokenizer, sequence_length=8, dropout=0.0
+        )
 
     data = (sentences, labels), (sentences[:23], labels[:23])
     model, result = fitted(worker, build, data, unfreeze_from="transformer_layer_1")
