@@ -17,7 +17,6 @@ COMPARED = ("cached", "uncached", "texts")
 TWO = (
     *COMPARED,
     "writing",
-    "resumed",
     "learning_rate_range",
     "other_recipe",
     "other_data",
@@ -144,13 +143,6 @@ def test_the_chief_alone_writes(two):
     } <= set(chief)
     assert any(name.startswith("checkpoints/") for name in chief)
     assert any(name.startswith("logs/") for name in chief)
-
-
-def test_interrupted_workers_go_on_to_the_same_result(two):
-    for part in of_all(two, "resumed"):
-        assert part["stops"] == 2
-        assert part["weights"] == part["whole"]["weights"]
-        assert part["history"] == part["whole"]["history"]
 
 
 def test_workers_find_the_same_learning_rate(two):
