@@ -1,7 +1,14 @@
 """Fails when a private Keras attribute that `tlkeras._keras` reads has changed."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
+import pytest
 from helpers import tiny_backbone, with_head
 
 from tlkeras import _keras
@@ -69,3 +76,66 @@ def test_trainable_true_still_does_not_reach_inside_a_partly_frozen_model():
     model.layers[1].trainable = False
     model.trainable = True
     assert not model.layers[1].trainable
+
+
+def test_metrics_are_built_without_a_step():
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", metrics=["mae"])
+    weights = model.get_weights()
+    batch = np.ones((3, 2), "float32"), np.ones((3, 1), "float32")
+    assert len(model.metrics_variables) == 2
+    _keras.build_for(model, batch)
+    assert len(model.metrics_variables) == 4
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_an_optimizer_sums_gradients_over_replicas_unless_told_not_to(monkeypatch):
+    import tensorflow as tf
+
+    summed = []
+    plain = keras.optimizers.SGD._all_reduce_sum_gradients
+
+    def noted(self, grads_and_vars):
+        summed.append(self)
+        return plain(self, grads_and_vars)
+
+    monkeypatch.setattr(keras.optimizers.SGD, "_all_reduce_sum_gradients", noted)
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        variable = keras.Variable([1.0])
+        optimizer = keras.optimizers.SGD(1.0)
+        optimizer.build([variable])
+
+    def step():
+        optimizer.apply_gradients([(tf.constant([0.25]), variable)])
+
+    strategy.run(step)
+    assert len(summed) == 1
+    scaled = keras.optimizers.LossScaleOptimizer(optimizer)
+    with _keras.gradients_are_summed(scaled):
+        strategy.run(step)
+    assert len(summed) == 1
+    strategy.run(step)
+    assert len(summed) == 2
+    np.testing.assert_allclose(variable, [0.25])
+
+
+@pytest.mark.slow
+def test_plain_keras_still_cannot_do_with_uneven_parts():
+    """A reason for `distribution.replicated`; when this fails, it may be over."""
+    here = Path(__file__).parent
+    paths = [str(here.parent), str(here), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, here / "replicas_script.py", "plain_keras"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout.splitlines()[-1])["plain_keras"]
+    # In Keras 3.15 it fails to add the parts up.
+    assert "must have the same size" in result.get("error", "") or (
+        result["difference"] > 1e-3
+    )

@@ -386,3 +386,14 @@ def test_datasets_that_do_not_fit():
             tl.fit_head(model, data, verbose=0)
     with pytest.raises(ValueError, match="`val` must hold|Labels in `val`"):
         tl.fit_head(model, batches(), (X, Y + 5), verbose=0)
+
+
+def test_metrics_of_an_epoch_are_of_that_epoch_alone():
+    """A metric object keeps what the phase before, or the user, has evaluated."""
+    x, y = solid_colours(16, 2)
+    metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    model = with_head(tiny_backbone())
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[metric])
+    model.evaluate(x, y, verbose=0)
+    tl.fit_head(model, (x, y), epochs=1, cache=False, verbose=0)
+    assert float(metric.count) == 16

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tlkeras.distribution import sum_over_replicas
 from tlkeras.heads import LabelLoss, find_loss
 
 
@@ -75,8 +76,9 @@ class KnownLoss(_Known, keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         y_true, known, weights = self.known(y_true, sample_weight)
         if self.reduction in ("sum_over_batch_size", "mean"):
-            count = ops.cast(ops.size(known), "float32")
-            weights = weights * ops.divide_no_nan(count, ops.sum(known))
+            count = sum_over_replicas(ops.cast(ops.size(known), "float32"))
+            some = sum_over_replicas(ops.sum(known))
+            weights = weights * ops.divide_no_nan(count, some)
         return super().__call__(y_true, y_pred, weights)
 
     def call(self, y_true, y_pred):

@@ -4,7 +4,7 @@ from tlkeras.distribution.batches import Share
 from tlkeras.distribution.cluster import Cluster, WorkerError
 from tlkeras.distribution.predicting import predict
 from tlkeras.distribution.replicas import Replicas
-from tlkeras.distribution.strategies import scope_of, strategy_of
+from tlkeras.distribution.strategies import scope_of, strategy_of, sum_over_replicas
 from tlkeras.distribution.workers import Workers, losing_a_worker
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "predict",
     "scope_of",
     "strategy_of",
+    "sum_over_replicas",
 ]

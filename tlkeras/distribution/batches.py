@@ -91,7 +91,7 @@ def in_parts(
         batches: Dataset of `(batch, total)`.
         count: Replicas of this worker.
         size: Rows that each part is filled up to, with weight 0, where shapes must not
-            change; `None` leaves parts as they are.
+            change; how many there were goes with it. `None` leaves parts as they are.
         length: What sequences are then filled up to.
     """
     import tensorflow as tf
@@ -103,9 +103,9 @@ def in_parts(
             number = tf.cast(number, rows.dtype)
             start, end = rows * number // count, rows * (number + 1) // count
             rows_of = keras.tree.map_structure(lambda x: x[start:end], batch)
-            if size is not None:
-                rows_of = filled(rows_of, size, length)
-            return rows_of, total
+            if size is None:
+                return rows_of, total
+            return filled(rows_of, size, length), total, end - start
 
         return tf.data.Dataset.range(count).map(part)
 

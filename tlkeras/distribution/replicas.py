@@ -34,16 +34,33 @@ class Replicas:
         self.count = self.strategy.num_replicas_in_sync if self.strategy else 1
         preprocessor = getattr(model, "preprocessor", None)
         self.length = getattr(preprocessor, "sequence_length", None)
+        if self.strategy is not None:
+            _check_built_under(self.strategy, model)
 
     @property
     def is_static(self) -> bool:
         """Whether no shape may change from step to step."""
         return "TPU" in type(self.strategy).__name__
 
-    def share(self, examples: Any) -> Any:
-        """Returns what this worker reads of known examples."""
-        if examples is None or self.workers.count == 1:
+    def share(self, examples: Any, batch_size: int) -> Any:
+        """Returns what this worker reads of known examples.
+
+        Args:
+            examples: `Examples` of all workers.
+            batch_size: Examples in a global batch.
+
+        Raises:
+            ValueError: If a worker would have none for some batch.
+        """
+        if self.workers.count == 1:
             return examples
+        count, steps = len(examples), -(-len(examples) // batch_size)
+        if count // self.workers.count < steps:
+            raise ValueError(
+                f"{count} examples in batches of {batch_size} are too few for "
+                f"{self.workers.count} workers: each must have one in every batch. "
+                "Pass more examples or a larger batch_size, or take fewer workers."
+            )
         return Share(examples, self.workers.index, self.workers.count)
 
     def model(self, phase_model: keras.Model) -> keras.Model:
@@ -128,8 +145,26 @@ class Replicas:
         local = self.count // self.workers.count
         size = -(-largest // local) if self.is_static and largest else None
         parts = in_parts(batches, local, size, self.length)
+        # Under a strategy the end of an iterator that is tuned while it runs takes
+        # minutes, of several workers each at another moment (TensorFlow 2.21).
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        parts = parts.with_options(options)
         if endless:
             # Otherwise the workers would ask each other before each step.
             endless_size = tf.data.INFINITE_CARDINALITY
             parts = parts.apply(tf.data.experimental.assert_cardinality(endless_size))
         return self.strategy.distribute_datasets_from_function(lambda context: parts)
+
+
+def _check_built_under(strategy: Any, model: keras.Model) -> None:
+    """Raises `ValueError` for weights that lie on one device alone."""
+    created = strategy.extended.variable_created_in_scope
+    outside = [v.path for v in model.variables if not created(v.value)]
+    if outside:
+        raise ValueError(
+            f"{len(outside)} of the model's variables were not made under its strategy "
+            f"({type(strategy).__name__}), the first is {outside[0]!r}. Build or load "
+            "a backbone of your own with `with tl.current_runtime().scope():`, after "
+            "`tl.configure`."
+        )

@@ -8,6 +8,7 @@ public hooks `train_step`, `test_step`, `make_train_function`, `make_test_functi
 `tests/test_keras_internals.py` fails when Keras mends what it is for.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -20,7 +21,8 @@ _MEANS = ("sum_over_batch_size", "mean")
 class ReplicatedModel(keras.Model):
     """A phase's model whose steps are those of one device on the global batch.
 
-    It takes batches `((x, y) or (x, y, sample_weight), examples in the global batch)`.
+    It takes batches `((x, y) or (x, y, sample_weight), examples in the global batch)`;
+    of those that are filled up, also how many of their rows are examples.
     Losses and metrics that it logs are those of all replicas.
 
     Args:
@@ -39,12 +41,20 @@ class ReplicatedModel(keras.Model):
         """The strategy whose scope Keras' `fit` and `evaluate` run in."""
         return self.replicas.strategy
 
-    def compile(self, *args, **kwargs):
+    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """Compiles as `keras.Model.compile`; refuses losses that do not average."""
         if self.replicas.is_static:
-            # What fills a batch up has weight 0; plain metrics would count it.
+            if kwargs.get("weighted_metrics"):
+                raise ValueError(
+                    "`weighted_metrics` cannot be told apart from `metrics` on a TPU, "
+                    "where batches are filled up. Compile the model with `metrics`. "
+                    f"Received: weighted_metrics={kwargs['weighted_metrics']!r}."
+                )
+            # Plain metrics would count what fills a batch up.
             kwargs["weighted_metrics"] = kwargs.pop("metrics", None)
-        super().compile(*args, **kwargs)
+        _check_accumulation(optimizer)
+        loss = keras.tree.map_structure(_of_examples, loss)
+        super().compile(optimizer, loss, **kwargs)
         for loss in keras.tree.flatten(self.loss):
             reduction = getattr(loss, "reduction", _MEANS[0])
             if reduction not in _MEANS:
@@ -69,40 +79,25 @@ class ReplicatedModel(keras.Model):
         """Takes one step on a replica's part of the global batch."""
         import tensorflow as tf
 
-        batch, total = data
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
         with tf.GradientTape() as tape:
-            outputs = self(x, training=True)
-            loss, rows = self._loss(batch, outputs, training=True)
-            share = rows / tf.cast(total, loss.dtype)
+            outputs = self._outputs_of(x, training=True)
+            loss, rows = self._loss(data, outputs, training=True)
+            share = rows / tf.cast(data[1], loss.dtype)
             scaled = self.optimizer.scale_loss(loss * share)
         variables = self.trainable_weights
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(
             zip(self._summed(gradients), variables, strict=True)
         )
-        self.compute_metrics(x, y, outputs, self._counted(weights))
+        self._count(data, outputs)
 
     def test_step(self, data):
         """Adds a replica's part of the global batch to the metrics."""
-        import tensorflow as tf
-
-        batch, _ = data
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-
-        def measure():
-            outputs = self(x, training=False)
-            self._loss(batch, outputs, training=False)
-            self.compute_metrics(x, y, outputs, self._counted(weights))
-            return 0
-
-        rows = tf.shape(keras.tree.flatten(x)[0])[0]
-        if self.replicas.is_static:
-            measure()
-        else:
-            # A last batch may have fewer examples than there are replicas, and some
-            # operations fail on none.
-            tf.cond(rows > 0, measure, lambda: 0)
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
+        outputs = self._outputs_of(x, training=False)
+        self._loss(data, outputs, training=False)
+        self._count(data, outputs)
 
     def make_train_function(self, force=False):
         """Makes the function that takes `steps_per_execution` training steps."""
@@ -134,32 +129,47 @@ class ReplicatedModel(keras.Model):
             return function
         return tf.function(function, reduce_retracing=True)
 
-    def _loss(self, batch: tuple, outputs: Any, training: bool) -> tuple[Any, Any]:
-        """Returns a replica's mean loss, and of how many examples it is."""
+    def _outputs_of(self, x: Any, training: bool) -> Any:
+        """Returns the outputs for a replica's rows, of which there may be none."""
         import tensorflow as tf
 
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        rows = tf.shape(keras.tree.flatten(x)[0])[0]
+
+        def one_at_least(tensor):
+            # TensorFlow's convolutions fail on no rows at all.
+            ends = [[0, tf.maximum(1 - rows, 0)]] + [[0, 0]] * (len(tensor.shape) - 1)
+            return tf.ensure_shape(tf.pad(tensor, ends), (None, *tensor.shape[1:]))
+
+        if not self.replicas.is_static:
+            x = keras.tree.map_structure(one_at_least, x)
+        outputs = self(x, training=training)
+        return keras.tree.map_structure(lambda tensor: tensor[:rows], outputs)
+
+    def _loss(self, data: tuple, outputs: Any, training: bool) -> tuple[Any, Any]:
+        """Returns a replica's mean loss, and of how many rows it is."""
+        import tensorflow as tf
+
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data[0])
         loss = self.compute_loss(x, y, outputs, weights, training=training)
         # Keras divides it by the number of replicas.
         loss = loss * self.replicas.count
         rows = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], loss.dtype)
+        examples = tf.cast(data[2], loss.dtype) if len(data) > 2 else rows
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
-        if self.replicas.is_static:
-            known = tf.cast(keras.tree.flatten(weights)[0] != 0, loss.dtype)
-            examples = tf.reduce_sum(known)
-            mean = tf.math.divide_no_nan(loss * rows, examples)
-            tracker.update_state(mean, sample_weight=examples)
-        else:
-            tracker.update_state(loss, sample_weight=rows)
+        mean = tf.math.divide_no_nan(loss * rows, examples)
+        tracker.update_state(mean, sample_weight=examples)
         return loss, rows
 
-    def _counted(self, weights: Any) -> Any:
-        """Returns what metrics weigh examples by: those that fill a batch up by 0."""
-        if not self.replicas.is_static:
-            return weights
-        return keras.tree.map_structure(
-            lambda w: keras.ops.cast(w != 0, "float32"), weights
-        )
+    def _count(self, data: tuple, outputs: Any) -> None:
+        """Adds a replica's examples to the metrics."""
+        import tensorflow as tf
+
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data[0])
+        if len(data) > 2:
+            rows = tf.shape(keras.tree.flatten(x)[0])[0]
+            known = tf.cast(tf.range(rows) < data[2], "float32")
+            weights = keras.tree.map_structure(lambda _: known, weights)
+        self.compute_metrics(x, y, outputs, weights)
 
     def _summed(self, gradients: list) -> list:
         """Returns gradients summed over the replicas, before anything else is done."""
@@ -169,3 +179,51 @@ class ReplicatedModel(keras.Model):
         context = tf.distribute.get_replica_context()
         summed = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, known))
         return [None if gradient is None else next(summed) for gradient in gradients]
+
+
+def _check_accumulation(optimizer: Any) -> None:
+    """Raises `ValueError` for what Keras' optimizers cannot do on several replicas."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    steps = getattr(inner, "gradient_accumulation_steps", None)
+    if steps:
+        raise ValueError(
+            "Keras cannot accumulate gradients on several replicas. Take larger "
+            "batches instead, as all replicas share one. Received: an optimizer with "
+            f"gradient_accumulation_steps={steps}."
+        )
+
+
+class _LossOfExamples(keras.losses.Loss):
+    """A loss that gives each example the mean of all, where it knows that alone."""
+
+    def __init__(self, loss: keras.losses.Loss):
+        super().__init__(loss.name, loss.reduction, loss.dtype)
+        self.loss = loss
+
+    def call(self, y_true, y_pred):
+        return _for_each(y_true, self.loss.call(y_true, y_pred))
+
+
+def _of_examples(loss: Any) -> Any:
+    """Returns a loss whose values Keras divides by the number of replicas.
+
+    It leaves alone what a user's own loss has averaged to one number.
+    """
+    if isinstance(loss, keras.losses.Loss):
+        plain = type(loss).__call__ is keras.losses.Loss.__call__
+        return _LossOfExamples(loss) if plain else loss
+    if not callable(loss):
+        return loss
+
+    @functools.wraps(loss)
+    def values(y_true, y_pred):
+        return _for_each(y_true, loss(y_true, y_pred))
+
+    return values
+
+
+def _for_each(y_true: Any, values: Any) -> Any:
+    if len(values.shape):
+        return values
+    rows = keras.ops.shape(keras.tree.flatten(y_true)[0])[:1]
+    return keras.ops.broadcast_to(values, rows)

@@ -22,3 +22,15 @@ def scope_of(model: keras.Model) -> contextlib.AbstractContextManager:
     """Returns the context in which optimizers and metrics for `model` are made."""
     strategy = strategy_of(model)
     return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def sum_over_replicas(value: Any) -> Any:
+    """Returns a tensor summed over the replicas that take this step together."""
+    if keras.backend.backend() != "tensorflow":
+        return value
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)

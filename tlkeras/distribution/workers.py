@@ -92,10 +92,11 @@ class Workers:
         if self.count == 1:
             return [content]
         lengths = self._gathered(np.array([len(content)], "int32"))
-        words = np.frombuffer(content + b"\0" * (-len(content) % 4), "int32")
+        # One byte more at least: TensorFlow crashes where nobody has anything to tell.
+        words = np.frombuffer(content + b"\0" * (4 - len(content) % 4), "int32")
         every, parts, start = self._gathered(words), [], 0
         for length in lengths:
-            end = start + (length + 3) // 4
+            end = start + length // 4 + 1
             parts.append(every[start:end].tobytes()[:length])
             start = end
         return parts

@@ -232,7 +232,11 @@ class Feeder:
                     "`tl.from_tfds`."
                 )
             self.readings = [
-                reading and replace(reading, examples=replicas.share(reading.examples))
+                reading
+                and replace(
+                    reading,
+                    examples=replicas.share(reading.examples, reading.batch_size),
+                )
                 for reading in self.readings
             ]
         if known is not None and len(known.examples) < replicas.count:

@@ -33,6 +33,8 @@ WRITERS = (
     PhaseLog,
 )
 
+_METRICS = ("metrics", "weighted_metrics")
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -182,6 +184,10 @@ def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
         if recipe.l2_sp:
             anchor(optimizer, model, run.pretrained)
         arguments = {**_keras.compile_arguments(model), "jit_compile": jit_compile()}
+        for metric in keras.tree.flatten([arguments.get(kind) for kind in _METRICS]):
+            # Keras resets those that a model was compiled with only once it is built.
+            if isinstance(metric, keras.metrics.Metric):
+                metric.reset_state()
         if together is not None:
             arguments["steps_per_execution"] = together
         feed.model.compile(**arguments)

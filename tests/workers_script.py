@@ -1,0 +1,284 @@
+"""What each worker of `test_workers.py` does; writes what it came to as JSON.
+
+    python tests/workers_script.py FOLDER SHARES CASES INDEX
+
+CASES is a list with commas. Without `TF_CONFIG` it is one device, which is given the
+global batches that SHARES workers would train on.
+"""
+
+import contextlib
+import itertools
+import json
+import sys
+import traceback
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from helpers import solid_colours, tiny_backbone
+from text_models import tiny_bert
+
+import tlkeras as tl
+from tlkeras.distribution import WorkerError
+from tlkeras.distribution.replicated import ReplicatedModel
+from tlkeras.features.order import Order
+from tlkeras.training import feeding, resume
+
+# 3 batches of 12, 12 and 11; of two workers of 6, 6, 6 and 6, 6, 5.
+X, Y = solid_colours(35, 3)
+VAL_X, VAL_Y = solid_colours(23, 3, seed=1)
+DATA = (X, Y), (VAL_X, VAL_Y)
+SETTINGS = {
+    "head_epochs": 2,
+    "epochs": 2,
+    "unfreeze_from": "block3",
+    "learning_rate": 0.05,
+    "fine_tune_learning_rate": 0.02,
+    "optimizer": "sgd",
+    "cache": "memory",
+    "batch_size": 12,
+    "verbose": 0,
+}
+CASES, SEEN = {}, []
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+class Stopped(Exception):
+    """Stands in for the end of the process."""
+
+
+class StopAt(keras.callbacks.Callback):
+    """Raises after a number of steps, counted through all phases."""
+
+    def __init__(self, steps=None):
+        super().__init__()
+        self.steps = itertools.count() if steps is None else iter(range(steps - 1))
+
+    def on_train_batch_end(self, batch, logs=None):
+        if next(self.steps, None) is None:
+            raise Stopped
+
+
+def classifier():
+    backbone = tiny_backbone()
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    return tl.image_classifier(backbone, 3)
+
+
+def fitted(worker, build=classifier, data=DATA, seed=0, **given):
+    keras.utils.set_random_seed(seed)
+    with tl.current_runtime().scope():
+        model = build()
+    before = model.get_weights()
+    history = tl.fine_tune(model, *data, **{**SETTINGS, **given})
+    after = model.get_weights()
+    return model, {
+        "weights": [w.ravel().astype("float64").tolist() for w in after],
+        "moved": max(
+            float(np.abs(a - b).max()) for a, b in zip(before, after, strict=True)
+        ),
+        "history": history.history,
+    }
+
+
+@case
+def cached(worker):
+    """Labels tell which examples each step read."""
+
+    def build():
+        classes = classifier()
+        return tl.image_regressor(classes.backbone, 1)
+
+    labels = np.arange(35) / 35
+    data = (X, labels.astype("float32")), (VAL_X, VAL_Y / 3)
+    SEEN.clear()
+    _, result = fitted(worker, build, data, learning_rate=0.01)
+    return {**result, "seen": [round(35 * y) for y in SEEN]}
+
+
+@case
+def uncached(worker):
+    model, result = fitted(
+        worker,
+        cache=False,
+        class_weight="balanced",
+        optimizer=keras.optimizers.Adam(global_clipnorm=0.01),
+        layer_decay=0.5,
+    )
+    report = tl.evaluate(model, (VAL_X, VAL_Y), verbose=0)
+    splits = tl.from_arrays(
+        VAL_X, VAL_Y, batch_size=4, val_split=0, test_split=0.5, seed=0
+    )
+    split_report = tl.evaluate(model, splits.test, verbose=0)
+    figures = [[one.accuracy, one.confusion.tolist()] for one in (report, split_report)]
+    # Each predicts for itself; the others do not take part.
+    prediction = model.predict(X[: 3 + worker], verbose=0)
+    return {**result, "report": figures, "predicted": prediction[:3].tolist()}
+
+
+@case
+def texts(worker):
+    words = ["a good film", "a bad film", "the story was dull", "we loved it and you"]
+    sentences = np.array([words[k % 4] + " very" * (k % 3) for k in range(35)])
+    labels = np.arange(35) % 2
+
+    def build():
+        backbone, tokenizer = tiny_bert(dropout=0.0)
+        return tl.text_classifier(
+            backbone, 2, tokenizer=tokenizer, sequence_length=8, dropout=0.0
+        )
+
+    data = (sentences, labels), (sentences[:23], labels[:23])
+    model, result = fitted(worker, build, data, unfreeze_from="transformer_layer_1")
+    label = model.classify(["a good film"])[0].label
+    return {**result, "label": str(label)}
+
+
+@case
+def writing(worker, folder):
+    """Each worker has a folder of its own: only the chief's is written to."""
+    mine = folder / f"files-{worker}"
+    (mine / "best").mkdir(parents=True)
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(mine / "best" / "{epoch}.keras"),
+        keras.callbacks.CSVLogger(mine / "log.csv"),
+    ]
+    model, result = fitted(
+        worker,
+        checkpoint_dir=mine / "checkpoints",
+        log_dir=mine / "logs",
+        callbacks=callbacks,
+    )
+    model.save(mine / "model.keras")
+    files = [str(p.relative_to(mine)) for p in mine.rglob("*") if p.is_file()]
+    return {**result, "files": sorted(files)}
+
+
+@case
+def resumed(worker, folder):
+    resume.SECONDS_BETWEEN, resume._SHARE = 0.0, 1e9
+    given = {"schedule": "cosine", "optimizer": "adamw"}
+    runs = folder / "runs"
+    _, whole = fitted(
+        worker, **given, checkpoint_dir=runs / "whole", callbacks=[StopAt()]
+    )
+    stops = 0
+    for steps in (5, 4):
+        try:
+            fitted(
+                worker,
+                **given,
+                checkpoint_dir=runs / "cut",
+                callbacks=[StopAt(steps)],
+            )
+        except Stopped:
+            stops += 1
+    _, cut = fitted(worker, **given, checkpoint_dir=runs / "cut", callbacks=[StopAt()])
+    return {**cut, "whole": whole, "stops": stops}
+
+
+@case
+def learning_rate_range(worker):
+    keras.utils.set_random_seed(0)
+    with tl.current_runtime().scope():
+        model = classifier()
+    found = tl.find_learning_rate(model, (X, Y), steps=40, optimizer="sgd", verbose=0)
+    return {"suggestion": float(found.suggestion), "losses": found.smoothed.tolist()}
+
+
+def refused(worker, **given):
+    """Returns the error of a run that is to be refused."""
+    try:
+        fitted(worker, **given)
+    except (WorkerError, ValueError) as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"error": "none"}
+
+
+@case
+def other_recipe(worker):
+    return refused(worker, learning_rate=0.05 + worker / 100)
+
+
+@case
+def other_data(worker):
+    labels = np.where(np.arange(35) == 7, (Y + worker) % 3, Y)
+    return refused(worker, data=((X, labels), DATA[1]))
+
+
+@case
+def other_weights(worker):
+    return refused(worker, seed=worker)
+
+
+@case
+def own_dataset(worker):
+    batches = tf.data.Dataset.from_tensor_slices((X, Y)).batch(12)
+    return refused(worker, data=(batches, None), batch_size=None)
+
+
+def note_labels():
+    """Notes the labels that each training step of a replica gets."""
+    plain = ReplicatedModel.train_step
+
+    def train_step(self, data):
+        labels = data[0][1]
+        if isinstance(labels, tf.Tensor):
+            tf.numpy_function(lambda y: SEEN.extend(y.ravel().tolist()), [labels], [])
+        return plain(self, data)
+
+    ReplicatedModel.train_step = train_step
+
+
+def order_as_shares(shares):
+    """Gives one device the global batches of several workers."""
+
+    def order(self, examples, views):
+        known, count = self.readings[0], len(examples)
+        steps = -(-count // known.batch_size)
+
+        def draw(seed, epoch):
+            orders = []
+            for k in range(shares):
+                own = Order(len(range(k, count, shares)), True, known.seed + 7919 * k)
+                cuts = np.array_split(np.arange(own.count), steps)
+                positions = own.positions(epoch) * shares + k
+                orders.append([tf.gather(positions, cut) for cut in cuts])
+            batches = [tf.concat(parts, 0) for parts in zip(*orders, strict=True)]
+            return tf.concat(batches, 0)
+
+        return Order(count, known.shuffled, known.seed, views, draw)
+
+    feeding.Feeder._order = order
+
+
+def main():
+    folder, shares, names, worker = sys.argv[1:]
+    folder, worker = Path(folder), int(worker)
+    runtime = tl.configure(precision="float32", seed=0)
+    if runtime.strategy is None:
+        order_as_shares(int(shares))
+    note_labels()
+    results = {"replicas": runtime.replicas, "index": runtime.workers.index}
+    for name in names.split(","):
+        function = CASES[name]
+        arguments = (worker, folder)[: function.__code__.co_argcount]
+        with contextlib.redirect_stdout(sys.stderr):
+            try:
+                results[name] = function(*arguments)
+            except Exception:  # noqa: BLE001 - its test fails, the others run
+                results[name] = {"failure": traceback.format_exc()[-2000:]}
+        print(name, flush=True)
+    kind = "alone" if runtime.strategy is None else str(worker)
+    (folder / f"result-{kind}.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
