@@ -17,9 +17,12 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent
 
-# What TensorFlow writes to stderr before a program can set its log level.
+# What TensorFlow writes to stderr before a program can set its log level, and LiteRT
+# and its converter whatever the level is.
 LOG_LINE = re.compile(
-    r"^(WARNING: All log messages before absl|[IWE]\d{4} ).*\n?", re.M
+    r"^(WARNING: All log messages before absl|[IWE]\d{4} |INFO: Created TensorFlow Lite"
+    r"|fully_quantize: ).*\n?",
+    re.M,
 )
 
 # The colours and bold type of Keras' progress bars.
