@@ -273,7 +273,9 @@ def test_a_head_alone_can_be_taught_and_a_run_goes_on(tmp_path):
     assert losses[0] == losses[1] and len(losses[0]) == 2
 
 
-@pytest.mark.parametrize("task", ["multi_label", "regression"])
+@pytest.mark.parametrize(
+    "task", ["multi_label", pytest.param("regression", marks=pytest.mark.slow)]
+)
 def test_several_labels_and_numbers(task):
     if task == "multi_label":
         teacher, student = (

@@ -107,6 +107,7 @@ def test_no_step_brings_a_weight_back_and_the_ramp_is_cubic():
     assert len(report.history.history["loss"]) == 5
 
 
+@pytest.mark.slow
 def test_averages_of_sparser_and_denser_weights_are_as_sparse():
     averaging = tl.WeightAveraging(start=0.0)
     report = tl.prune(
@@ -180,6 +181,7 @@ def test_each_kernel_loses_its_smallest_weights():
         np.testing.assert_allclose(np.array(kernel)[kept], value[kept], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_constraint_of_the_kernels_own_still_holds():
     inputs = keras.Input((16, 16, 3))
     rule = keras.constraints.MaxNorm(0.5)
@@ -200,7 +202,7 @@ def test_what_is_frozen_stays_as_it_is():
     )
     assert [name for name, _ in report.layers] == ["block2_conv", "dense"]
     assert report.sparsity == pytest.approx(0.75, abs=1e-3)
-    for name in ("stem_conv", "block1_conv", "block2_bn"):
+    for name in ("stem_conv", "block1_conv", "block1_bn"):
         old, new = (m.backbone.get_layer(name) for m in (model, report.model))
         for before, after in zip(old.weights, new.weights, strict=True):
             np.testing.assert_array_equal(before, after)
@@ -217,7 +219,10 @@ def test_depthwise_kernels_and_embeddings_stay_whole():
     )
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)],
+)
 def test_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     model = colours()
@@ -227,7 +232,7 @@ def test_mixed_precision(policy):
     assert report.sparsity == pytest.approx(0.8, abs=1e-3)
 
 
-@pytest.mark.parametrize("lora_rank", [None, 2])
+@pytest.mark.parametrize("lora_rank", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_texts_and_adapters(lora_rank, tmp_path):
     backbone, tokenizer = tiny_bert()
     model = tl.text_classifier(
@@ -245,6 +250,7 @@ def test_texts_and_adapters(lora_rank, tmp_path):
     assert loaded.classify("a good film")[0].label in ("0", "1")
 
 
+@pytest.mark.slow
 def test_several_heads():
     heads = {"species": Head(classes=["ant", "bee"]), "length": Head(outputs=1)}
     model = image_multi_task(tiny_backbone(blocks=1), heads)
@@ -528,7 +534,7 @@ def test_the_report_is_a_table_and_honest():
     text, page = str(report), report._repr_html_()
     for part in ("parameters", "not zero", "gzip", "latency", "accuracy", "50.0%"):
         assert part in text and part in page
-    assert "nothing is faster" in text
+    assert "nothing is faster" in " ".join(text.split())
     assert page.count("<tr>") == 7
     assert report.speedup == report.before.milliseconds / report.after.milliseconds
     unscored = tl.prune(colours(), (X, Y), epochs=1, **QUIET)
@@ -545,17 +551,17 @@ def test_mobilenet_without_most_of_its_weights_tells_ants_from_bees():
         "mobilenet_v2", data.class_names, weights=weights, input_shape=128
     )
     tl.fit_head(model, data.train, epochs=20, verbose=0)
-    for method, sparsity, floor in (("magnitude", 0.5, 0.05), ("channels", 0.2, 0.12)):
+    for method, sparsity in (("magnitude", 0.5), ("channels", 0.3)):
         report = tl.prune(
             model,
             data.train,
             sparsity=sparsity,
             method=method,
-            epochs=3,
+            epochs=4,
             test=data.test,
             verbose=0,
         )
         print(report)
         before, after = (f.scores["accuracy"] for f in (report.before, report.after))
-        assert before > 0.85 and after > before - floor
+        assert before > 0.85 and after > before - 0.1
         assert report.after.compressed < 0.85 * report.before.compressed

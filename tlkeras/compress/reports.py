@@ -1,6 +1,7 @@
 """What pruning and distillation report: figures before and after, as a table."""
 
 import html
+import textwrap
 from dataclasses import dataclass, field
 
 import keras
@@ -26,6 +27,9 @@ class Figures(Measured):
     parameters: int
     zeros: int
     compressed: int
+
+
+_WIDTH = 72
 
 
 class _Table:
@@ -55,7 +59,8 @@ class _Table:
 
     def __str__(self) -> str:
         lines = [f"{a:<12}{b:>14}{c:>14}{d:>8}".rstrip() for a, b, c, d in self._rows()]
-        return "\n".join([*lines, *self._notes()])
+        notes = (textwrap.fill(note, _WIDTH) for note in self._notes())
+        return "\n".join([*lines, *notes])
 
     __repr__ = __str__
 

@@ -49,6 +49,8 @@ def keep_start(run: Any) -> None:
     record = getattr(run.model, "recipe", None)
     if record is None or run.resumer is None or run.resumer.state is not None:
         return
+    if not run.resumer.workers.is_chief:
+        return
     start = {**record.to_dict(), "weights_before": recording.fingerprint(run.model)}
     path = Path(run.fitting.checkpoint_dir).expanduser() / _START
     path.write_text(json.dumps(start), encoding="utf-8")
