@@ -18,16 +18,10 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).resolve().parent
 
 # What TensorFlow writes to stderr before a program can set its log level, and LiteRT
-<<<<<<< HEAD
-# whatever it is set to.
-LOG_LINE = re.compile(
-    r"^(WARNING: All log messages before absl|[IWE]\d{4} |INFO: Created Tensor).*\n?",
-=======
 # and its converter whatever the level is.
 LOG_LINE = re.compile(
     r"^(WARNING: All log messages before absl|[IWE]\d{4} |INFO: Created TensorFlow Lite"
     r"|fully_quantize: ).*\n?",
->>>>>>> h-compress
     re.M,
 )
 
