@@ -45,8 +45,8 @@ _OWN = (
 _NOT_WITH_MASKS = ("checkpoint_dir",)
 
 _DENSE_NOTE = (
-    "a zero takes part in a dense product as any number: the file is smaller after "
-    "compression, nothing is faster; method='channels' is"
+    "a zero takes a dense kernel as much time as any number: the file is smaller once "
+    "compressed, nothing is faster; method='channels' makes models that are"
 )
 _ADAPTERS_NOTE = "LoRA adapters were merged into their kernels first"
 
