@@ -177,7 +177,8 @@ class Keeper(keras.callbacks.Callback):
         _assign(self.resumer.changing, state.arrays["model"])
         _assign(self.model.optimizer.variables, state.arrays["optimizer"])
         if state.position[2]:
-            self._assign_metrics(state.arrays["metrics"])
+            # Of several replicas each takes its part of the sums.
+            _assign(self.phase_model.metrics_variables, state.arrays["metrics"])
         self._restore_callbacks(state)
         self.spent = state.facts["seconds"]
         self.resumer.state = None
@@ -216,12 +217,6 @@ class Keeper(keras.callbacks.Callback):
         self.every = max(1, min(1000, int(self.every / max(since, 1e-3))))
         self.asked, self.asked_at = 0, now
         return due
-
-    def _assign_metrics(self, values: Sequence[np.ndarray]) -> None:
-        """Sets the metrics' sums; of several workers the chief's hold all of them."""
-        if not self.resumer.workers.is_chief:
-            values = [np.zeros_like(value) for value in values]
-        _assign(self.phase_model.metrics_variables, values)
 
     def _keep(self, epoch: int, step: int) -> None:
         began = time.perf_counter()
