@@ -296,7 +296,7 @@ def test_onnx(here, models, capsys):
 def test_what_the_readme_says_of_deploying(here, models, capsys):
     """Here, on a tiny model: on the README's own it would take minutes."""
     readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
-    (block,) = [text for _, text in BLOCK.findall(readme) if "tl.quantize(" in text]
+    (block,) = [text for _, text in BLOCK.findall(readme) if "tl.export(model" in text]
     data = tl.image_folder("flowers", image_size=16, val_split=0, test_split=0.5)
     exec(block, {"tl": tl, "model": models["flowers"], "data": data})
     said = capsys.readouterr().out
