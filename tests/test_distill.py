@@ -148,6 +148,7 @@ def test_each_example_keeps_its_own_answer_at_each_models_size():
         np.testing.assert_allclose(rows[:, 1:], taught[places], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_files_are_read_again_at_the_other_size(tmp_path):
     for name in ("ant", "bee"):
         (tmp_path / name).mkdir()
@@ -173,6 +174,7 @@ def text_model(make):
 TEXTS = np.array([text or "good" for text in SENTENCES], dtype=object)
 
 
+@pytest.mark.slow
 def test_answers_to_texts_are_in_the_order_of_the_texts():
     teacher, labels = text_model(tiny_bert), np.array([0, 1, 0, 1, 1])
     found = answers(teacher, ArrayExamples(TEXTS, labels), 2, False, 0)
@@ -276,6 +278,7 @@ def test_a_head_alone_can_be_taught_and_a_run_goes_on(tmp_path):
 @pytest.mark.parametrize(
     "task", ["multi_label", pytest.param("regression", marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_several_labels_and_numbers(task):
     if task == "multi_label":
         teacher, student = (
@@ -310,6 +313,7 @@ def test_labels_do_not_count_where_alpha_is_0():
 # What does not do.
 
 
+@pytest.mark.slow
 def test_models_that_do_not_go_together():
     teacher = classifier()
     heads = {"a": Head(classes=["x", "y"]), "b": Head(outputs=1)}

@@ -237,6 +237,7 @@ def test_several_heads_have_a_card(tmp_path, monkeypatch, capsys):
     assert {"README.md", "kind_confusion.png", "size_residuals.png"} <= names
 
 
+@pytest.mark.slow
 def test_saving_with_pictures_shows_files_that_are_there(tmp_path):
     model, data = trained()
     report = tl.evaluate(model, data.test, verbose=0)

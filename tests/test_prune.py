@@ -76,6 +76,7 @@ def test_the_sparsity_is_exact_and_stays_so_in_the_file(tmp_path):
     assert loaded.classify(X[0])[0].label in ("ant", "bee")
 
 
+@pytest.mark.slow
 def test_no_step_brings_a_weight_back_and_the_ramp_is_cubic():
     class Zeros(keras.callbacks.Callback):
         found = []
@@ -224,6 +225,7 @@ def test_depthwise_kernels_and_embeddings_stay_whole():
     "policy",
     ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     model = colours()
@@ -234,6 +236,7 @@ def test_mixed_precision(policy):
 
 
 @pytest.mark.parametrize("lora_rank", [pytest.param(None, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
 def test_texts_and_adapters(lora_rank, tmp_path):
     backbone, tokenizer = tiny_bert()
     model = tl.text_classifier(
@@ -499,6 +502,7 @@ def test_channels_below_the_freeze_point_stay():
 # What does not do, and what is said.
 
 
+@pytest.mark.slow
 def test_models_that_are_not_ours_can_be_pruned():
     model = with_head(tiny_backbone(blocks=1))
     for method in ("magnitude", "channels"):

@@ -44,6 +44,7 @@ def trained(backbone="glyphnet", data=None, **arguments):
     ("form", "batch_size"),
     [("keras", 16), pytest.param("json", "auto", marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_another_process_comes_to_the_same_weights(form, batch_size, tmp_path):
     x, y = letters()
     model = tl.image_classifier("glyphnet", ["a", "b"], dropout=0.3, hidden=(8,))
@@ -155,6 +156,7 @@ def test_a_seed_set_by_the_user_still_repeats_a_model():
     assert other.recipe.seed != models[0].recipe.seed and not same(other, models[0])
 
 
+@pytest.mark.slow
 def test_a_backbone_of_the_users_own_has_to_be_given():
     data, first = solid_colours(16, 2), tiny_backbone()
     start = first.get_weights()
@@ -173,6 +175,7 @@ def test_a_backbone_of_the_users_own_has_to_be_given():
     assert again.recipe.weights == model.recipe.weights
 
 
+@pytest.mark.slow
 def test_texts_with_adapters_are_repeated():
     labels = np.arange(len(SENTENCES)) % 2
     bert, tokenizer = tiny_bert()
@@ -189,6 +192,7 @@ def test_texts_with_adapters_are_repeated():
     assert same(tl.rerun(model, data, **given, verbose=0), model)
 
 
+@pytest.mark.slow
 def test_several_heads_are_repeated(tmp_path):
     heads = {
         "kind": tl.Head(classes=["a", "b"], hidden=(4,), dropout=0.2),
@@ -262,6 +266,7 @@ def test_functions_and_callbacks_have_to_be_given():
     assert same(again, model)
 
 
+@pytest.mark.slow
 def test_differences_are_said(capsys):
     model = trained()
     capsys.readouterr()
