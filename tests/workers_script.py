@@ -215,7 +215,14 @@ def other_data(worker):
 
 @case
 def other_weights(worker):
-    return refused(worker, seed=worker)
+    """Random starts are the chief's everywhere; weights set later are not."""
+
+    def build():
+        model = classifier()
+        model.set_weights([weight + worker for weight in model.get_weights()])
+        return model
+
+    return refused(worker, build=build)
 
 
 @case
