@@ -97,35 +97,16 @@ class Replicas:
             return self._spread(numbered.take(steps), largest)
         return self._spread(numbered, largest, endless=True)
 
-    def whole(
-        self, batches: Any, largest: int | None = None, training: bool = False
-    ) -> Any:
+    def whole(self, batches: Any, largest: int | None = None) -> Any:
         """Spreads a dataset of global batches, of one worker alone.
 
         Args:
             batches: A dataset.
             largest: Rows that a batch has at most, where that is known.
-            training: Whether every replica must have an example.
         """
         if self.strategy is None or batches is None:
             return batches
-        if training:
-            batches = batches.map(self._checked)
         return self._spread(with_totals(batches), largest)
-
-    def _checked(self, *batch: Any) -> tuple:
-        """Has a step fail on a batch that leaves a replica without an example."""
-        import tensorflow as tf
-
-        message = (
-            f"A batch of your dataset has fewer examples than the {self.count} "
-            "replicas. Drop it (`.batch(n, drop_remainder=True)`), choose another "
-            "size, or pass `Splits` or arrays, which are cut evenly."
-        )
-        rows = tf.shape(keras.tree.flatten(batch)[0])[0]
-        enough = tf.debugging.assert_greater_equal(rows, self.count, message=message)
-        with tf.control_dependencies([enough]):
-            return keras.tree.map_structure(tf.identity, batch)
 
     def most_steps(self, examples: int) -> int:
         """Returns in how many batches each replica has an example, of known data."""

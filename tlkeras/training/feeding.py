@@ -404,7 +404,7 @@ class Feeder:
         arguments |= self._validation(val)
         if self.replicas.strategy is not None:
             batches = _as_batches(arguments)
-            arguments["x"] = self.replicas.whole(batches, training=True)
+            arguments["x"] = self.replicas.whole(batches)
             arguments = {k: v for k, v in arguments.items() if k not in _ARRAYS}
         return Feed(
             self.replicas.model(model),
