@@ -25,7 +25,10 @@ def predict(model: keras.Model, plain: Any, x: Any, batch_size: int | None, **kw
     strategy = strategy_of(model)
     if strategy is None:
         return plain(x, batch_size=batch_size, **kwargs)
-    alone = keras.Model(model.input, model.output).predict
+
+    def alone(x, **arguments):
+        return keras.Model(model.input, model.output).predict(x, **arguments)
+
     if Workers(strategy).count > 1:
         return alone(x, batch_size=batch_size, **kwargs)
     sizes = {len(part) for part in keras.tree.flatten(x) if hasattr(part, "shape")}
