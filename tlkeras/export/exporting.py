@@ -64,8 +64,9 @@ def export(
     ```shell
     docker run -p 8501:8501 -v "$PWD/flowers:/models/flowers/1" \\
         -e MODEL_NAME=flowers tensorflow/serving
-    curl localhost:8501/v1/models/flowers:predict -d '{"signature_name": "encoded",
-        "instances": [{"b64": "'$(base64 -w0 rose.jpg)'"}]}'
+    (printf '{"signature_name": "encoded", "instances": [{"b64": "';
+        base64 < rose.jpg | tr -d '\\n'; printf '"}]}') |
+        curl localhost:8501/v1/models/flowers:predict -d @-
     curl localhost:8501/v1/models/reviews:predict -d '{"instances": ["A fine film."]}'
     ```
 

@@ -22,6 +22,7 @@ from tlkeras.export.interface import (
 )
 from tlkeras.export.reports import ExportError
 from tlkeras.export.samples import Samples
+from tlkeras.export.sharing import share_vectors
 
 
 def write(
@@ -106,7 +107,7 @@ def _convert(
             converter.representative_dataset = calibration.one_by_one
         try:
             with _quiet():
-                return converter.convert()
+                return share_vectors(converter.convert())
         except Exception as error:
             raise _failed(error) from error
 
