@@ -449,20 +449,9 @@ SLOW = (
     "pulled_to_pretrained",
     "regression",
     "saved_file",
-    pytest.param(
-        "several_heads",
-        marks=pytest.mark.xfail(
-            reason="Keras' means of each head's loss count replicas, not examples",
-            strict=True,
-        ),
-    ),
+    "several_heads",
     "static_class_weight",
-    pytest.param(
-        "static_several_heads",
-        marks=pytest.mark.xfail(
-            reason="rows that fill a batch up count as known labels", strict=True
-        ),
-    ),
+    "static_several_heads",
     "texts",
     "weighted_metrics_and_regularizer",
 )

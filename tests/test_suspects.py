@@ -219,12 +219,14 @@ def test_padding_is_no_part_of_a_mean():
         pooled(tl.FeatureSet((np.ones((2, 3), bool),), np.zeros(2), 0.0, "key"))
 
 
-def test_a_mirrored_picture_is_the_same_where_its_features_are():
+# As wide as the features that a "flatten" head of VGG16 takes, too.
+@pytest.mark.parametrize("channels", [64, 25_088])
+def test_a_mirrored_picture_is_the_same_where_its_features_are(channels):
     rng = np.random.default_rng(0)
     x = np.stack([picture(32, 32, seed) for seed in range(40)])
     x[30] = x[4, :, ::-1]
-    features = rng.normal(0, 1, (40, 64))
-    features[30] = features[4] + rng.normal(0, 0.3, 64)
+    features = rng.normal(0, 1, (40, channels))
+    features[30] = features[4] + rng.normal(0, 0.3, channels)
     data = tl.from_arrays(x, np.arange(40) / 40, **ALONE)
     pairs, similarities = find_duplicates(features, {"train": data._parts["train"]})
     assert pairs.tolist() == [[4, 30]]

@@ -126,8 +126,10 @@ class Replicas:
         local = self.count // self.workers.count
         size = -(-largest // local) if self.is_static and largest else None
         parts = in_parts(batches, local, size, self.length)
-        # The end of a spread iterator that is tuned while it runs was seen to take up
-        # to 15 seconds (TensorFlow 2.21).
+        # The thread that tunes an iterator while it runs may miss the word that it
+        # ends, and the end then waits until that thread looks again, up to 60 seconds
+        # later (TensorFlow 2.21; the iterators of each device, whose options are not
+        # ours, still do).
         options = tf.data.Options()
         options.autotune.enabled = False
         parts = parts.with_options(options)

@@ -63,6 +63,19 @@ class ReplicatedModel(keras.Model):
                     f"(reduction='sum_over_batch_size'). Received: {loss.name!r} with "
                     f"reduction={reduction!r}."
                 )
+        self._track_heads()
+
+    def _track_heads(self) -> None:
+        """Makes a mean for the loss of each head, where there are several.
+
+        Keras' own count a replica's part of a batch as a batch. These have their names
+        and come after them in `metrics`, so that their results are what is logged.
+        """
+        several = isinstance(self.loss, dict) and len(self.loss) > 1
+        self.heads = sorted(self.loss) if several else []
+        with self.distribute_strategy.scope():
+            means = [keras.metrics.Mean(f"{name}_loss") for name in self.heads]
+        self.head_means = means
 
     def build_metrics(self, batch: Any) -> None:
         """Makes the metrics' variables; they cannot be made inside of a step."""
@@ -150,15 +163,57 @@ class ReplicatedModel(keras.Model):
         import tensorflow as tf
 
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data[0])
+        rows = tf.shape(keras.tree.flatten(x)[0])[0]
+        if len(data) > 2:
+            y, weights = self._without_filling(y, weights, rows, *data[1:])
         loss = self.compute_loss(x, y, outputs, weights, training=training)
         # Keras divides it by the number of replicas.
         loss = loss * self.replicas.count
-        rows = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], loss.dtype)
+        rows = tf.cast(rows, loss.dtype)
         examples = tf.cast(data[2], loss.dtype) if len(data) > 2 else rows
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
         mean = tf.math.divide_no_nan(loss * rows, examples)
         tracker.update_state(mean, sample_weight=examples)
+        part = examples / tf.cast(data[1], loss.dtype)
+        for name, tracker in zip(self.heads, self.head_means, strict=True):
+            value = self._loss_of(name, y, outputs, weights) * self.replicas.count
+            mean = tf.math.divide_no_nan(value * rows, examples)
+            # On one device a batch counts once, however many examples it has.
+            tracker.update_state(mean, sample_weight=part)
         return loss, rows
+
+    def _loss_of(self, name: str, y: Any, outputs: Any, weights: Any) -> Any:
+        """Returns the loss of one head."""
+        weights = None if weights is None else weights[name]
+        return self.loss[name](y[name], outputs[name], weights)
+
+    def _without_filling(
+        self, y: Any, weights: Any, rows: Any, total: Any, known: Any
+    ) -> tuple[Any, Any]:
+        """Returns labels of which those that fill a batch up are missing.
+
+        A loss over the labels that are known counts them; weights do not tell it.
+        """
+        import tensorflow as tf
+
+        def hidden(labels, loss):
+            missing = tf.cast(-1 if loss.classes else float("nan"), labels.dtype)
+            is_known = tf.range(rows) < tf.cast(known, rows.dtype)
+            shape = tf.concat([[rows], tf.ones_like(tf.shape(labels)[1:])], 0)
+            return tf.where(tf.reshape(is_known, shape), labels, missing)
+
+        if not isinstance(self.loss, dict):
+            return y, weights
+        # It gives the mean of all rows; `train_step` wants that of the examples.
+        share = tf.cast(total, "float32") / tf.cast(
+            rows * self.replicas.count, "float32"
+        )
+        y, weights = dict(y), dict(weights)
+        for name, loss in self.loss.items():
+            if hasattr(loss, "known"):
+                y[name] = hidden(y[name], loss)
+                weights[name] = weights[name] * share
+        return y, weights
 
     def _count(self, data: tuple, outputs: Any) -> None:
         """Adds a replica's examples to the metrics."""

@@ -5,6 +5,7 @@ import numpy as np
 from tlkeras.data import Examples
 from tlkeras.data import minhash as letters
 from tlkeras.data.thumbnails import read_thumbnails, unit_vectors
+from tlkeras.suspects.pooling import principal_components
 
 # How alike two examples are at least that are taken for the same: 1 where they are
 # equal. Where all examples are alike (faces, digits), more is asked for, up to a limit.
@@ -89,11 +90,9 @@ def _alike_texts(
 
 def _nearest(vectors: np.ndarray, *others: np.ndarray) -> np.ndarray:
     """Returns each vector's nearest ones, and the nearest to each of `others`."""
-    from sklearn.decomposition import PCA
     from sklearn.neighbors import NearestNeighbors
 
-    dimensions = min(_DIMENSIONS, *vectors.shape)
-    pca = PCA(dimensions, svd_solver="covariance_eigh").fit(vectors)
+    pca = principal_components(vectors, _DIMENSIONS).fit(vectors)
     places = pca.transform(vectors)
     count = min(_NEAREST + 1, len(vectors))
     search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(places)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tlkeras.suspects.pooling import principal_components
+
 FOLDS = 5
 
 # Inverse strengths of the classifiers' regularization that are tried.
@@ -144,13 +146,11 @@ def _folds(
 
 def _few_dimensions(features: np.ndarray) -> np.ndarray:
     """Returns standardized features in at most `_DIMENSIONS` principal components."""
-    from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    dimensions = min(_DIMENSIONS, *features.shape)
-    few = make_pipeline(StandardScaler(), PCA(dimensions, svd_solver="covariance_eigh"))
-    return few.fit_transform(features)
+    few = principal_components(features, _DIMENSIONS)
+    return make_pipeline(StandardScaler(), few).fit_transform(features)
 
 
 def _wrong_rows(
