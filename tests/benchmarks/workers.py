@@ -4,22 +4,25 @@
 
 Both run the frozen part of MobileNetV2 (set `KERAS_HOME` for real weights) over the
 same photographs: one process over all of them, each of two over its share, as several
-machines would. Repeats are interleaved; the ratio is that of the medians. Needs
+machines would. What the cores allow is measured, too: the network alone, on pixels that
+every process holds. Repeats are interleaved; ratios are those of the medians. Needs
 `taskset` (Linux) and two idle cores.
 """
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from workers_on_loopback import errors, free_ports, started, wait_for
 
 SIZE, CUT = 224, "block_13_expand"
+ALONE = 128
 
 
 def extract(folder: Path, photographs: Path, repeats: int, worker: int) -> None:
@@ -40,6 +43,7 @@ def extract(folder: Path, photographs: Path, repeats: int, worker: int) -> None:
     prefix, reading = split(model).prefix, reading_of(data.train)
     replicas = Replicas(model)
     examples = replicas.share(reading.examples, reading.batch_size)
+    pixels = np.random.default_rng(0).uniform(0, 255, (ALONE, SIZE, SIZE, 3))
     for repeat in range(-1, repeats):
         replicas.workers.all(True)
         while not (folder / f"go{repeat}").exists():
@@ -47,13 +51,33 @@ def extract(folder: Path, photographs: Path, repeats: int, worker: int) -> None:
         began = time.monotonic()
         run_prefix(prefix, examples, reading.batch_size, Store(None), 0)
         seconds = time.monotonic() - began
+        replicas.workers.all(True)
+        began = time.monotonic()
+        prefix.predict(pixels, batch_size=reading.batch_size, verbose=0)
+        alone = time.monotonic() - began
         note = folder / f"note-{worker}"
-        note.write_text(f"{len(examples)} {seconds}")
+        note.write_text(f"{len(examples)} {seconds} {ALONE} {alone}")
         note.rename(folder / f"done{repeat}-{worker}")
 
 
-def measured(folder: Path, workers: int, repeat: int, processes: list) -> float:
-    """Has all workers run once; returns photographs per second of all together."""
+def linked(photographs: Path, folder: Path, copies: int) -> Path:
+    """Makes a folder in which each photograph lies several times."""
+    for path in sorted(photographs.glob("*/*")):
+        for copy in range(copies):
+            link = folder / path.parent.name / f"{copy}-{path.name}"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
+    return folder
+
+
+def measured(
+    folder: Path, workers: int, repeat: int, processes: list
+) -> tuple[float, float]:
+    """Has all workers run once; returns what they do together in a second.
+
+    Returns:
+        Photographs of the extraction, pictures of the network alone.
+    """
     (folder / f"go{repeat}").touch()
     paths = [folder / f"done{repeat}-{k}" for k in range(workers)]
     while not all(path.exists() for path in paths):
@@ -61,16 +85,22 @@ def measured(folder: Path, workers: int, repeat: int, processes: list) -> float:
             if process.poll():
                 raise SystemExit(errors(folder, number)[-2000:])
         time.sleep(0.01)
-    parts = [path.read_text().split() for path in paths]
+    parts = np.array([path.read_text().split() for path in paths], float)
     # They are done when the slowest is.
-    seconds = max(float(part[1]) for part in parts)
-    return sum(int(part[0]) for part in parts) / seconds
+    counts, seconds = parts[:, ::2].sum(axis=0), parts[:, 1::2].max(axis=0)
+    return tuple(counts / seconds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photographs", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--copies",
+        type=int,
+        default=4,
+        help="read each photograph as often: a pass takes half a second to start",
+    )
     parser.add_argument("--extract", type=Path)
     parser.add_argument("worker", type=int, nargs="?")
     arguments = parser.parse_args()
@@ -85,8 +115,9 @@ def main() -> None:
     if (os.cpu_count() or 1) < 2:
         raise SystemExit("This takes two cores: one for each process.")
     cores = [["taskset", "-c", str(k)] for k in range(2)]
-    rates: dict[int, list[float]] = {1: [], 2: []}
+    rates: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as name:
+        photographs = linked(arguments.photographs, Path(name, "all"), arguments.copies)
         folders = {workers: Path(name, str(workers)) for workers in rates}
         for folder in folders.values():
             folder.mkdir()
@@ -94,7 +125,7 @@ def main() -> None:
         def start(workers):
             folder = folders[workers]
             command = [Path(__file__).resolve(), "--extract", folder]
-            command += ["--photographs", arguments.photographs]
+            command += ["--photographs", photographs]
             command += ["--repeats", arguments.repeats]
             ports = free_ports(2) if workers == 2 else []
             return started(command, ports, folder, cores[:workers])
@@ -107,13 +138,19 @@ def main() -> None:
                     rate = measured(folder, workers, repeat, both[workers])
                     if repeat >= 0:
                         rates[workers].append(rate)
-                        print(f"{workers} process(es): {rate:.1f} photographs/s")
+                        print(
+                            f"{workers} process(es): {rate[0]:.1f} photographs/s, "
+                            f"network alone {rate[1]:.1f}"
+                        )
             wait_for([*one, *two], 60)
-    medians = {workers: statistics.median(found) for workers, found in rates.items()}
-    print(
-        f"medians: {medians[1]:.1f} and {medians[2]:.1f} photographs/s; two workers "
-        f"are {medians[2] / medians[1]:.2f} times as fast as one"
-    )
+    one, two = (np.median(rates[workers], axis=0) for workers in (1, 2))
+    for what, before, after in zip(
+        ("extraction", "network alone"), one, two, strict=True
+    ):
+        print(
+            f"{what}: medians {before:.1f} and {after:.1f} photographs/s; two "
+            f"processes are {after / before:.2f} times as fast as one"
+        )
 
 
 if __name__ == "__main__":
