@@ -28,13 +28,14 @@ STOP, END = 300, 1800
 def mark_phases(folder: Path, worker: int, slow: bool) -> None:
     """Notes when each phase begins; gives a tiny extraction some length."""
     from tlkeras.features import extraction
-    from tlkeras.training import feeding, phase
+    from tlkeras.training import phase
+    from tlkeras.training.feeding import feeder
 
     def mark(name):
         with open(folder / f"phases-{worker}", "a") as file:
             file.write(f"{name} {time.time()}\n")
 
-    extract, announce = feeding.extract, phase.announce
+    extract, announce = feeder.extract, phase.announce
     inference = extraction.inference_function
 
     def marked_extract(*arguments):
@@ -49,7 +50,7 @@ def mark_phases(folder: Path, worker: int, slow: bool) -> None:
         run = inference(model)
         return lambda batch: (time.sleep(0.2), run(batch))[1]
 
-    feeding.extract, phase.announce = marked_extract, marked_announce
+    feeder.extract, phase.announce = marked_extract, marked_announce
     if slow:
         extraction.inference_function = slow_inference
 

@@ -1,7 +1,6 @@
 """Resuming: a run that dies anywhere goes on to the result of one that did not."""
 
 import errno
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -11,28 +10,12 @@ import keras
 import numpy as np
 import pytest
 from helpers import solid_colours, tiny_backbone
+from runs import StopAt, Stopped
 
 import tlkeras as tl
 from tlkeras.training import resume
 
 X, Y = solid_colours(40, 2)
-
-
-class Stopped(Exception):
-    """Stands in for the end of the process."""
-
-
-class StopAt(keras.callbacks.Callback):
-    """Raises after a number of steps, counted through all phases."""
-
-    def __init__(self, steps=None):
-        super().__init__()
-        # An iterator, which no checkpoint keeps.
-        self.steps = itertools.count() if steps is None else iter(range(steps - 1))
-
-    def on_train_batch_end(self, batch, logs=None):
-        if next(self.steps, None) is None:
-            raise Stopped
 
 
 def make_model(seed=0, dropout=0.5, width=4):

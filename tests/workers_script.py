@@ -7,7 +7,6 @@ global batches that SHARES workers would train on.
 """
 
 import contextlib
-import itertools
 import json
 import sys
 import traceback
@@ -16,30 +15,17 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from helpers import solid_colours, tiny_backbone
+from runs import SETTINGS, VAL_X, VAL_Y, X, Y, plain_backbone
 from text_models import tiny_bert
 
 import tlkeras as tl
 from tlkeras.distribution import WorkerError
 from tlkeras.distribution.replicated import ReplicatedModel
 from tlkeras.features.order import Order
-from tlkeras.training import feeding, resume
+from tlkeras.training import feeding
 
-# 3 batches of 12, 12 and 11; of two workers of 6, 6, 6 and 6, 6, 5.
-X, Y = solid_colours(35, 3)
-VAL_X, VAL_Y = solid_colours(23, 3, seed=1)
+# Global batches of 12, 12 and 11; of two workers of 6, 6, 6 and 6, 6, 5.
 DATA = (X, Y), (VAL_X, VAL_Y)
-SETTINGS = {
-    "head_epochs": 2,
-    "epochs": 2,
-    "unfreeze_from": "block3",
-    "learning_rate": 0.05,
-    "fine_tune_learning_rate": 0.02,
-    "optimizer": "sgd",
-    "cache": "memory",
-    "batch_size": 12,
-    "verbose": 0,
-}
 CASES, SEEN = {}, []
 
 
@@ -48,28 +34,8 @@ def case(function):
     return function
 
 
-class Stopped(Exception):
-    """Stands in for the end of the process."""
-
-
-class StopAt(keras.callbacks.Callback):
-    """Raises after a number of steps, counted through all phases."""
-
-    def __init__(self, steps=None):
-        super().__init__()
-        self.steps = itertools.count() if steps is None else iter(range(steps - 1))
-
-    def on_train_batch_end(self, batch, logs=None):
-        if next(self.steps, None) is None:
-            raise Stopped
-
-
 def classifier():
-    backbone = tiny_backbone()
-    for layer in backbone.layers:
-        if isinstance(layer, keras.layers.Dropout):
-            layer.rate = 0.0
-    return tl.image_classifier(backbone, 3)
+    return tl.image_classifier(plain_backbone(), 3)
 
 
 def fitted(worker, build=classifier, data=DATA, seed=0, **given):
@@ -159,29 +125,6 @@ def writing(worker, folder):
     model.save(mine / "model.keras")
     files = [str(p.relative_to(mine)) for p in mine.rglob("*") if p.is_file()]
     return {**result, "files": sorted(files)}
-
-
-@case
-def resumed(worker, folder):
-    resume.SECONDS_BETWEEN, resume._SHARE = 0.0, 1e9
-    given = {"schedule": "cosine", "optimizer": "adamw"}
-    runs = folder / "runs"
-    _, whole = fitted(
-        worker, **given, checkpoint_dir=runs / "whole", callbacks=[StopAt()]
-    )
-    stops = 0
-    for steps in (5, 4):
-        try:
-            fitted(
-                worker,
-                **given,
-                checkpoint_dir=runs / "cut",
-                callbacks=[StopAt(steps)],
-            )
-        except Stopped:
-            stops += 1
-    _, cut = fitted(worker, **given, checkpoint_dir=runs / "cut", callbacks=[StopAt()])
-    return {**cut, "whole": whole, "stops": stops}
 
 
 @case

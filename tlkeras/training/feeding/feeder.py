@@ -1,16 +1,15 @@
-"""What each phase trains on: cached features where they fit, the examples otherwise."""
+"""`Feeder`: runs the frozen part once, and gives each phase its data."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from tlkeras._validation import check_choice, check_int
-from tlkeras.augmentation import Augment, resolve_augment
+from tlkeras._validation import check_choice
 from tlkeras.data import Reading
 from tlkeras.distribution import Replicas
 from tlkeras.features import cache as disk
@@ -28,108 +27,16 @@ from tlkeras.features.splitting import Split, is_fixed, join, split
 from tlkeras.features.tokens import tokenize
 from tlkeras.features.views import Views
 from tlkeras.freezing import FreezePoint, find_backbone, freeze, freeze_index
+from tlkeras.training.feeding.feed import Feed, plan_steps
+from tlkeras.training.feeding.own_data import (
+    ARRAYS,
+    as_batches,
+    augmented,
+    batches_of,
+    count_batches,
+)
+from tlkeras.training.feeding.source import Source
 from tlkeras.training.weighing import Weighing, resolve_weighing, task_of
-
-# Steps that one call of Keras' training function may take, where they are cheap.
-_MOST_STEPS_PER_EXECUTION = 256
-_ARRAYS = ("y", "sample_weight")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where training and validation come from, and how they are to be read.
-
-    Attributes:
-        train: What the fit verbs were given.
-        val: What the fit verbs were given.
-        cache: What the fit verbs were given.
-        augment: An `Augment`, or `None`.
-        cached_views: Augmented views of each example to keep, or `None`.
-        class_weight: What the fit verbs were given.
-        sampling: What the fit verbs were given.
-        batch_size: Examples per training step, `None` for the data's own.
-    """
-
-    train: Any
-    val: Any
-    cache: str | Path | bool
-    augment: Augment | None = None
-    cached_views: int | None = None
-    class_weight: Any = None
-    sampling: str | None = None
-    batch_size: int | None = None
-
-
-def with_augment(source: Source, model: keras.Model) -> Source:
-    """Returns the source with an `Augment` made of what the user asked for.
-
-    Raises:
-        ValueError: If it cannot be made, or model or data cannot do with it.
-    """
-    names = getattr(model, "class_names", None)
-    known = reading_for(source.train)
-    several = getattr(model, "targets", None) is not None
-    augment = resolve_augment(
-        source.augment,
-        # Rows of several heads' labels cannot be mixed, as those of a regression.
-        task="regression" if several else getattr(model, "task", None),
-        num_classes=model.output_shape[-1] if names is None else len(names),
-        seed=known.seed if known else 0,
-    )
-    if augment is not None and getattr(model, "preprocessor", None) is not None:
-        raise ValueError(
-            "`augment=` changes pictures; this model takes texts. Change texts in the "
-            f"data before. Received: augment={source.augment!r}."
-        )
-    views = source.cached_views
-    if views is not None and (augment is None or source.cache is False):
-        raise ValueError(
-            "`cached_views` keeps augmented views in a cache: it needs `augment=` and "
-            f"a cache. Received: cached_views={views!r}, augment={source.augment!r}, "
-            f"cache={source.cache!r}."
-        )
-    if views is not None:
-        check_int("cached_views", views, 1)
-    loss = getattr(model.loss, "name", model.loss)
-    if augment and augment.mixes_labels and str(loss).startswith("sparse_categorical"):
-        raise ValueError(
-            f"{augment} mixes labels, which {loss!r} does not take. Compile the model "
-            "with 'categorical_crossentropy'; models of tlkeras take both."
-        )
-    return replace(source, augment=augment)
-
-
-@dataclass(frozen=True)
-class Feed:
-    """The model that a phase fits, and what it is fitted on.
-
-    Attributes:
-        model: The suffix, where features are cached; otherwise all parts, joined.
-        replicas: How model and data are spread.
-        suffix: The part that trains.
-        epochs_from: From an epoch and a step in it to the data arguments of
-            `keras.Model.fit` that begin there.
-        steps: Steps of an epoch, `None` where that is not known.
-        seekable: Whether data can be read from any step on.
-        first_epoch: How many epochs ran before, in all phases.
-        extraction_seconds: How long the extraction for this phase took.
-        steps_per_execution: As in `keras.Model.compile`; `None` for the model's own.
-    """
-
-    model: keras.Model
-    replicas: Replicas
-    suffix: keras.Model
-    epochs_from: Callable[[int, int], dict[str, Any]]
-    steps: int | None
-    seekable: bool
-    first_epoch: int
-    extraction_seconds: float
-    steps_per_execution: int | None
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The data arguments of `keras.Model.fit` for the phase from its start."""
-        return self.epochs_from(self.first_epoch, 0)
 
 
 class Feeder:
@@ -403,9 +310,9 @@ class Feeder:
         arguments, steps = self._unknown(first_epoch)
         arguments |= self._validation(val)
         if self.replicas.strategy is not None:
-            batches = _as_batches(arguments)
+            batches = as_batches(arguments)
             arguments["x"] = self.replicas.whole(batches)
-            arguments = {k: v for k, v in arguments.items() if k not in _ARRAYS}
+            arguments = {k: v for k, v in arguments.items() if k not in ARRAYS}
         return Feed(
             self.replicas.model(model),
             self.replicas,
@@ -493,9 +400,9 @@ class Feeder:
         if plain and isinstance(train, tuple):
             arguments = dict(zip(("x", "y", "sample_weight"), train, strict=False))
             return arguments, math.ceil(len(train[1]) / 32)
-        batches = _batches_of(train) if isinstance(train, tuple) else train
+        batches = batches_of(train) if isinstance(train, tuple) else train
         if augment is not None:
-            arguments = _augmented(batches, augment, first_epoch)
+            arguments = augmented(batches, augment, first_epoch)
         else:
             arguments = {"x": batches, "shuffle": False}
         if self.weighing is not None:
@@ -505,7 +412,7 @@ class Feeder:
                     f"`tf.data.Dataset`. Received: {type(batches).__name__}."
                 )
             arguments["x"] = self._labelled(arguments["x"], training=True)
-        return arguments, arguments.get("steps_per_epoch") or _count_batches(batches)
+        return arguments, arguments.get("steps_per_epoch") or count_batches(batches)
 
     def _validation(self, val: Any) -> dict[str, Any]:
         """Returns the arguments of `fit` that are about validation."""
@@ -513,7 +420,7 @@ class Feeder:
         if val is None or self.replicas.strategy is None:
             return {"validation_data": val}
         if isinstance(val, tuple):
-            val = _batches_of(val, shuffled=False)
+            val = batches_of(val, shuffled=False)
         known = self.readings[1]
         if self.replicas.workers.count == 1:
             largest = known and known.batch_size
@@ -541,7 +448,7 @@ class Feeder:
         """Gives validation labels the form that augmented training labels have."""
         augment = self.source.augment
         if val is not None and self.targets is not None:
-            batches = _batches_of(val) if isinstance(val, tuple) else val
+            batches = batches_of(val) if isinstance(val, tuple) else val
             return self._labelled(batches, training=False)
         if val is None or augment is None or not augment.mixes_labels:
             return val
@@ -558,71 +465,3 @@ class Feeder:
     def _say(self, text: str) -> None:
         if self.verbose != 0:
             print(text)
-
-
-def plan_steps(
-    count: int, batch_size: int, head: keras.Model | None, most: int | None = None
-) -> tuple[int, int]:
-    """Returns the steps of an epoch, and how many of them Keras may take at once.
-
-    Keras' Python takes about a millisecond for each step, which is many times what a
-    small head needs; it takes several at a time where told to. Their number divides
-    the steps of an epoch, which grow by less than 1 % for it.
-
-    Args:
-        count: Examples of an epoch.
-        batch_size: Examples per batch at most.
-        head: The suffix where it is but a head, `None` where each step is costly.
-        most: Steps that there can be, `None` for one for each example.
-    """
-    most = count if most is None else most
-    steps = min(math.ceil(count / batch_size), most)
-    if head is None:
-        return steps, 1
-    # A wide head on a flattened feature map is as costly as a small backbone.
-    together = max(1, _MOST_STEPS_PER_EXECUTION // (1 + head.count_params() // 100_000))
-    executions = math.ceil(steps / together)
-    together = math.ceil(steps / executions)
-    fits = executions * together <= most
-    return (executions * together, together) if fits else (steps, 1)
-
-
-def _count_batches(data: Any) -> int | None:
-    """Returns the number of batches, `None` where only reading them would tell."""
-    try:
-        count = len(data)
-    except TypeError:
-        return None
-    return count if count > 0 else None
-
-
-def _batches_of(arrays: tuple, shuffled: bool = True) -> Any:
-    """Makes batches of a tuple of arrays, as `fit` would."""
-    import tensorflow as tf
-
-    dataset = tf.data.Dataset.from_tensor_slices(arrays)
-    if shuffled:
-        dataset = dataset.shuffle(len(arrays[1]))
-    return dataset.batch(32)
-
-
-def _as_batches(arguments: dict[str, Any]) -> Any:
-    """Returns the training data among the arguments of `fit` as a dataset."""
-    arrays = [arguments[name] for name in _ARRAYS if name in arguments]
-    return _batches_of((arguments["x"], *arrays)) if arrays else arguments["x"]
-
-
-def _augmented(batches: Any, augment: Augment, first_epoch: int) -> dict[str, Any]:
-    """Augments a dataset of the user's own, each epoch in another way."""
-    import tensorflow as tf
-
-    steps = int(batches.cardinality())
-    if steps > 0:
-        endless = augment.over(batches.repeat(), first_epoch * steps).prefetch(2)
-        return {"x": endless, "steps_per_epoch": steps, "shuffle": False}
-
-    def augment_next(x, y, *weights):
-        return (*augment(x, y), *weights)
-
-    augmented = batches.map(augment_next).prefetch(tf.data.AUTOTUNE)
-    return {"x": augmented, "shuffle": False}
