@@ -86,6 +86,7 @@ def test_views_are_computed_once_and_epochs_take_turns():
     assert first != pytest.approx(second, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_second_run_with_the_same_views_extracts_nothing():
     data, model = splits(), classifier()
     again = keras.models.clone_model(model)

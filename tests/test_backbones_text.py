@@ -252,7 +252,12 @@ def test_hugging_face_folder_is_converted(tmp_path, stated, known):
         (tiny_bert, MODELS.BertTextClassifierPreprocessor, 4),
         (tiny_bert, MODELS.BertTextClassifierPreprocessor, 14),
         (tiny_distil_bert, MODELS.DistilBertTextClassifierPreprocessor, 14),
-        (tiny_roberta, MODELS.RobertaTextClassifierPreprocessor, 14),
+        pytest.param(
+            tiny_roberta,
+            MODELS.RobertaTextClassifierPreprocessor,
+            14,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_encoder_tokens_are_those_of_keras_hub(make, theirs, length):

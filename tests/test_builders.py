@@ -168,6 +168,7 @@ def test_each_backbone_saves_and_loads_after_unfreezing(tmp_path, name):
     assert tl.trainable_summary(again) == tl.trainable_summary(model)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_answers(tmp_path):
     x, _ = solid_colours(3, 3)
     model = classifier()

@@ -64,7 +64,9 @@ def plain_backbone():
     return keras.Model(inputs, x, name="plain")
 
 
-@pytest.mark.parametrize("place", ["memory", "disk"])
+@pytest.mark.parametrize(
+    "place", [pytest.param("memory", marks=pytest.mark.slow), "disk"]
+)
 @pytest.mark.parametrize(
     "points",
     [
@@ -175,6 +177,7 @@ def test_extract_features_returns_what_the_prefix_computes():
     assert whole.arrays[0].shape == (40, 16, 16, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_features_are_stored_in_the_precision_that_they_have(policy, tmp_path):
     keras.config.set_dtype_policy(policy)

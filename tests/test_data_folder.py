@@ -436,6 +436,7 @@ def test_a_folder_that_moved_has_the_same_fingerprint(tmp_path):
     assert before == after
 
 
+@pytest.mark.slow
 def test_a_model_learns_from_a_folder(tmp_path):
     for number, colour in enumerate([(250, 20, 20), (20, 250, 20)]):
         folder = tmp_path / f"colour{number}"

@@ -154,6 +154,7 @@ def test_the_page_has_no_code_that_is_not_tested():
     assert [len(blocks(kind)) for kind in ("bash", "json", "python")] == [4, 1, 6]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_shell(here, capsys):
     lines = blocks("bash")[0].splitlines()
     for line in lines:
@@ -169,6 +170,7 @@ def test_the_commands_of_the_shell(here, capsys):
     assert json.loads(printed[2])["input"] == "A fine film."
 
 
+@pytest.mark.slow
 def test_the_export_makes_the_folders_that_the_page_shows(here):
     tree = blocks("text")[0]
     for name in ("saved_model.pb", "variables", "assets.extra/labels.txt"):
@@ -293,6 +295,7 @@ def test_onnx(here, models, capsys):
     check_last_answer(capsys, models)
 
 
+@pytest.mark.slow
 def test_what_the_readme_says_of_deploying(here, models, capsys):
     """Here, on a tiny model: on the README's own it would take minutes."""
     readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")

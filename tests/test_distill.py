@@ -204,6 +204,7 @@ def noisy(count, seed):
     return x, np.where(wrong, rng.integers(0, 3, count), y).astype("int32")
 
 
+@pytest.mark.slow
 def test_a_distilled_student_is_closer_to_its_teacher_than_one_of_labels_alone():
     teacher = classifier(3, width=8)
     settings = {**WHOLE, **QUIET, "batch_size": 8, "epochs": 40}
@@ -223,6 +224,7 @@ def test_a_distilled_student_is_closer_to_its_teacher_than_one_of_labels_alone()
     assert near < 0.2 * far
 
 
+@pytest.mark.slow
 def test_the_student_is_a_plain_model_afterwards_and_the_teacher_as_before(tmp_path):
     teacher, student = classifier(width=8), classifier(size=12)
     before, began = weights_of(teacher), weights_of(student)

@@ -176,6 +176,7 @@ def write_pictures(root):
             (root / place / f"{i}.jpg").write_bytes(data)
 
 
+@pytest.mark.slow
 def test_folders_slice_and_name_pictures_even_of_shuffled_data(tmp_path):
     write_pictures(tmp_path)
     data = tl.image_folder(

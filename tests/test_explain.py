@@ -380,6 +380,7 @@ def planted(count, seed=0):
     return texts, np.arange(count) % 2, places
 
 
+@pytest.mark.slow
 def test_a_planted_word_gets_the_highest_score():
     model = text_model()
     model.backbone.trainable = True

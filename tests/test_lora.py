@@ -165,6 +165,7 @@ def test_keras_own_flag_frees_the_kernels_and_freeze_holds_them_again():
     assert states(tl.freeze(model, "transformer_layer_1")) == expected
 
 
+@pytest.mark.slow
 def test_a_kernel_that_changes_beside_its_adapters_breaks_the_promise():
     class Meddling(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -195,6 +196,7 @@ def test_cached_features_are_known_by_the_adapters_below_them():
     assert fingerprint_model(tl.split(model).prefix) != before
 
 
+@pytest.mark.slow
 def test_adapters_train_in_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = classifier()
@@ -268,6 +270,7 @@ def test_a_file_keeps_adapters_apart(tmp_path, trained):
     assert states(loaded) == states(trained.model)
 
 
+@pytest.mark.slow
 def test_training_goes_on_after_loading(tmp_path, bert):
     bert.model.save(tmp_path / "model.keras")
     loaded = tl.load(tmp_path / "model.keras")

@@ -127,6 +127,7 @@ def test_a_card_makes_nothing_up():
     assert "an earlier version" in section(tl.model_card(model), "Training")
 
 
+@pytest.mark.slow
 def test_random_and_file_weights_claim_no_pretraining(tmp_path):
     random = tl.image_classifier("mobilenet_v2", 2, weights=None, input_shape=32)
     said = section(tl.model_card(random), "Backbone")
@@ -198,6 +199,7 @@ def test_the_code_of_a_regressor_runs(backbone, tmp_path, monkeypatch, capsys):
     assert "numbers, not probabilities" in section(card, "Calibration")
 
 
+@pytest.mark.slow
 def test_a_text_model_has_a_card(tmp_path, monkeypatch, capsys):
     bert, tokenizer = tiny_bert()
     model = tl.text_classifier(
@@ -214,6 +216,7 @@ def test_a_text_model_has_a_card(tmp_path, monkeypatch, capsys):
     assert len(said.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_several_heads_have_a_card(tmp_path, monkeypatch, capsys):
     heads = {
         "kind": tl.Head(classes=["a", "b"]),

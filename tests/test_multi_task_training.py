@@ -32,6 +32,7 @@ def tune(model, train, val=None, **arguments):
     return tl.fine_tune(model, train, val, **{**settings, **arguments})
 
 
+@pytest.mark.slow
 def test_all_heads_learn_in_both_phases():
     model = several()
     history = tune(model, (X, LABELS), (X, LABELS), head_epochs=30, epochs=5)

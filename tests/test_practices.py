@@ -122,6 +122,7 @@ def test_a_callback_sets_the_rates_of_all_depths():
     assert sorted({round(r, 5) for r in rates.seen}, reverse=True) == [0.01, 0.005]
 
 
+@pytest.mark.slow
 def test_a_schedule_runs_anew_in_each_phase():
     rates = Rates()
     tune(
@@ -246,6 +247,7 @@ def test_defaults_of_texts_and_pictures_differ():
     assert own.schedule == "constant"
 
 
+@pytest.mark.slow
 def test_a_plan_is_followed():
     data = tl.from_arrays(X, Y, val_split=0.25, test_split=0.0)
     plan = tl.plan(data, with_head(tiny_backbone()), verbose=0)

@@ -43,6 +43,7 @@ def test_the_faster_precision_is_taken_said_and_remembered(monkeypatch, capsys, 
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_each_backbone_and_size_is_measured_by_itself(monkeypatch):
     measured = pretend(monkeypatch, float32=2.0, mixed_bfloat16=1.0)
     tl.image_classifier("glyphnet", 2)

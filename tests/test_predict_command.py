@@ -97,6 +97,7 @@ def test_answers_come_before_the_last_input_is_read(folder):
     assert len(list(itertools.islice(answers(model, endless, 2), 5))) == 5
 
 
+@pytest.mark.slow
 def test_texts(predict, folder, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(SENTENCES) + "\n"))
     given = ["a good\tfilm\nindeed", "-"]

@@ -50,6 +50,7 @@ def wanted_zeros(kernels, share):
 # Weights set to zero.
 
 
+@pytest.mark.slow
 def test_the_sparsity_is_exact_and_stays_so_in_the_file(tmp_path):
     model = colours()
     before = weights_of(model)
@@ -197,6 +198,7 @@ def test_a_constraint_of_the_kernels_own_still_holds():
     assert np.linalg.norm(np.array(kernel), axis=0).max() < 0.51
 
 
+@pytest.mark.slow
 def test_what_is_frozen_stays_as_it_is():
     model = colours()
     report = tl.prune(
@@ -445,9 +447,8 @@ def test_the_activity_is_that_of_the_data():
     )
 
 
-@pytest.mark.parametrize(
-    "build", [vgg_like, pytest.param(mobile, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [vgg_like, mobile])
 def test_a_model_with_fewer_channels_is_a_whole_one(build, tmp_path):
     backbone = build()
     x, y = solid_colours(24, 2, size=backbone.input_shape[1])
@@ -534,6 +535,7 @@ def test_arguments_that_do_not_do(arguments, message):
         tl.prune(model, (X, Y), **QUIET, **arguments)
 
 
+@pytest.mark.slow
 def test_the_report_is_a_table_and_honest():
     report = tl.prune(colours(), (X, Y), epochs=1, test=(X, Y), **QUIET)
     text, page = str(report), report._repr_html_()

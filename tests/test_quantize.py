@@ -92,6 +92,7 @@ def test_several_heads_are_scored_by_name(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_text_models_take_tokens(tmp_path):
     model = bert()
     report = quantize(

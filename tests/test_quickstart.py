@@ -148,6 +148,7 @@ def test_own_texts(tmp_path, preset, capsys):
     assert tl.load(out / "model.keras").class_names == ("bad", "good")
 
 
+@pytest.mark.slow
 def test_the_text_example_of_the_readme(tmp_path, preset, monkeypatch):
     """Small weights take MiniLM's place, so that all but the download is real."""
     readme = (SENTENCES.parents[1] / "README.md").read_text(encoding="utf-8")

@@ -85,6 +85,7 @@ def test_another_process_comes_to_the_same_weights(form, batch_size, tmp_path):
         np.testing.assert_array_equal(value, np.array(variable))
 
 
+@pytest.mark.slow
 def test_a_file_keeps_the_record_and_the_next_run_is_added(tmp_path):
     model = trained()
     model.save(tmp_path / "model.keras")
@@ -209,6 +210,7 @@ def test_several_heads_are_repeated(tmp_path):
     assert same(tl.rerun(tmp_path / "model.keras", data, verbose=0), model)
 
 
+@pytest.mark.slow
 def test_another_compilation_is_repeated():
     model = tl.image_classifier("glyphnet", 2)
     model.compile(
@@ -282,6 +284,7 @@ def test_differences_are_said(capsys):
     assert "The weights are bit for bit" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_weights_changed_by_hand_are_noted(capsys):
     model = trained()
     model.fit(*letters(), verbose=0)
@@ -291,6 +294,7 @@ def test_weights_changed_by_hand_are_noted(capsys):
     assert "something other than a fit verb" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_is_repeated_as_it_began(tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -325,6 +329,7 @@ def test_a_run_that_was_interrupted_is_repeated_as_it_began(tmp_path):
     assert same(tl.rerun(model, letters(), callbacks=[], verbose=0), model)
 
 
+@pytest.mark.slow
 def test_runs_may_have_data_of_their_own():
     x, y = letters()
     model = trained(data=(x[:12], y[:12]))

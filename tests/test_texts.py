@@ -117,6 +117,7 @@ def test_a_file_holds_tokenizer_freeze_point_and_all(tmp_path, make):
     tune(loaded)  # A loaded model trains on.
 
 
+@pytest.mark.slow
 def test_a_fresh_process_classifies_with_nothing_but_the_file(tmp_path):
     model = classifier()
     model.save(tmp_path / "model.keras")
@@ -137,6 +138,7 @@ def test_a_fresh_process_classifies_with_nothing_but_the_file(tmp_path):
     assert float(probability) == pytest.approx(answer.probability, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_text_model_exports_and_knows_its_head(tmp_path):
     model = classifier()
     expected = model.predict(list(TEXTS[:3]), verbose=0)
@@ -148,6 +150,7 @@ def test_a_text_model_exports_and_knows_its_head(tmp_path):
     assert (tmp_path / "saved" / "saved_model.pb").is_file()
 
 
+@pytest.mark.slow
 def test_keras_verbs_take_texts():
     model = classifier()
     data = tl.from_arrays(TEXTS, LABELS, batch_size=4, test_split=0.3)
@@ -223,6 +226,7 @@ def test_long_texts_are_counted(capsys):
     assert "1 of 4 texts are longer than 24 tokens" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["mean", "pooled"])
 def test_every_pooling_trains_without_a_warning(pool):
     """A layer without a gradient would make Keras warn, and warnings are errors."""

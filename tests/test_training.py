@@ -125,6 +125,7 @@ def test_each_phase_has_a_fresh_optimizer_of_the_users_kind():
     assert int(second.iterations) == 2 * 3
 
 
+@pytest.mark.slow
 def test_gradual_unfreezing_runs_a_stage_for_each_freeze_point():
     history = tune(
         with_head(tiny_backbone()),
@@ -212,10 +213,8 @@ def test_own_loss_and_metric_pass_through():
     assert min(history.history["loss"]) > 7.0
 
 
-@pytest.mark.parametrize(
-    "policy",
-    [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_learns_and_survives_the_file(tmp_path, policy):
     keras.config.set_dtype_policy(policy)
     model = tl.image_classifier(tiny_backbone(), 2)
@@ -291,6 +290,7 @@ def test_a_changed_frozen_weight_raises():
         tune(model, callbacks=[Meddle()])
 
 
+@pytest.mark.slow
 def test_weights_of_the_same_path_are_told_apart():
     inputs = keras.Input((16, 16, 3))
     left, right = tiny_backbone(), tiny_backbone()
