@@ -23,6 +23,7 @@ from tlkeras.data import (
     image_folder,
     load_images,
 )
+from tlkeras.distribution import WorkerError
 from tlkeras.evaluation import (
     Comparison,
     Report,
@@ -115,6 +116,7 @@ __all__ = [
     "TextExplanation",
     "TransferModel",
     "WeightAveraging",
+    "WorkerError",
     "cache_info",
     "calibrate",
     "clear_cache",

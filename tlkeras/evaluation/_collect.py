@@ -53,7 +53,8 @@ def collect(
     """
     workers = Workers(strategy_of(model))
     reading = reading_of(data)
-    if workers.count > 1 and reading is not None:
+    # Where some worker would have no example, each looks at all of them.
+    if reading is not None and 1 < workers.count <= len(reading.examples):
         return _collect_shares(
             workers, reading, model, verbose, check_first_batch, observers
         )
