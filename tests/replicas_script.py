@@ -281,6 +281,30 @@ def several_heads():
     return alike(build, (X, labels), (VAL_X, val))
 
 
+@case
+def several_heads_evaluated():
+    """The last of the batches has fewer examples than there are replicas."""
+    labels = {"kind": Y[:33], "length": 0.5 * Y[:33]}
+
+    def build():
+        keras.utils.set_random_seed(0)
+        heads = {"kind": tl.Head(classes=3), "length": tl.Head(outputs=1)}
+        return tl.image_multi_task(plain_backbone(), heads)
+
+    reports = []
+    for strategy in ("none", TWO):
+        configured(strategy)
+        with tl.current_runtime().scope():
+            model = build()
+        reports.append(tl.evaluate(model, (X[:33], labels), verbose=0))
+    figures = [
+        [report["kind"].metrics["loss"], report["length"].metrics["mae"]]
+        for report in reports
+    ]
+    difference = largest(*[[np.array(each)] for each in figures])
+    return {"difference": difference, "moved": 1, "history": difference}
+
+
 def _static(**given):
     plain = Replicas.is_static
     Replicas.is_static = property(lambda self: self.strategy is not None)

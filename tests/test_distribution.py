@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -324,6 +325,33 @@ def test_a_process_alone_asks_nobody():
     alone.check_same({"a": 1})
 
 
+class Together(Workers):
+    """One of several workers, each in a thread of its own."""
+
+    def __init__(self, index, barrier, told):
+        self.strategy, self.index, self.count = None, index, barrier.parties
+        self.barrier, self.told = barrier, told
+
+    def _gathered(self, values):
+        self.told[self.index] = values
+        self.barrier.wait()
+        joined = np.concatenate([self.told[k] for k in range(self.count)])
+        self.barrier.wait()
+        return joined
+
+
+@pytest.mark.parametrize(
+    "contents", [(b"", b""), (b"abcdefghijk", b""), (b"abc", b"abcdefgh" * 5, b"a" * 8)]
+)
+def test_bytes_are_exchanged_in_pieces(contents, monkeypatch):
+    monkeypatch.setattr("tlkeras.distribution.workers._PIECE", 8)
+    barrier, told = threading.Barrier(len(contents)), {}
+    workers = [Together(k, barrier, told) for k in range(len(contents))]
+    with ThreadPoolExecutor(len(contents)) as pool:
+        found = pool.map(Workers.gather_bytes, workers, contents)
+    assert list(found) == [list(contents)] * len(contents)
+
+
 class TwoReplicas:
     """What `ReplicatedModel` asks of `Replicas` before it trains."""
 
@@ -404,6 +432,12 @@ def test_datasets_of_ones_own_are_refused_where_there_are_several_workers():
         feeding._share_out()
 
 
+def test_data_read_in_order_are_shared_out_by_their_cache_alone():
+    feeding = Feeding(replicas_of(Told(1), 2), None, None)
+    with pytest.raises(ValueError, match="only where the features are cached"):
+        feeding._unknown(0)
+
+
 @pytest.mark.parametrize(
     ("count", "batch_size"),
     # A worker without examples; one with less examples than there are steps.
@@ -450,6 +484,7 @@ SLOW = (
     "regression",
     "saved_file",
     "several_heads",
+    "several_heads_evaluated",
     "static_class_weight",
     "static_several_heads",
     "texts",

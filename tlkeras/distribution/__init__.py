@@ -2,7 +2,7 @@
 
 from tlkeras.distribution.batches import Share
 from tlkeras.distribution.cluster import Cluster, WorkerError
-from tlkeras.distribution.predicting import predict
+from tlkeras.distribution.predicting import plain_model, predict
 from tlkeras.distribution.replicas import Replicas
 from tlkeras.distribution.strategies import scope_of, strategy_of, sum_over_replicas
 from tlkeras.distribution.workers import Workers, losing_a_worker
@@ -14,6 +14,7 @@ __all__ = [
     "WorkerError",
     "Workers",
     "losing_a_worker",
+    "plain_model",
     "predict",
     "scope_of",
     "strategy_of",

@@ -42,6 +42,11 @@ class Share:
 
     def dataset(self, batch_size: int) -> Any:
         """Reads the share in its order, as `Examples.dataset`."""
+        if self.random_access:
+            import tensorflow as tf
+
+            positions = tf.data.Dataset.range(len(self))
+            return self.in_order(positions, batch_size).prefetch(tf.data.AUTOTUNE)
         single = self.examples.dataset(batch_size).unbatch()
         return single.shard(self.count, self.index).batch(batch_size)
 

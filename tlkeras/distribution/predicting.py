@@ -27,7 +27,7 @@ def predict(model: keras.Model, plain: Any, x: Any, batch_size: int | None, **kw
         return plain(x, batch_size=batch_size, **kwargs)
 
     def alone(x, **arguments):
-        return keras.Model(model.input, model.output).predict(x, **arguments)
+        return plain_model(model).predict(x, **arguments)
 
     if Workers(strategy).count > 1:
         return alone(x, batch_size=batch_size, **kwargs)
@@ -48,6 +48,14 @@ def predict(model: keras.Model, plain: Any, x: Any, batch_size: int | None, **kw
     if not parts:
         return plain(x, batch_size=batch_size, **kwargs)
     return keras.tree.map_structure(lambda *each: np.concatenate(each), *parts)
+
+
+def plain_model(model: keras.Model) -> keras.Model:
+    """Returns a model over the same layers that this process computes by itself."""
+    plain = keras.Model(model.input, model.output)
+    # Keras would have XLA compile what was never compiled, for each size of a batch.
+    plain.jit_compile = False
+    return plain
 
 
 def cut(x: Any, rows: slice) -> Any:

@@ -10,6 +10,9 @@ import numpy as np
 
 from tlkeras.distribution.cluster import WorkerError
 
+# Bytes that one exchange carries at most from each worker.
+_PIECE = 2**24
+
 
 class Workers:
     """The processes of a strategy; this one alone without a strategy of several.
@@ -91,15 +94,21 @@ class Workers:
         """Returns the bytes of all workers, in their order."""
         if self.count == 1:
             return [content]
-        lengths = self._gathered(np.array([len(content)], "int32"))
-        # One byte more at least: TensorFlow crashes where nobody has anything to tell.
-        words = np.frombuffer(content + b"\0" * (4 - len(content) % 4), "int32")
-        every, parts, start = self._gathered(words), [], 0
-        for length in lengths:
-            end = start + length // 4 + 1
-            parts.append(every[start:end].tobytes()[:length])
-            start = end
-        return parts
+        # TensorFlow joins 32-bit integers, and makes room for all on every replica.
+        length = np.array([len(content)], "int64").view("int32")
+        lengths = np.ascontiguousarray(self._gathered(length)).view("int64")
+        parts = [bytearray() for _ in lengths]
+        for first in range(0, max(1, lengths.max()), _PIECE):
+            piece = content[first : first + _PIECE]
+            # One byte more at least: it crashes where nobody has anything to tell.
+            words = np.frombuffer(piece + b"\0" * (4 - len(piece) % 4), "int32")
+            every, start = self._gathered(words), 0
+            for part, whole in zip(parts, lengths, strict=True):
+                size = min(max(whole - first, 0), _PIECE)
+                end = start + size // 4 + 1
+                part += every[start:end].tobytes()[:size]
+                start = end
+        return [bytes(part) for part in parts]
 
     def _gathered(self, values: np.ndarray) -> np.ndarray:
         """Joins the workers' integers."""
@@ -133,12 +142,12 @@ def _gathering(strategy: Any, workers: int) -> Callable[[np.ndarray], Any]:
 
 
 @contextlib.contextmanager
-def losing_a_worker(workers: Workers, checkpoint_dir: Any) -> Iterator[None]:
+def losing_a_worker(workers: Workers, how: str) -> Iterator[None]:
     """Says what to do where TensorFlow finds that a worker is gone.
 
     Args:
         workers: The processes.
-        checkpoint_dir: Where the run can be taken up again, if anywhere.
+        how: How the same call goes on when it is made again.
     """
     if workers.count == 1:
         yield
@@ -154,14 +163,9 @@ def losing_a_worker(workers: Workers, checkpoint_dir: Any) -> Iterator[None]:
         tf.errors.InternalError,
         tf.errors.UnavailableError,
     ) as error:
-        again = (
-            "they go on from the last checkpoint"
-            if checkpoint_dir is not None
-            else "with `checkpoint_dir=` they would go on from the last checkpoint"
-        )
         raise WorkerError(
             f"Worker {workers.index} of {workers.count} lost another one, and stopped. "
-            f"End all workers and start them again with the same call: {again}. "
+            f"End all workers and start them again with the same call: {how}. "
             f"TensorFlow says: {str(error).strip().splitlines()[0]}"
         ) from error
 

@@ -9,7 +9,13 @@ import keras
 import numpy as np
 
 from tlkeras.data import Reading, reading_of
-from tlkeras.distribution import Share, Workers, strategy_of
+from tlkeras.distribution import (
+    Share,
+    Workers,
+    losing_a_worker,
+    plain_model,
+    strategy_of,
+)
 from tlkeras.distribution import predict as predict_by
 
 _BATCH_SIZE = 32
@@ -102,7 +108,8 @@ def _collect_shares(
     verbose = verbose if workers.is_chief else 0
     mine = collect(model, share.dataset(reading.batch_size), verbose, *rest)
     arrays = [mine.labels, mine.outputs, *mine.seen]
-    labels, outputs, *seen = (_interleaved(workers, array) for array in arrays)
+    with losing_a_worker(workers, "the evaluation begins anew"):
+        labels, outputs, *seen = (_interleaved(workers, array) for array in arrays)
     return Collected(labels, outputs, None, seen)
 
 
@@ -204,9 +211,12 @@ def _predictor(model: keras.Model) -> Callable[[Any], Any]:
     strategy = getattr(model, "distribute_strategy", None)
     if getattr(strategy, "num_replicas_in_sync", 1) == 1:
         return model.predict_on_batch
+    ready = getattr(model, "ready", lambda x: x)
+    if Workers(strategy).count > 1:
+        local = plain_model(model)
+        return lambda x: local.predict_on_batch(ready(x))
     # `predict_on_batch` gives the whole batch to every replica and joins the copies;
     # `predict` shares it out.
-    ready = getattr(model, "ready", lambda x: x)
     return lambda x: predict_by(
         model, model.predict, ready(x), len(keras.tree.flatten(x)[0]), verbose=0
     )

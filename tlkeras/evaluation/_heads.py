@@ -69,7 +69,10 @@ class _SideBySide:
 
     def __init__(self, model: keras.Model, names: list[str]):
         self.model, self.names = model, names
-        self.inputs = model.inputs
+        self.input, self.inputs = model.input, model.inputs
+        outputs = [model.output[name] for name in names]
+        self.output = keras.ops.concatenate(outputs, axis=1)
+        self.ready = getattr(model, "ready", lambda x: x)
         self.distribute_strategy = getattr(model, "distribute_strategy", None)
 
     def predict_on_batch(self, x: Any) -> np.ndarray:

@@ -15,6 +15,7 @@ from tlkeras.features.extraction import reading_for
 from tlkeras.training.promises import digest
 from tlkeras.training.recipe import Recipe
 from tlkeras.training.resume import describe, describe_data
+from tlkeras.training.whole_model import watches_batches
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -25,6 +26,7 @@ def check_agreement(
     recipe: Recipe,
     stages: Sequence[Any],
     data: Sequence[Any],
+    fitting: Any,
 ) -> None:
     """Raises `WorkerError` on every worker unless all are about to do the same.
 
@@ -34,6 +36,7 @@ def check_agreement(
         recipe: How to train it.
         stages: The recipe's stages.
         data: Training and validation data.
+        fitting: What the fit verb was given besides.
     """
     if workers.count == 1:
         return
@@ -45,6 +48,11 @@ def check_agreement(
             "the model's weights": weights_digest(model),
             "the training data": train,
             "the validation data": val,
+            # Checkpoints are sent, and losses exchanged for callbacks of single steps.
+            "whether there is a `checkpoint_dir`": fitting.checkpoint_dir is not None,
+            "whether a callback watches batches": any(
+                map(watches_batches, fitting.callbacks)
+            ),
             "the stages": [describe(list(astuple(stage))) for stage in stages],
             **{one.name: describe(getattr(recipe, one.name)) for one in fields(Recipe)},
         }

@@ -106,7 +106,35 @@ def train_by(
     check_recipe(recipe, fitting, val)
     if recipe.batch_size == "auto":
         recipe = with_batch_size(recipe, model, train, stages, fitting)
-    check_agreement(workers, model, recipe, stages, (train, val))
+    again = "they go on from the last checkpoint"
+    if fitting.checkpoint_dir is None:
+        again = "with `checkpoint_dir=` they would go on from the last checkpoint"
+    with ExitStack() as held:
+        held.enter_context(losing_a_worker(workers, again))
+        check_agreement(workers, model, recipe, stages, (train, val), fitting)
+        run = _run(recipe, model, train, val, stages, fitting)
+        if fitting.checkpoint_dir is not None:
+            run.resumer = resumer_for(run, stages, held)
+            run.history = run.resumer.history()
+            keep_start(run)
+        if recipe.l2_sp and run.resumer is not None:
+            run.pretrained = run.resumer.at_start()
+        elif recipe.l2_sp:
+            run.pretrained = {id(v): np.array(v) for v in backbone.weights}
+        history = run_stages(run, stages)
+    add_to_record(run)
+    return history
+
+
+def _run(
+    recipe: Recipe,
+    model: keras.Model,
+    train: Any,
+    val: Any,
+    stages: list[Stage],
+    fitting: Fitting,
+) -> Run:
+    """Returns a run that has its data, and has not begun."""
     source = Source(
         train,
         val,
@@ -125,20 +153,7 @@ def train_by(
         train_batch_norm=recipe.train_batch_norm,
         verbose=fitting.verbose,
     )
-    run = Run(model, recipe, fitting, feeder, FineTuneHistory())
-    with ExitStack() as held:
-        held.enter_context(losing_a_worker(workers, fitting.checkpoint_dir))
-        if fitting.checkpoint_dir is not None:
-            run.resumer = resumer_for(run, stages, held)
-            run.history = run.resumer.history()
-            keep_start(run)
-        if recipe.l2_sp and run.resumer is not None:
-            run.pretrained = run.resumer.at_start()
-        elif recipe.l2_sp:
-            run.pretrained = {id(v): np.array(v) for v in backbone.weights}
-        history = run_stages(run, stages)
-    add_to_record(run)
-    return history
+    return Run(model, recipe, fitting, feeder, FineTuneHistory())
 
 
 def complete(

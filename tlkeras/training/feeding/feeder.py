@@ -395,6 +395,12 @@ class Feeder:
 
     def _unknown(self, first_epoch: int) -> tuple[dict[str, Any], int | None]:
         """Returns arguments of `fit` for data that are not known beforehand, steps."""
+        if self.replicas.workers.count > 1:
+            raise ValueError(
+                "Several workers share out data of TensorFlow Datasets only where the "
+                "features are cached. Leave `cache` as it is, with `cached_views=8` "
+                "beside `augment=`, raise TLKERAS_CACHE_GB, or use `tl.image_folder`."
+            )
         train, augment = self._ready(self.source.train), self.source.augment
         plain = augment is None and self.weighing is None and self.targets is None
         if plain and isinstance(train, tuple):
