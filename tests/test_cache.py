@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import hypothesis
 import keras
@@ -304,10 +305,92 @@ def test_the_least_recently_used_entries_give_way(tmp_path, monkeypatch):
         fill(tmp_path, key).finish()
         stamp = time.time() - 100 * age
         os.utime(tmp_path / key / "meta.json", (stamp, stamp))
-    assert cache.make_room(tmp_path, 150)
-    assert [entry.key for entry in tl.cache_info(tmp_path).entries] == ["new"]
-    assert not cache.make_room(tmp_path, 301)
-    assert [entry.key for entry in tl.cache_info(tmp_path).entries] == ["new"]
+    assert cache.make_room(tmp_path, {"k": 150})
+    assert entry_keys(tmp_path) == ["new"]
+    assert not cache.make_room(tmp_path, {"k": 301})
+    assert entry_keys(tmp_path) == ["new"]
+
+
+def entry_keys(folder):
+    return sorted(entry.key for entry in tl.cache_info(folder).entries)
+
+
+def full_disk(monkeypatch, free=0):
+    usage = SimpleNamespace(free=free)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: usage)
+
+
+def test_complete_entries_need_no_room_and_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKERAS_CACHE_GB", str(300 / 1e9))
+    for key in ("train", "other"):
+        fill(tmp_path, key).finish()
+    old = time.time() - 100
+    os.utime(tmp_path / "train" / "meta.json", (old, old))
+    assert cache.make_room(tmp_path, {"train": 120, "val": 120})
+    assert entry_keys(tmp_path) == ["train"]
+    full_disk(monkeypatch)
+    assert cache.make_room(tmp_path, {"train": 120})
+    assert not cache.make_room(tmp_path, {"train": 120, "val": 120})
+
+
+def test_entries_that_a_run_reads_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("TLKERAS_CACHE_GB", str(300 / 1e9))
+    for key in ("lower", "other"):
+        fill(tmp_path, key).finish()
+    old = time.time() - 100
+    os.utime(tmp_path / "lower" / "meta.json", (old, old))
+    assert not cache.make_room(tmp_path, {"k": 200}, keep=["lower"])
+    assert entry_keys(tmp_path) == ["lower", "other"], "nothing is deleted in vain"
+    assert cache.make_room(tmp_path, {"k": 150}, keep=["lower"])
+    assert entry_keys(tmp_path) == ["lower"]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="claims no space")
+def test_an_unfinished_entry_has_its_room_on_the_disk(tmp_path, monkeypatch):
+    fill(tmp_path, finished=6)._flush(6)
+    full_disk(monkeypatch)
+    assert cache.make_room(tmp_path, {"k": 120})
+    assert not cache.make_room(tmp_path, {"k": 10**6})
+
+
+def test_features_over_half_the_budget_or_on_a_full_disk_are_found_again(
+    tmp_path, monkeypatch, calls, capsys
+):
+    splits, model = data(), with_head(tiny_backbone())
+    tune(model, splits, epochs=0, cache=tmp_path)
+    count, size = len(calls), tl.cache_info(tmp_path).size
+    monkeypatch.setenv("TLKERAS_CACHE_GB", str(1.5 * size / 1e9))
+    full_disk(monkeypatch)
+    tune(model, splits, epochs=0, cache=tmp_path, verbose=2)
+    assert "Not cached" not in capsys.readouterr().out
+    assert len(calls) == count
+    tl.extract_features(model, splits.train, cache=tmp_path, verbose=0)
+    assert len(calls) == count
+
+
+def test_a_later_phase_does_not_push_out_what_it_is_computed_from(
+    tmp_path, monkeypatch
+):
+    splits, model = data(), with_head(tiny_backbone())
+    kept = []
+
+    def seen(folder, sizes, keep=()):
+        kept.append((set(sizes), set(keep)))
+        return make_room(folder, sizes, keep)
+
+    make_room = cache.make_room
+    monkeypatch.setattr(cache, "make_room", seen)
+    tune(model, splits, cache=tmp_path, head_epochs=1, epochs=1)
+    (lowest, nothing), (_, keep) = kept
+    assert nothing == set() and keep == lowest
+
+
+def test_a_hit_compiles_nothing(tmp_path, monkeypatch):
+    backbone = tiny_backbone()
+    tl.extract_features(backbone, (X, Y), cache=tmp_path, verbose=0)
+    monkeypatch.setattr(extraction, "inference_function", None)
+    found = tl.extract_features(backbone, (X, Y), cache=tmp_path, verbose=0)
+    assert len(found) == len(Y)
 
 
 def test_over_budget_the_uncached_path_is_taken_and_said(monkeypatch, capsys):

@@ -5,7 +5,7 @@ import mmap
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -281,23 +281,42 @@ def write_rows(
             rows[...] = value
 
 
-def make_room(folder: Path, size: int) -> bool:
-    """Deletes entries, the least recently used first, until `size` bytes fit.
+def make_room(
+    folder: Path, sizes: Mapping[str, int], keep: Collection[str] = ()
+) -> bool:
+    """Deletes entries, the least recently used first, until others fit.
+
+    Nothing is deleted where that would not make room enough within the budget.
+
+    Args:
+        folder: The cache's folder.
+        sizes: Bytes of the entries that are wanted, by their keys. Those that are
+            complete need no room, and stay.
+        keep: Keys of further entries that stay.
 
     Returns:
         Whether they fit: within the budget, and on the disk with a tenth to spare.
     """
+    held = {key for key in sizes if open_entry(folder, key) is not None}
+    missing = {key: size for key, size in sizes.items() if key not in held}
+    if not missing:
+        return True
     info = cache_info(folder)
-    if size > info.budget:
+    staying = held.union(keep)
+    spare = [entry for entry in reversed(info.entries) if entry.key not in staying]
+    excess = info.size + sum(missing.values()) - info.budget
+    if excess > sum(entry.size for entry in spare):
         return False
-    total = info.size
-    for entry in reversed(info.entries):
-        if total + size <= info.budget:
+    for entry in spare:
+        if excess <= 0:
             break
         remove_tree(folder / entry.key)
-        total -= entry.size
+        excess -= entry.size
     folder.mkdir(parents=True, exist_ok=True)
-    return size * 1.1 <= shutil.disk_usage(folder).free
+    unclaimed = sum(
+        max(0, size - _claimed_bytes(folder, key)) for key, size in missing.items()
+    )
+    return unclaimed * 1.1 <= shutil.disk_usage(folder).free
 
 
 def release(array: np.ndarray) -> None:
@@ -346,6 +365,16 @@ def _reserve(descriptor: int, size: int) -> None:
     """Claims the file's space: a full disk is an error now, not a crash later."""
     if size and hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
+
+
+def _claimed_bytes(folder: Path, key: str) -> int:
+    """Returns what an unfinished entry takes on the disk, as far as the system says."""
+    try:
+        files = [path.stat() for path in (folder / f"{key}.partial").glob("*.bin")]
+    except FileNotFoundError:  # Another process has just finished it.
+        return 0
+    # `st_blocks` counts 512 bytes each, whatever the disk's own blocks are.
+    return sum(getattr(file, "st_blocks", 0) * 512 for file in files)
 
 
 def _read_json(path: Path) -> dict | None:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,14 +71,14 @@ def extract_features(
     examples, order = reading.examples, None
     if getattr(model, "preprocessor", None) is not None:
         examples, order, _ = tokenize(examples, model.preprocessor)
-    size = feature_bytes(prefix, examples)
-    if size is None or not store.has_room(size):
+    size, key = feature_bytes(prefix, examples), entry_key(prefix, examples)
+    if size is None or not store.has_room([size], [key]):
         raise ValueError(
             "The features do not fit: "
             + ("their size is not fixed." if size is None else store.refusal(size))
         )
     features = extract(
-        prefix, examples, reading.batch_size, store, verbose, strategy_of(model)
+        prefix, examples, reading.batch_size, store, verbose, strategy_of(model), key
     )
     return features if order is None else features.at(np.argsort(order))
 
@@ -105,11 +105,20 @@ class Store:
     folder: Path | None
     optional: bool = True
 
-    def has_room(self, size: int) -> bool:
-        """Whether `size` bytes more fit; on disk, entries long unused give way."""
+    def has_room(
+        self, sizes: Sequence[int], keys: Sequence[str], keep: Collection[str] = ()
+    ) -> bool:
+        """Whether features fit, or are there; on disk, entries long unused give way.
+
+        Args:
+            sizes: Bytes of each set of features.
+            keys: Each one's `entry_key`.
+            keep: Keys of further entries that do not give way.
+        """
         if self.folder is None:
-            return size <= _MEMORY_SHARE * _free_memory()
-        return disk.make_room(self.folder, size)
+            return sum(sizes) <= _MEMORY_SHARE * _free_memory()
+        wanted = dict(zip(keys, sizes, strict=True))
+        return disk.make_room(self.folder, wanted, keep)
 
     def refusal(self, size: int) -> str:
         """Says why `size` bytes do not fit."""
@@ -118,8 +127,8 @@ class Store:
             return f"{need} are more than {_MEMORY_SHARE:.0%} of the free memory."
         return (
             f"{need} are more than the cache's budget of "
-            f"{disk.readable(disk.cache_budget())} (TLKERAS_CACHE_GB) or than the disk "
-            f"of {self.folder} has free."
+            f"{disk.readable(disk.cache_budget())} (TLKERAS_CACHE_GB) leaves, or than "
+            f"the disk of {self.folder} has free."
         )
 
 
@@ -162,15 +171,18 @@ def _make_folder(folder: Path) -> OSError | None:
         return failure
 
 
-def feature_bytes(prefix: keras.Model, *parts: Any) -> int | None:
+def feature_bytes(prefix: keras.Model, examples: Any) -> int | None:
     """Returns the bytes of a prefix's outputs for all examples, if fixed."""
-    total = 0
-    for examples in parts:
-        specs = _specs(prefix, longest_of(examples))
-        if specs is None:
-            return None
-        total += len(examples) * sum(spec.row_bytes for spec in specs)
-    return total
+    specs = _specs(prefix, longest_of(examples))
+    if specs is None:
+        return None
+    return len(examples) * sum(spec.row_bytes for spec in specs)
+
+
+def entry_key(prefix: keras.Model, examples: Any) -> str:
+    """Returns the fingerprint of what a prefix computes for examples."""
+    both = examples.fingerprint() + fingerprint_model(prefix)
+    return hashlib.sha256(both.encode()).hexdigest()
 
 
 def extract(
@@ -180,6 +192,7 @@ def extract(
     store: Store,
     verbose: Any,
     strategy: Any = None,
+    key: str | None = None,
 ) -> FeatureSet:
     """Runs `prefix` over all examples, or finds that this was done before.
 
@@ -191,17 +204,19 @@ def extract(
         verbose: 0 for no progress bar.
         strategy: What the prefix' weights were made under; all of its devices that
             belong to this process take part.
+        key: The `entry_key` of both, where it has been computed already.
     """
     longest = longest_of(examples)
     specs = [*_specs(prefix, longest), _label_spec(examples)]
     count = len(examples)
-    both = examples.fingerprint() + fingerprint_model(prefix)
-    key = hashlib.sha256(both.encode()).hexdigest()
-    infer = inference_function(prefix)
+    key = key or entry_key(prefix, examples)
     devices = len(strategy.extended.worker_devices) if strategy is not None else 1
-    if devices > 1:
-        infer = on_all_devices(infer, strategy)
-    run = _Run(infer, examples, batch_size * devices, verbose)
+
+    def compile_prefix():
+        infer = inference_function(prefix)
+        return on_all_devices(infer, strategy) if devices > 1 else infer
+
+    run = _Run(compile_prefix, examples, batch_size * devices, verbose)
     if store.folder is None:
         # Zeros, not what happens to be there: a sequence may end before its row does.
         arrays = [np.zeros((count, *spec.shape), spec.numpy_dtype) for spec in specs]
@@ -306,16 +321,19 @@ def on_all_devices(infer: Callable[[Any], Any], strategy: Any) -> Callable[[Any]
 
 
 class _Run:
-    """One pass of a prefix over examples, with a progress bar."""
+    """One pass of a prefix over examples, with a progress bar.
+
+    The prefix is compiled when it is run: where its features are cached it never is.
+    """
 
     def __init__(
         self,
-        infer: Callable[[Any], Any],
+        compile_prefix: Callable[[], Callable[[Any], Any]],
         examples: Any,
         batch_size: int,
         verbose: Any,
     ):
-        self.infer = infer
+        self.compile_prefix = compile_prefix
         self.examples = examples
         self.batch_size = batch_size
         self.verbose = verbose
@@ -324,10 +342,11 @@ class _Run:
     def __call__(
         self, start: int, write: Callable[[int, list[np.ndarray]], None]
     ) -> None:
+        infer = self.compile_prefix()
         began, count = time.perf_counter(), len(self.examples)
         bar, done = self._bar(count), start
         for inputs, labels in self._batches(start):
-            outputs = keras.tree.flatten(self.infer(inputs))
+            outputs = keras.tree.flatten(infer(inputs))
             values = [np.asarray(value) for value in (*outputs, labels)]
             write(done, values)
             done += len(values[0])

@@ -17,6 +17,7 @@ from tlkeras.features.extraction import (
     FeatureSet,
     Store,
     choose_store,
+    entry_key,
     extract,
     feature_bytes,
     reading_for,
@@ -257,8 +258,12 @@ class Feeder:
     def _extract(self, prefix: keras.Model, examples: list) -> list | None:
         """Returns features of training and validation, or `None` if too large."""
         known = [part for part in examples if part is not None]
-        size = feature_bytes(prefix, *known)
-        fits = size is not None and self.store.has_room(size)
+        sizes = [feature_bytes(prefix, part) for part in known]
+        size = None if None in sizes else sum(sizes)
+        keys = [entry_key(prefix, part) for part in known]
+        # Later phases and a restarted run still need what this is computed from.
+        keep = [part.key for part in self.features if part is not None]
+        fits = size is not None and self.store.has_room(sizes, keys, keep)
         if not self.replicas.workers.all(fits):
             self._say(
                 "Not cached: "
@@ -280,19 +285,20 @@ class Feeder:
             f"kept in {where}."
         )
         features = [
-            part
-            and extract(
+            extract(
                 prefix,
                 part,
                 batch_size,
                 self.store,
                 self.verbose,
                 self.replicas.strategy,
+                key,
             )
-            for part in examples
+            for part, key in zip(known, keys, strict=True)
         ]
-        self.seconds += sum(part.seconds for part in features if part is not None)
-        return features
+        self.seconds += sum(part.seconds for part in features)
+        # Validation comes last, where there is any.
+        return features + [None] * (len(examples) - len(known))
 
     def _cached(self, suffix: keras.Model, features: list, first_epoch: int) -> Feed:
         train, val = features
