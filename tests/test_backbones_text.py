@@ -116,6 +116,22 @@ def bert_preset(tmp_path_factory):
     return write_preset(folder, backbone, tokenizer), weights_of(backbone)
 
 
+def test_weights_of_ones_own_have_no_licence(bert_preset, monkeypatch):
+    folder, _ = bert_preset
+    monkeypatch.setattr("tlkeras.backbones.text.minilm_folder", lambda: folder)
+    own = folder / "model.weights.h5"
+
+    def licence(backbone, **arguments):
+        return resolve_text_backbone(backbone, sequence_length=8, **arguments).licence
+
+    assert licence("minilm") == "Apache-2.0"
+    assert licence("minilm", weights=own) is None
+    assert licence("minilm", weights=None) is None
+    loaded = load_backbone("minilm")
+    assert licence(loaded) == "Apache-2.0"
+    assert licence(loaded, weights=own) is None and licence(loaded) is None
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_preset_folder_brings_weights_and_tokenizer(bert_preset, policy):
     folder, weights = bert_preset

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import needs_shared, solid_colours, tiny_backbone
 from images import encode, picture
-from text_models import SENTENCES, tiny_bert
+from text_models import SENTENCES, tiny_bert, write_preset
 
 import tlkeras as tl
 from tlkeras.cards.markdown import escaped, yaml
@@ -139,6 +139,68 @@ def test_random_and_file_weights_claim_no_pretraining(tmp_path):
     said = section(tl.model_card(own), "Backbone")
     assert "`mine.keras`" in said and str(tmp_path) not in str(tl.model_card(own))
     assert "not known to tlkeras" in said and "ImageNet" not in said
+
+
+def test_only_published_weights_are_said_to_be_published(tmp_path, monkeypatch):
+    folder = write_preset(tmp_path / "tiny_bert", *tiny_bert())
+    monkeypatch.setattr("tlkeras.backbones.text.minilm_folder", lambda: folder)
+
+    def card(weights):
+        model = tl.text_classifier("minilm", 2, weights=weights, sequence_length=8)
+        return tl.model_card(model)
+
+    published = card("pretrained")
+    assert parsed(published)["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert "a billion pairs" in section(published, "Backbone")
+    assert "under Apache-2.0" in section(published, "Backbone")
+    own = card(folder / "model.weights.h5")
+    assert "Weights: `model.weights.h5`" in section(own, "Backbone")
+    assert "not known to tlkeras" in section(own, "Backbone")
+    for other in (own, card(None)):
+        assert "base_model" not in parsed(other)
+        for made_up in ("a billion pairs", "Apache-2.0"):
+            assert made_up not in section(other, "Backbone")
+
+
+def test_own_weights_of_glyphnet_are_not_said_to_know_letters(tmp_path):
+    path = tmp_path / "mine.weights.h5"
+    tl.image_classifier("glyphnet", 2, weights=None).backbone.save_weights(path)
+    own = tl.model_card(tl.image_classifier("glyphnet", 2, weights=path))
+    given = tl.image_classifier(tl.load_backbone("glyphnet"), 2, weights=path)
+    assert given.recipe.backbone["licence"] is None
+    for made_up in ("printed letters", "Apache-2.0"):
+        assert made_up not in section(own, "Backbone")
+
+
+def test_a_card_says_where_something_else_changed_the_model():
+    x, y = solid_colours(12, 2)
+    model = tl.image_classifier(tiny_backbone(), 2)
+    assert "have changed" not in section(tl.model_card(model), "Training")
+    tl.fit_head(model, (x, y), epochs=1, verbose=0)
+    assert "All of it is in the file." in section(tl.model_card(model), "Training")
+    student = tl.image_classifier(tiny_backbone(), 2)
+    tl.distill(model, student, (x, y), head_epochs=1, epochs=0, verbose=0)
+    assert "`tl.distill`" in section(tl.model_card(student), "Training")
+    tl.fit_head(student, (x, y), epochs=1, verbose=0)
+    said = section(tl.model_card(student), "Training")
+    assert "All of it" not in said and "Before this run something other" in said
+
+
+def test_a_card_of_a_pruned_model_counts_what_is_left():
+    layers = keras.layers
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(inputs)
+    backbone = keras.Model(inputs, layers.Conv2D(4, 3)(x), name="two")
+    model = tl.image_classifier(backbone, 2, preprocessing=None)
+    data = solid_colours(12, 2, size=16)
+    tl.fit_head(model, data, epochs=1, verbose=0)
+    small = tl.prune(model, data, method="channels", epochs=0, verbose=0).model
+    count = small.backbone.count_params()
+    assert count < model.backbone.count_params()
+    card = tl.model_card(small)
+    assert f"`two`, {count:,} parameters" in section(card, "Backbone")
+    said = section(card, "Training")
+    assert "All of it" not in said and "`tl.prune`" in said
 
 
 def test_names_break_neither_tables_nor_the_header():
@@ -284,7 +346,11 @@ def test_bad_input_is_refused(tmp_path):
 def test_licences_of_backbones_are_known_or_said_not_to_be(name, licence, expected):
     from tlkeras.cards.backbone_facts import licence_sentence
 
-    assert expected in licence_sentence({"name": name, "licence": licence}, True)
+    known = {"name": name, "licence": licence}
+    assert expected in licence_sentence(known, True, name)
+    if licence is None:
+        own = licence_sentence(known, True, None)
+        assert "not known to tlkeras" in own and "KerasHub" not in own
 
 
 @pytest.mark.real

@@ -160,6 +160,30 @@ def test_a_complete_run_gives_its_result_at_once(tmp_path, capsys):
     assert_same_result(again, repeated, model, history)
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_logs_may_come_and_go_between_calls(tmp_path, before):
+    expected_model = make_model()
+    expected = head(expected_model, tmp_path / "whole")
+    logs = [{"log_dir": tmp_path / "logs"}, {}]
+    first, second = logs if before else logs[::-1]
+    with pytest.raises(Stopped):
+        head(make_model(), tmp_path / "cut", 8, **first)
+    model = make_model(seed=3)
+    history = head(model, tmp_path / "cut", **second)
+    assert_same_result(model, history, expected_model, expected)
+
+
+def test_notes_of_finished_phases_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "tlkeras.training.phase.overfitting", lambda name, _: f"{name} overfits"
+    )
+    with pytest.raises(Stopped):
+        tune(make_model(), tmp_path, 13)
+    wanted = [f"{name} overfits" for name in ("head", "fine-tune 1", "fine-tune 2")]
+    assert tune(make_model(), tmp_path).notes == wanted
+    assert tune(make_model(), tmp_path).notes == wanted
+
+
 def test_the_same_model_goes_on_after_an_interrupt(tmp_path):
     expected_model = make_model()
     expected = head(expected_model, tmp_path / "whole")

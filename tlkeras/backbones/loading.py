@@ -241,6 +241,7 @@ def _resolve_model(
     shape = _model_shape(model, input_shape, origin)
     if weights not in ("pretrained", None):
         load_weights_file(model, find_weights_file(weights), model.name)
+        origin = origin and origin._replace(licence=None)
     if origin is None:
         chosen = _choose(preprocessing, model, lambda: _guess_preprocessing(model))
         return LoadedBackbone(model, chosen, model.name, None, shape)

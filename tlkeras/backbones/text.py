@@ -107,7 +107,8 @@ def load_text_backbone(name: str, weights: Weights = "pretrained") -> keras.Mode
     tokenizer = _load_tokenizer(preset)
     if file is not None:
         load_weights_file(model, file, name)
-    licence = MINILM_LICENCE if name == MINILM else None
+    published = name == MINILM and weights == "pretrained"
+    licence = MINILM_LICENCE if published else None
     _ORIGINS[model] = _Origin(tokenizer, hub.preset_name(name), licence)
     return model
 
@@ -183,6 +184,8 @@ def _as_model(
         )
     if weights not in ("pretrained", None):
         load_weights_file(backbone, find_weights_file(weights), backbone.name)
+        if backbone in _ORIGINS:
+            _ORIGINS[backbone] = _ORIGINS[backbone]._replace(licence=None)
     return backbone
 
 

@@ -26,22 +26,34 @@ _HUB_NAMES = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
 _IMAGENET = "ImageNet-1k (ILSVRC 2012)"
 
 
-def hub_name(backbone: Mapping[str, Any]) -> str | None:
-    """Returns the backbone's name on Hugging Face's hub, where it is known."""
-    return _HUB_NAMES.get(backbone.get("name"))
+def hub_name(published: str | None) -> str | None:
+    """Returns a backbone's name on Hugging Face's hub, where it is known.
+
+    Args:
+        published: As in `Facts`.
+    """
+    return _HUB_NAMES.get(published)
 
 
-def licence_sentence(backbone: Mapping[str, Any], is_pretrained: bool) -> str:
+def licence_sentence(
+    backbone: Mapping[str, Any], is_pretrained: bool, published: str | None
+) -> str:
     """Returns a sentence on the licence of a backbone's weights.
 
     Args:
         backbone: `TrainingRecord.backbone`.
-        is_pretrained: Whether it has published weights.
+        is_pretrained: Whether it did not start from random weights.
+        published: As in `Facts`.
     """
     if not is_pretrained:
         return "It was not pretrained, so that no licence of published weights holds."
     if backbone.get("licence"):
         return f"Its pretrained weights are under {backbone['licence']}."
+    if published is None:
+        return (
+            "The licence of these weights is not known to tlkeras: check where they "
+            "came from."
+        )
     name = str(backbone.get("name") or "")
     place = next(
         (url for family, url in _families_first() if name.startswith(family)), None
@@ -57,16 +69,24 @@ def licence_sentence(backbone: Mapping[str, Any], is_pretrained: bool) -> str:
     )
 
 
-def pretraining(name: str, weights: Any) -> str | None:
-    """Returns what a backbone of a known name was pretrained on, `None` if unknown."""
+def pretraining(published: str | None) -> str | None:
+    """Returns what published weights were trained on, `None` if that is unknown.
+
+    Args:
+        published: As in `Facts`.
+    """
     from tlkeras.backbones.table import entry_for
 
-    if name == "glyphnet":
-        return "printed letters that tlkeras rendered from fonts"
-    if name == "minilm":
+    if published is None:
+        return None
+    if published == "minilm":
         return "a billion pairs of sentences, to embed them"
-    is_known = entry_for(name) is not None and weights in ("pretrained", "imagenet")
-    return _IMAGENET if is_known else None
+    entry = entry_for(published)
+    if entry is None:
+        return None
+    if entry.name == "glyphnet":
+        return "printed letters that tlkeras rendered from fonts"
+    return _IMAGENET
 
 
 def _families_first() -> list[tuple[str, str]]:

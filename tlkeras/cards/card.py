@@ -214,7 +214,7 @@ def _header(facts: Facts) -> dict[str, Any]:
         "library_name": "keras",
         "pipeline_tag": tag,
         "tags": ["tlkeras", "transfer-learning", "fine-tuning"],
-        "base_model": hub_name(facts.backbone),
+        "base_model": hub_name(facts.published),
         "metrics": _metrics(facts),
         "model-index": _index(facts, tag or f"{kind}-regression"),
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from tlkeras.builders.recording import fingerprint
 from tlkeras.evaluation import Report
 from tlkeras.records import TrainingRecord
 
@@ -42,9 +43,11 @@ class Facts:
     def backbone(self) -> dict[str, Any]:
         """What is known of the backbone."""
         if self.record is None:
-            parameters = self.model.backbone.count_params()
-            return {"name": self.model.backbone.name, "parameters": parameters}
-        return self.record.backbone
+            known = {"name": self.model.backbone.name}
+        else:
+            known = self.record.backbone
+        # Channels may have gone since the record was made.
+        return {**known, "parameters": self.model.backbone.count_params()}
 
     @property
     def weights(self) -> str | None:
@@ -63,6 +66,21 @@ class Facts:
     def is_pretrained(self) -> bool:
         """Whether the backbone came with published weights, as far as is known."""
         return self.record is None or self.weights is not None or self.is_own_backbone
+
+    @property
+    def published(self) -> str | None:
+        """What published weights were asked for by; `None` with any others."""
+        if self.record is None or self.is_own_backbone:
+            return None
+        arguments = self.record.arguments
+        word = arguments.get("weights") in ("pretrained", "imagenet")
+        return arguments["backbone"] if word else None
+
+    @property
+    def is_as_recorded(self) -> bool:
+        """Whether the weights are those at the end of the record."""
+        last = self.record.runs[-1] if self.record.runs else self.record
+        return last.weights == fingerprint(self.model)
 
     @property
     def classes(self) -> dict[str | None, tuple[str, ...]]:

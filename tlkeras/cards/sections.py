@@ -36,6 +36,8 @@ _FIGURES = {
 _TOLD = {"head_epochs", "epochs", "unfreeze_from"}
 _TOLD |= {"learning_rate", "fine_tune_learning_rate"}
 
+_UNRECORDED = "`tl.distill`, `tl.prune`, `tl.calibrate` or `fit`"
+
 _NOT_SAID = "_The author of this card has not said._"
 
 
@@ -194,12 +196,12 @@ def backbone(facts: Facts) -> str:
     elif facts.record is None:
         sentences.append("Where its weights came from was not recorded.")
     else:
-        source = pretraining(name, facts.weights)
-        if facts.is_pretrained and source:
+        source = pretraining(facts.published)
+        if source:
             sentences.append(f"It was pretrained on {source}.")
-        if facts.weights not in (None, "pretrained", "imagenet"):
+        if facts.is_pretrained and facts.published is None:
             sentences.append(f"Weights: `{facts.weights}`.")
-        sentences.append(licence_sentence(known, facts.is_pretrained))
+        sentences.append(licence_sentence(known, facts.is_pretrained, facts.published))
     return " ".join(sentences)
 
 
@@ -220,7 +222,13 @@ def training(facts: Facts) -> str:
         f"{record.seed}, precision `{record.precision}`."
     ]
     if not record.runs:
-        return "\n\n".join([*blocks, "No fit verb of tlkeras trained it."])
+        sentence = "No fit verb of tlkeras trained it."
+        if not facts.is_as_recorded:
+            sentence += (
+                " Its weights have changed since by something that leaves no record, "
+                f"such as {_UNRECORDED}."
+            )
+        return "\n\n".join([*blocks, sentence])
     blocks.append(_phases(record.runs))
     blocks += [_settings(i, run) for i, run in enumerate(record.runs, 1)]
     blocks.append(
@@ -266,7 +274,16 @@ def _settings(number_of: int, run: Any) -> str:
 def _again(facts: Facts) -> str:
     wanted = "".join(f", {name}=..." for name in facts.record.not_kept)
     code = f'again = tl.rerun("{facts.file}", data{wanted})'
-    return f"The file knows all of it. With the same data:\n\n```python\n{code}\n```"
+    runs = facts.record.runs
+    notes = [escaped(note) for run in runs for note in run.notes]
+    if not facts.is_as_recorded:
+        notes.append(
+            f"Something else changed the model afterwards, such as {_UNRECORDED}: a "
+            "rerun leaves that out."
+        )
+    known = "The fit verbs' part of it" if notes else "All of it"
+    sentences = " ".join([f"{known} is in the file.", *dict.fromkeys(notes)])
+    return f"{sentences} With the same data:\n\n```python\n{code}\n```"
 
 
 def results(facts: Facts, pictures: Mapping[str | None, Sequence[Any]]) -> str:

@@ -104,11 +104,12 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         watch.first_loss = max(workers.gather(loss_now(feed)))
     callbacks = [*stage_callbacks(run), record, watch]
     keeper = None
+    # Logs are no part of the state: a run may go on with or without them.
+    others = list(callbacks)
     if fitting.log_dir is not None:
         callbacks.append(PhaseLog(fitting.log_dir, stage.name, run.history, record))
     if run.resumer is not None:
         steps = feed.steps if feed.seekable else None
-        others = list(callbacks)
         keeper = Keeper(run.resumer, number, feed.model, others, run.history, steps)
         callbacks.append(keeper)
     if not workers.is_chief:

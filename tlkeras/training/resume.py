@@ -62,6 +62,8 @@ class Resumer:
             kept = self.state.facts["history"]
             history.history, history.epoch = kept["history"], kept["epoch"]
             history.phases = [Phase(**phase) for phase in kept["phases"]]
+            # Checkpoints of earlier versions have none.
+            history.notes = list(kept.get("notes", ()))
         return history
 
     def at_start(self) -> dict[int, np.ndarray]:
@@ -111,6 +113,7 @@ class Resumer:
                 "history": history.history,
                 "epoch": history.epoch,
                 "phases": [asdict(phase) for phase in history.phases],
+                "notes": list(history.notes),
             },
         }
         arrays = {"model": _values(self.changing), "optimizer": _values(optimizer)}
@@ -126,7 +129,7 @@ class Keeper(keras.callbacks.Callback):
         resumer: Keeps the run.
         stage: Number of the stage.
         phase_model: What the phase fits.
-        callbacks: All other callbacks, whose plain attributes belong to the state.
+        callbacks: The callbacks whose plain attributes belong to the state.
         history: Of the phases before.
         steps: Steps of an epoch; `None` where data cannot be read from a step on.
 
@@ -243,8 +246,9 @@ class Keeper(keras.callbacks.Callback):
 
     def _restore_callbacks(self, state: State) -> None:
         arrays = state.arrays.get("callbacks", [])
+        # Earlier versions kept one more, of the logs, after these.
         for callback, kept in zip(
-            self.callbacks, state.facts["callbacks"], strict=True
+            self.callbacks, state.facts["callbacks"], strict=False
         ):
             # Keras turns its sign around when it finds out what is better.
             undecided = getattr(callback, "monitor_op", callback) is None
