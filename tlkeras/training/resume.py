@@ -62,8 +62,7 @@ class Resumer:
             kept = self.state.facts["history"]
             history.history, history.epoch = kept["history"], kept["epoch"]
             history.phases = [Phase(**phase) for phase in kept["phases"]]
-            # Checkpoints of earlier versions have none.
-            history.notes = list(kept.get("notes", ()))
+            history.notes = list(kept["notes"])
         return history
 
     def at_start(self) -> dict[int, np.ndarray]:
@@ -246,9 +245,8 @@ class Keeper(keras.callbacks.Callback):
 
     def _restore_callbacks(self, state: State) -> None:
         arrays = state.arrays.get("callbacks", [])
-        # Earlier versions kept one more, of the logs, after these.
         for callback, kept in zip(
-            self.callbacks, state.facts["callbacks"], strict=False
+            self.callbacks, state.facts["callbacks"], strict=True
         ):
             # Keras turns its sign around when it finds out what is better.
             undecided = getattr(callback, "monitor_op", callback) is None
