@@ -288,10 +288,8 @@ def test_litert(here, models, capsys, monkeypatch):
 def test_onnx(here, models, capsys):
     for package in ("onnx", "tf2onnx", "onnxruntime"):
         pytest.importorskip(package)
-    namespace = {"tl": tl, "json": json, "model": models["flowers"]}
-    namespace["read"] = lambda path: tl.load_images([path], image_size=16)
-    exec(blocks("python")[4], namespace)
-    exec(blocks("python")[5], namespace)
+    exec(blocks("python")[4], {"tl": tl, "model": models["flowers"]})
+    exec(blocks("python")[5], {})
     check_last_answer(capsys, models)
 
 

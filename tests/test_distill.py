@@ -15,6 +15,7 @@ from text_models import SENTENCES, tiny_bert, tiny_roberta
 
 import tlkeras as tl
 from tlkeras.builders import Head, image_multi_task
+from tlkeras.compress import distilling
 from tlkeras.compress.teaching import (
     JointLoss,
     answers,
@@ -349,6 +350,30 @@ def test_arguments_that_do_not_do(arguments, message):
     with pytest.raises(ValueError, match=message):
         settings = {"head_epochs": 1, "epochs": 0, **QUIET, **arguments}
         tl.distill(classifier(), classifier(), (X, Y), **settings)
+
+
+@pytest.mark.parametrize(
+    "augment", ["mixup", ["light", "cutmix"], lambda images, labels: (images, labels)]
+)
+def test_what_mixes_labels_is_refused_before_the_teacher_answers(augment, monkeypatch):
+    monkeypatch.setattr(distilling, "answers", None)
+    with pytest.raises(ValueError, match="must not mix labels here"):
+        tl.distill(classifier(), classifier(), (X, Y), augment=augment, **QUIET)
+
+
+def test_a_calibration_does_not_outlive_distillation():
+    student = classifier()
+    student.temperature = 2.0
+    tl.distill(
+        classifier(),
+        student,
+        (X, Y),
+        augment="strong",
+        head_epochs=1,
+        epochs=0,
+        **QUIET,
+    )
+    assert student.temperature is None
 
 
 def test_data_that_do_not_do():

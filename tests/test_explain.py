@@ -588,6 +588,13 @@ def test_a_model_without_a_nested_backbone_has_stages_too():
     assert len(check.stages) == 2
 
 
+def test_empty_texts_are_left_out_of_a_sanity_check(bert):
+    check = tl.sanity_check(bert, ["", "a great film"], stages=2)
+    assert check.rank_correlation.shape == (2, 1)
+    with pytest.raises(ValueError, match="at least 2"):
+        tl.sanity_check(bert, ["a great film"], stages=1)
+
+
 def test_constant_maps_cannot_be_checked(finder):
     with pytest.raises(ValueError, match="nothing to compare"):
         tl.sanity_check(finder, squares(2)[0], method=lambda m, x: np.ones((2, 4, 4)))

@@ -16,7 +16,10 @@ import tlkeras as tl
 from tlkeras.builders import Head, image_multi_task
 from tlkeras.export import ExportError, export, exporting, litert, saved_model
 from tlkeras.export.copies import in_float32, precision_of
+from tlkeras.export.parity import same_labels
+from tlkeras.export.replacing import replacing
 from tlkeras.export.samples import samples
+from tlkeras.export.scoring import scores
 
 SUFFIXES = {"keras": ".keras", "saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
 X, _ = solid_colours(6, 2)
@@ -338,6 +341,51 @@ def test_paths_and_formats_that_do_not_do(name, format, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         export(classifier(), tmp_path / name, format=format)
     assert (tmp_path / "photos" / "1.jpg").read_bytes() == b"dear"
+
+
+@pytest.mark.parametrize(
+    "name", ["1.jpg", "assets.extra/tf_serving_warmup_requests", "variables/notes.md"]
+)
+def test_what_lies_in_an_earlier_export_is_not_deleted(name, tmp_path):
+    ours = ["saved_model.pb", "fingerprint.pb", "assets/tokenizer/vocabulary.txt"]
+    ours += ["variables/variables.index", "variables/variables.data-00000-of-00001"]
+    ours += [f"assets.extra/{x}" for x in ("labels.txt", "labels_a.txt")]
+    for each in [*ours, "assets.extra/metadata.json"]:
+        (tmp_path / "model" / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "model" / each).write_bytes(b"")
+    (tmp_path / "model" / name).write_bytes(b"dear")
+    with pytest.raises(ValueError, match=f"and '{name}' would be deleted"):
+        with replacing(tmp_path / "model", ""):
+            pass
+    assert (tmp_path / "model" / name).read_bytes() == b"dear"
+    (tmp_path / "model" / name).unlink()
+    with replacing(tmp_path / "model", "") as unfinished:
+        unfinished.mkdir()
+    assert not list((tmp_path / "model").iterdir())
+
+
+def test_a_saved_model_of_texts_may_be_replaced(tmp_path):
+    report = exported(texts(), tmp_path, "saved_model")
+    with replacing(report.path, "") as unfinished:
+        unfinished.mkdir()
+    assert not list(report.path.iterdir())
+
+
+def test_scores_and_labels_are_those_of_the_models_thresholds():
+    model = tl.image_classifier(
+        tiny_backbone(blocks=1), ["red", "flying"], multi_label=True
+    )
+    model.thresholds = [0.2, 0.8]
+    chances = np.array([[0.3, 0.7], [0.1, 0.9]], "float32")
+    labels = np.array([[1, 0], [0, 1]])
+
+    def run(inputs):
+        return {"probabilities": chances}
+
+    found = scores(model, {"model": run}, (X[:2], labels))
+    assert found["model"]["accuracy"] == 1.0
+    other = {"probabilities": np.array([[0.6, 0.4], [0.1, 0.7]], "float32")}
+    assert same_labels(model, other, run(None)) == 0.75
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,18 @@ def test_what_cannot_be_run_ends_with_2(arguments, message, predict, folder):
     assert len(errors) == 1 and message in errors[0]
 
 
+def test_a_layer_that_is_not_known_ends_with_2(predict, folder):
+    class Own(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+    inputs = keras.Input((2,))
+    keras.Model(inputs, Own()(inputs)).save(folder / "own.keras")
+    code, lines, errors = predict("own.keras", "0.png")
+    assert code == 2 and not lines
+    assert errors[0].startswith("tlkeras: ") and "Own" in " ".join(errors)
+
+
 def test_wrong_usage_ends_with_2(predict):
     with pytest.raises(SystemExit) as ended:
         predict("pictures.keras")

@@ -535,6 +535,15 @@ def test_arguments_that_do_not_do(arguments, message):
         tl.prune(model, (X, Y), **QUIET, **arguments)
 
 
+@pytest.mark.parametrize("method", ["magnitude", "channels"])
+def test_data_that_do_not_do(method):
+    model = tl.image_classifier(tiny_backbone(), 2)
+    with pytest.raises(ValueError, match="`train` must hold inputs and labels as arr"):
+        tl.prune(model, (X.tolist(), Y.tolist()), method=method, **QUIET)
+    with pytest.raises(ValueError, match="`val` does not fit the model"):
+        tl.prune(model, (X, Y), (X[..., :1], Y), method=method, **QUIET)
+
+
 @pytest.mark.slow
 def test_the_report_is_a_table_and_honest():
     report = tl.prune(colours(), (X, Y), epochs=1, test=(X, Y), **QUIET)

@@ -62,6 +62,16 @@ def test_duplicates_are_never_on_both_sides_of_a_fold():
     assert sorted(judged) == list(range(60))
 
 
+def test_there_are_no_more_folds_than_groups_of_the_smallest_class():
+    labels = np.repeat([0, 1], [40, 6])
+    groups = np.concatenate([np.arange(40), np.repeat([40, 41], 3)])
+    found = list(folds_of(labels, groups))
+    assert len(found) == 2
+    assert all(set(labels[fitted]) == {0, 1} for fitted, _ in found)
+    copies = np.repeat(np.arange(4), 10)
+    assert len(list(folds_of(copies // 2, copies))) == 2
+
+
 def test_wrong_labels_that_speak_for_each_other_are_found():
     """Of one class a third is wrong: more than half of what is near some of them."""
     features, labels = clusters(each=60)

@@ -49,7 +49,8 @@ def run_predict(arguments: Sequence[str]) -> int:
     try:
         check_int("--batch-size", args.batch_size, 1)
         model = _load(args.model, args.text)
-    except (ValueError, OSError, ImportError) as error:
+    # Keras raises `TypeError` where a layer's class is not known here.
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"tlkeras: {error}", file=sys.stderr)
         return 2
     failed = False
@@ -71,8 +72,8 @@ def make_parser() -> argparse.ArgumentParser:
         description="Says what a saved model makes of files or texts. One line each: "
         "the input, the label and its probability, with tabs between them; several "
         "labels with commas between them. Exit code 0: all went well; 1: some inputs "
-        "could not be read, and standard error says which; 2: wrong usage, or the "
-        "model cannot be loaded.",
+        "could not be read: standard error says which, or with --json the "
+        "`error` in their lines; 2: wrong usage, or the model cannot be loaded.",
     )
     add = parser.add_argument
     add("model", help="a file that model.save wrote")

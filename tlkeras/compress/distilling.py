@@ -8,6 +8,7 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras._validation import check_number, check_same_classes, unknown_name
+from tlkeras.augmentation import resolve_augment
 from tlkeras.builders import TransferModel
 from tlkeras.compress.measuring import measure
 from tlkeras.compress.reports import DistillationReport
@@ -53,7 +54,8 @@ def distill(
     The teacher answers once for each example, and its answers are kept, as the frozen
     part's features are. Each model sees pictures at its own size, read anew from their
     files or resized, and texts by its own tokenizer. With `augment=` the student sees
-    changed pictures, and the teacher's answers are still those to the plain ones.
+    changed pictures, and the teacher's answers are still those to the plain ones: so
+    `augment=` must not mix pictures, as `"mixup"` and `"cutmix"` do.
 
     The student trains as in `tl.fine_tune`: a pretrained one needs no more than that;
     one that starts from random weights needs all of its layers and a large rate:
@@ -81,7 +83,7 @@ def distill(
 
     Raises:
         ValueError: If the models are not of one task and classes, the data are not as
-            above, or an argument is out of range.
+            above, `augment=` mixes labels, or an argument is out of range.
         PhaseError: As in `tl.fine_tune`.
 
     Example:
@@ -106,6 +108,7 @@ def distill(
         if name not in names:
             raise unknown_name("argument", name, sorted(names))
     _check_pair(teacher, student)
+    _check_augment(fine_tuning.get("augment"))
     train, val = parts_of(train, val)
     readings = _reading(train, "train"), None if val is None else _reading(val, "val")
     check_data(student, *(each and _seen(student, each) for each in readings))
@@ -158,6 +161,17 @@ def _check_pair(teacher: Any, student: Any) -> None:
     check_same_classes("teacher", teacher.class_names, student.class_names)
 
 
+def _check_augment(augment: Any) -> None:
+    # As `_train` has it done: of lessons, no task is known.
+    made = resolve_augment(augment, seed=0)
+    if made is not None and made.mixes_labels:
+        raise ValueError(
+            f"`augment` must not mix labels here, as {made} does: the teacher answers "
+            "to each example as it is. Take 'light', 'medium', 'strong', or layers and "
+            "functions that take pictures alone."
+        )
+
+
 def _reading(data: Any, name: str) -> Reading:
     reading = reading_for(data)
     if reading is None:
@@ -202,3 +216,5 @@ def _train(
     finally:
         # The flags of their common layers are as the last phase left them.
         recompile(student)
+        # What `calibrate` found does not hold for other weights.
+        student.temperature = None

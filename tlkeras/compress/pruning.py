@@ -25,7 +25,7 @@ from tlkeras.freezing import FreezePoint, find_backbone, freeze
 from tlkeras.lora import adapted_layers
 from tlkeras.runtime import current_runtime
 from tlkeras.training import FineTuneHistory, fine_tune
-from tlkeras.training.checks import check_model
+from tlkeras.training.checks import check_data, check_model, pack_labels
 from tlkeras.training.running import parts_of
 
 METHODS = ("magnitude", "channels")
@@ -127,6 +127,7 @@ def prune(
     _check_fine_tuning(fine_tuning, method)
     train, val = parts_of(train, val)
     check_model(model, None)
+    check_data(model, *pack_labels(model, train, val))
     training = {
         "epochs": epochs,
         "unfreeze_from": unfreeze_from,

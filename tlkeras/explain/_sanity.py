@@ -133,7 +133,8 @@ def sanity_check(
             it is.
         head: As in `tl.explain`.
         layer: As in `tl.explain`.
-        stages: At most how many; blocks are put together where there are more.
+        stages: At most how many, at least 2: the head and the backbone. Blocks are
+            put together where there are more.
         threshold: The check is passed where at last, with all weights randomised, the
             mean rank correlation is below, whatever its sign. The paper looks at the
             curves and names no number: look at `.plot()`, too.
@@ -158,13 +159,14 @@ def sanity_check(
     Reference:
         Adebayo et al., Sanity Checks for Saliency Maps (2018).
     """
-    check_int("stages", stages, 1)
+    check_int("stages", stages, 2)
     check_int("seed", seed, 0)
     check_number("threshold", threshold, above=0)
     run, model, name = _runner(model, inputs, method, target, head, layer)
     parts = _stages(model, stages)
     before, found = run(), []
-    varies = [i for i, map in enumerate(before) if np.ptp(map) > 0]
+    # An empty text has an empty map.
+    varies = [i for i, map in enumerate(before) if map.size and np.ptp(map) > 0]
     if not varies:
         raise ValueError(
             "No explanation varies over its input: there is nothing to compare. Choose "

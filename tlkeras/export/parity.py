@@ -1,11 +1,9 @@
 """Whether an artefact gives what the model gives."""
 
-from typing import Any
-
 import keras
 import numpy as np
 
-from tlkeras.export.interface import heads
+from tlkeras.export.interface import heads, thresholds_of
 from tlkeras.export.reports import ExportError
 
 # By what the model computes in. In float32, LiteRT and ONNX Runtime differ from a
@@ -41,14 +39,13 @@ def same_labels(model: keras.Model, got: Outputs, wanted: Outputs) -> float | No
     for name, task, names in heads(model):
         if names is None:
             continue
-        answers = [_answers(outputs[name], task) for outputs in (got, wanted)]
+        if task == "multi_label":
+            least = thresholds_of(model, name)
+            answers = [outputs[name] >= least for outputs in (got, wanted)]
+        else:
+            answers = [outputs[name].argmax(axis=-1) for outputs in (got, wanted)]
         shares.append(np.mean(answers[0] == answers[1]))
     return float(np.mean(shares)) if shares else None
-
-
-def _answers(values: Any, task: str | None) -> np.ndarray:
-    values = np.asarray(values)
-    return values >= 0.5 if task == "multi_label" else values.argmax(axis=-1)
 
 
 def check(what: str, difference: float, tolerance: float) -> None:

@@ -5,7 +5,20 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
+
+# What TensorFlow, Keras 2 and `export` write into the folder of a SavedModel.
+_SAVED_MODEL = (
+    "saved_model.pb",
+    "fingerprint.pb",
+    "keras_metadata.pb",
+    "variables/variables.*",
+    "assets/*",
+    "assets.extra/labels.txt",
+    "assets.extra/labels_*.txt",
+    "assets.extra/metadata.json",
+)
 
 
 @contextlib.contextmanager
@@ -20,8 +33,9 @@ def replacing(path: str | os.PathLike, suffix: str) -> Iterator[Path]:
         suffix: What it must end in; `""` for a folder that holds a SavedModel.
 
     Raises:
-        ValueError: If `path` ends in something else, names what is no earlier export,
-            or lies in a folder that does not exist or cannot be written to.
+        ValueError: If `path` ends in something else, names what is no earlier export
+            or a folder that holds more than one, or lies in a folder that does not
+            exist or cannot be written to.
     """
     final = Path(os.path.realpath(path))
     _check(final, path, suffix)
@@ -56,18 +70,29 @@ def _check(final: Path, given: str | os.PathLike, suffix: str) -> None:
             f"The model cannot be exported to {given!r}: there is a folder of that "
             "name. Choose another name."
         )
-    if not suffix and final.exists() and not _may_be_replaced(final):
+    lost = _lost(final) if not suffix and final.exists() else []
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         raise ValueError(
-            f"The model cannot be exported to {given!r}: that is no earlier export, "
-            "and it would be deleted. Choose another name."
+            f"The model cannot be exported to {given!r}: that is no earlier export, or "
+            f"not only one, and {', '.join(map(repr, lost[:3]))}{more} would be "
+            "deleted. Choose another name."
         )
 
 
-def _may_be_replaced(folder: Path) -> bool:
-    """Whether nothing is lost but a SavedModel when the folder is replaced."""
-    if not folder.is_dir():
-        return False
-    return (folder / "saved_model.pb").is_file() or not any(folder.iterdir())
+def _lost(final: Path) -> list[str]:
+    """Returns what would be lost beside a SavedModel if `final` were replaced."""
+    if not final.is_dir():
+        return [final.name]
+    inside = [path.relative_to(final) for path in sorted(final.rglob("*"))]
+    if Path("saved_model.pb") not in inside:
+        return [path.as_posix() for path in inside]
+    return [
+        path.as_posix()
+        for path in inside
+        if (final / path).is_symlink() or not (final / path).is_dir()
+        if not any(fnmatchcase(path.as_posix(), each) for each in _SAVED_MODEL)
+    ]
 
 
 def _rename(unfinished: Path, final: Path) -> None:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tlkeras.evaluation import Report
-from tlkeras.export.interface import heads
+from tlkeras.export.interface import heads, thresholds_of
 from tlkeras.export.samples import Samples, as_samples, batches
 
 Run = Callable[[dict[str, np.ndarray]], dict[str, Any]]
@@ -91,7 +91,11 @@ def _scored(
         if not known.any():
             continue
         report = Report(
-            labels[known], outputs[name][known], task=task, class_names=names
+            labels[known],
+            outputs[name][known],
+            task=task,
+            class_names=names,
+            thresholds=thresholds_of(model, name) if task == "multi_label" else None,
         )
         figure = "mae" if report.accuracy is None else "accuracy"
         key = figure if targets is None else f"{name} {figure}"

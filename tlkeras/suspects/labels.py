@@ -88,9 +88,13 @@ def _is_confident(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def _with_several(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Returns which examples have others of their class that are no duplicates."""
+    return _groups_by_class(labels, groups)[labels] > 1
+
+
+def _groups_by_class(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Returns how many groups of duplicates each class has, by its number."""
     pairs = np.unique(np.stack([labels, groups], axis=1), axis=0)
-    counts = np.bincount(pairs[:, 0], minlength=labels.max() + 1)
-    return counts[labels] > 1
+    return np.bincount(pairs[:, 0])
 
 
 def _out_of_fold(
@@ -138,7 +142,7 @@ def _folds(
     """Yields the positions to fit and to judge, every group on one side."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    smallest = np.bincount(labels)[np.unique(labels)].min()
+    smallest = _groups_by_class(labels, groups)[np.unique(labels)].min()
     count = int(min(FOLDS, max(2, smallest)))
     folds = StratifiedGroupKFold(count, shuffle=True, random_state=0)
     yield from folds.split(labels, labels, groups)
