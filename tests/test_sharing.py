@@ -16,7 +16,8 @@ def converted(mode, monkeypatch):
     """Returns a LiteRT file as TensorFlow's converter gives it."""
     model = tl.image_classifier(tiny_backbone(blocks=2), ["ant", "bee"])
     monkeypatch.setattr(litert, "share_vectors", lambda content: content)
-    return litert._convert(model, mode, samples(model, X, 8))
+    with litert.graph_of(model) as graph:
+        return litert._convert(graph, mode, samples(model, X, 8))
 
 
 def parsed(content):

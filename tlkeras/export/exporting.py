@@ -178,7 +178,8 @@ def _saved_model(
 def _litert(
     model: keras.Model, path: Path, inputs: Samples, allowed: float
 ) -> _Written:
-    litert.write(model, path)
+    with litert.graph_of(model) as graph:
+        litert.write(model, graph, path)
     outputs = litert.Interpreter(path).all(inputs)
     return _Written(outputs, litert.inputs_of(model), token_notes(model))
 

@@ -25,20 +25,35 @@ from tlkeras.export.samples import Samples
 from tlkeras.export.sharing import share_vectors
 
 
+@contextlib.contextmanager
+def graph_of(model: keras.Model) -> Iterator[str]:
+    """Traces a model for one input at a time; gives the folder that holds the graph.
+
+    Delegates of LiteRT want fixed shapes, and a device classifies one input at a time.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        archive = keras.export.ExportArchive()
+        specs = tensor_specs(model, fixed_shapes(model))
+        archive.add_endpoint("serving_default", raw_function(model), specs)
+        archive.write_out(folder, verbose=False)
+        yield folder
+
+
 def write(
     model: keras.Model,
+    graph: str,
     path: Path,
     mode: str | None = None,
     calibration: Samples | None = None,
 ) -> None:
     """Writes a LiteRT file for one input at a time, its labels inside.
 
-    Delegates of LiteRT want fixed shapes, and a device classifies one input at a time.
     The labels lie behind the model as a ZIP archive, where LiteRT's own metadata tools
     put them: `unzip model.tflite` shows them, and interpreters do not mind.
 
     Args:
         model: A functional `keras.Model` that computes in float32.
+        graph: Its `graph_of`.
         path: The file.
         mode: `None`, or how to quantize: `"dynamic"`, `"float16"` or `"int8"`.
         calibration: Inputs that show the range of every tensor, for `"int8"`.
@@ -46,7 +61,7 @@ def write(
     Raises:
         ExportError: If LiteRT has no counterpart of one of the model's operations.
     """
-    path.write_bytes(_convert(model, mode, calibration))
+    path.write_bytes(_convert(graph, mode, calibration))
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in label_files(model).items():
             archive.writestr(name, text)
@@ -88,28 +103,21 @@ def _interpreter_class() -> Any:
     return tf.lite.Interpreter
 
 
-def _convert(
-    model: keras.Model, mode: str | None, calibration: Samples | None
-) -> bytes:
+def _convert(graph: str, mode: str | None, calibration: Samples | None) -> bytes:
     import tensorflow as tf
 
-    with tempfile.TemporaryDirectory() as folder:
-        archive = keras.export.ExportArchive()
-        specs = tensor_specs(model, fixed_shapes(model))
-        archive.add_endpoint("serving_default", raw_function(model), specs)
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if mode is not None:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if mode == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if mode == "int8":
-            converter.representative_dataset = calibration.one_by_one
-        try:
-            with _quiet():
-                return share_vectors(converter.convert())
-        except Exception as error:
-            raise _failed(error) from error
+    converter = tf.lite.TFLiteConverter.from_saved_model(graph)
+    if mode is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if mode == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if mode == "int8":
+        converter.representative_dataset = calibration.one_by_one
+    try:
+        with _quiet():
+            return share_vectors(converter.convert())
+    except Exception as error:
+        raise _failed(error) from error
 
 
 @contextlib.contextmanager

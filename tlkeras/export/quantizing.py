@@ -92,8 +92,9 @@ def quantize(
         inputs = samples(model, data, _CALIBRATION)
         model = in_float32(model)
         plain = Path(tmp) / "plain.tflite"
-        litert.write(model, plain)
-        litert.write(model, unfinished, mode, inputs)
+        with litert.graph_of(model) as graph:
+            litert.write(model, graph, plain)
+            litert.write(model, graph, unfinished, mode, inputs)
         return _report(
             model,
             (litert.Interpreter(plain), litert.Interpreter(unfinished)),
