@@ -315,6 +315,13 @@ def entry_keys(folder):
     return sorted(entry.key for entry in tl.cache_info(folder).entries)
 
 
+def fill_two(folder, older, newer):
+    for key in (older, newer):
+        fill(folder, key).finish()
+    old = time.time() - 100
+    os.utime(folder / older / "meta.json", (old, old))
+
+
 def full_disk(monkeypatch, free=0):
     usage = SimpleNamespace(free=free)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: usage)
@@ -322,10 +329,7 @@ def full_disk(monkeypatch, free=0):
 
 def test_complete_entries_need_no_room_and_stay(tmp_path, monkeypatch):
     monkeypatch.setenv("TLKERAS_CACHE_GB", str(300 / 1e9))
-    for key in ("train", "other"):
-        fill(tmp_path, key).finish()
-    old = time.time() - 100
-    os.utime(tmp_path / "train" / "meta.json", (old, old))
+    fill_two(tmp_path, "train", "other")
     assert cache.make_room(tmp_path, {"train": 120, "val": 120})
     assert entry_keys(tmp_path) == ["train"]
     full_disk(monkeypatch)
@@ -335,10 +339,7 @@ def test_complete_entries_need_no_room_and_stay(tmp_path, monkeypatch):
 
 def test_entries_that_a_run_reads_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("TLKERAS_CACHE_GB", str(300 / 1e9))
-    for key in ("lower", "other"):
-        fill(tmp_path, key).finish()
-    old = time.time() - 100
-    os.utime(tmp_path / "lower" / "meta.json", (old, old))
+    fill_two(tmp_path, "lower", "other")
     assert not cache.make_room(tmp_path, {"k": 200}, keep=["lower"])
     assert entry_keys(tmp_path) == ["lower", "other"], "nothing is deleted in vain"
     assert cache.make_room(tmp_path, {"k": 150}, keep=["lower"])

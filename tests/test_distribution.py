@@ -403,6 +403,16 @@ def test_losses_that_average_are_taken(loss):
     ReplicatedModel(small_model(), TwoReplicas()).compile("sgd", loss)
 
 
+def test_losses_of_heads_that_are_no_objects_are_left_to_keras():
+    inputs = keras.Input((2,))
+    outputs = {name: keras.layers.Dense(1)(inputs) for name in "abc"}
+    losses = {"a": "mse", "b": keras.losses.MeanSquaredError(), "c": lambda y, p: y - p}
+    model = ReplicatedModel(keras.Model(inputs, outputs), TwoReplicas())
+    model.compile("sgd", losses)
+    assert model.heads == ["b"]
+    assert [metric.name for metric in model.head_means] == ["b_loss"]
+
+
 class Feeding(Feeder):
     """A feeder with readings, before it shares them out."""
 

@@ -69,10 +69,12 @@ class ReplicatedModel(keras.Model):
         """Makes a mean for the loss of each head, where there are several.
 
         Keras' own count a replica's part of a batch as a batch. These have their names
-        and come after them in `metrics`, so that their results are what is logged.
+        and come after them in `metrics`, so that their results are what is logged. A
+        loss that is a name or a function, as a user may compile with, is left to Keras.
         """
-        several = isinstance(self.loss, dict) and len(self.loss) > 1
-        self.heads = sorted(self.loss) if several else []
+        losses = self.loss if isinstance(self.loss, dict) else {}
+        objects = [n for n, one in losses.items() if isinstance(one, keras.losses.Loss)]
+        self.heads = sorted(objects) if len(losses) > 1 else []
         with self.distribute_strategy.scope():
             means = [keras.metrics.Mean(f"{name}_loss") for name in self.heads]
         self.head_means = means
