@@ -12,7 +12,9 @@ X, Y = solid_colours(24, 3)
 
 
 def splits(**arguments):
-    return tl.from_arrays(X, Y, batch_size=8, val_split=0.25, test_split=0, **arguments)
+    return tl.from_arrays(
+        X, Y, batch_size=8, validation_split=0.25, test_split=0, **arguments
+    )
 
 
 def classifier(classes=3):

@@ -152,7 +152,7 @@ def test_texts_are_tried_at_their_greatest_length():
     long = "the film was good " * 9
     texts = np.array([*filter(None, SENTENCES * 20), long])
     labels = np.arange(len(texts)) % 2
-    data = tl.from_arrays(texts, labels, val_split=0, test_split=0)
+    data = tl.from_arrays(texts, labels, validation_split=0, test_split=0)
     with batch_size.trial(
         model, "transformer_layer_1", batch_size.Source(data.train, None, "auto")
     ) as ready:

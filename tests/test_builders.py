@@ -141,7 +141,7 @@ def saved_and_loaded(model, folder):
 @pytest.mark.parametrize("before", [None, "block2"])
 def test_a_file_holds_everything(tmp_path, policy, before):
     keras.config.set_dtype_policy(policy)
-    model = tl.freeze(classifier(dropout=0.3, hidden=(4,)), before=before)
+    model = tl.freeze(classifier(dropout=0.3, hidden=(4,)), unfreeze_from=before)
     keras.config.set_dtype_policy("float32")
     x, _ = solid_colours(4, 3)
     again = saved_and_loaded(model, tmp_path)
@@ -159,7 +159,7 @@ def test_a_file_holds_everything(tmp_path, policy, before):
 @pytest.mark.parametrize("name", NINE)
 def test_each_backbone_saves_and_loads_after_unfreezing(tmp_path, name):
     model = tl.image_classifier(name, CLASSES, weights=None, input_shape=NINE[name])
-    tl.freeze(model, before=0.2)
+    tl.freeze(model, unfreeze_from=0.2)
     x, _ = solid_colours(2, 2, size=NINE[name])
     again = saved_and_loaded(model, tmp_path)
     np.testing.assert_array_equal(
@@ -203,7 +203,7 @@ def test_a_kerashub_backbone_keeps_its_freeze_point_in_the_file(tmp_path):
         image_shape=(16, 16, 3),
     )
     model = tl.image_classifier(backbone, CLASSES, preprocessing=None)
-    tl.freeze(model, before=0.3)
+    tl.freeze(model, unfreeze_from=0.3)
     again = saved_and_loaded(model, tmp_path)
     x, _ = solid_colours(2, 2)
     assert again.classify(x) == model.classify(x)

@@ -23,7 +23,7 @@ X, Y = solid_colours(40, 2)
 
 
 def data(**arguments):
-    settings = {"val_split": 0.25, "test_split": 0.0, "batch_size": 8}
+    settings = {"validation_split": 0.25, "test_split": 0.0, "batch_size": 8}
     return tl.from_arrays(X, Y, **{**settings, **arguments})
 
 
@@ -169,7 +169,7 @@ def test_extract_features_returns_what_the_prefix_computes():
     model = with_head(tiny_backbone())
     tl.freeze(model)
     found = tl.extract_features(model, (X, Y), cache="memory", verbose=0)
-    prefix = tl.split(model).prefix
+    prefix = tl.split_model(model).prefix
     (array,) = found.arrays
     np.testing.assert_allclose(array, prefix.predict(X, verbose=0), rtol=1e-5)
     np.testing.assert_array_equal(found.labels, Y)
@@ -183,7 +183,7 @@ def test_extract_features_returns_what_the_prefix_computes():
 def test_features_are_stored_in_the_precision_that_they_have(policy, tmp_path):
     keras.config.set_dtype_policy(policy)
     model = tl.image_classifier(tiny_backbone(), 2)
-    tl.freeze(model, before="block3")
+    tl.freeze(model, unfreeze_from="block3")
     found = tl.extract_features(model, (X, Y), cache=tmp_path, verbose=0)
     assert found.arrays[0].dtype == policy.removeprefix("mixed_")
     again = tl.extract_features(model, (X, Y), cache=tmp_path, verbose=0)

@@ -22,7 +22,7 @@ def everything(data):
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", "float64"])
 def test_pixels_come_out_as_float32_with_their_label(dtype):
     x = pixels(20, 6, 5, 3, dtype=dtype)
-    data = from_arrays(x, np.arange(20) % 2, val_split=0, test_split=0)
+    data = from_arrays(x, np.arange(20) % 2, validation_split=0, test_split=0)
     seen, labels = everything(data)
     assert seen.dtype == np.float32
     np.testing.assert_array_equal(seen, x.astype("float32"))
@@ -32,7 +32,7 @@ def test_pixels_come_out_as_float32_with_their_label(dtype):
 
 def test_grey_pictures_get_a_channel():
     x = pixels(20, 6, 5)
-    data = from_arrays(x, Y, val_split=0, test_split=0)
+    data = from_arrays(x, Y, validation_split=0, test_split=0)
     np.testing.assert_array_equal(everything(data)[0], x[..., None].astype("float32"))
 
 
@@ -59,7 +59,7 @@ def test_every_example_is_in_one_part_with_its_own_label():
 def test_later_changes_to_the_array_do_not_matter():
     x = pixels(20, 64, 64, 3)
     before = x.copy()
-    data = from_arrays(x, Y, val_split=0, test_split=0)
+    data = from_arrays(x, Y, validation_split=0, test_split=0)
     x[:] = 0
     np.testing.assert_array_equal(everything(data)[0], before)
 
@@ -126,7 +126,7 @@ def test_bad_pixels(x, message):
         ([0, -1] * 10, {}, "negative"),
         ([0.5, np.nan] * 10, {}, "10 of 20"),
         ([0.0, 1.0] * 10, {"task": "classification"}, "int32"),
-        (Y, {"val_split": 2}, "val_split"),
+        (Y, {"validation_split": 2}, "validation_split"),
         (Y, {"batch_size": 0}, "batch_size"),
         (Y, {"seed": "x"}, "seed"),
         (np.array([{}] * 20, dtype=object), {}, "dtype object"),
@@ -186,7 +186,7 @@ def texts_of(data):
     ids=["list", "tuple", "array", "objects", "bytes", "tensor"],
 )
 def test_texts_come_out_as_strings(x):
-    data = from_arrays(x, Y, val_split=0, test_split=0, batch_size=8)
+    data = from_arrays(x, Y, validation_split=0, test_split=0, batch_size=8)
     assert texts_of(data) == TEXTS
     assert (data.inputs_kind, data.image_size) == ("texts", None)
     batch, labels = next(iter(data.train))
@@ -204,7 +204,7 @@ def test_texts_come_out_as_strings(x):
     ids=["rows", "array", "columns", "objects"],
 )
 def test_pairs_of_texts_come_out_in_rows_of_two(x):
-    data = from_arrays(x, Y, val_split=0, test_split=0, batch_size=8)
+    data = from_arrays(x, Y, validation_split=0, test_split=0, batch_size=8)
     assert texts_of(data) == PAIRS
     assert data.inputs_kind == "text pairs"
     assert next(iter(data.train))[0].shape == (8, 2)
@@ -255,7 +255,7 @@ def test_bad_texts(x, message):
 def test_fingerprint_of_texts():
     others = [TEXTS, TEXTS[::-1], with_value_at(TEXTS, 3, "other"), PAIRS]
     others.append([pair[::-1] for pair in PAIRS])
-    kwargs = {"val_split": 0, "test_split": 0}
+    kwargs = {"validation_split": 0, "test_split": 0}
     prints = [
         examples_of(from_arrays(x, Y, **kwargs).train).fingerprint()
         for x in [*others, np.array(TEXTS)]

@@ -54,7 +54,9 @@ def folder(tmp_path):
 
 
 def check(folder, image_size=32, **options):
-    return image_folder(folder, image_size=image_size, val_split=0, **options).check()
+    return image_folder(
+        folder, image_size=image_size, validation_split=0, **options
+    ).check()
 
 
 def test_sound_data_has_no_findings(folder):
@@ -148,7 +150,7 @@ def test_unreadable_and_damaged_files(folder):
     broken[middle : middle + 40] = bytes(40)
     (folder / "train" / "cat" / "broken.png").write_bytes(bytes(broken))
     with pytest.warns(UserWarning, match="Skipped 1"):
-        data = image_folder(folder, image_size=32, val_split=0)
+        data = image_folder(folder, image_size=32, validation_split=0)
     checks = data.check()
     assert "notes.txt is not an image" in the(checks, "unreadable").examples[0]
     found = the(checks, "damaged pixels")
@@ -237,7 +239,7 @@ def test_arrays_name_their_rows():
     x = pictures(60)
     x[41] = x[7]
     x[50] = np.clip(x[9].astype(int) + 3, 0, 255)
-    data = from_arrays(x, np.arange(60) // 30, val_split=0, test_split=0)
+    data = from_arrays(x, np.arange(60) // 30, validation_split=0, test_split=0)
     checks = data.check()
     assert names(the(checks, "duplicates with different labels")) == [{"x[7]", "x[41]"}]
     near = the(checks, "near duplicates with different labels")
@@ -248,7 +250,7 @@ def test_arrays_name_their_rows():
 def test_grey_pictures_are_checked_too():
     x = pictures(40)[..., :1]
     x[21] = x[7]
-    data = from_arrays(x, np.arange(40) % 2, val_split=0, test_split=0)
+    data = from_arrays(x, np.arange(40) % 2, validation_split=0, test_split=0)
     assert kinds(data.check()) == ["duplicates within a part"]
 
 
@@ -256,7 +258,7 @@ def test_targets_tell_duplicates_apart():
     x, y = pictures(30), np.linspace(0, 1, 30)
     x[21], x[22] = x[7], x[8]
     y[21] = y[7]
-    checks = from_arrays(x, y, val_split=0, test_split=0).check()
+    checks = from_arrays(x, y, validation_split=0, test_split=0).check()
     assert names(the(checks, "duplicates within a part")) == [{"x[7]", "x[21]"}]
     assert names(the(checks, "duplicates with different labels")) == [{"x[8]", "x[22]"}]
 
@@ -266,7 +268,7 @@ def test_texts_that_are_the_same_or_nearly_so():
     texts[10] = texts[0]
     texts[20] = texts[1].upper() + "!"
     texts[32] = texts[2].replace(" ", "  ", 1) + " indeed"
-    data = from_arrays(texts, [0, 1] * 30, val_split=0, test_split=0)
+    data = from_arrays(texts, [0, 1] * 30, validation_split=0, test_split=0)
     checks = data.check()
     exact = the(checks, "duplicates within a part")
     assert [p.position for p in exact.places[0]] == [0, 10]
@@ -281,7 +283,7 @@ def test_texts_that_are_the_same_or_nearly_so():
 def test_pairs_of_texts_are_the_same_where_both_are():
     a, b = sentences(80)[:40], sentences(80)[40:]
     a[3], a[4], b[4] = a[1], a[2], b[2]
-    data = from_arrays((a, b), [0, 1] * 20, val_split=0, test_split=0)
+    data = from_arrays((a, b), [0, 1] * 20, validation_split=0, test_split=0)
     checks = data.check()
     assert kinds(checks) == ["duplicates within a part"]
     assert [p.position for p in the(checks, checks.findings[0].kind).places[0]] == [
@@ -339,7 +341,7 @@ def test_thumbnails_of_files_and_arrays_are_alike(tmp_path):
             data = encode(x[4 * i + k], "PNG")
             (tmp_path / name / f"{k}.png").write_bytes(data)
     y = np.repeat([0, 1], 4)
-    options = {"val_split": 0, "test_split": 0}
+    options = {"validation_split": 0, "test_split": 0}
     files = image_folder(tmp_path, image_size=40, **options)
     arrays = from_arrays(x, y, **options)
     (first, whole), (second, _) = (
@@ -351,7 +353,7 @@ def test_thumbnails_of_files_and_arrays_are_alike(tmp_path):
 
 def test_a_long_check_shows_its_progress_once(folder, monkeypatch, capfd):
     monkeypatch.setattr("tlkeras.data.checks.PROGRESS_FROM", 1)
-    data = image_folder(folder, image_size=32, val_split=0)
+    data = image_folder(folder, image_size=32, validation_split=0)
     data.check(verbose=0)
     assert not capfd.readouterr().out
     data.check()
@@ -390,7 +392,7 @@ def test_tfds_pictures_are_checked(tmp_path):
     # They are written alternately to two files, which are read one after the other.
     rows[20]["image"], rows[20]["label"] = rows[2]["image"], rows[2]["label"]
     builder = write_dataset(tmp_path, {"train": rows})
-    data = from_tfds(builder, image_size=32, val_split=0, test_split=0)
+    data = from_tfds(builder, image_size=32, validation_split=0, test_split=0)
     found = the(data.check(), "duplicates within a part")
     assert found.examples == ("train[1] = train[10]",)
 

@@ -72,7 +72,9 @@ def test_grayscale(pets):
 def test_training_order_changes_and_repeats_with_the_seed(pets):
     def two_epochs(seed):
         keras.utils.set_random_seed(0)
-        data = image_folder(pets, image_size=4, val_split=0, test_split=0, seed=seed)
+        data = image_folder(
+            pets, image_size=4, validation_split=0, test_split=0, seed=seed
+        )
         return [labels_of(data.train).tolist() for _ in range(2)]
 
     first, second = two_epochs(seed=1)
@@ -132,7 +134,7 @@ def test_other_seeds_split_otherwise(pets):
 
 
 @pytest.mark.parametrize(
-    ("val_split", "test_split", "expected"),
+    ("validation_split", "test_split", "expected"),
     [
         (0, 0, [35, 0, 0]),
         (0.2, 0, [28, 7, 0]),
@@ -142,20 +144,20 @@ def test_other_seeds_split_otherwise(pets):
         (0, 1, [0, 0, 35]),
     ],
 )
-def test_fractions(pets, val_split, test_split, expected):
-    data = image_folder(pets, val_split=val_split, test_split=test_split)
+def test_fractions(pets, validation_split, test_split, expected):
+    data = image_folder(pets, validation_split=validation_split, test_split=test_split)
     assert sizes(data) == expected
     for part, size in zip(PARTS, expected, strict=True):
         assert (getattr(data, part) is None) == (size == 0)
 
 
 @pytest.mark.parametrize(
-    ("val_split", "test_split"),
+    ("validation_split", "test_split"),
     [(-0.1, 0), (0, 1.1), (0.5, 0.5), (0.6, 0.6), (1, 1), ("a", 0), (None, 0)],
 )
-def test_fractions_out_of_range(pets, val_split, test_split):
+def test_fractions_out_of_range(pets, validation_split, test_split):
     with pytest.raises(ValueError, match="_split"):
-        image_folder(pets, val_split=val_split, test_split=test_split)
+        image_folder(pets, validation_split=validation_split, test_split=test_split)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_damaged_files_are_skipped_and_reported_once(tmp_path):
 
 def test_a_file_that_fails_while_training_is_named(tmp_path):
     write_class_folders(tmp_path, {"a": 4, "b": 4})
-    data = image_folder(tmp_path, image_size=4, val_split=0, test_split=0)
+    data = image_folder(tmp_path, image_size=4, validation_split=0, test_split=0)
     name = files_of(data.train)[2]
     whole = encode(picture(12, 16), "JPEG")
     (tmp_path / name).write_bytes(whole[: len(whole) // 2])
@@ -243,7 +245,7 @@ def test_a_file_that_fails_while_training_is_named(tmp_path):
 @pytest.mark.parametrize("lost", [[0], [7], [3, 4, 5], [0, 7], range(8)])
 def test_files_that_fail_are_named_wherever_they_are(tmp_path, lost):
     write_class_folders(tmp_path, {"a": 4, "b": 4})
-    data = image_folder(tmp_path, image_size=4, val_split=0, test_split=0)
+    data = image_folder(tmp_path, image_size=4, validation_split=0, test_split=0)
     examples = examples_of(data.train)
     for i in lost:
         os.unlink(examples.paths[i])
@@ -255,7 +257,7 @@ def test_files_that_fail_are_named_wherever_they_are(tmp_path, lost):
 
 @pytest.mark.slow
 def test_files_are_read_by_position_also_inside_a_dataset(pets):
-    data = image_folder(pets, image_size=4, val_split=0, test_split=0)
+    data = image_folder(pets, image_size=4, validation_split=0, test_split=0)
     examples = examples_of(data.train)
     everything = np.concatenate([x.numpy() for x, _ in examples.dataset(16)])
     for positions in ([4, 0, 30], [], [2, 2]):
@@ -289,7 +291,7 @@ def test_given_splits_are_used(tmp_path, names):
 def test_a_missing_validation_split_comes_from_train(tmp_path):
     for name in ("train", "test"):
         write_class_folders(tmp_path / name, {"a": 10, "b": 20})
-    data = image_folder(tmp_path, val_split=0.2, image_size=4)
+    data = image_folder(tmp_path, validation_split=0.2, image_size=4)
     assert sizes(data) == [24, 6, 30]
     assert np.bincount(labels_of(data.val)).tolist() == [2, 4]
     assert all(name.startswith("train") for name in files_of(data.val))
@@ -334,18 +336,18 @@ def test_a_class_that_the_test_folder_lacks_is_reported(tmp_path):
     write_class_folders(tmp_path / "train", {"cat": 4, "dog": 4, "owl": 4})
     write_class_folders(tmp_path / "test", {"cat": 4, "dog": 4})
     with pytest.warns(UserWarning, match="test part has no example of 'owl'") as caught:
-        data = image_folder(tmp_path, val_split=0)
+        data = image_folder(tmp_path, validation_split=0)
     assert caught[0].filename == __file__
     assert data.num_classes == 3
 
 
 def test_a_class_too_small_to_split_is_named(tmp_path):
     write_class_folders(tmp_path, {"cat": 4, "dog": 1})
-    with pytest.raises(ValueError, match="'dog' has 1 example, .*`val_split=0`"):
+    with pytest.raises(ValueError, match="'dog' has 1 example, .*`validation_split=0`"):
         image_folder(tmp_path)
     with pytest.raises(ValueError, match="'dog' has 1 example"):
         image_folder(tmp_path, test_split=0)
-    assert sizes(image_folder(tmp_path, val_split=0, test_split=0)) == [5, 0, 0]
+    assert sizes(image_folder(tmp_path, validation_split=0, test_split=0)) == [5, 0, 0]
 
 
 def test_one_class_only(tmp_path):
@@ -388,7 +390,7 @@ def test_names_that_are_not_ascii_or_very_long(tmp_path):
     long_name = "x" * 251 + ".jpg"
     write_class_folders(tmp_path, {"größe": 3, "花 花": 3})
     (tmp_path / "größe" / long_name).write_bytes(encode(picture(), "JPEG"))
-    data = image_folder(tmp_path, image_size=4, val_split=0, test_split=0)
+    data = image_folder(tmp_path, image_size=4, validation_split=0, test_split=0)
     assert set(data.class_names) == {"größe", "花 花"}
     assert len(labels_of(data.train)) == 7
 

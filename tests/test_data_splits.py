@@ -30,15 +30,15 @@ CLASS_SIZES = st.lists(st.integers(3, 60), min_size=1, max_size=12)
 @settings(max_examples=150, deadline=None)
 @given(CLASS_SIZES, FRACTIONS, FRACTIONS, st.integers(0, 2**40))
 def test_a_split_is_complete_disjoint_stratified_and_repeatable(
-    class_sizes, val_split, test_split, seed
+    class_sizes, validation_split, test_split, seed
 ):
     groups = np.repeat(np.arange(len(class_sizes)), class_sizes)
     np.random.default_rng(seed).shuffle(groups)
-    parts = split_positions(groups, val_split, test_split, seed)
+    parts = split_positions(groups, validation_split, test_split, seed)
     everything = np.concatenate([parts[part] for part in PARTS])
     assert sorted(everything) == list(range(len(groups)))
-    train_split = 1 - val_split - test_split
-    fractions = {"train": train_split, "val": val_split, "test": test_split}
+    train_split = 1 - validation_split - test_split
+    fractions = {"train": train_split, "val": validation_split, "test": test_split}
     for part in PARTS:
         assert (np.diff(parts[part]) > 0).all()
         counts = np.bincount(groups[parts[part]], minlength=len(class_sizes))
@@ -48,7 +48,7 @@ def test_a_split_is_complete_disjoint_stratified_and_repeatable(
         assert counts.min() >= 1
         wanted = np.array(class_sizes) * fractions[part]
         assert (np.abs(counts - wanted) <= 2).all()
-    again = split_positions(groups, val_split, test_split, seed)
+    again = split_positions(groups, validation_split, test_split, seed)
     assert all((again[part] == parts[part]).all() for part in PARTS)
 
 
@@ -58,10 +58,10 @@ def test_a_split_is_complete_disjoint_stratified_and_repeatable(
     st.floats(0.05, 0.45),
     st.floats(0.05, 0.45),
 )
-def test_parts_have_the_right_size_in_total(class_sizes, val_split, test_split):
+def test_parts_have_the_right_size_in_total(class_sizes, validation_split, test_split):
     groups = np.repeat(np.arange(len(class_sizes)), class_sizes)
-    parts = split_positions(groups, val_split, test_split, seed=0)
-    assert abs(len(parts["val"]) - val_split * len(groups)) <= 1
+    parts = split_positions(groups, validation_split, test_split, seed=0)
+    assert abs(len(parts["val"]) - validation_split * len(groups)) <= 1
     assert abs(len(parts["test"]) - test_split * len(groups)) <= 1
 
 
@@ -147,7 +147,10 @@ def test_class_weights_of_a_class_without_examples():
 
 @pytest.mark.parametrize(
     ("y", "kwargs"),
-    [(np.linspace(0, 1, 20), {}), ([0, 1] * 20, {"test_split": 1, "val_split": 0})],
+    [
+        (np.linspace(0, 1, 20), {}),
+        ([0, 1] * 20, {"test_split": 1, "validation_split": 0}),
+    ],
 )
 def test_class_weights_need_training_classes(y, kwargs):
     with pytest.raises(ValueError, match="Class weights need"):
@@ -176,7 +179,7 @@ def test_describe_as_html_escapes_names():
 
 def test_describe_counts_each_label_of_an_example():
     y = np.array([[1, 1], [0, 1], [0, 0], [1, 1]] * 5)
-    data = make(y, class_names=["sun", "sea"], val_split=0, test_split=0)
+    data = make(y, class_names=["sun", "sea"], validation_split=0, test_split=0)
     lines = [line.split() for line in str(data.describe()).splitlines()]
     assert ["sun", "10", "0", "0", "10"] in lines
     assert ["sea", "15", "0", "0", "15"] in lines

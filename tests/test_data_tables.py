@@ -16,7 +16,7 @@ import tlkeras as tl
 from tlkeras.data import examples_of, image_folder
 from tlkeras.data.table_files import read_files
 
-WHOLE = {"val_split": 0, "test_split": 0}
+WHOLE = {"validation_split": 0, "test_split": 0}
 TEXTS = [f"film number {i}" for i in range(20)]
 
 
@@ -166,7 +166,7 @@ def test_parts_with_other_headers_share_their_classes(tmp_path):
         {"test": test, "train": train},
         text={"train": "sentence", "test": "content"},
         label={"train": "kind", "test": "label"},
-        val_split=0.25,
+        validation_split=0.25,
     )
     assert sizes(data) == [18, 6, 3]
     assert data.class_names == ("a", "b", "c")
@@ -484,7 +484,7 @@ def test_utf16_is_recognised(tmp_path):
         ({"encoding": "utf-9"}, "No such encoding"),
         ({"batch_size": 0}, "batch_size"),
         ({"seed": -1}, "seed"),
-        ({"val_split": 2}, "val_split"),
+        ({"validation_split": 2}, "validation_split"),
         ({"image_size": 0}, "image_size"),
         ({"color_mode": "hsv"}, "color_mode"),
     ],
@@ -595,7 +595,7 @@ def test_every_line_of_sst2_is_a_row():
     data = tl.from_csv(
         {"train": train, "test": train.with_name("dev.tsv")},
         text={"train": "sentence", "test": "content"},
-        val_split=0.05,
+        validation_split=0.05,
     )
     assert sum(sizes(data)[:2]) == 67_349
     assert sizes(data)[2] == 872

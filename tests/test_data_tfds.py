@@ -82,7 +82,7 @@ def toy(tmp_path_factory):
 
 
 def test_own_splits_are_used_and_the_missing_one_is_split(toy):
-    data = from_tfds(toy, image_size=(6, 7), batch_size=8, val_split=0.2)
+    data = from_tfds(toy, image_size=(6, 7), batch_size=8, validation_split=0.2)
     assert data.class_names == ("cat", "dog")
     assert data.task == "classification"
     assert sorted(numbers(data.test)) == list(range(40, 50))
@@ -117,7 +117,7 @@ def test_all_three_splits(tmp_path):
 def test_order_follows_the_seed_and_changes_each_epoch(toy):
     def two_epochs(seed):
         tf.random.set_seed(0)
-        train = from_tfds(toy, image_size=4, val_split=0, seed=seed).train
+        train = from_tfds(toy, image_size=4, validation_split=0, seed=seed).train
         return [numbers(train), numbers(train)]
 
     first, second = two_epochs(1)
@@ -156,7 +156,7 @@ def test_image_folder_of_tfds(tmp_path):
     for split in ("train", "test"):
         write_class_folders(tmp_path / split, {"a": 8, "b": 8})
     builder = tfds.folder_dataset.ImageFolder(str(tmp_path))
-    data = from_tfds(builder, image_size=(12, 16), val_split=0.25)
+    data = from_tfds(builder, image_size=(12, 16), validation_split=0.25)
     assert data.class_names == ("a", "b")
     sizes = [len(examples_of(d)) for d in (data.train, data.val, data.test)]
     assert sizes == [12, 4, 16]
@@ -171,7 +171,7 @@ def test_an_image_that_fails_stops_the_epoch(tmp_path):
     write_class_folders(tmp_path / "train", {"a": 8, "b": 8})
     (tmp_path / "train" / "a" / "000.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     builder = tfds.folder_dataset.ImageFolder(str(tmp_path))
-    data = from_tfds(builder, image_size=4, val_split=0, test_split=0)
+    data = from_tfds(builder, image_size=4, validation_split=0, test_split=0)
     with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG"):
         list(data.train)
 
@@ -419,7 +419,7 @@ def test_a_failed_download_says_what_to_do():
         (unprepared(None), {"data_dir": "x"}, "data_dir"),
         ("mnist", {"image_size": 0}, "image_size"),
         ("mnist", {"batch_size": 0}, "batch_size"),
-        ("mnist", {"val_split": 2}, "val_split"),
+        ("mnist", {"validation_split": 2}, "validation_split"),
         ("mnist", {"seed": -1}, "seed"),
         ("mnist", {"color_mode": "hsv"}, "color_mode"),
     ],

@@ -298,7 +298,7 @@ def test_what_the_readme_says_of_deploying(here, models, capsys):
     """Here, on a tiny model: on the README's own it would take minutes."""
     readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
     (block,) = [text for _, text in BLOCK.findall(readme) if "tl.export(model" in text]
-    data = tl.image_folder("flowers", image_size=16, val_split=0, test_split=0.5)
+    data = tl.image_folder("flowers", image_size=16, validation_split=0, test_split=0.5)
     exec(block, {"tl": tl, "model": models["flowers"], "data": data})
     said = capsys.readouterr().out
     assert "flowers_model" in said and "flowers.tflite" in said

@@ -156,11 +156,11 @@ def test_files_are_read_again_at_the_other_size(tmp_path):
         for i in range(5):
             pixels = encode(picture(seed=i), "PNG")
             (tmp_path / name / f"{i}.png").write_bytes(pixels)
-    data = tl.image_folder(tmp_path, image_size=16, val_split=0, test_split=0)
+    data = tl.image_folder(tmp_path, image_size=16, validation_split=0, test_split=0)
     examples = examples_of(data.train)
     assert as_seen_by(classifier(), examples) is examples
     larger = as_seen_by(classifier(size=24), examples)
-    direct = tl.image_folder(tmp_path, image_size=24, val_split=0, test_split=0)
+    direct = tl.image_folder(tmp_path, image_size=24, validation_split=0, test_split=0)
     wanted = examples_of(direct.train).dataset(10)
     for got, want in zip(larger.dataset(10), wanted, strict=True):
         np.testing.assert_array_equal(got[0], want[0])

@@ -406,7 +406,9 @@ def test_data_to_check_on(data, message):
 
 
 def test_a_part_of_splits_is_data_and_splits_are_not(tmp_path):
-    data = tl.from_arrays(X, np.arange(6) % 2, batch_size=4, val_split=0, test_split=0)
+    data = tl.from_arrays(
+        X, np.arange(6) % 2, batch_size=4, validation_split=0, test_split=0
+    )
     assert len(samples(classifier(), data.train, 16)) == 6
     with pytest.raises(ValueError, match="one part"):
         samples(classifier(), data, 16)

@@ -30,7 +30,7 @@ def pictures(size, n=2):
 
 
 def assert_split_is_exact(model, x):
-    parts = tl.split(model)
+    parts = tl.split_model(model)
     whole = np.array(model(x, training=False))
     cut = parts.prefix(x, training=False)
     np.testing.assert_array_equal(parts.suffix(cut, training=False), whole)
@@ -59,7 +59,7 @@ def test_prefix_then_suffix_equals_the_whole(name):
     )
     model, x = with_head(base, 3), pictures(size)
     for point in points:
-        assert_split_is_exact(tl.freeze(model, before=point), x)
+        assert_split_is_exact(tl.freeze(model, unfreeze_from=point), x)
 
 
 TINY = with_head(tiny_backbone())
@@ -69,13 +69,13 @@ TINY_BACKBONE = tl.find_backbone(TINY)
 @settings(deadline=None, max_examples=len(TINY_BACKBONE.layers) + 1)
 @given(st.integers(0, len(TINY_BACKBONE.layers)), st.booleans())
 def test_every_cut_of_a_residual_backbone_is_exact(index, train_batch_norm):
-    tl.freeze(TINY, before=index, train_batch_norm=train_batch_norm)
+    tl.freeze(TINY, unfreeze_from=index, train_batch_norm=train_batch_norm)
     assert_split_is_exact(TINY, pictures(16))
 
 
 def test_a_cut_inside_a_residual_block_carries_both_branches():
-    tl.freeze(TINY, before="block2_conv")
-    assert len(keras.tree.flatten(tl.split(TINY).prefix.output)) == 1
+    tl.freeze(TINY, unfreeze_from="block2_conv")
+    assert len(keras.tree.flatten(tl.split_model(TINY).prefix.output)) == 1
     inputs = keras.Input((8,))
     x = keras.layers.Dense(8, name="a")(inputs)
     y = keras.layers.Dense(4, name="b")(x)
@@ -83,13 +83,13 @@ def test_a_cut_inside_a_residual_block_carries_both_branches():
     base = keras.Model(inputs, keras.layers.Add()([x, z]))
     outer = keras.Input((8,))
     model = keras.Model(outer, base(outer))
-    parts = tl.split(tl.freeze(model, before="c"))
+    parts = tl.split_model(tl.freeze(model, unfreeze_from="c"))
     shapes = [tensor.shape for tensor in keras.tree.flatten(parts.prefix.output)]
     assert shapes == [(None, 4), (None, 8)]
 
 
 def test_a_frozen_backbone_takes_the_pooling_along():
-    parts = tl.split(tl.freeze(TINY))
+    parts = tl.split_model(tl.freeze(TINY))
     assert parts.prefix.output_shape == (None, 4)
     assert [layer.name for layer in parts.suffix.layers][-1] == "out"
 
@@ -102,7 +102,7 @@ def test_the_prefix_ends_where_the_tensors_are_smallest():
     base = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="high")(x))
     outer = keras.Input((8, 8, 3))
     model = keras.Model(outer, base(outer))
-    parts = tl.split(tl.freeze(model, before="high"))
+    parts = tl.split_model(tl.freeze(model, unfreeze_from="high"))
     assert parts.prefix.output_shape == (None, 4, 4, 4)
 
 
@@ -114,8 +114,8 @@ def test_inputs_that_bypass_the_backbone_reach_the_suffix():
     model = keras.Model([image, extra], keras.layers.Dense(2)(x))
     x = [pictures(16), np.ones((2, 2), "float32")]
     for point in (None, "block2", 0):
-        tl.freeze(model, before=point)
-        parts = tl.split(model)
+        tl.freeze(model, unfreeze_from=point)
+        parts = tl.split_model(model)
         cut = parts.prefix(x, training=False)
         np.testing.assert_array_equal(parts.suffix(cut), model(x))
 
@@ -127,8 +127,8 @@ def test_what_trains_beside_the_backbone_is_part_of_the_suffix():
     x = keras.layers.Concatenate()([left(inputs), right(inputs)])
     model = keras.Model(inputs, keras.layers.Flatten()(x))
     for point in (None, "block2"):
-        tl.freeze(model, before=point, backbone="right")
-        parts = tl.split(model, "right")
+        tl.freeze(model, unfreeze_from=point, backbone="right")
+        parts = tl.split_model(model, "right")
         trained = {id(v) for v in model.trainable_variables}
         assert {id(v) for v in parts.suffix.trainable_variables} == trained
         assert {id(v) for v in left.trainable_variables} <= trained
@@ -143,9 +143,9 @@ def test_what_trains_before_the_backbone_is_refused():
     x = keras.layers.Flatten()(tiny_backbone()(x))
     model = keras.Model(inputs, keras.layers.Dense(2)(x))
     with pytest.raises(ValueError, match="train: .'adapter'"):
-        tl.split(tl.freeze(model))
+        tl.split_model(tl.freeze(model))
     model.get_layer("adapter").trainable = False
-    assert not tl.split(model).prefix.trainable_variables
+    assert not tl.split_model(model).prefix.trainable_variables
 
 
 def test_random_layers_before_the_backbone_are_kept_apart():
@@ -154,7 +154,7 @@ def test_random_layers_before_the_backbone_are_kept_apart():
     x = keras.layers.RandomTranslation(0.5, 0.5, seed=0)(inputs)
     x = keras.layers.GlobalAveragePooling2D()(base(x))
     model = keras.Model(inputs, keras.layers.Dense(2)(x))
-    parts = tl.split(tl.freeze(model, before="block2"))
+    parts = tl.split_model(tl.freeze(model, unfreeze_from="block2"))
     assert parts.augmentation is not None
     whole, x = join(parts), pictures(16)
     np.testing.assert_array_equal(whole(x, training=False), model(x, training=False))
@@ -163,7 +163,7 @@ def test_random_layers_before_the_backbone_are_kept_apart():
 
 def test_training_changes_nothing_below_the_cut():
     """Dropout and batch norms of the frozen part stay in inference mode."""
-    parts = tl.split(tl.freeze(TINY))
+    parts = tl.split_model(tl.freeze(TINY))
     whole, x = join(parts), pictures(16)
     before = TINY.get_weights()
     np.testing.assert_array_equal(whole(x, training=True), TINY(x, training=False))
@@ -172,7 +172,7 @@ def test_training_changes_nothing_below_the_cut():
 
 
 def test_dropout_is_on_above_the_cut():
-    whole = join(tl.split(tl.freeze(TINY, before="block3")))
+    whole = join(tl.split_model(tl.freeze(TINY, unfreeze_from="block3")))
     x = pictures(16)
     assert np.abs(np.subtract(whole(x, training=True), whole(x))).max() > 0
 
@@ -187,12 +187,12 @@ def test_a_sequential_model_splits_too():
         ]
     )
     for point in (None, "block2"):
-        assert_split_is_exact(tl.freeze(model, before=point), pictures(16))
+        assert_split_is_exact(tl.freeze(model, unfreeze_from=point), pictures(16))
 
 
 def test_a_split_model_still_saves_and_loads(tmp_path):
     model, x = with_head(tiny_backbone()), pictures(16)
-    assert_split_is_exact(tl.freeze(model, before="block2"), x)
+    assert_split_is_exact(tl.freeze(model, unfreeze_from="block2"), x)
     assert_split_is_exact(tl.freeze(model), x)
     model.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")

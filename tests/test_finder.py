@@ -148,7 +148,7 @@ def test_the_loss_falls_at_the_suggestion_and_less_at_much_lower_rates():
 def test_losses_are_those_of_single_steps_at_rising_rates():
     """The first steps change nothing worth speaking of: each has its batch's loss."""
     model = with_head(tiny_backbone())
-    data = tl.from_arrays(X, Y, batch_size=16, val_split=0, test_split=0)
+    data = tl.from_arrays(X, Y, batch_size=16, validation_split=0, test_split=0)
     found = find_learning_rate(model, data.train, start=1e-9, stop=1.0, verbose=0)
     rates = np.geomspace(1e-9, 1, 100)[: len(found.losses)]
     np.testing.assert_allclose(found.learning_rates, rates)
@@ -184,7 +184,9 @@ def test_data_smaller_than_the_test_are_read_again(kind):
     data = {
         "arrays": (X[:20], Y[:20]),
         "dataset": tf.data.Dataset.from_tensor_slices((X[:20], Y[:20])).batch(8),
-        "splits": tl.from_arrays(X[:20], Y[:20], val_split=0, test_split=0).train,
+        "splits": tl.from_arrays(
+            X[:20], Y[:20], validation_split=0, test_split=0
+        ).train,
     }[kind]
     model = with_head(tiny_backbone())
     found = find_learning_rate(model, data, stop=0.1, verbose=0)

@@ -30,7 +30,7 @@ def test_none_freezes_all_of_the_backbone_and_nothing_of_the_head():
 
 
 def test_an_int_freezes_the_layers_before_it():
-    tl.freeze(MODEL, before=8)
+    tl.freeze(MODEL, unfreeze_from=8)
     frozen = [layer.trainable for layer in BACKBONE.layers[:8]]
     assert not any(frozen)
     assert BACKBONE.layers[8].name in trained_layers(MODEL)
@@ -61,9 +61,9 @@ def test_a_share_counts_layers_with_weights_from_the_top():
 
 
 def test_batch_norms_stay_frozen_unless_asked():
-    tl.freeze(MODEL, before="block3")
+    tl.freeze(MODEL, unfreeze_from="block3")
     assert "block3_bn" not in trained_layers(MODEL)
-    tl.freeze(MODEL, before="block3", train_batch_norm=True)
+    tl.freeze(MODEL, unfreeze_from="block3", train_batch_norm=True)
     assert "block3_bn" in trained_layers(MODEL)
 
 
@@ -78,19 +78,19 @@ points = st.one_of(
 @settings(deadline=None, max_examples=40)
 @given(points, points)
 def test_a_freeze_point_is_the_whole_state(earlier, point):
-    tl.freeze(MODEL, before=point)
+    tl.freeze(MODEL, unfreeze_from=point)
     expected = flags(MODEL)
-    tl.freeze(MODEL, before=earlier)
-    tl.freeze(MODEL, before=point)
+    tl.freeze(MODEL, unfreeze_from=earlier)
+    tl.freeze(MODEL, unfreeze_from=point)
     assert flags(MODEL) == expected
-    tl.freeze(MODEL, before=point)
+    tl.freeze(MODEL, unfreeze_from=point)
     assert flags(MODEL) == expected
 
 
 def test_freezing_compiles_again_with_a_fresh_optimizer_like_the_old_one():
     model = with_head(tiny_backbone())
     old, loss = model.optimizer, model.loss
-    tl.freeze(model, before="block2")
+    tl.freeze(model, unfreeze_from="block2")
     assert model.optimizer is not old
     assert model.optimizer.get_config() == old.get_config()
     assert model.loss == loss
@@ -120,10 +120,10 @@ def test_an_uncompiled_model_stays_uncompiled():
     ],
 )
 def test_a_freeze_point_that_does_not_exist(before, message):
-    tl.freeze(MODEL, before="block2")
+    tl.freeze(MODEL, unfreeze_from="block2")
     expected = flags(MODEL)
     with pytest.raises(ValueError, match=message):
-        tl.freeze(MODEL, before=before)
+        tl.freeze(MODEL, unfreeze_from=before)
     assert flags(MODEL) == expected
 
 
@@ -152,7 +152,7 @@ def test_several_nested_models_need_a_name_and_augmentations_do_not_count():
 
 
 def test_trainable_summary_counts_and_prints():
-    tl.freeze(MODEL, before="block3")
+    tl.freeze(MODEL, unfreeze_from="block3")
     summary = tl.trainable_summary(MODEL)
     assert summary.total == MODEL.count_params()
     assert summary.trainable == sum(np.prod(v.shape) for v in MODEL.trainable_variables)
@@ -171,6 +171,6 @@ def test_vgg16_counts_are_those_of_the_classic_script():
     assert model.get_layer("fc").count_params() == 6_422_784
     head = tl.trainable_summary(tl.freeze(model)).trainable
     assert head == 6_422_784 + 2 * 257
-    by_index = tl.trainable_summary(tl.freeze(model, before=15))
+    by_index = tl.trainable_summary(tl.freeze(model, unfreeze_from=15))
     assert by_index.trainable == 7_079_424 + head
-    assert by_index == tl.trainable_summary(tl.freeze(model, before="block5"))
+    assert by_index == tl.trainable_summary(tl.freeze(model, unfreeze_from="block5"))

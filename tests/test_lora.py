@@ -191,9 +191,9 @@ def test_cached_and_uncached_training_give_the_same_losses(make, trained_on):
 
 def test_cached_features_are_known_by_the_adapters_below_them():
     model = classifier()
-    before = fingerprint_model(tl.split(model).prefix)
+    before = fingerprint_model(tl.split_model(model).prefix)
     lora.adapted_layers(model)[0].lora_kernel_b.assign(np.ones((2, 4)))
-    assert fingerprint_model(tl.split(model).prefix) != before
+    assert fingerprint_model(tl.split_model(model).prefix) != before
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def trained(names=("a", "b"), backbone="glyphnet", **arguments):
         x,
         (np.arange(24) % 6 == 0).astype(int),
         class_names=names,
-        val_split=0.2,
+        validation_split=0.2,
         test_split=0.2,
     )
     tl.fine_tune(
@@ -76,7 +76,7 @@ def test_a_card_says_what_is_so():
         "value": round(report.accuracy, 4),
         "name": "Accuracy",
     }
-    (run,) = model.recipe.runs
+    (run,) = model.record.runs
     for title, parts in {
         "What it is": ["Made for a **test**.", "2 classes (a, b)", "`glyphnet`"],
         "Intended use": ["Tests."],
@@ -89,7 +89,7 @@ def test_a_card_says_what_is_so():
         ],
         "Backbone": ["Apache-2.0", "printed letters"],
         "Training": [
-            str(model.recipe.seed),
+            str(model.record.seed),
             "| head | backbone frozen | 0.001 | 2 |",
             "| fine-tune | trained from `block3` | 1e-05 | 1 |",
             f"keras {keras.__version__}",
@@ -167,7 +167,7 @@ def test_own_weights_of_glyphnet_are_not_said_to_know_letters(tmp_path):
     tl.image_classifier("glyphnet", 2, weights=None).backbone.save_weights(path)
     own = tl.model_card(tl.image_classifier("glyphnet", 2, weights=path))
     given = tl.image_classifier(tl.load_backbone("glyphnet"), 2, weights=path)
-    assert given.recipe.backbone["licence"] is None
+    assert given.record.backbone["licence"] is None
     for made_up in ("printed letters", "Apache-2.0"):
         assert made_up not in section(own, "Backbone")
 

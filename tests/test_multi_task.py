@@ -460,7 +460,7 @@ def test_a_saved_model_comes_back_whole(tmp_path):
 @pytest.mark.parametrize("point", [None, "block3"])
 def test_models_with_several_heads_are_split_and_joined(point):
     model = tl.freeze(several(hidden=(6,)), point)
-    parts = tl.split(model)
+    parts = tl.split_model(model)
     expected = model(X.astype("float32"), training=False)
     cut = parts.prefix(X.astype("float32"), training=False)
     for outputs in (parts.suffix(cut), join(parts)(X.astype("float32"))):

@@ -155,7 +155,7 @@ def test_it_prints_as_a_table_and_as_html():
 def test_but_changes_settings_of_both_kinds():
     found = make_plan(PICTURES)
     other = found.but(epochs=3, dropout=0.5, l2_sp=0.1)
-    assert (other.recipe.epochs, other.builder["dropout"]) == (3, 0.5)
+    assert (other.record.epochs, other.builder["dropout"]) == (3, 0.5)
     assert other.recipe.unfreeze_from == found.recipe.unfreeze_from
     assert found.recipe.epochs != 3
     why = {reason.setting: reason.why for reason in other.reasons}

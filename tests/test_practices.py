@@ -219,7 +219,7 @@ def test_balanced_weights_and_sampling_together_are_refused():
 
 @pytest.mark.slow
 def test_splits_bring_their_validation_part():
-    data = tl.from_arrays(X, Y, val_split=0.25, test_split=0.0)
+    data = tl.from_arrays(X, Y, validation_split=0.25, test_split=0.0)
     history = tl.fit_head(tl.image_classifier(tiny_backbone(), 2), data, verbose=0)
     assert "val_loss" in history.history
 
@@ -249,7 +249,7 @@ def test_defaults_of_texts_and_pictures_differ():
 
 @pytest.mark.slow
 def test_a_plan_is_followed():
-    data = tl.from_arrays(X, Y, val_split=0.25, test_split=0.0)
+    data = tl.from_arrays(X, Y, validation_split=0.25, test_split=0.0)
     plan = tl.plan(data, with_head(tiny_backbone()), verbose=0)
     plan = plan.but(head_epochs=2, epochs=1, unfreeze_from="block3", patience=None)
     model = tl.image_classifier(tiny_backbone(), 2)
@@ -262,7 +262,7 @@ def test_a_plan_is_followed():
 
 @pytest.mark.slow
 def test_a_plan_is_made_and_shown(capsys):
-    data = tl.from_arrays(X, Y, val_split=0.25, test_split=0.0)
+    data = tl.from_arrays(X, Y, validation_split=0.25, test_split=0.0)
     model = tl.image_classifier(tiny_backbone(), 2)
     tl.fine_tune(model, data, plan="auto", cache="memory", verbose=2)
     printed = capsys.readouterr().out
@@ -300,7 +300,7 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
     section = readme[readme.index("## Fine-tuning well") :]
     block = re.search(r"^```py\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1]
     monkeypatch.chdir(tmp_path)
-    data = tl.from_arrays(X, Y, val_split=0.25, test_split=0.0)
+    data = tl.from_arrays(X, Y, validation_split=0.25, test_split=0.0)
     model = tl.image_classifier(tiny_backbone(blocks=4), 2)
     names = {"tl": tl, "model": model, "data": data}
     exec(block, names)

@@ -122,7 +122,7 @@ def test_cached_and_uncached_training_agree(
     folder = needs_shared("data", "ants_bees", "test")
     keras.config.set_dtype_policy(policy)
     data = tl.image_folder(
-        folder, image_size=size, batch_size=16, val_split=0, test_split=121 / 153
+        folder, image_size=size, batch_size=16, validation_split=0, test_split=121 / 153
     )
     weights = weights_file() if name == "mobilenet_v2" else None
     backbone = tl.load_backbone(name, weights=weights, input_shape=size)

@@ -24,7 +24,7 @@ def sentences(count):
     return tl.from_csv(
         {"train": folder / "train.tsv", "test": folder / "dev.tsv"},
         text={"train": "sentence", "test": "content"},
-        val_split=1 - count / 67349,
+        validation_split=1 - count / 67349,
         test_split=0,
     )
 

@@ -68,7 +68,7 @@ def test_another_process_comes_to_the_same_weights(form, batch_size, tmp_path):
     if form == "keras":
         model.save(tmp_path / "model.keras")
     else:
-        model.recipe.save(tmp_path / "model.json")
+        model.record.save(tmp_path / "model.json")
     np.savez(tmp_path / "data.npz", x=x)
     paths = [tmp_path / f"model.{form}", tmp_path / "data.npz", tmp_path / "out.npz"]
     done = subprocess.run(
@@ -90,15 +90,15 @@ def test_a_file_keeps_the_record_and_the_next_run_is_added(tmp_path):
     model = trained()
     model.save(tmp_path / "model.keras")
     loaded = tl.load(tmp_path / "model.keras")
-    assert loaded.recipe == model.recipe
+    assert loaded.record == model.record
     for kind in (model, loaded):
         tl.fit_head(kind, letters(), epochs=1, verbose=0)
-    assert [run.weights for run in loaded.recipe.runs] == [
-        run.weights for run in model.recipe.runs
+    assert [run.weights for run in loaded.record.runs] == [
+        run.weights for run in model.record.runs
     ]
-    assert len(loaded.recipe.runs) == 2 and not loaded.recipe.runs[1].notes
+    assert len(loaded.record.runs) == 2 and not loaded.record.runs[1].notes
     assert same(tl.rerun(loaded, letters(), verbose=0), model)
-    text = str(loaded.recipe)
+    text = str(loaded.record)
     for part in ("image_classifier(backbone='glyphnet'", "run 2 of 2", "dropout=0.3"):
         assert part in text
 
@@ -108,7 +108,7 @@ def test_a_file_without_a_record_loads(tmp_path):
     model.keep_record(None)
     model.save(tmp_path / "old.keras")
     loaded = tl.load(tmp_path / "old.keras")
-    assert loaded.recipe is None
+    assert loaded.record is None
     tl.fit_head(loaded, letters(), epochs=1, verbose=0)
     with pytest.raises(ValueError, match="earlier versions"):
         tl.rerun(loaded, letters())
@@ -117,7 +117,7 @@ def test_a_file_without_a_record_loads(tmp_path):
 def test_a_file_of_a_later_version_loads_without_its_record():
     config = trained().get_config()
     config["tlkeras"]["recipe"]["layout"] = 99
-    assert tl.TransferModel.from_config(config).recipe is None
+    assert tl.TransferModel.from_config(config).record is None
 
 
 def test_what_is_recorded_of_a_run(tmp_path):
@@ -127,8 +127,8 @@ def test_what_is_recorded_of_a_run(tmp_path):
     history = tl.fine_tune(
         model, data, head_epochs=2, epochs=1, cache=tmp_path, verbose=0
     )
-    (run,) = model.recipe.runs
-    assert run.cache == "disk" and str(tmp_path) not in str(model.recipe.to_dict())
+    (run,) = model.record.runs
+    assert run.cache == "disk" and str(tmp_path) not in str(model.record.to_dict())
     assert run.train["counts"] == {"a": 7, "b": 7}
     assert run.train["examples"], run.val["examples"] == (14, 3)
     assert run.train["fingerprint"] != run.val["fingerprint"]
@@ -148,13 +148,13 @@ def test_a_seed_set_by_the_user_still_repeats_a_model():
         models.append(tl.image_classifier("glyphnet", 2, dropout=0.2, hidden=(4,)))
         after = random.random()
     assert same(*models)
-    assert models[0].recipe.seed == models[1].recipe.seed
+    assert models[0].record.seed == models[1].record.seed
     # One number is drawn, whatever is built.
     keras.utils.set_random_seed(5)
     tl.image_classifier("glyphnet", 3)
     assert random.random() == after
     other = tl.image_classifier("glyphnet", 2, dropout=0.2, hidden=(4,))
-    assert other.recipe.seed != models[0].recipe.seed and not same(other, models[0])
+    assert other.record.seed != models[0].record.seed and not same(other, models[0])
 
 
 @pytest.mark.slow
@@ -165,7 +165,7 @@ def test_a_backbone_of_the_users_own_has_to_be_given():
     tl.fine_tune(
         model, data, head_epochs=1, epochs=1, unfreeze_from="block2", verbose=0
     )
-    assert model.recipe.not_kept == {"backbone": "keras.Model 'tiny'"}
+    assert model.record.not_kept == {"backbone": "keras.Model 'tiny'"}
     with pytest.raises(ValueError, match=r"backbone= \(keras.Model 'tiny'\)"):
         tl.rerun(model, data)
     # Its dropout has other seeds, which the record knows.
@@ -173,7 +173,7 @@ def test_a_backbone_of_the_users_own_has_to_be_given():
     second.set_weights(start)
     again = tl.rerun(model, data, backbone=second, verbose=0)
     assert same(again, model)
-    assert again.recipe.weights == model.recipe.weights
+    assert again.record.weights == model.record.weights
 
 
 @pytest.mark.slow
@@ -186,7 +186,7 @@ def test_texts_with_adapters_are_repeated():
     )
     data = np.array(SENTENCES), labels
     tl.fine_tune(model, data, head_epochs=2, epochs=2, unfreeze_from=0.5, verbose=0)
-    assert set(model.recipe.not_kept) == {"backbone", "tokenizer"}
+    assert set(model.record.not_kept) == {"backbone", "tokenizer"}
     fresh, _ = tiny_bert()
     fresh.set_weights(start)
     given = {"backbone": fresh, "tokenizer": tokenizer}
@@ -205,7 +205,7 @@ def test_several_heads_are_repeated(tmp_path):
     tl.fine_tune(
         model, data, head_epochs=1, epochs=1, unfreeze_from="block3", verbose=0
     )
-    assert model.recipe.runs[0].train["counts"] == {"kind": {"a": 12, "b": 12}}
+    assert model.record.runs[0].train["counts"] == {"kind": {"a": 12, "b": 12}}
     model.save(tmp_path / "model.keras")
     assert same(tl.rerun(tmp_path / "model.keras", data, verbose=0), model)
 
@@ -259,7 +259,7 @@ def test_functions_and_callbacks_have_to_be_given():
         callbacks=[Odd(), keras.callbacks.CSVLogger("log.csv")][:1],
         verbose=0,
     )
-    assert model.recipe.not_kept == {"augment": "function halve", "callbacks": "Odd"}
+    assert model.record.not_kept == {"augment": "function halve", "callbacks": "Odd"}
     with pytest.raises(ValueError, match=r"augment= \(function halve\)"):
         tl.rerun(model, letters(), callbacks=[])
     with pytest.raises(ValueError, match=r"callbacks= \(Odd\)"):
@@ -289,7 +289,7 @@ def test_weights_changed_by_hand_are_noted(capsys):
     model = trained()
     model.fit(*letters(), verbose=0)
     tl.fit_head(model, letters(), epochs=1, verbose=0)
-    assert "something other than a fit verb" in model.recipe.runs[1].notes[0]
+    assert "something other than a fit verb" in model.record.runs[1].notes[0]
     tl.rerun(model, letters(), verbose=2)
     assert "something other than a fit verb" in capsys.readouterr().out
 
@@ -303,7 +303,7 @@ def test_a_run_that_was_interrupted_is_repeated_as_it_began(tmp_path):
 
     def start(callback):
         model = tl.image_classifier("glyphnet", 2, dropout=0.3)
-        seed = model.recipe.seed
+        seed = model.record.seed
         tl.fine_tune(
             model,
             letters(),
@@ -320,12 +320,12 @@ def test_a_run_that_was_interrupted_is_repeated_as_it_began(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         start(Stop())
     keras.utils.set_random_seed(1)
-    first = tl.image_classifier("glyphnet", 2, dropout=0.3).recipe.seed
+    first = tl.image_classifier("glyphnet", 2, dropout=0.3).record.seed
 
     Quiet = type("Stop", (keras.callbacks.Callback,), {})
     model, seed = start(Quiet())
-    assert seed != first and model.recipe.seed == first
-    assert not model.recipe.runs[0].notes
+    assert seed != first and model.record.seed == first
+    assert not model.record.runs[0].notes
     assert same(tl.rerun(model, letters(), callbacks=[], verbose=0), model)
 
 
@@ -342,11 +342,11 @@ def test_runs_may_have_data_of_their_own():
 
 def test_validation_is_left_out_where_the_record_had_none():
     x, y = letters()
-    data = tl.from_arrays(x, y, val_split=0.25, test_split=0)
+    data = tl.from_arrays(x, y, validation_split=0.25, test_split=0)
     model = tl.image_classifier("glyphnet", 2)
     tl.fit_head(model, data.train, epochs=1, verbose=0)
     again = tl.rerun(model, data, verbose=0)
-    assert again.recipe.runs[0].val is None
+    assert again.record.runs[0].val is None
     assert same(again, model)
 
 
@@ -360,11 +360,11 @@ def test_bad_input_is_refused(tmp_path):
     with pytest.raises(ValueError, match="Received: int"):
         tl.rerun(3, letters())
     with pytest.raises(ValueError, match="end in '.json'"):
-        model.recipe.save(tmp_path / "recipe.txt")
+        model.record.save(tmp_path / "recipe.txt")
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(ValueError, match="no training record"):
         tl.rerun(tmp_path / "other.json", letters())
-    later = {**model.recipe.to_dict(), "layout": 99}
+    later = {**model.record.to_dict(), "layout": 99}
     (tmp_path / "later.json").write_text(json.dumps(later))
     with pytest.raises(ValueError, match="later version"):
         tl.TrainingRecord.load(tmp_path / "later.json")

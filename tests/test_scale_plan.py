@@ -197,7 +197,7 @@ def test_cuts_are_those_of_keras(backbone):
     assert len(cuts) >= 3
     for cut in cuts:
         tl.freeze(model, None if cut.point == "head" else cut.point)
-        parts = tl.split(model)
+        parts = tl.split_model(model)
         crossing = keras.tree.flatten(parts.prefix.output)
         assert sum(math.prod(x.shape[1:]) for x in crossing) == cut.numbers
         trained = sum(math.prod(v.shape) for v in parts.suffix.trainable_variables)
@@ -208,7 +208,7 @@ def test_cuts_are_those_of_keras(backbone):
 def test_features_are_float16_in_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     model = tl.image_classifier("glyphnet", 2)
-    (output,) = keras.tree.flatten(tl.split(model).prefix.output)
+    (output,) = keras.tree.flatten(tl.split_model(model).prefix.output)
     assert output.dtype == "float16"
 
 

@@ -18,7 +18,7 @@ from tlkeras.suspects.labels import FINDERS
 from tlkeras.suspects.labels import _folds as folds_of
 from tlkeras.suspects.pooling import pooled
 
-ALONE = {"val_split": 0, "test_split": 0}
+ALONE = {"validation_split": 0, "test_split": 0}
 
 
 def clusters(classes=3, each=40, seed=0):
@@ -146,7 +146,7 @@ def found(tmp_path_factory):
         with PIL.Image.open(folder / "test" / "dog" / f"{k}.png") as image:
             place = folder / "train" / ("dog" if k else "cat") / name
             make(image).save(place, quality=85)
-    options = {"image_size": 32, "val_split": 0, "color_mode": "grayscale"}
+    options = {"image_size": 32, "validation_split": 0, "color_mode": "grayscale"}
     data = tl.image_folder(folder, **options)
     model = tl.image_classifier("glyphnet", data.class_names)
     return find_suspects(model, data, cache=False, verbose=0)

@@ -215,7 +215,7 @@ def test_batches_are_as_long_as_their_longest_text():
 def test_extracted_features_keep_the_order_of_the_data():
     model = classifier()
     features = tl.extract_features(model, (TEXTS, LABELS), cache=False, verbose=0)
-    pooled = tl.split(model).prefix(model.ready(TEXTS), training=False)
+    pooled = tl.split_model(model).prefix(model.ready(TEXTS), training=False)
     np.testing.assert_allclose(features.arrays[0], pooled, atol=1e-5)
     np.testing.assert_array_equal(features.labels, LABELS)
 
@@ -260,7 +260,7 @@ def test_frozen_dropout_is_off_and_trained_dropout_on():
     tokens = model.ready(TEXTS[:4])
 
     def differs(before):
-        run = join(tl.split(tl.freeze(model, before=before)))
+        run = join(tl.split_model(tl.freeze(model, unfreeze_from=before)))
         first, second = (np.array(run(tokens, training=True)) for _ in range(2))
         return not np.array_equal(first, second)
 

@@ -309,7 +309,7 @@ def test_weights_that_do_not_move_raise():
     history = keras.callbacks.History()
     history.history = {"loss": [1.0]}
     with pytest.raises(tl.PhaseError, match="No trainable weight moved"):
-        Promises(model).verify(tl.split(model).suffix, history)
+        Promises(model).verify(tl.split_model(model).suffix, history)
 
 
 def test_flags_changed_during_a_phase_raise():

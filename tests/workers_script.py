@@ -80,7 +80,7 @@ def uncached(worker):
     )
     report = tl.evaluate(model, (VAL_X, VAL_Y), verbose=0)
     splits = tl.from_arrays(
-        VAL_X, VAL_Y, batch_size=4, val_split=0, test_split=0.5, seed=0
+        VAL_X, VAL_Y, batch_size=4, validation_split=0, test_split=0.5, seed=0
     )
     split_report = tl.evaluate(model, splits.test, verbose=0)
     # Fewer than there are workers.

@@ -50,11 +50,11 @@ from tlkeras.export import (
 from tlkeras.features import (
     CacheInfo,
     FeatureSet,
-    Split,
+    SplitModel,
     cache_info,
     clear_cache,
     extract_features,
-    split,
+    split_model,
 )
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.lora import merge_lora
@@ -108,7 +108,7 @@ __all__ = [
     "text_multi_task",
     "Runtime",
     "SanityCheck",
-    "Split",
+    "SplitModel",
     "Splits",
     "Suspects",
     "Temperature",
@@ -152,7 +152,7 @@ __all__ = [
     "quantize",
     "rerun",
     "sanity_check",
-    "split",
+    "split_model",
     "text_classifier",
     "text_regressor",
     "trainable_summary",

@@ -28,8 +28,8 @@ class Block:
     """Layers of a backbone that belong together.
 
     Attributes:
-        name: A freeze point: `tl.freeze(model, before=name)` trains this block and all
-            above it.
+        name: A freeze point: `tl.freeze(model, unfreeze_from=name)` trains this block
+            and all above it.
         index: Position in `backbone.layers` of the block's first layer.
         layers: The block's layers, in order.
     """
@@ -84,7 +84,8 @@ def gradual_points(backbone: keras.Model, stages: int = 3) -> list[str]:
         stages: How many, at least 1. A backbone of fewer blocks has fewer points.
 
     Returns:
-        Names for `tl.freeze(model, before=name)`, each lower than the one before.
+        Names for `tl.freeze(model, unfreeze_from=name)`, each lower than the one
+        before.
 
     Raises:
         ValueError: If `stages` is not a whole number of at least 1.

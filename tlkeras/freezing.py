@@ -69,7 +69,7 @@ def find_backbone(
 
 def freeze(
     model: keras.Model,
-    before: FreezePoint = None,
+    unfreeze_from: FreezePoint = None,
     *,
     train_batch_norm: bool = False,
     backbone: keras.Model | str | None = None,
@@ -88,12 +88,12 @@ def freeze(
 
     Args:
         model: Functional `keras.Model` with a nested backbone.
-        before: `None`: all of the backbone is frozen. An `int`:
-            `backbone.layers[:before]` is frozen, as in Keras' guides; negative counts
-            from the end. A `str`: a layer's name or a prefix of names (`"block5"`),
-            everything before the first such layer is frozen. A `float` in (0, 1]:
-            that share of the layers that have weights, counted from the output, is
-            trained.
+        unfreeze_from: `None`: all of the backbone is frozen. An `int`:
+            `backbone.layers[:unfreeze_from]` is frozen, as in Keras' guides; negative
+            counts from the end. A `str`: a layer's name or a prefix of names
+            (`"block5"`), everything before the first such layer is frozen. A `float`
+            in (0, 1]: that share of the layers that have weights, counted from the
+            output, is trained.
         train_batch_norm: Whether batch norms above the freeze point train, on batch
             statistics; never beside LoRA adapters.
         backbone: The nested backbone or its name, where there are several.
@@ -102,12 +102,13 @@ def freeze(
         `model`, for chaining.
 
     Raises:
-        ValueError: If `model` has no backbone or `before` matches no layer of it.
+        ValueError: If `model` has no backbone, or `unfreeze_from` matches no layer of
+            it.
 
     Example:
 
     >>> model = tl.image_classifier("vgg16", 2, weights=None, input_shape=64)
-    >>> model = tl.freeze(model, before="block5")
+    >>> model = tl.freeze(model, unfreeze_from="block5")
     >>> [layer.name for layer in model.backbone.layers if layer.trainable]
     ['block5_conv1', 'block5_conv2', 'block5_conv3', 'block5_pool']
 
@@ -116,7 +117,7 @@ def freeze(
         https://keras.io/guides/transfer_learning/.
     """
     backbone = find_backbone(model, backbone)
-    index = freeze_index(backbone, before)
+    index = freeze_index(backbone, unfreeze_from)
     set_trainable(backbone, index < len(backbone.layers))
     for layer in backbone.layers[:index]:
         set_trainable(layer, False)
@@ -140,40 +141,40 @@ def set_trainable(layer: keras.layers.Layer, value: bool) -> None:
         sublayer.trainable = value
 
 
-def freeze_index(backbone: keras.Model, before: FreezePoint) -> int:
+def freeze_index(backbone: keras.Model, unfreeze_from: FreezePoint) -> int:
     """Returns how many of `backbone.layers` a freeze point freezes.
 
     Args:
         backbone: A functional `keras.Model`.
-        before: As in `freeze`.
+        unfreeze_from: As in `freeze`.
 
     Raises:
-        ValueError: If `before` matches no layer or is out of range.
+        ValueError: If `unfreeze_from` matches no layer or is out of range.
     """
     count = len(backbone.layers)
-    if before is None:
+    if unfreeze_from is None:
         return count
-    if isinstance(before, str):
-        return _index_of_name([layer.name for layer in backbone.layers], before)
-    if isinstance(before, float):
-        share = check_number("before", before, above=0)
+    if isinstance(unfreeze_from, str):
+        return _index_of_name([layer.name for layer in backbone.layers], unfreeze_from)
+    if isinstance(unfreeze_from, float):
+        share = check_number("unfreeze_from", unfreeze_from, above=0)
         if share > 1:
             raise ValueError(
                 "A share of the backbone to train must be in (0, 1]. "
-                f"Received: before={before}."
+                f"Received: unfreeze_from={unfreeze_from}."
             )
         return _index_of_share(backbone, share)
-    if isinstance(before, bool) or not hasattr(before, "__index__"):
+    if isinstance(unfreeze_from, bool) or not hasattr(unfreeze_from, "__index__"):
         raise ValueError(
-            "`before` must be None, an int, a layer's name or a float in (0, 1]. "
-            f"Received: before={before!r}."
+            "`unfreeze_from` must be None, an int, a layer's name or a float in "
+            f"(0, 1]. Received: unfreeze_from={unfreeze_from!r}."
         )
-    if not -count <= before <= count:
+    if not -count <= unfreeze_from <= count:
         raise ValueError(
             f"Backbone {backbone.name!r} has {count} layers. Received: "
-            f"before={before}, which is beyond them."
+            f"unfreeze_from={unfreeze_from}, which is beyond them."
         )
-    return int(before) % count if before < 0 else int(before)
+    return int(unfreeze_from) % count if unfreeze_from < 0 else int(unfreeze_from)
 
 
 def _index_of_name(names: list[str], before: str) -> int:

@@ -47,8 +47,8 @@ def rerun(
     of your own known, or of a stream of TFDS.
 
     Args:
-        recipe: `model.recipe`, a model that has one, or the path of a model's file or
-            of what `model.recipe.save` wrote.
+        recipe: `model.record`, a model that has one, or the path of a model's file or
+            of what `model.record.save` wrote.
         train: The data, as in `tl.fine_tune`: `Splits`, a dataset or a tuple of
             arrays. Where the runs had different data, a list with one of these each.
         val: The same for validation, where `train` is not of `Splits`.
@@ -63,7 +63,7 @@ def rerun(
 
     Returns:
         A new `TransferModel` with a record of its own. Compare
-        `model.recipe.runs[-1].weights` to see whether two have the same weights.
+        `model.record.runs[-1].weights` to see whether two have the same weights.
 
     Raises:
         ValueError: If there is no record, an argument is missing or unknown, or the
@@ -75,8 +75,8 @@ def rerun(
     >>> y = np.arange(8) % 2
     >>> model = tl.image_classifier("glyphnet", 2, dropout=0.2)
     >>> history = tl.fit_head(model, (x, y), epochs=2, verbose=0)
-    >>> again = tl.rerun(model.recipe, (x, y), verbose=0)
-    >>> again.recipe.runs[0].weights == model.recipe.runs[0].weights
+    >>> again = tl.rerun(model.record, (x, y), verbose=0)
+    >>> again.record.runs[0].weights == model.record.runs[0].weights
     True
 
     Reference:
@@ -106,7 +106,7 @@ def rerun(
             verbose=verbose,
         )
     if verbose != 0:
-        print("\n".join(_outcome(record, model.recipe)))
+        print("\n".join(_outcome(record, model.record)))
     return model
 
 
@@ -117,7 +117,7 @@ def _record_of(recipe: Any) -> TrainingRecord:
     record = getattr(recipe, "recipe", recipe)
     if not isinstance(record, TrainingRecord):
         raise ValueError(
-            "`recipe` must be `model.recipe`, a model that has one, or the path of a "
+            "`recipe` must be `model.record`, a model that has one, or the path of a "
             "'.keras' or '.json' file. Models that earlier versions of tlkeras saved, "
             "and those that other code built, have none. Received: "
             f"{type(recipe).__name__}{' without a record' if record is None else ''}."
@@ -162,7 +162,7 @@ def _built(
     if seed is None and record.random_states:
         set_random_states(model, record.random_states)
         # The record of what was built has to say so, too.
-        model.keep_record(replace(model.recipe, weights=recording.fingerprint(model)))
+        model.keep_record(replace(model.record, weights=recording.fingerprint(model)))
     return model
 
 

@@ -48,7 +48,7 @@ def read(folder: Path, count: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     data = tl.from_csv(
         {"train": folder / "train.tsv", "test": folder / "dev.tsv"},
         text={"train": "sentence", "test": "content"},
-        val_split=1 - count / 67349,
+        validation_split=1 - count / 67349,
         test_split=0,
     )
     parts = {}

@@ -82,7 +82,9 @@ def plain_keras(folder: Path, watch: Watch, epochs: int) -> float:
 def with_tlkeras(folder: Path, watch: Watch, epochs: int, cache: Path) -> float:
     """Returns when the same in tlkeras began."""
     began = time.perf_counter()
-    data = tl.image_folder(folder, image_size=SIZE, batch_size=BATCH, val_split=0)
+    data = tl.image_folder(
+        folder, image_size=SIZE, batch_size=BATCH, validation_split=0
+    )
     model = tl.image_classifier("mobilenet_v2", data.class_names)
     tl.fit_head(
         model,

@@ -72,13 +72,13 @@ def sentences(folder: Path, count: int, seed: int) -> tuple:
     test = tl.from_arrays(
         dev["content"].to_numpy(),
         dev["label"].to_numpy(),
-        val_split=0.0,
+        validation_split=0.0,
         test_split=1.0,
     )
     data = tl.from_arrays(
         chosen["sentence"].to_numpy(),
         chosen["label"].to_numpy(),
-        val_split=0.1,
+        validation_split=0.1,
         test_split=0.0,
         seed=seed,
     )

@@ -54,7 +54,7 @@ def run_one(folder: Path, cache: Path, freeze_point: str) -> dict:
         def on_epoch_end(self, epoch, logs=None):
             self.seconds.append(time.perf_counter() - self.began)
 
-    data = tl.image_folder(folder, image_size=224, val_split=0, test_split=0)
+    data = tl.image_folder(folder, image_size=224, validation_split=0, test_split=0)
     model = tl.image_classifier("mobilenet_v2", data.class_names)
     clock = Clock()
     history = tl.fine_tune(

@@ -66,7 +66,7 @@ def load(path: str):
 def with_tlkeras(folder: Path, epochs: int, cache: Path, weights: Path):
     """Returns the seconds of the same job with `fine_tune`, and its history."""
     began = time.perf_counter()
-    data = tl.image_folder(folder, image_size=224, val_split=0, test_split=0)
+    data = tl.image_folder(folder, image_size=224, validation_split=0, test_split=0)
     model = tl.image_classifier(
         "vgg16", data.class_names, weights=weights, head="flatten", hidden=(256,)
     )

@@ -32,15 +32,15 @@ def extract(folder: Path, photographs: Path, repeats: int, worker: int) -> None:
     from tlkeras.distribution import Replicas
     from tlkeras.features.extraction import Store
     from tlkeras.features.extraction import extract as run_prefix
-    from tlkeras.features.splitting import split
+    from tlkeras.features.splitting import split_model
 
     tl.configure(precision="float32", seed=0)
     data = tl.image_folder(
-        photographs, image_size=SIZE, seed=0, val_split=0, test_split=0
+        photographs, image_size=SIZE, seed=0, validation_split=0, test_split=0
     )
     model = tl.image_classifier("mobilenet_v2", data.class_names)
     tl.freeze(model, CUT)
-    prefix, reading = split(model).prefix, reading_of(data.train)
+    prefix, reading = split_model(model).prefix, reading_of(data.train)
     replicas = Replicas(model)
     examples = replicas.share(reading.examples, reading.batch_size)
     pixels = np.random.default_rng(0).uniform(0, 255, (ALONE, SIZE, SIZE, 3))

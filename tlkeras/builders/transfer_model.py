@@ -74,14 +74,14 @@ class TransferModel(keras.Model):
         self.class_names = targets.class_names
 
     @property
-    def recipe(self) -> TrainingRecord | None:
+    def record(self) -> TrainingRecord | None:
         """How the model was built and trained; `None` where that is not known.
 
         `tl.rerun` repeats it, `print` shows it. The model's file keeps it.
 
         Example:
 
-        >>> tl.image_classifier("glyphnet", ["a", "b"]).recipe.builder
+        >>> tl.image_classifier("glyphnet", ["a", "b"]).record.builder
         'image_classifier'
         """
         return self._record
@@ -267,8 +267,8 @@ class TransferModel(keras.Model):
             # Keras keeps weights alone; a model that trains on needs these as well.
             "random_states": random_states(self),
         }
-        if self.recipe is not None:
-            settings["recipe"] = self.recipe.to_dict()
+        if self.record is not None:
+            settings["record"] = self.record.to_dict()
         if self.thresholds is not None:
             settings["thresholds"] = self.thresholds
         if self.temperature is not None:
@@ -296,10 +296,10 @@ class TransferModel(keras.Model):
         model.class_names = None if names is None else tuple(names)
         if settings.get("targets") is not None:
             model.set_targets(Targets.from_config(settings["targets"]))
-        if settings.get("recipe") is not None:
+        if settings.get("record") is not None:
             # The record of a later version is no reason not to load the model.
             with contextlib.suppress(ValueError):
-                model.keep_record(TrainingRecord.from_dict(settings["recipe"]))
+                model.keep_record(TrainingRecord.from_dict(settings["record"]))
         model.thresholds = settings.get("thresholds")
         model.temperature = settings.get("temperature")
         # `compile`, which comes next, scales the loss by this policy.

@@ -125,7 +125,7 @@ def model_card(
 ) -> ModelCard:
     """Writes a model card: what a model is, how good, made how, and its limits.
 
-    Everything that tlkeras knows it takes from `model.recipe` and from the report. It
+    Everything that tlkeras knows it takes from `model.record` and from the report. It
     makes up nothing: what it does not know it leaves to you, and says that it is not
     said. Texts that you give are Markdown.
 
@@ -173,7 +173,7 @@ def model_card(
         task=model.task,
         is_text=model.preprocessor is not None,
         model=model,
-        record=model.recipe,
+        record=model.record,
         reports=_reports(model, report),
         said={
             "description": description,

@@ -26,7 +26,7 @@ def from_arrays(
     class_names: Sequence[str] | None = None,
     task: str | None = None,
     batch_size: int = 32,
-    val_split: float = 0.15,
+    validation_split: float = 0.15,
     test_split: float = 0.15,
     seed: int = 0,
 ) -> Splits:
@@ -45,7 +45,7 @@ def from_arrays(
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             `y` looks like.
         batch_size: Examples per batch.
-        val_split: Fraction of the examples for validation; 0 for none.
+        validation_split: Fraction of the examples for validation; 0 for none.
         test_split: Fraction of the examples for testing; 0 for none.
         seed: Seed of the split and of the order of training.
 
@@ -67,7 +67,7 @@ def from_arrays(
     """
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
-    check_fractions(val_split, test_split)
+    check_fractions(validation_split, test_split)
     is_text = holds_texts(x)
     inputs = read_texts(x) if is_text else _read_pixels(x)
     labels = read_labels(y, class_names, task)
@@ -78,7 +78,7 @@ def from_arrays(
         )
     return make_splits(
         ArrayExamples(inputs, labels.values),
-        val_split=val_split,
+        validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,

@@ -143,7 +143,7 @@ def _absent_classes(
             len(absent),
             absent,
             "Add examples, leave the class out (`class_names=`), or split anew: "
-            "`val_split` and `test_split` give every class its share.",
+            "`validation_split` and `test_split` give every class its share.",
         )
 
 

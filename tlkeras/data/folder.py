@@ -26,7 +26,7 @@ def image_folder(
     *,
     image_size: int | tuple[int, int] = 224,
     batch_size: int = 32,
-    val_split: float = 0.15,
+    validation_split: float = 0.15,
     test_split: float = 0.15,
     seed: int = 0,
     color_mode: str = "rgb",
@@ -50,7 +50,7 @@ def image_folder(
         path: The folder.
         image_size: Side, or `(height, width)`, in pixels.
         batch_size: Images per batch.
-        val_split: Fraction for validation where `path` has no such folder; 0 for
+        validation_split: Fraction for validation where `path` has no such folder; 0 for
             none.
         test_split: Fraction for testing where `path` has no such folder; 0 for
             none.
@@ -74,7 +74,7 @@ def image_folder(
     size = check_image_size(image_size)
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
-    check_fractions(val_split, test_split)
+    check_fractions(validation_split, test_split)
     check_color_mode(color_mode)
     root = _existing_folder(path)
     folders = _part_folders(root)
@@ -88,7 +88,7 @@ def image_folder(
     _check_no_empty_class(root, parts["train"], class_names, skipped)
     return make_splits(
         **parts,
-        val_split=val_split,
+        validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,

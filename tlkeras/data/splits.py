@@ -320,7 +320,7 @@ def make_splits(
     val: Examples | None = None,
     test: Examples | None = None,
     *,
-    val_split: float,
+    validation_split: float,
     test_split: float,
     batch_size: int,
     seed: int,
@@ -335,7 +335,7 @@ def make_splits(
         train: The training examples, or all examples.
         val: Validation examples that came with the data, if any.
         test: Test examples that came with the data, if any.
-        val_split: Fraction of `train` for validation where `val` is `None`.
+        validation_split: Fraction of `train` for validation where `val` is `None`.
         test_split: Fraction of `train` for testing where `test` is `None`.
         batch_size: As in `Splits`.
         seed: Seed of the split and of the order of training.
@@ -356,7 +356,7 @@ def make_splits(
     groups = train.labels if is_classes else np.zeros(len(train), int)
     drawn = split_positions(
         groups,
-        0 if val is not None else val_split,
+        0 if val is not None else validation_split,
         0 if test is not None else test_split,
         seed,
         class_names if is_classes else None,

@@ -18,27 +18,27 @@ PART_OF_NAME = {
 """The names, in lower case, that data sets give to their parts."""
 
 
-def check_fractions(val_split: float, test_split: float) -> tuple[float, float]:
+def check_fractions(validation_split: float, test_split: float) -> tuple[float, float]:
     """Returns both fractions, or raises `ValueError`.
 
     Both lie in [0, 1] and leave something to train on, except that one of them may
     be 1: everything goes there.
     """
-    val = check_number("val_split", val_split, minimum=0)
+    val = check_number("validation_split", validation_split, minimum=0)
     test = check_number("test_split", test_split, minimum=0)
     if val + test < 1 or sorted((val, test)) == [0, 1]:
         return val, test
     raise ValueError(
-        "`val_split` and `test_split` are fractions of all examples: together they "
-        "must stay below 1 so that some are left for training (or one of them is 1 "
-        f"and the other 0). Received: val_split={val_split!r}, "
+        "`validation_split` and `test_split` are fractions of all examples: together "
+        "they must stay below 1 so that some are left for training (or one of them is "
+        f"1 and the other 0). Received: validation_split={validation_split!r}, "
         f"test_split={test_split!r}."
     )
 
 
 def split_positions(
     groups: np.ndarray,
-    val_split: float,
+    validation_split: float,
     test_split: float,
     seed: int,
     names: Sequence[str] | None = None,
@@ -52,7 +52,7 @@ def split_positions(
     Args:
         groups: int `(n,)`, each example's group: its class, or 0 for all where
             there are no classes.
-        val_split: Fraction for validation, in [0, 1].
+        validation_split: Fraction for validation, in [0, 1].
         test_split: Fraction for testing, in [0, 1].
         seed: Which examples are drawn; the same in every process.
         names: The groups' names, for the error message.
@@ -64,7 +64,9 @@ def split_positions(
     Raises:
         ValueError: If a group has fewer examples than there are parts to fill.
     """
-    fractions = np.array([1 - val_split - test_split, val_split, test_split])
+    fractions = np.array(
+        [1 - validation_split - test_split, validation_split, test_split]
+    )
     present, sizes = np.unique(groups, return_counts=True)
     _check_sizes(present, sizes, int(np.count_nonzero(fractions)), names)
     # The legacy generator: its stream is frozen across NumPy versions.
@@ -97,7 +99,7 @@ def _check_sizes(
     raise ValueError(
         f"Too few examples to split: {', '.join(named)}{more}, but each of the "
         f"{parts} parts needs at least one. Add more examples, remove the class, or "
-        "set `val_split=0` or `test_split=0`."
+        "set `validation_split=0` or `test_split=0`."
     )
 
 

@@ -50,7 +50,7 @@ def from_csv(
     color_mode: str = "rgb",
     image_root: Path | None = None,
     batch_size: int = 32,
-    val_split: float = 0.15,
+    validation_split: float = 0.15,
     test_split: float = 0.15,
     seed: int = 0,
     encoding: str = "utf-8",
@@ -86,7 +86,8 @@ def from_csv(
         image_root: The folder that image paths are relative to. By default that of
             the file itself.
         batch_size: Examples per batch.
-        val_split: Fraction for validation where there is no such part; 0 for none.
+        validation_split: Fraction for validation where there is no such part; 0 for
+            none.
         test_split: Fraction for testing where there is no such part; 0 for none.
         seed: Seed of the split and of the order of training.
         encoding: The encoding of the files.
@@ -113,7 +114,7 @@ def from_csv(
     """
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
-    check_fractions(val_split, test_split)
+    check_fractions(validation_split, test_split)
     wanted = _check_wanted(
         _Wanted(
             text=text,
@@ -137,7 +138,7 @@ def from_csv(
     warn_of_skipped(found["skipped"], used, "rows")
     return make_splits(
         **found,
-        val_split=val_split,
+        validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,
@@ -157,7 +158,7 @@ def from_dataframe(
     color_mode: str = "rgb",
     image_root: Path = ".",
     batch_size: int = 32,
-    val_split: float = 0.15,
+    validation_split: float = 0.15,
     test_split: float = 0.15,
     seed: int = 0,
     errors: str = "raise",
@@ -177,7 +178,8 @@ def from_dataframe(
         color_mode: `"rgb"` or `"grayscale"`.
         image_root: The folder that image paths are relative to.
         batch_size: Examples per batch.
-        val_split: Fraction for validation where there is no such part; 0 for none.
+        validation_split: Fraction for validation where there is no such part; 0 for
+            none.
         test_split: Fraction for testing where there is no such part; 0 for none.
         seed: Seed of the split and of the order of training.
         errors: As in `from_csv`.
@@ -198,7 +200,7 @@ def from_dataframe(
     """
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
-    check_fractions(val_split, test_split)
+    check_fractions(validation_split, test_split)
     wanted = _check_wanted(
         _Wanted(
             text=text,
@@ -223,7 +225,7 @@ def from_dataframe(
     warn_of_skipped(found["skipped"], used, "rows")
     return make_splits(
         **found,
-        val_split=val_split,
+        validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,

@@ -41,7 +41,7 @@ def from_tfds(
     text: str | Sequence[str] | None = None,
     image_size: int | tuple[int, int] = 224,
     batch_size: int = 32,
-    val_split: float = 0.15,
+    validation_split: float = 0.15,
     test_split: float = 0.15,
     seed: int = 0,
     color_mode: str = "rgb",
@@ -62,8 +62,8 @@ def from_tfds(
             the data set's image, or its only text where it has no image.
         image_size: Side, or `(height, width)`, in pixels.
         batch_size: Examples per batch.
-        val_split: Fraction for validation where the data set has no such split; 0
-            for none.
+        validation_split: Fraction for validation where the data set has no such split;
+            0 for none.
         test_split: Fraction for testing where the data set has no such split; 0
             for none.
         seed: Seed of the split and of the order of training.
@@ -87,7 +87,7 @@ def from_tfds(
     size = check_image_size(image_size)
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
-    check_fractions(val_split, test_split)
+    check_fractions(validation_split, test_split)
     check_color_mode(color_mode)
     builder = _prepared_builder(name_or_builder, data_dir)
     keys = _find_keys(builder, text)
@@ -96,7 +96,7 @@ def from_tfds(
     warn_of_skipped(skipped, sum(map(len, parts.values())), "texts")
     return make_splits(
         **parts,
-        val_split=val_split,
+        validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,

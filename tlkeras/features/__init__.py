@@ -3,16 +3,16 @@
 from tlkeras.features.cache import CacheInfo, cache_info, clear_cache
 from tlkeras.features.extraction import extract_features
 from tlkeras.features.feature_set import FeatureSet
-from tlkeras.features.splitting import Frozen, Split, join, split
+from tlkeras.features.splitting import Frozen, SplitModel, join, split_model
 
 __all__ = [
     "CacheInfo",
     "FeatureSet",
     "Frozen",
-    "Split",
+    "SplitModel",
     "cache_info",
     "clear_cache",
     "extract_features",
     "join",
-    "split",
+    "split_model",
 ]

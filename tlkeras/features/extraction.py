@@ -18,7 +18,7 @@ from tlkeras.distribution import strategy_of
 from tlkeras.features import cache as disk
 from tlkeras.features.feature_set import FeatureSet
 from tlkeras.features.fingerprints import fingerprint_model
-from tlkeras.features.splitting import split
+from tlkeras.features.splitting import split_model
 from tlkeras.features.tokens import tokenize
 
 # The share of free memory that features in memory may take.
@@ -60,7 +60,7 @@ def extract_features(
     True
     """
     nested = any(_keras.is_functional(x) and x.weights for x in model.layers)
-    prefix = split(model).prefix if nested else model
+    prefix = split_model(model).prefix if nested else model
     reading = reading_for(data)
     if reading is None:
         raise ValueError(

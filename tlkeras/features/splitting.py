@@ -14,7 +14,7 @@ ITEM_SIZE = {"bool": 1, "uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitModel:
     """A model cut in two at its freeze point; both parts share the model's layers.
 
     Attributes:
@@ -30,7 +30,9 @@ class Split:
     suffix: keras.Model
 
 
-def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Split:
+def split_model(
+    model: keras.Model, backbone: keras.Model | str | None = None
+) -> SplitModel:
     """Splits `model` at its freeze point into a frozen prefix and the rest.
 
     The prefix takes in what neither trains nor differs between training and inference.
@@ -44,7 +46,7 @@ def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Spli
         backbone: The nested backbone or its name, where there are several.
 
     Returns:
-        A `Split`. `suffix(prefix(x, training=False))` equals `model(x)`.
+        A `SplitModel`. `suffix(prefix(x, training=False))` equals `model(x)`.
 
     Raises:
         ValueError: If `model` has no backbone, or layers before it train.
@@ -52,7 +54,7 @@ def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Spli
     Example:
 
     >>> model = tl.image_classifier("vgg16", 2, weights=None, input_shape=64)
-    >>> parts = tl.split(tl.freeze(model, before="block5"))
+    >>> parts = tl.split_model(tl.freeze(model, unfreeze_from="block5"))
     >>> parts.prefix.output_shape
     (None, 4, 4, 512)
     """
@@ -84,7 +86,7 @@ def split(model: keras.Model, backbone: keras.Model | str | None = None) -> Spli
         ends = _single(_apart([*features, *side], keras.tree.flatten(start)))
         prefix = keras.Model(start, ends, name="prefix")
         suffix = _suffix(model, call, upper, [*features, *side], after)
-    return Split(augmentation, prefix, suffix)
+    return SplitModel(augmentation, prefix, suffix)
 
 
 def head_of(
@@ -150,7 +152,7 @@ class Frozen(keras.layers.Layer):
         return cls(model, **config)
 
 
-def join(parts: Split) -> keras.Model:
+def join(parts: SplitModel) -> keras.Model:
     """Returns one model that runs a split's parts as training wants them run.
 
     Augmentation and suffix follow the `training` argument; the prefix is `Frozen`.

@@ -98,7 +98,7 @@ def read_data(args: argparse.Namespace, recipe: Recipe, seed: int) -> Splits:
     return from_dataframe(
         {"train": train, "test": test},
         text="text",
-        val_split=0,
+        validation_split=0,
         test_split=0,
         batch_size=recipe.batch_size,
         seed=seed,

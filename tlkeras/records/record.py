@@ -98,7 +98,7 @@ class RunRecord:
 class TrainingRecord:
     """How a model was built and trained: all that `tl.rerun` needs.
 
-    A model of tlkeras keeps it as `model.recipe`, and so does its file. `print` shows
+    A model of tlkeras keeps it as `model.record`, and so does its file. `print` shows
     it; `save` writes it as JSON, for a repository or a paper.
 
     Attributes:
@@ -116,7 +116,7 @@ class TrainingRecord:
     Example:
 
     >>> model = tl.image_classifier("glyphnet", ["a", "b"], dropout=0.2)
-    >>> model.recipe.builder, model.recipe.arguments["dropout"], model.recipe.runs
+    >>> model.record.builder, model.record.arguments["dropout"], model.record.runs
     ('image_classifier', 0.2, ())
 
     Reference:
@@ -186,7 +186,7 @@ class TrainingRecord:
 
         Example:
 
-        >>> tl.image_classifier("glyphnet", 2).recipe.save("recipe.json")
+        >>> tl.image_classifier("glyphnet", 2).record.save("record.json")
         >>> tl.TrainingRecord.load("recipe.json").builder
         'image_classifier'
         """

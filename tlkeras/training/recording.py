@@ -58,7 +58,7 @@ def keep_start(run: Any) -> None:
 
 def _as_it_began(run: Any, before: str) -> tuple[TrainingRecord, str]:
     """Returns the record that the run began with, and the weights' fingerprint."""
-    record, folder = run.model.recipe, run.fitting.checkpoint_dir
+    record, folder = run.model.record, run.fitting.checkpoint_dir
     if folder is None:
         return record, before
     try:

@@ -24,7 +24,7 @@ from tlkeras.features.extraction import (
 )
 from tlkeras.features.order import Order, endless_epochs
 from tlkeras.features.sampling import balanced_positions
-from tlkeras.features.splitting import Split, is_fixed, join, split
+from tlkeras.features.splitting import SplitModel, is_fixed, join, split_model
 from tlkeras.features.tokens import tokenize
 from tlkeras.features.views import Views
 from tlkeras.freezing import FreezePoint, find_backbone, freeze, freeze_index
@@ -77,7 +77,7 @@ class Feeder:
         self._share_out()
         self.store = self._usable_store(source.cache)
         self.lowest = min(freeze_index(self.backbone, point) for point in points)
-        self.lower: Split | None = None
+        self.lower: SplitModel | None = None
         self.features: list[FeatureSet | None] = []
         self.seconds = 0.0
         if self.store is not None:
@@ -90,17 +90,17 @@ class Feeder:
             point: The freeze point that the model is frozen at.
             first_epoch: How many epochs ran before, in all phases.
         """
-        parts, features = split(self.model, self.backbone), None
+        parts, features = split_model(self.model, self.backbone), None
         if self.lower is not None:
             if freeze_index(self.backbone, point) == self.lowest:
                 parts, features = self.lower, self.features
             else:
-                parts = split(self.lower.suffix, f"{self.backbone.name}_trained")
+                parts = split_model(self.lower.suffix, f"{self.backbone.name}_trained")
                 features = self._extract(parts.prefix, self.features)
         elif self.store is not None and parts.augmentation is None:
             features = self._extract(parts.prefix, self._examples())
         if features is None:
-            return self._uncached(split(self.model, self.backbone), first_epoch)
+            return self._uncached(split_model(self.model, self.backbone), first_epoch)
         return self._cached(parts.suffix, features, first_epoch)
 
     def _reading(self, data: Any) -> Reading | None:
@@ -248,7 +248,7 @@ class Feeder:
             train_batch_norm=self.train_batch_norm,
             backbone=self.backbone,
         )
-        parts = split(self.model, self.backbone)
+        parts = split_model(self.model, self.backbone)
         if parts.augmentation is not None:
             return
         features = self._extract(parts.prefix, self._examples())
@@ -304,7 +304,7 @@ class Feeder:
         train, val = features
         return self._known(suffix, suffix, train, self._once(val), first_epoch)
 
-    def _uncached(self, parts: Split, first_epoch: int) -> Feed:
+    def _uncached(self, parts: SplitModel, first_epoch: int) -> Feed:
         reading, val = self.readings
         if val is not None and val.examples.random_access:
             val = self._once(val.examples)
