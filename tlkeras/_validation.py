@@ -132,6 +132,23 @@ def _few(names: Sequence[str]) -> str:
     return f"{', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
 
 
+class UnsupportedError(ValueError):
+    """A verb was asked for something that a kind of input or output does not offer.
+
+    Args:
+        verb: What was asked for: `"tl.explain"`.
+        asked: Of what, in the plural: `"sounds"`.
+        offered: What offers it, in the plural; may be empty.
+    """
+
+    def __init__(self, verb: str, asked: str, offered: Iterable[str] = ()):
+        known = ", ".join(offered)
+        super().__init__(
+            f"`{verb}` is not offered for {asked}. "
+            + (f"It is offered for: {known}." if known else "Nothing offers it yet.")
+        )
+
+
 def optional_import(module: str, purpose: str, install: str) -> ModuleType:
     """Imports `module`, or raises an `ImportError` that says how to install it.
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from tlkeras.distribution import sum_over_replicas
-from tlkeras.heads import LabelLoss, find_loss
+from tlkeras.outputs.losses import LabelLoss, find_loss
 
 
 class _Known:
@@ -53,7 +53,7 @@ class KnownLoss(_Known, keras.losses.Loss):
 
     Args:
         loss: A `keras.losses.Loss`, its name, or a function of labels and outputs. A
-            `tlkeras.heads.LabelLoss` has a value for each output, and takes labels that
+            `tlkeras.outputs.LabelLoss` has a value for each output, and takes labels that
             are known in part.
         classes: Whether labels are class numbers, of which negative ones are missing.
             In other labels NaN is missing.

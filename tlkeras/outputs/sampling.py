@@ -98,31 +98,18 @@ def _target_bins(targets: np.ndarray) -> TargetBins:
 
 
 def balanced_positions(
-    labels: Any,
-    task: str | None,
-    *,
-    num_classes: int | None = None,
-    draws: int | None = None,
+    shares: np.ndarray, kinds: np.ndarray, draws: int | None = None
 ) -> Callable[[Any, Any], Any]:
     """Makes the draws of a training in which what is rare comes as often as the rest.
 
-    Each epoch draws every example as often as its share says, rounded up or down:
-
-    - classes come equally often;
-    - labels that are not exclusive cannot: an example comes `sqrt(f / g)` times as
-      often as one without labels, 100 times at most, where `g` is the frequency of its
-      rarest label and `f` that of the most frequent one;
-    - targets come as often as the inverse of their density (`balanced_target_bins`),
-      on average where there are several outputs.
-
-    Of what is frequent the epochs take turns: an example of which an epoch draws `s`
-    on average, less than one, comes at least once in any `3 / s` epochs.
+    Each epoch draws every example as often as its share says, rounded up or down. Of
+    what is frequent the epochs take turns: an example of which an epoch draws `s` on
+    average, less than one, comes at least once in any `3 / s` epochs.
 
     Args:
-        labels: Of all examples that may be drawn, in their order: class numbers `(n,)`,
-            rows `(n, classes)`, or targets `(n,)` or `(n, outputs)`.
-        task: `"multi_label"`, `"regression"`; anything else is classification.
-        num_classes: Number of classes; by default, what `labels` show.
+        shares: How often each example is to come, relative to others, float `(n,)`, as
+            `Output.shares` gives them.
+        kinds: Numbers by which like examples stand together, `(n,)`.
         draws: Examples per epoch; by default, as many as there are.
 
     Returns:
@@ -132,7 +119,8 @@ def balanced_positions(
 
     Example:
 
-    >>> positions = balanced_positions(np.array([0, 0, 0, 1]), "classification")
+    >>> shares = class_shares(np.array([0, 0, 0, 1]), 2)
+    >>> positions = balanced_positions(*shares)
     >>> np.bincount(positions(0, 0).numpy() == 3).tolist()
     [2, 2]
 
@@ -142,9 +130,8 @@ def balanced_positions(
     """
     import tensorflow as tf
 
-    labels = np.asarray(labels)
-    shares, kinds = _shares(labels, task, num_classes)
-    count = len(labels) if draws is None else draws
+    most = len(shares) - 1
+    count = len(shares) if draws is None else draws
     # Neighbours share their roundings: all of a kind must stand together.
     order = np.argsort(kinds, kind="stable")
     ends = np.cumsum(shares[order])
@@ -162,34 +149,51 @@ def balanced_positions(
         points = offset + tf.range(count, dtype="float64")
         places = tf.searchsorted(ends, points, side="right")
         # Rounding may leave the last point behind the last end.
-        drawn = tf.gather(order, tf.minimum(places, len(labels) - 1))
+        drawn = tf.gather(order, tf.minimum(places, most))
         seeds = tf.stack([seed, epoch])
         return tf.random.experimental.stateless_shuffle(drawn, seed=seeds)
 
     return positions
 
 
-def _shares(
-    labels: np.ndarray, task: str | None, num_classes: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how often each example is to come, and what kind of example it is."""
-    if task == "regression":
-        columns = labels.reshape(len(labels), -1)
-        bins = balanced_target_bins(labels)
-        parts = [find(column) for find, column in zip(bins, columns.T, strict=True)]
-        return np.mean(parts, axis=0), columns[:, 0]
-    if task == "multi_label":
-        frequencies = labels.sum(axis=0, dtype="float64")
-        # A label without examples has no example to repeat.
-        ratios = frequencies.max() / np.where(frequencies > 0, frequencies, np.inf)
-        factors = labels * np.minimum(np.sqrt(ratios), GREATEST_RATIO)
-        return np.maximum(factors.max(axis=1), 1.0), factors.argmax(axis=1)
-    if num_classes in (None, 1):
-        # One sigmoid output tells two classes apart.
-        is_row = labels.ndim == 2 and labels.shape[1] > 1
-        num_classes = labels.shape[1] if is_row else int(labels.max()) + 1
-    weights = balanced_class_weights(labels, num_classes)
-    if are_numbers(labels.shape, num_classes):
+def class_shares(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns shares with which classes come equally often, and each one's class.
+
+    Args:
+        labels: Class numbers `(n,)` or `(n, 1)`, or rows `(n, classes)`.
+        classes: The number of classes.
+    """
+    weights = balanced_class_weights(labels, classes)
+    if are_numbers(labels.shape, classes):
         numbers = labels.reshape(-1).astype("int64")
         return weights[numbers], numbers
     return labels @ weights, labels.argmax(axis=1)
+
+
+def label_shares(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns shares with which rare labels come more often, and each one's rarest.
+
+    Labels that are not exclusive cannot come equally often: an example comes
+    `sqrt(f / g)` times as often as one without labels, 100 times at most, where `g` is
+    the frequency of its rarest label and `f` that of the most frequent one.
+
+    Args:
+        labels: Rows of zeros and ones, `(n, labels)`.
+    """
+    frequencies = labels.sum(axis=0, dtype="float64")
+    # A label without examples has no example to repeat.
+    ratios = frequencies.max() / np.where(frequencies > 0, frequencies, np.inf)
+    factors = labels * np.minimum(np.sqrt(ratios), GREATEST_RATIO)
+    return np.maximum(factors.max(axis=1), 1.0), factors.argmax(axis=1)
+
+
+def target_shares(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the inverse of targets' density, and the targets of the first output.
+
+    Args:
+        targets: Numbers `(n,)` or `(n, outputs)`; of several outputs shares are means.
+    """
+    columns = targets.reshape(len(targets), -1)
+    bins = balanced_target_bins(targets)
+    parts = [find(column) for find, column in zip(bins, columns.T, strict=True)]
+    return np.mean(parts, axis=0), columns[:, 0]

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_number, did_you_mean
-from tlkeras.features.sampling import (
+from tlkeras.outputs.sampling import (
     GREATEST_RATIO,
     TargetBins,
     are_numbers,
@@ -28,7 +28,7 @@ class Weighing:
 
     Example:
 
-    >>> weighing = resolve_weighing({0: 1, 1: 3}, task="classification", num_classes=2)
+    >>> weighing = class_weighing({0: 1, 1: 3}, None, ("a", "b"))
     >>> weighing(np.array([0, 1])).numpy().tolist()
     [1.0, 3.0]
     """
@@ -90,135 +90,119 @@ class Weighing:
         )
 
 
-def resolve_weighing(
-    class_weight: Any,
-    *,
-    task: str | None = None,
-    num_classes: int | None = None,
-    labels: Any = None,
-    class_names: Sequence[str] | None = None,
-    loss: Any = None,
-) -> Weighing | None:
-    """Makes what weighs the examples of a training.
-
-    Args:
-        class_weight: `None`; a mapping from every class, its number or its name, to its
-            weight, which for labels that are not exclusive is that of examples that
-            have the label, against 1 for those that have not; or `"balanced"`, of which
-            the mean over the training examples is 1:
-
-            - classes count the same in total, as in scikit-learn;
-            - of each label, examples that have it and those that have not count the
-              same in total, but one at most 100 times as much as the other;
-            - targets weigh the inverse of their density, smoothed, but one at most 100
-              times as much as another; of several outputs the mean.
-        task: `"classification"`, `"multi_label"` or `"regression"`; `None` where it is
-            not known, and labels and loss tell it.
-        num_classes: Number of classes, or of a model's outputs; `None` where it is not
-            known.
-        labels: All labels of the training examples, an array; `None` where they are not
-            known beforehand.
-        class_names: The classes' names in the order of their numbers.
-        loss: What the model was compiled with, to be checked against the weights.
-
-    Returns:
-        A `Weighing`, or `None` where there is nothing to weigh.
-
-    Raises:
-        ValueError: If `class_weight` is none of the above, is a mapping in a
-            regression, does not fit the loss, or needs labels that are not known.
-
-    Reference:
-        King and Zeng, Logistic Regression in Rare Events Data (2001); Yang et al.,
-        Delving into Deep Imbalanced Regression (2021).
-    """
-    if class_weight is None:
-        return None
-    labels = None if labels is None else np.asarray(labels)
-    _check_kind(class_weight, labels)
-    balanced = not isinstance(class_weight, Mapping)
-    task = task or task_of(labels if balanced else None, loss, num_classes)
-    if task == "regression":
-        if not balanced:
-            raise ValueError(
-                "`class_weight` of a regression can be 'balanced' alone: it has no "
-                f"classes. Received: class_weight={class_weight!r}."
-            )
-        return Weighing(_target_rule(balanced_target_bins(labels)))
-    count = _count_classes(class_weight, task, num_classes, labels)
-    listed = None if balanced else _listed(class_weight, count, class_names)
-    if task == "multi_label":
-        _check_loss(loss, count)
-        both = _balanced_label_weights(labels) if balanced else (1.0, listed)
-        return Weighing(_label_rule(*both))
-    return Weighing(
-        _class_rule(balanced_class_weights(labels, count) if balanced else listed)
+def check_kind(class_weight: Any) -> None:
+    """Raises `ValueError` unless class weights are a mapping, `"balanced"` or `None`."""
+    if class_weight is None or isinstance(class_weight, Mapping):
+        return
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        return
+    similar = did_you_mean(class_weight, ["balanced"])
+    raise ValueError(
+        "`class_weight` must be 'balanced', or map each class number or name to "
+        "its weight, as `data.class_weights()` does. Received: "
+        f"class_weight={class_weight!r}."
+        + (similar if isinstance(class_weight, str) else "")
     )
 
 
-def _check_kind(class_weight: Any, labels: np.ndarray | None) -> None:
+def class_weighing(
+    class_weight: Any, labels: np.ndarray | None, names: Sequence[str]
+) -> Weighing | None:
+    """Makes what weighs examples of exclusive classes.
+
+    Args:
+        class_weight: `None`; from every class, its number or its name, to its weight;
+            or `"balanced"`: classes count the same in total, as in scikit-learn, and
+            the mean over the training examples is 1.
+        labels: All labels of the training examples, numbers or rows; `None` where they
+            are not known beforehand.
+        names: The classes' names in the order of their numbers.
+
+    Raises:
+        ValueError: If `class_weight` is none of these, or needs labels that are not
+            known.
+    """
+    check_kind(class_weight)
+    if class_weight is None:
+        return None
     if isinstance(class_weight, Mapping):
-        return
-    if not (isinstance(class_weight, str) and class_weight == "balanced"):
-        similar = did_you_mean(class_weight, ["balanced"])
+        return Weighing(_class_rule(_listed(class_weight, names)))
+    weights = balanced_class_weights(_needed(labels), len(names))
+    return Weighing(_class_rule(weights))
+
+
+def label_weighing(
+    class_weight: Any,
+    labels: np.ndarray | None,
+    names: Sequence[str],
+    loss: Any = None,
+) -> Weighing | None:
+    """Makes what weighs the labels of examples that may have several.
+
+    Args:
+        class_weight: `None`; from every label, its number or its name, to the weight of
+            examples that have it, against 1 for those that have not; or `"balanced"`:
+            of each label, examples that have it and those that have not count the same
+            in total, but one at most 100 times as much as the other.
+        labels: Rows of all training examples; `None` where they are not known
+            beforehand.
+        names: The labels' names.
+        loss: What the model was compiled with, to be checked against the weights.
+
+    Raises:
+        ValueError: If `class_weight` is none of these, needs labels that are not known,
+            or does not fit the loss.
+    """
+    check_kind(class_weight)
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, Mapping):
+        both = 1.0, _listed(class_weight, names)
+    else:
+        both = _balanced_label_weights(_needed(labels))
+    _check_loss(loss, len(names))
+    return Weighing(_label_rule(*both))
+
+
+def target_weighing(class_weight: Any, labels: np.ndarray | None) -> Weighing | None:
+    """Makes what weighs examples of a regression.
+
+    Args:
+        class_weight: `None`, or `"balanced"`: targets weigh the inverse of their
+            density, smoothed, but one at most 100 times as much as another; of several
+            outputs the mean.
+        labels: Targets of all training examples; `None` where they are not known
+            beforehand.
+
+    Raises:
+        ValueError: If `class_weight` is neither, or needs targets that are not known.
+    """
+    check_kind(class_weight)
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, Mapping):
         raise ValueError(
-            "`class_weight` must be 'balanced', or map each class number or name to "
-            "its weight, as `data.class_weights()` does. Received: "
-            f"class_weight={class_weight!r}."
-            + (similar if isinstance(class_weight, str) else "")
+            "`class_weight` of a regression can be 'balanced' alone: it has no "
+            f"classes. Received: class_weight={class_weight!r}."
         )
+    return Weighing(_target_rule(balanced_target_bins(_needed(labels))))
+
+
+def _needed(labels: np.ndarray | None) -> np.ndarray:
     if labels is None:
         raise ValueError(
             "class_weight='balanced' needs to know all training labels beforehand: "
             "pass a dataset of `Splits` or a tuple of arrays, or a mapping from each "
             "class number to its weight."
         )
+    return np.asarray(labels)
 
 
-def task_of(labels: np.ndarray | None, loss: Any, outputs: int | None) -> str:
-    """Returns the task of a model that is not ours, as its loss and labels tell it.
-
-    Args:
-        labels: All labels of the training examples, `None` where they are not known.
-        loss: What the model was compiled with.
-        outputs: Number of the model's outputs, `None` where there is not one number.
-    """
-    name = str(getattr(loss, "name", getattr(loss, "__name__", loss)))
-    is_binary = name.startswith("binary")
-    if labels is None:
-        several = is_binary and (outputs or 1) > 1
-        return "multi_label" if several else "classification"
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        if is_binary or np.all((labels == 0) | (labels == 1)):
-            exclusive = not is_binary and np.all(labels.sum(axis=1) == 1)
-            return "classification" if exclusive else "multi_label"
-        sums_to_one = np.all(labels >= 0) and np.allclose(labels.sum(axis=1), 1.0)
-        return "classification" if sums_to_one else "regression"
-    is_whole = np.all(labels >= 0) and np.all(labels == np.round(labels))
-    is_number = outputs == 1 and not is_binary
-    return "classification" if is_whole and not is_number else "regression"
-
-
-def _count_classes(
-    class_weight: Any, task: str, outputs: int | None, labels: np.ndarray | None
-) -> int:
-    # One sigmoid output tells two classes apart.
-    if outputs is not None:
-        return 2 if outputs == 1 and task == "classification" else outputs
-    if labels is not None and labels.ndim == 2 and labels.shape[1] > 1:
-        return labels.shape[1]
-    if labels is not None and task == "classification":
-        return int(labels.max()) + 1
-    return len(class_weight)
-
-
-def _listed(
-    class_weight: Mapping[Any, Any], count: int, names: Sequence[str] | None
-) -> np.ndarray:
+def _listed(class_weight: Mapping[Any, Any], names: Sequence[str]) -> np.ndarray:
     """Returns a mapping's weights in the order of the classes."""
-    numbers = [_number_of(key, names) for key in class_weight]
+    count, numbers = len(names), [_number_of(key, names) for key in class_weight]
     if sorted(numbers) != list(range(count)):
-        named = f" ({', '.join(map(repr, names[:10]))})" if names else ""
+        named = f" ({', '.join(map(repr, names[:10]))})"
         raise ValueError(
             f"`class_weight` must map each class number from 0 to {count - 1}, or each "
             f"class name{named}, to its weight, as `data.class_weights()` does. "
@@ -230,9 +214,9 @@ def _listed(
     return weights
 
 
-def _number_of(key: Any, names: Sequence[str] | None) -> int:
+def _number_of(key: Any, names: Sequence[str]) -> int:
     """Returns a class's number, -1 for what is neither number nor name."""
-    if isinstance(key, str) and names is not None:
+    if isinstance(key, str):
         return list(names).index(key) if key in names else -1
     return int(key) if hasattr(key, "__index__") else -1
 
@@ -262,7 +246,7 @@ def _check_loss(loss: Any, count: int) -> None:
     raise ValueError(
         f"`class_weight` gives each label of an example a weight of its own; {name!r} "
         "takes the mean over the labels before. Compile the model with "
-        f"`loss=tlkeras.heads.LabelLoss({name!r})`, which has the same value, or "
+        f"`loss=tlkeras.outputs.LabelLoss({name!r})`, which has the same value, or "
         "with `LabelLoss(...)` around a loss of your own."
     )
 

@@ -1,0 +1,36 @@
+"""Outputs: all that depends on what a model answers, one file for each kind."""
+
+from tlkeras.outputs.base import Answer, Output, Prediction
+from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.labels import Labels
+from tlkeras.outputs.losses import ClassCrossentropy, ClassLoss, LabelLoss, find_loss
+from tlkeras.outputs.numbers import Numbers
+from tlkeras.outputs.table import (
+    OUTPUTS,
+    TASKS,
+    output_from_config,
+    output_of_keras,
+    output_of_task,
+    read_labels,
+    read_predictions,
+)
+
+__all__ = [
+    "OUTPUTS",
+    "TASKS",
+    "Answer",
+    "ClassCrossentropy",
+    "ClassLoss",
+    "Classes",
+    "LabelLoss",
+    "Labels",
+    "Numbers",
+    "Output",
+    "Prediction",
+    "find_loss",
+    "output_from_config",
+    "output_of_keras",
+    "output_of_task",
+    "read_labels",
+    "read_predictions",
+]

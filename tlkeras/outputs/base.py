@@ -1,0 +1,379 @@
+"""`Output`: what every kind of answer knows of its labels, its training, its figures."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from tlkeras._validation import check_int, check_number
+from tlkeras.outputs.known import KnownLoss, KnownMetric
+from tlkeras.outputs.losses import find_metric, is_mean_metric
+from tlkeras.outputs.weighing import Weighing, check_kind
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one input.
+
+    Attributes:
+        label: The most probable class; of labels that are not exclusive a tuple of all
+            whose probability reaches their threshold (0.5, or `model.thresholds`).
+        probability: The probability of `label`; of several labels a tuple.
+        probabilities: From each class name to its probability, in the model's order.
+    """
+
+    label: str | tuple[str, ...]
+    probability: float | tuple[float, ...]
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output(abc.ABC):
+    """One answer of a model: what its labels are, how it is learnt, measured and said.
+
+    A subclass is one kind of answer. What other code wants to know of labels or of
+    predictions it asks here; it never asks which kind this is.
+
+    Attributes:
+        hidden: Units of relu layers of this head alone: `(64,)`.
+        dropout: Dropout before each Dense layer of this head, in [0, 1).
+        loss: A Keras loss, its name, or a function of labels and outputs; `None`: the
+            kind's own.
+        weight: How much the loss counts in the sum over all heads.
+        class_weight: For training: from each class, its number or name, to its weight;
+            or `"balanced"`; or `None`.
+        metrics: Keras metrics or their names; `None`: the kind's own.
+    """
+
+    hidden: Sequence[int] = ()
+    dropout: float = 0.0
+    loss: Any = None
+    weight: float = 1.0
+    class_weight: Mapping[Any, float] | str | None = None
+    metrics: Sequence[Any] | None = None
+
+    # The word that arguments, reports and files have for this kind.
+    task: ClassVar[str]
+    # The same for people.
+    title: ClassVar[str]
+    # One of what it gives, for people: "class", "label", "number".
+    noun: ClassVar[str]
+    # Of the last layer.
+    activation: ClassVar[str | None] = None
+    # What `"accuracy"` stands for where labels may be missing.
+    accuracy: ClassVar[type[keras.metrics.Metric] | None] = None
+    # Whether labels are class numbers, of which -1 is missing.
+    are_numbers: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.hidden, (tuple, list)):
+            raise ValueError(
+                "`hidden` must be a tuple of layer widths, such as (256,). "
+                f"Received: hidden={self.hidden!r}."
+            )
+        hidden = tuple(check_int("hidden", width, 1) for width in self.hidden)
+        object.__setattr__(self, "hidden", hidden)
+        check_number("dropout", self.dropout, minimum=0, below=1)
+        check_number("weight", self.weight, minimum=0)
+        if self.loss is not None:
+            self.make_loss()
+        if self.metrics is not None:
+            self.known_metrics()
+        self._check_class_weight()
+
+    # What it is.
+
+    @property
+    @abc.abstractmethod
+    def units(self) -> int:
+        """Width of the last layer."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of what it gives, in their order; `None` where it has no classes."""
+        return None
+
+    @property
+    def columns(self) -> int:
+        """Numbers that one label takes in a row of packed labels."""
+        return self.units
+
+    def but(self, **changes: Any) -> "Output":
+        """Returns the output with some of its attributes changed."""
+        return replace(self, **changes)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what a model's file keeps: what Keras' `compile` does not keep."""
+        weights = self.class_weight
+        if isinstance(weights, Mapping):
+            # The weights' class numbers survive JSON.
+            weights = [list(pair) for pair in weights.items()]
+        return {
+            "task": self.task,
+            "weight": float(self.weight),
+            "class_weight": weights,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Output":
+        """Makes an output of what `get_config` returned."""
+        config = {name: value for name, value in config.items() if name != "task"}
+        if isinstance(config["class_weight"], (list, tuple)):
+            pairs = config["class_weight"]
+            config["class_weight"] = {key: value for key, value in pairs}
+        return cls(**config)
+
+    def fits(self, other: "Output") -> bool:
+        """Whether another output gives answers of the same form."""
+        return type(self) is type(other) and self.units == other.units
+
+    # Labels.
+
+    @classmethod
+    @abc.abstractmethod
+    def of_labels(
+        cls, values: np.ndarray, names: tuple[str, ...] | None
+    ) -> tuple["Output", np.ndarray]:
+        """Returns the output that labels are of, and the labels as data hold them.
+
+        Args:
+            values: Numbers or `str`, `(n,)` or `(n, k)`.
+            names: The classes' names, where the user gave them.
+
+        Raises:
+            ValueError: If they cannot be labels of this kind.
+        """
+
+    @abc.abstractmethod
+    def check(self, labels: np.ndarray, part: str) -> None:
+        """Raises `ValueError` unless labels can be learnt by a model with this output.
+
+        Args:
+            labels: Numbers, as `keras.Model.fit` takes them.
+            part: What the data are called.
+        """
+
+    def pack(self, labels: Any, count: int, about: str) -> np.ndarray:
+        """Returns labels as float32 `(count, columns)`, NaN where missing.
+
+        Args:
+            labels: Numbers, `(n,)` or `(n, columns)`.
+            count: Number of examples.
+            about: What they are, for messages.
+
+        Raises:
+            ValueError: If they are not as described.
+        """
+        values = np.asarray(labels)
+        if values.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{about} must be numbers. Received dtype {values.dtype}. Turn names "
+                "into numbers: `[names.index(name) for name in labels]`."
+            )
+        values = values.astype("float32")
+        if values.ndim == 1 and self.columns == 1:
+            values = values[:, None]
+        if values.shape != (count, self.columns):
+            shape = "(n,)" if self.are_numbers else f"(n, {self.columns})"
+            raise ValueError(
+                f"{about} must have shape {shape} for n = {count} examples. Received "
+                f"shape {np.shape(labels)}."
+            )
+        known = values[~np.isnan(values)]
+        fits, valid = self._valid(known)
+        if not fits.all():
+            raise ValueError(f"{about} must be {valid}. Received: {known[~fits][0]:g}.")
+        return np.where(values < 0, np.nan, values) if self.are_numbers else values
+
+    def unpack(self, rows: Any) -> Any:
+        """Returns labels as losses take them, of rows that `pack` made."""
+        return rows[:, 0] if self.are_numbers else rows
+
+    @abc.abstractmethod
+    def _valid(self, known: np.ndarray) -> tuple[np.ndarray, str]:
+        """Returns which packed labels can be, and what they must be, in words."""
+
+    @abc.abstractmethod
+    def label_text(self, label: Any) -> str:
+        """Returns one example's label in words."""
+
+    # Labels, counted.
+
+    def strata(self, labels: np.ndarray) -> np.ndarray | None:
+        """Returns each example's stratum for splitting, int `(n,)`; `None` for none."""
+        return None
+
+    def counts(self, labels: np.ndarray) -> np.ndarray | None:
+        """Returns how many examples have each class, int `(units,)`, or `None`.
+
+        Args:
+            labels: As data hold them, or rows; those that are missing do not count.
+        """
+        return None
+
+    # Training.
+
+    @abc.abstractmethod
+    def make_loss(self) -> Any:
+        """Returns the loss that a model is compiled with."""
+
+    @abc.abstractmethod
+    def default_metrics(self) -> list[Any]:
+        """Returns the kind's own metrics, as `keras.Model.compile` takes them."""
+
+    def make_metrics(self) -> list[Any]:
+        """Returns the metrics that a model is compiled with."""
+        if self.metrics is None:
+            return self.default_metrics()
+        metrics = self.metrics
+        if isinstance(metrics, (str, keras.metrics.Metric)) or callable(metrics):
+            metrics = [metrics]
+        return list(metrics)
+
+    def known_loss(self) -> KnownLoss:
+        """Returns the loss of the labels that are known, where others are missing."""
+        return self._known(self.make_loss())
+
+    def _known(self, loss: Any) -> KnownLoss:
+        return KnownLoss(loss, classes=self.are_numbers)
+
+    def known_metrics(self) -> list[KnownMetric]:
+        """Returns the metrics of the labels that are known."""
+        found = [find_metric(metric, self.accuracy) for metric in self.make_metrics()]
+        return [
+            KnownMetric(metric, self.are_numbers, is_mean_metric(metric))
+            for metric in found
+        ]
+
+    @abc.abstractmethod
+    def weighing(
+        self, class_weight: Any, labels: np.ndarray | None, loss: Any = None
+    ) -> Weighing | None:
+        """Makes what weighs the examples of a training by their labels.
+
+        Args:
+            class_weight: `None`; `"balanced"`; or from classes to weights.
+            labels: All labels of the training examples; `None` where they are not
+                known beforehand.
+            loss: What the model was compiled with, to be checked against the weights.
+
+        Returns:
+            A `Weighing`, or `None` where there is nothing to weigh.
+
+        Raises:
+            ValueError: If `class_weight` is none of the above, or needs labels that are
+                not known, or does not fit them or the loss.
+
+        Reference:
+            King and Zeng, Logistic Regression in Rare Events Data (2001); Yang et al.,
+            Delving into Deep Imbalanced Regression (2021).
+        """
+
+    def weighing_of_known(
+        self, class_weight: Any, rows: np.ndarray | None
+    ) -> Weighing | None:
+        """Makes what weighs examples some of whose labels are missing.
+
+        Args:
+            class_weight: As in `weighing`.
+            rows: Packed labels; `None` where they are not known beforehand.
+        """
+        if rows is None or isinstance(class_weight, Mapping):
+            return self.weighing(class_weight, None)
+        return self.weighing(class_weight, known(rows[:, 0]))
+
+    @abc.abstractmethod
+    def shares(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how often each example is to be drawn, and what kind it is of.
+
+        Args:
+            labels: Of all examples that may be drawn.
+
+        Returns:
+            Shares, float `(n,)`, as `balanced_positions` takes them, and kinds, `(n,)`:
+            numbers by which like examples stand together.
+        """
+
+    def soften(self, labels: Any) -> Any:
+        """Returns labels as rows of probabilities, which may be mixed, in a graph.
+
+        Raises:
+            ValueError: If the kind has none, or the labels do not fit.
+        """
+        raise ValueError(
+            f"The labels of a {self.title} are numbers of their own: they cannot be "
+            "mixed. Leave the mixing out, or pass a function `f(images, labels)` that "
+            "changes both as your task allows."
+        )
+
+    @property
+    def mixable(self) -> bool:
+        """Whether `soften` makes rows of the labels."""
+        return type(self).soften is not Output.soften
+
+    def _check_class_weight(self) -> None:
+        """Raises `ValueError` unless `class_weight` is of a kind that can be."""
+        check_kind(self.class_weight)
+
+    # Predictions.
+
+    @abc.abstractmethod
+    def read_predictions(
+        self, labels: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns labels and outputs in the form that figures take.
+
+        Args:
+            labels: Numbers of shape `(n,)` or `(n, columns)`.
+            outputs: Float32 `(n, outputs)`: probabilities, logits or values.
+
+        Returns:
+            Class numbers `(n,)`, zeros and ones `(n, labels)`, or values `(n,)` or
+            `(n, targets)`; and float32 probabilities, or values shaped as these.
+
+        Raises:
+            ValueError: If labels and outputs do not fit each other.
+        """
+
+    @abc.abstractmethod
+    def answers(self, outputs: np.ndarray) -> list[Any]:
+        """Returns what `classify` says of each input.
+
+        Args:
+            outputs: Float32 `(n, units)`, as the model gives them.
+
+        Returns:
+            A `Prediction`, a number or a tuple of numbers for each.
+        """
+
+    @abc.abstractmethod
+    def graph_answers(self, outputs: Any) -> dict[str, Any]:
+        """Returns what an exported graph says, as TensorFlow tensors by name.
+
+        Args:
+            outputs: The model's outputs, a tensor `(batch, units)`.
+
+        Returns:
+            The outputs under `output_name`, and what is said of them.
+        """
+
+    # What the model's own outputs are called in an exported graph.
+    output_name: ClassVar[str]
+
+    def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
+        """Returns where two rows of outputs give the same answer; `None`: no labels.
+
+        Args:
+            first: Float32 `(n, units)`.
+            second: The same, of another model of the same kind.
+        """
+        return None
+
+
+def known(column: np.ndarray) -> np.ndarray:
+    """Returns the labels of a column that are there; one zero where none is."""
+    found = column[~np.isnan(column)]
+    return found[:, None] if len(found) else np.zeros((1, 1), "float32")

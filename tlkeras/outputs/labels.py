@@ -1,0 +1,252 @@
+"""`Labels`: any of several labels for each input, one, many or none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from tlkeras.outputs.base import Output, Prediction, known
+from tlkeras.outputs.classes import check_rows
+from tlkeras.outputs.losses import LabelLoss, classifier_loss
+from tlkeras.outputs.naming import (
+    are_zero_or_one,
+    check_count,
+    name_classes,
+    unfit,
+    unit_values,
+)
+from tlkeras.outputs.sampling import label_shares
+from tlkeras.outputs.weighing import Weighing, label_weighing
+
+
+@dataclass(frozen=True)
+class Labels(Output):
+    """Any of several labels for each input: sigmoids, binary cross-entropy, rows.
+
+    Attributes:
+        names: The labels' names in the order of the columns, or their number.
+        label_smoothing: Share of each label spread over both answers, in [0, 1).
+        thresholds: From which probability a label is given: a number from 0 to 1, or
+            one for each label; `None`: 0.5.
+        loss: `None`: binary cross-entropy; `"focal"`; or a Keras loss, its name, or a
+            function of rows of labels and of probabilities.
+        metrics: By default the share of labels that are right.
+
+    The other attributes are those of every output: `hidden`, `dropout`, `weight` and
+    `class_weight`; see `tl.Classes` for classes of which each input has one.
+
+    Raises:
+        ValueError: If an attribute is not one of the above.
+
+    Example:
+
+    >>> tl.Labels(["red", "flying"], thresholds=0.3).units
+    2
+    """
+
+    names: Sequence[str] | int
+    label_smoothing: float = 0.0
+    thresholds: float | Sequence[float] | None = None
+
+    task: ClassVar[str] = "multi_label"
+    title: ClassVar[str] = "multi-label classification"
+    noun: ClassVar[str] = "label"
+    activation: ClassVar[str | None] = "sigmoid"
+    accuracy: ClassVar[Any] = keras.metrics.BinaryAccuracy
+    output_name: ClassVar[str] = "probabilities"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", name_classes(self.names, 1))
+        kept = checked_thresholds(self.thresholds, len(self.names))
+        object.__setattr__(self, "thresholds", kept)
+        super().__post_init__()
+
+    @property
+    def units(self) -> int:
+        return len(self.names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.names
+
+    @property
+    def least(self) -> np.ndarray:
+        """The thresholds, float32 of shape `()` or `(labels,)`."""
+        return np.float32(0.5 if self.thresholds is None else self.thresholds)
+
+    def get_config(self) -> dict[str, Any]:
+        kept = self.thresholds
+        return {
+            **super().get_config(),
+            "names": list(self.names),
+            "thresholds": list(kept) if isinstance(kept, tuple) else kept,
+        }
+
+    # Labels.
+
+    @classmethod
+    def of_labels(
+        cls, values: np.ndarray, names: tuple[str, ...] | None
+    ) -> tuple["Labels", np.ndarray]:
+        if values.ndim != 2:
+            raise ValueError(
+                "A multi-label task needs `y` of shape (n, classes), a 1 for each "
+                f"label that applies. Received: shape {values.shape}."
+            )
+        names = check_rows(values, names, "multi_label")
+        return cls(names), values.astype(np.float32)
+
+    def check(self, labels: np.ndarray, part: str) -> None:
+        if labels.ndim == 1 or labels.shape[-1] != self.units:
+            raise ValueError(
+                f"Labels in `{part}` have shape {labels.shape}; the model has "
+                f"{self.units} classes and takes labels of shape (n, {self.units})."
+            )
+        if not np.all((labels >= 0) & (labels <= 1)):
+            raise ValueError(
+                f"Labels in `{part}` must be 0 to 1 in each column, one column per "
+                f"class. Received values from {labels.min()} to {labels.max()}."
+            )
+
+    def _valid(self, known: np.ndarray) -> tuple[np.ndarray, str]:
+        return (known >= 0) & (known <= 1), "from 0 to 1, NaN where missing"
+
+    def label_text(self, label: Any) -> str:
+        return ", ".join(self.names[i] for i in np.flatnonzero(label))
+
+    # Labels, counted.
+
+    def counts(self, labels: np.ndarray) -> np.ndarray:
+        return np.nansum(labels, axis=0).astype(int)
+
+    # Training.
+
+    def make_loss(self) -> Any:
+        return classifier_loss(
+            self.loss, multi_label=True, label_smoothing=self.label_smoothing
+        )
+
+    def default_metrics(self) -> list[Any]:
+        return [keras.metrics.BinaryAccuracy(name="accuracy")]
+
+    def weighing(
+        self, class_weight: Any, labels: np.ndarray | None, loss: Any = None
+    ) -> Weighing | None:
+        return label_weighing(class_weight, labels, self.names, loss)
+
+    def weighing_of_known(
+        self, class_weight: Any, rows: np.ndarray | None
+    ) -> Weighing | None:
+        if rows is None or isinstance(class_weight, Mapping) or class_weight is None:
+            return self.weighing(class_weight, None)
+        # Label by label: an example may have some of its labels, and not others.
+        rules = [
+            label_weighing(class_weight, known(column), (name,))
+            for name, column in zip(self.names, rows.T, strict=True)
+        ]
+        return Weighing(by_column(rules))
+
+    def shares(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return label_shares(labels)
+
+    def soften(self, labels: Any) -> Any:
+        import tensorflow as tf
+
+        labels = tf.convert_to_tensor(labels)
+        if labels.shape.rank == 2 and labels.shape[1] == self.units:
+            return tf.cast(labels, "float32")
+        raise ValueError(
+            f"Mixing labels needs rows of {self.units}. Received: labels of shape "
+            f"{labels.shape}."
+        )
+
+    def _check_class_weight(self) -> None:
+        super()._check_class_weight()
+        if self.class_weight is None or isinstance(self.make_loss(), LabelLoss):
+            return
+        raise ValueError(
+            "`class_weight` gives each label a weight of its own; the loss takes "
+            "the mean over the labels before. Use "
+            f"`loss=tlkeras.outputs.LabelLoss(...)`. Received: loss={self.loss!r}."
+        )
+
+    # Predictions.
+
+    def read_predictions(
+        self, labels: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        check_count(self.names, outputs.shape[1])
+        labels = labels.reshape(len(labels), -1)
+        if labels.shape != outputs.shape:
+            valid = f"{outputs.shape[1]} columns of zeros and ones"
+            raise unfit(labels, outputs, valid)
+        if not are_zero_or_one(labels):
+            raise ValueError(
+                "Labels that are not exclusive must be zeros and ones. Received values "
+                f"from {labels.min()} to {labels.max()}."
+            )
+        return labels.astype("int64"), unit_values(outputs)
+
+    def answers(self, outputs: np.ndarray) -> list[Prediction]:
+        rows = np.asarray(outputs, "float32")
+        # Of the dtype of the outputs, as in an evaluation.
+        return [self._prediction(row, row >= self.least) for row in rows]
+
+    def graph_answers(self, outputs: Any) -> dict[str, Any]:
+        import tensorflow as tf
+
+        names = tf.constant(list(self.names))
+        label = tf.where(outputs >= self.least, names, "")
+        return {"label": label, "probabilities": outputs}
+
+    def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return (first >= self.least) == (second >= self.least)
+
+    def _prediction(self, row: np.ndarray, given: np.ndarray) -> Prediction:
+        named = dict(zip(self.names, map(float, row), strict=True))
+        chosen = zip(self.names, given, strict=True)
+        found = {name: named[name] for name, is_given in chosen if is_given}
+        return Prediction(tuple(found), tuple(found.values()), named)
+
+
+def checked_thresholds(
+    thresholds: Any, labels: int
+) -> float | tuple[float, ...] | None:
+    """Returns thresholds as plain numbers, or raises `ValueError`.
+
+    Args:
+        thresholds: `None`, a number from 0 to 1, or one per label.
+        labels: How many labels there are.
+
+    Example:
+
+    >>> checked_thresholds([0.25, 0.5], 2)
+    (0.25, 0.5)
+    """
+    if thresholds is None:
+        return None
+    try:
+        values = np.asarray(thresholds, "float32")
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if values.shape not in ((), (labels,)) or not np.all((values >= 0) & (values <= 1)):
+        raise ValueError(
+            "`thresholds` must be a number from 0 to 1, or one for each of the "
+            f"{labels} label(s). Received: {thresholds!r}."
+        )
+    plain = thresholds.tolist() if hasattr(thresholds, "tolist") else thresholds
+    return tuple(map(float, plain)) if hasattr(plain, "__len__") else float(plain)
+
+
+def by_column(rules: Sequence[Weighing]) -> Any:
+    """Returns the rule that weighs each column of labels by a rule of its own."""
+
+    def rule(labels: Any) -> Any:
+        import tensorflow as tf
+
+        columns = (one(labels[:, i : i + 1]) for i, one in enumerate(rules))
+        return tf.concat([tf.reshape(column, (-1, 1)) for column in columns], axis=1)
+
+    return rule

@@ -1,0 +1,241 @@
+"""The table of outputs, and which of them labels, predictions or a model are of."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tlkeras._validation import check_choice
+from tlkeras.outputs.base import Output
+from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.labels import Labels
+from tlkeras.outputs.naming import (
+    are_whole,
+    are_zero_or_one,
+    check_class_names,
+    numbered,
+    sum_to_one,
+    unfit,
+    within_unit,
+)
+from tlkeras.outputs.numbers import Numbers
+
+# Whoever adds a kind of output adds its line here.
+OUTPUTS: dict[str, type[Output]] = {
+    kind.task: kind for kind in (Classes, Labels, Numbers)
+}
+
+TASKS = tuple(OUTPUTS)
+
+
+def output_of_task(task: str) -> type[Output]:
+    """Returns the kind of output that a word stands for, or raises `ValueError`."""
+    return OUTPUTS[check_choice("task", task, TASKS)]
+
+
+def output_from_config(config: Mapping[str, Any]) -> Output:
+    """Makes an output of what its `get_config` returned."""
+    return output_of_task(config["task"]).from_config(config)
+
+
+def read_labels(
+    y: Any, class_names: Sequence[str] | None = None, task: str | None = None
+) -> tuple[Output, np.ndarray]:
+    """Works out what the labels of data mean.
+
+    Whole numbers and strings are classes. Rows of 0 and 1 are one-hot where each
+    has exactly one 1 (classification), multi-hot otherwise. Other floats are
+    regression targets. A trailing axis of length 1 is dropped.
+
+    Args:
+        y: Labels, one per example.
+        class_names: The classes, in the order of their ids. Derived where `None`:
+            sorted strings, or `"0"`, `"1"`, and so on.
+        task: One of `TASKS`, where it is not to be worked out.
+
+    Returns:
+        The output that they are of; and int32 class numbers `(n,)`, float32 rows of 0
+        and 1 `(n, k)`, or float32 targets `(n,)` or `(n, k)`.
+
+    Raises:
+        ValueError: If `y` does not fit together, or not with the other arguments.
+    """
+    names = None if class_names is None else check_class_names(class_names)
+    values = _as_array(y)
+    kind = _kind_of(values) if task is None else output_of_task(task)
+    return kind.of_labels(values, names)
+
+
+def _as_array(y: Any) -> np.ndarray:
+    """Returns `y` as an array of numbers or of `str`, `(n,)` or `(n, k)`."""
+    try:
+        values = np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"`y` must be a regular array of labels: {error}.") from error
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim not in (1, 2):
+        raise ValueError(
+            "`y` must have shape (n,), or (n, k) for one-hot or multi-hot rows and "
+            f"several targets. Received: shape {values.shape}."
+        )
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8")
+    if values.dtype.kind == "O" and all(isinstance(v, str) for v in values.flat):
+        values = values.astype(str)
+    if values.dtype.kind == "b":
+        values = values.astype(np.int32)
+    if values.dtype.kind not in "iufU":
+        raise ValueError(
+            "`y` must hold whole numbers, strings or floats, one kind only. "
+            f"Received: dtype {values.dtype}."
+        )
+    if values.dtype.kind == "f":
+        _check_finite(values)
+    return values
+
+
+def _check_finite(values: np.ndarray) -> None:
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"`y` has NaN or infinite values in {bad.sum()} of {len(bad)} examples, "
+            f"first at index {int(np.argmax(bad))}. Remove these examples."
+        )
+
+
+def _kind_of(values: np.ndarray) -> type[Output]:
+    if values.ndim == 2 and are_zero_or_one(values):
+        return Classes if (values.sum(axis=1) == 1).all() else Labels
+    is_class = values.ndim == 1 and values.dtype.kind in "iuU"
+    return Classes if is_class else Numbers
+
+
+def read_predictions(
+    labels: np.ndarray,
+    outputs: np.ndarray,
+    task: str | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Output:
+    """Works out what output labels and a model's outputs are of.
+
+    Args:
+        labels: Numbers of shape `(n,)` or `(n, columns)`.
+        outputs: Float32 `(n, outputs)`: probabilities, logits or values.
+        task: One of `TASKS`, where it is not to be worked out.
+        class_names: Names; by default the numbers from 0.
+
+    Raises:
+        ValueError: If more than one would do, or none.
+    """
+    if labels.ndim > 2:
+        raise ValueError(
+            "Labels must have shape (n,) or (n, columns). "
+            f"Received labels of shape {labels.shape}."
+        )
+    kind = _kind_of_both(labels, outputs) if task is None else output_of_task(task)
+    units = outputs.shape[1]
+    if issubclass(kind, Numbers):
+        return kind(units, _checked_names(class_names, units))
+    single = issubclass(kind, Classes) and units == 1
+    count = 2 if single else units
+    names = _checked_names(class_names, count) or numbered(count)
+    return kind(names, single_unit=True) if single else kind(names)
+
+
+def _checked_names(names: Any, count: int) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    if isinstance(names, str) or len(names) != count:
+        raise ValueError(
+            f"`class_names` must be a sequence of {count} names, one for each class "
+            f"that the model tells apart. Received: {names!r}."
+        )
+    return tuple(map(str, names))
+
+
+def _kind_of_both(labels: np.ndarray, outputs: np.ndarray) -> type[Output]:
+    columns = labels.reshape(len(labels), -1).shape[1]
+    if columns == 1 and outputs.shape[1] == 1:
+        kind = _kind_of_single(labels, outputs)
+    elif columns == 1:
+        kind = Classes if are_whole(labels) else None
+    elif columns == outputs.shape[1]:
+        kind = _kind_of_wide(labels, outputs)
+    else:
+        raise unfit(labels, outputs, "either one column, or one for each output")
+    if kind is not None:
+        return kind
+    raise ValueError(
+        f"The task cannot be told from labels of shape {labels.shape} (dtype "
+        f"{labels.dtype}) and outputs of shape {outputs.shape}. "
+        f"Pass `task`, one of {', '.join(map(repr, TASKS))}."
+    )
+
+
+def _kind_of_single(labels: np.ndarray, outputs: np.ndarray) -> type[Output] | None:
+    if not are_zero_or_one(labels):
+        return Numbers
+    counted = labels.dtype.kind in "biu"
+    return Classes if counted or within_unit(outputs) else None
+
+
+def _kind_of_wide(labels: np.ndarray, outputs: np.ndarray) -> type[Output] | None:
+    exclusive = sum_to_one(outputs)
+    if not are_zero_or_one(labels):
+        return None if exclusive else Numbers
+    if np.any(labels.sum(axis=1) != 1):
+        return Labels
+    return Classes if exclusive else None
+
+
+def output_of_keras(
+    loss: Any, activation: str | None, units: int, labels: np.ndarray | None = None
+) -> Output | None:
+    """Returns the output of a Keras model that tlkeras did not build.
+
+    Args:
+        loss: What the model was compiled with, or `None`.
+        activation: The name of its last activation, or `None`.
+        units: Width of its output.
+        labels: Labels that it is to learn, or `None`.
+
+    Returns:
+        The output; `None` where nothing tells it.
+    """
+    kind = _kind_of_loss(loss, units)
+    if kind is None and labels is not None:
+        kind = _kind_of_targets(labels, units)
+    if kind is None:
+        kind = {"softmax": Classes, "sigmoid": Labels}.get(activation)
+    if kind is None:
+        return None
+    if issubclass(kind, Numbers):
+        return Numbers(units)
+    if units == 1:
+        return Classes(2, single_unit=True)
+    return kind(units)
+
+
+def _kind_of_loss(loss: Any, units: int) -> type[Output] | None:
+    """Returns what Keras' own losses are for; nothing is known of others."""
+    name = loss if isinstance(loss, str) else getattr(loss, "name", None)
+    name = str(name or getattr(loss, "__name__", ""))
+    if name.startswith("sparse_categorical"):
+        # Some labels of it are no classes.
+        return None if getattr(loss, "ignore_class", None) is not None else Classes
+    if name.startswith("categorical"):
+        return Classes
+    if name.startswith("binary"):
+        return Labels if units > 1 else Classes
+    return None
+
+
+def _kind_of_targets(labels: np.ndarray, units: int) -> type[Output]:
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        if are_zero_or_one(labels):
+            return Classes if np.all(labels.sum(axis=1) == 1) else Labels
+        sums = np.all(labels >= 0) and np.allclose(labels.sum(axis=1), 1.0)
+        return Classes if sums else Numbers
+    is_whole = np.all(labels >= 0) and np.all(labels == np.round(labels))
+    return Classes if is_whole and units > 1 else Numbers

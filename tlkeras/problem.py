@@ -1,0 +1,554 @@
+"""`Problem`: what data and models are for, one input and a dictionary of outputs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras import _keras
+from tlkeras._validation import check_same_classes, unknown_name
+from tlkeras.inputs import Input, input_kinds, reading_of
+from tlkeras.outputs import (
+    Labels,
+    Output,
+    output_from_config,
+    output_of_keras,
+)
+
+# What the one output of a model is called whose user named none.
+PREDICTIONS = "predictions"
+
+
+class Problem:
+    """What data and models are for: an input, and outputs by name.
+
+    It is the one place that knows; nothing else compares kinds. A model with one head
+    is a dictionary of one here, too; `face` unpacks what its user gets.
+
+    Labels of a problem whose heads have names are packed into one row of numbers per
+    example: caching, shuffling and splitting handle one array of labels. `pack` makes
+    it of a dictionary of labels, `unpack` makes a dictionary of its batches; NaN stands
+    for what is missing. Labels of the one head without a name stay as they are.
+
+    Args:
+        input: What goes in.
+        outputs: What comes out: an `Output`, or a dictionary of them by name.
+
+    Attributes:
+        input: As above.
+        outputs: A dictionary of outputs.
+        named: Whether the user named the heads.
+
+    Raises:
+        ValueError: If there is no output, a name cannot be that of a layer, or nothing
+            would be learnt.
+
+    Example:
+
+    >>> problem = Problem(Input(), {"species": Classes(["ant", "bee"]),
+    ...                             "size": Numbers()})
+    >>> rows = problem.pack({"species": [1, -1], "size": [0.5, 2.0]}, 2, "train")
+    >>> rows.tolist()
+    [[1.0, 0.5], [nan, 2.0]]
+    """
+
+    def __init__(self, input: Input, outputs: Output | Mapping[str, Output]):
+        self.input = input
+        self.named = isinstance(outputs, Mapping)
+        self.outputs = dict(outputs) if self.named else {PREDICTIONS: outputs}
+        if self.named:
+            _check_heads(self.outputs)
+
+    def __repr__(self) -> str:
+        shown = self.face({name: one.task for name, one in self.outputs.items()})
+        return f"Problem({self.input.nouns} -> {shown})"
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Problem) and self.get_config() == other.get_config()
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.input, self.named, tuple(self.outputs)))
+
+    # What it is.
+
+    def face(self, by_head: Mapping[str, Any]) -> Any:
+        """Returns what belongs to heads as the user gets it: of one, it alone."""
+        return dict(by_head) if self.named else by_head[PREDICTIONS]
+
+    def by_head(self, value: Any) -> dict[str, Any]:
+        """Returns what a user gave, as `face` would return it, by head."""
+        return dict(value) if self.named else {PREDICTIONS: value}
+
+    @property
+    def output(self) -> Output:
+        """The one output.
+
+        Raises:
+            ValueError: If there are several.
+        """
+        if len(self.outputs) > 1:
+            raise ValueError(
+                f"There are several heads, {list(self.outputs)}; one was asked for."
+            )
+        return next(iter(self.outputs.values()))
+
+    @property
+    def task(self) -> str:
+        """The one output's task; `"multi_task"` where heads have names."""
+        return "multi_task" if self.named else self.output.task
+
+    @property
+    def class_names(self) -> Any:
+        """Names of classes; where heads have names, by those that have classes."""
+        names = {n: one.class_names for n, one in self.outputs.items()}
+        if self.named:
+            return {n: each for n, each in names.items() if each is not None}
+        return self.face(names)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what a model's file keeps."""
+        return {
+            "input": keras.saving.serialize_keras_object(self.input),
+            "outputs": [[n, one.get_config()] for n, one in self.outputs.items()],
+            "named": self.named,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Problem":
+        """Makes a problem of what `get_config` returned."""
+        input = keras.saving.deserialize_keras_object(config["input"])
+        outputs = {name: output_from_config(one) for name, one in config["outputs"]}
+        return cls(input, outputs if config["named"] else outputs[PREDICTIONS])
+
+    def but(
+        self,
+        input: Input | None = None,
+        outputs: Mapping[str, Output] | None = None,
+    ) -> "Problem":
+        """Returns the problem with another input, or some other outputs."""
+        changed = {**self.outputs, **(outputs or {})}
+        return Problem(input or self.input, self.face(changed))
+
+    def check_fits(self, other: "Problem | None", part: str) -> None:
+        """Raises `ValueError` where data cannot be those of this, a model's, problem.
+
+        Args:
+            other: The data's problem; `None` where it is not known.
+            part: What the data are called.
+        """
+        if other is None or other.named != self.named:
+            # Labels tell whether they fit.
+            return
+        for name, output in other.outputs.items():
+            if name in self.outputs:
+                known = self.outputs[name].class_names
+                check_same_classes(part, output.class_names, known)
+
+    # Thresholds, which labels that are not exclusive have.
+
+    @property
+    def thresholds(self) -> Any:
+        """From which probability labels are given; `None`: 0.5."""
+        kept = {n: one.thresholds for n, one in self._several().items()}
+        if not self.named:
+            return kept.get(PREDICTIONS)
+        return {n: each for n, each in kept.items() if each is not None} or None
+
+    def with_thresholds(self, value: Any) -> "Problem":
+        """Returns the problem with other thresholds.
+
+        Args:
+            value: `None`; a number or one per label; where heads have names, from heads
+                to such.
+
+        Raises:
+            ValueError: If there are no such labels, or the value does not fit them.
+        """
+        several = self._several()
+        if self.named:
+            given = {} if value is None else value
+            if not isinstance(given, Mapping) or not set(given) <= set(several):
+                raise ValueError(
+                    "`thresholds` of a model with several heads are given by head, for "
+                    "those with labels that are not exclusive: "
+                    f"{list(several)}. Received: {value!r}."
+                )
+        elif value is None or several:
+            given = {PREDICTIONS: value}
+        else:
+            raise ValueError(
+                "`thresholds` are for labels that are not exclusive (multi_label=True);"
+                f" the task of the model is {self.task!r}. Received: {value!r}."
+            )
+        changed = {n: one.but(thresholds=given.get(n)) for n, one in several.items()}
+        return self.but(outputs=changed)
+
+    def _several(self) -> dict[str, Labels]:
+        return {n: one for n, one in self.outputs.items() if hasattr(one, "thresholds")}
+
+    # Labels.
+
+    @property
+    def columns(self) -> int:
+        """Numbers that the packed labels of one example take."""
+        return sum(output.columns for output in self.outputs.values())
+
+    def places(self) -> Iterator[tuple[str, Output, slice]]:
+        """Yields each head's name, its output and its place in a row of labels."""
+        start = 0
+        for name, output in self.outputs.items():
+            yield name, output, slice(start, start + output.columns)
+            start += output.columns
+
+    def pack(self, labels: Mapping[str, Any], count: int, part: str) -> np.ndarray:
+        """Packs labels by head into rows.
+
+        Args:
+            labels: From heads' names to labels. Class numbers `(n,)`, -1 or NaN where
+                missing; rows or targets `(n, units)` (`(n,)` for one unit), NaN where
+                missing. All labels of a head that is left out are missing.
+            count: Number of examples.
+            part: What the data are called, for messages.
+
+        Returns:
+            float32 `(count, columns)`.
+
+        Raises:
+            ValueError: If a head does not exist or its labels are not as described.
+        """
+        for name in labels:
+            if name not in self.outputs:
+                raise unknown_name("head", name, self.outputs)
+        rows = np.full((count, self.columns), np.nan, "float32")
+        for name, output, columns in self.places():
+            if name in labels:
+                about = f"Labels of head {name!r} in `{part}`"
+                rows[:, columns] = output.pack(labels[name], count, about)
+        return rows
+
+    def unpack(self, labels: Any) -> dict[str, Any]:
+        """Returns the labels of each head: class numbers `(n,)`, other rows 2-D.
+
+        Args:
+            labels: As data hold them, all or a batch, an array or a tensor.
+        """
+        if not self.named:
+            return {PREDICTIONS: labels}
+        return {
+            name: output.unpack(labels[:, columns])
+            for name, output, columns in self.places()
+        }
+
+    def known(self, labels: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Returns each head's labels, and for which examples all of them are known.
+
+        Args:
+            labels: As data hold them.
+        """
+        found = {}
+        for name, values in self.unpack(labels).items():
+            values = np.asarray(values)
+            where = np.ones(len(values), bool)
+            if self.named:
+                where = ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
+            found[name] = values, where
+        return found
+
+    def pack_data(self, data: Any, part: str) -> Any:
+        """Returns data with labels as this problem's models are trained on them.
+
+        Args:
+            data: A tuple of arrays `(inputs, labels)` or `(inputs, labels, weights)` or
+                a batched `tf.data.Dataset` of such, with labels by head where heads
+                have names; or either of them, or a part of `Splits`, with rows that are
+                packed already; or `None`.
+            part: `"train"`, where each head needs labels, or another name.
+
+        Raises:
+            ValueError: If the data are of no such kind, or the labels do not fit the
+                heads.
+        """
+        if not self.named or data is None:
+            return data
+        known = reading_of(data)
+        if known is not None:
+            _check_rows(self, known.examples.labels, part)
+            return data
+        if isinstance(data, tuple) and len(data) in (2, 3):
+            return _pack_arrays(self, data, part)
+        spec = getattr(data, "element_spec", None)
+        if isinstance(spec, tuple) and len(spec) in (2, 3) and hasattr(data, "map"):
+            return _pack_batches(self, data, part)
+        raise ValueError(
+            f"`{part}` must be a tuple of arrays (inputs, labels) or a batched "
+            "`tf.data.Dataset` of such, with a dictionary of labels by head: "
+            f"{_example(self)}. Received: {type(data).__name__}."
+        )
+
+    def unpacked(
+        self, batches: Any, weighings: Mapping[str, Callable] | None = None
+    ) -> Any:
+        """Returns batches as `keras.Model.fit` takes them.
+
+        Args:
+            batches: `tf.data.Dataset` of `(inputs, labels)` or
+                `(inputs, labels, weights)`, labels as data hold them.
+            weighings: What `weighings` returned, for training.
+
+        Returns:
+            `tf.data.Dataset` of `(inputs, labels)` or `(inputs, labels, weights)`; where
+            heads have names with labels by head, and weights by head where heads differ
+            in them.
+        """
+        if not self.named:
+            weighing = (weighings or {}).get(PREDICTIONS)
+            return weighing.over(batches) if weighing else batches
+        import tensorflow as tf
+
+        @tf.autograph.experimental.do_not_convert
+        def unpack(inputs, rows, *weights):
+            labels = self.unpack(rows)
+            if not weighings:
+                return inputs, labels, *weights
+            plain = weights[0] if weights else tf.ones(tf.shape(rows)[:1])
+            by_head = {
+                name: weighings[name](_filled(labels[name]), *weights)
+                if name in weighings
+                else plain
+                for name in labels
+            }
+            return inputs, labels, by_head
+
+        return batches.map(
+            unpack, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+
+    def weighings(
+        self, class_weight: Any, labels: np.ndarray | None, loss: Any = None
+    ) -> dict[str, Callable]:
+        """Makes what weighs the examples of each head in training.
+
+        Args:
+            class_weight: What the fit verb was given; where heads have names each has
+                a `class_weight` of its own, and this is `None`.
+            labels: All labels of the training examples as data hold them; `None` where
+                they are not known beforehand.
+            loss: What the model was compiled with.
+
+        Returns:
+            From heads' names to functions of a batch of labels and, where there are
+            some, sample weights.
+
+        Raises:
+            ValueError: If class weights do not fit their head, or need labels that are
+                not known.
+        """
+        if not self.named:
+            own = self.output.class_weight
+            weighing = self.output.weighing(
+                own if class_weight is None else class_weight, labels, loss
+            )
+            return {} if weighing is None else {PREDICTIONS: weighing}
+        found = {}
+        for name, output, columns in self.places():
+            if output.class_weight is None:
+                continue
+            rows = None if labels is None else labels[:, columns]
+            try:
+                found[name] = output.weighing_of_known(output.class_weight, rows)
+            except ValueError as error:
+                raise ValueError(f"Head {name!r}: {error}") from error
+        return found
+
+    # Training and answers.
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """Returns losses, their weights and metrics, as `keras.Model.compile` does."""
+        if not self.named:
+            output = self.output
+            return {"loss": output.make_loss(), "metrics": output.make_metrics()}
+        each = self.outputs.items()
+        return {
+            "loss": {name: output.known_loss() for name, output in each},
+            "loss_weights": {name: float(output.weight) for name, output in each},
+            "metrics": {name: output.known_metrics() for name, output in each},
+        }
+
+    def outputs_by_head(self, outputs: Any) -> dict[str, Any]:
+        """Returns a model's outputs by head, of its one tensor or its dictionary."""
+        return {name: outputs[name] for name in self.outputs} if self.named else (
+            {PREDICTIONS: outputs}
+        )
+
+    def answers(self, outputs: Any) -> list[Any]:
+        """Returns what `classify` says of each input, from a model's outputs."""
+        by_head = {
+            name: self.outputs[name].answers(np.asarray(rows))
+            for name, rows in self.outputs_by_head(outputs).items()
+        }
+        each = zip(*by_head.values(), strict=True)
+        return [self.face(dict(zip(by_head, said, strict=True))) for said in each]
+
+
+def problem_of(
+    model: keras.Model, labels: np.ndarray | None = None
+) -> Problem | None:
+    """Returns what a model is for: its own word, or what its graph and loss tell.
+
+    The one place where that is inferred for a Keras model that tlkeras did not build.
+
+    Args:
+        model: A `keras.Model`.
+        labels: Labels that it is to learn, which may tell what its loss does not.
+
+    Returns:
+        The `Problem`; `None` where it is not to be told.
+
+    Example:
+
+    >>> inputs = keras.Input((32, 32, 3))
+    >>> x = keras.layers.GlobalAveragePooling2D()(inputs)
+    >>> model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    >>> problem_of(model)
+    Problem(images -> classification)
+    """
+    own = getattr(model, "problem", None)
+    if isinstance(own, Problem):
+        return own
+    outputs = _outputs_of_keras(model, labels)
+    return None if outputs is None else Problem(input_of(model), outputs)
+
+
+def input_of(model: keras.Model) -> Input:
+    """Returns what a model takes: its own word, or what the shapes of its inputs tell."""
+    own = getattr(model, "problem", None)
+    if isinstance(own, Problem):
+        return own.input
+    found = (kind.of_model(model) for kind in input_kinds())
+    return next((one for one in found if one is not None), Input())
+
+
+def _outputs_of_keras(model: keras.Model, labels: Any) -> Any:
+    """Returns the output, or outputs by name, of a Keras model; `None` if not told."""
+    shape, loss = getattr(model, "output_shape", None), getattr(model, "loss", None)
+    if isinstance(shape, dict):
+        losses = loss if isinstance(loss, dict) else {}
+        names = {n: t for n, t in model.output.items()}
+        found = {
+            name: output_of_keras(
+                losses.get(name), _keras.last_activation(tensor), shape[name][-1]
+            )
+            for name, tensor in names.items()
+        }
+        return None if None in found.values() else found
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[-1] is None:
+        return None
+    activation = _keras.last_activation(model.output)
+    return output_of_keras(loss, activation, shape[-1], labels)
+
+
+def _check_heads(outputs: Mapping[str, Any]) -> None:
+    if not outputs or not all(isinstance(one, Output) for one in outputs.values()):
+        raise ValueError(
+            "Heads must map names to outputs: {'species': tl.Classes(3), 'length': "
+            f"tl.Numbers()}}. Received: {dict(outputs)!r}."
+        )
+    wrong = [x for x in outputs if not isinstance(x, str) or not x or "/" in x]
+    if wrong:
+        raise ValueError(
+            "Heads' names become names of layers: strings, not empty, without '/'. "
+            f"Received: {wrong[0]!r}."
+        )
+    if not any(output.weight for output in outputs.values()):
+        raise ValueError("The `weight` of every head is 0: nothing would be learnt.")
+
+
+def _pack_arrays(problem: Problem, data: tuple, part: str) -> tuple:
+    inputs, labels, *weights = data
+    count = len(keras.tree.flatten(inputs)[0])
+    if isinstance(labels, Mapping):
+        rows = problem.pack(labels, count, part)
+        if part == "train":
+            _check_some(problem, rows)
+    else:
+        rows = np.asarray(labels)
+        _check_rows(problem, rows, part)
+    return inputs, rows, *weights
+
+
+def _pack_batches(problem: Problem, data: Any, part: str) -> Any:
+    import tensorflow as tf
+
+    labels = data.element_spec[1]
+    if not isinstance(labels, Mapping):
+        if labels.shape.rank == 2 and labels.shape[1] == problem.columns:
+            return data
+        raise _unfit_rows(problem, part, labels.shape)
+    names = list(labels)
+    for inputs, first, *_ in data.take(1):
+        # Here an error has its message; inside of TensorFlow's graph it would not.
+        labels = {name: np.asarray(value) for name, value in first.items()}
+        problem.pack(labels, len(keras.tree.flatten(inputs)[0]), part)
+    absent = [name for name in problem.outputs if name not in names]
+    if absent and part == "train":
+        raise _nothing_to_learn(absent)
+
+    def pack(*values):
+        return problem.pack(dict(zip(names, values, strict=True)), len(values[0]), part)
+
+    @tf.autograph.experimental.do_not_convert
+    def pack_batch(inputs, labels, *weights):
+        values = [labels[name] for name in names]
+        rows = tf.numpy_function(pack, values, tf.float32, stateful=False)
+        rows.set_shape((values[0].shape[0], problem.columns))
+        return inputs, rows, *weights
+
+    return data.map(pack_batch, tf.data.AUTOTUNE, deterministic=True)
+
+
+def _check_rows(problem: Problem, rows: np.ndarray, part: str) -> None:
+    """Raises `ValueError` unless `rows` could be what `pack` returned."""
+    if rows.ndim != 2 or rows.shape[1] != problem.columns:
+        raise _unfit_rows(problem, part, rows.shape)
+    problem.pack(problem.unpack(rows), len(rows), part)
+    if part == "train":
+        _check_some(problem, rows)
+
+
+def _check_some(problem: Problem, rows: np.ndarray) -> None:
+    """Raises `ValueError` where a head has no label to learn from."""
+    absent = [
+        name
+        for name, _, columns in problem.places()
+        if np.isnan(rows[:, columns]).all()
+    ]
+    if absent:
+        raise _nothing_to_learn(absent)
+
+
+def _unfit_rows(problem: Problem, part: str, shape: Any) -> ValueError:
+    return ValueError(
+        f"Labels in `{part}` must be a dictionary by head, {_example(problem)}, or "
+        f"packed rows of shape (n, {problem.columns}). Received labels of shape "
+        f"{tuple(shape)}."
+    )
+
+
+def _nothing_to_learn(heads: list[str]) -> ValueError:
+    return ValueError(
+        f"There are no labels for {heads} in `train`: nothing could be learnt. Pass "
+        "some, or build the model without these heads."
+    )
+
+
+def _example(problem: Problem) -> str:
+    return f"{{{', '.join(f'{name!r}: ...' for name in problem.outputs)}}}"
+
+
+def _filled(labels: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.where(tf.math.is_nan(labels), tf.zeros_like(labels), labels)
