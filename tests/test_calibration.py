@@ -7,8 +7,9 @@ from helpers import tiny_backbone, weights_of
 from sklearn.metrics import log_loss
 
 import tlkeras as tl
-from tlkeras.evaluation import Report, calibrate, calibration, evaluate
-from tlkeras.evaluation._calibrate import find_logits
+from tlkeras.evaluation import Report, calibrate, evaluate
+from tlkeras.evaluation.calibrating import find_logits
+from tlkeras.metrics import calibration
 
 SHARP = 3.0
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from matplotlib import pyplot
 from sklearn import metrics as sk
 
-from tlkeras import evaluation
+import tlkeras as tl
+from tlkeras import evaluation, metrics
 from tlkeras.evaluation import Report, evaluate
 
 NAMES = ("cat", "dog", "owl")
@@ -703,18 +704,19 @@ def test_plots_come_with_the_task_they_suit():
 @pytest.mark.parametrize(
     "module",
     [
-        evaluation._evaluate,
-        evaluation._table,
-        evaluation.classification,
-        evaluation.calibration,
-        evaluation.multi_label,
-        evaluation.ranking,
-        evaluation.regression,
+        evaluation.evaluating,
+        evaluation.figures,
         evaluation.report,
+        metrics.calibration,
+        metrics.classification,
+        metrics.multi_label,
+        metrics.ranking,
+        metrics.regression,
+        metrics.table,
     ],
     ids=lambda module: module.__name__,
 )
 def test_examples_run(module):
-    results = doctest.testmod(module)
+    results = doctest.testmod(module, extraglobs={"tl": tl})
     pyplot.close("all")
     assert results.attempted and not results.failed

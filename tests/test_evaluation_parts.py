@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 
 import tlkeras as tl
 from tlkeras.evaluation import Report, compare, evaluate
-from tlkeras.evaluation._resampling import resampled_means, sums_by_unit, units
+from tlkeras.metrics.resampling import resampled_means, sums_by_unit, units
 
 
 def echo(*shape):

@@ -10,7 +10,7 @@ LAYERS = {
     0: {"_validation", "_keras"},
     1: {"distribution"},
     2: {"runtime"},
-    3: {"backbones", "heads", "plots", "saving", "augmentation", "lora"},
+    3: {"backbones", "heads", "metrics", "plots", "saving", "augmentation", "lora"},
     4: {"data", "freezing", "depth"},
     5: {"features", "evaluation", "records"},
     6: {"builders", "optimizers", "suspects"},

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tlkeras.evaluation.multi_label import check_thresholds
+from tlkeras.metrics.multi_label import check_thresholds
 
 
 def checked_thresholds(model: Any, value: Any) -> Any:

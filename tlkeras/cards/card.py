@@ -14,7 +14,7 @@ from tlkeras.cards.facts import Facts
 from tlkeras.cards.markdown import escaped, yaml
 from tlkeras.cards.sections import sections
 from tlkeras.evaluation import Report
-from tlkeras.evaluation._pictures import Picture, pictures
+from tlkeras.evaluation.rendering.pictures import Picture, pictures
 
 # Names of a report's figures, and the hub's names for them.
 _HUB_METRICS = {

@@ -8,9 +8,9 @@ from tlkeras.cards.facts import Facts
 from tlkeras.cards.limitations import limitations
 from tlkeras.cards.markdown import bullets, escaped, table
 from tlkeras.evaluation import Report
-from tlkeras.evaluation._table import number
-from tlkeras.evaluation._text import average_rows, interval, title
-from tlkeras.evaluation.slices import gap_sentences
+from tlkeras.evaluation.rendering.text import average_rows, interval, title
+from tlkeras.metrics.slices import gap_sentences
+from tlkeras.metrics.table import number
 from tlkeras.records.encoding import readable
 
 _TASKS = {

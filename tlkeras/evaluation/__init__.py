@@ -1,8 +1,8 @@
 """How good a trained model is: one pass over held-out data, one report."""
 
-from tlkeras.evaluation._calibrate import Temperature, calibrate
-from tlkeras.evaluation._evaluate import evaluate
+from tlkeras.evaluation.calibrating import Temperature, calibrate
 from tlkeras.evaluation.comparison import Comparison, compare
+from tlkeras.evaluation.evaluating import evaluate
 from tlkeras.evaluation.report import Report
 
 __all__ = [

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlkeras.evaluation._resampling import (
+from tlkeras.evaluation.report import Report
+from tlkeras.metrics.resampling import (
     Interval,
     mean_interval,
     sign_flip_p_value,
     sums_by_unit,
     units,
 )
-from tlkeras.evaluation._table import number
-from tlkeras.evaluation.report import Report
+from tlkeras.metrics.table import number
 
 _SIGNIFICANT = 0.05
 

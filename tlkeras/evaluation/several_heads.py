@@ -5,9 +5,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.evaluation._aligned import Aligned, check_values
-from tlkeras.evaluation._collect import collect
-from tlkeras.evaluation._inputs import Inputs, digests
+from tlkeras.evaluation.aligned import Aligned, check_values
+from tlkeras.evaluation.collecting import collect
+from tlkeras.evaluation.examples import EvaluatedExamples, digests
 from tlkeras.evaluation.report import Report
 
 
@@ -34,7 +34,7 @@ def evaluate_heads(
     )
     rows, outputs, weights, seen = found
     slices, groups = aligned.values(seen[1:])
-    inputs = Inputs(packed, rows, seen[0])
+    inputs = EvaluatedExamples(packed, rows, seen[0])
     reports, start = {}, 0
     for name, labels in targets.unpack(rows).items():
         target = targets.by_head[name]

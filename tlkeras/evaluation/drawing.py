@@ -1,14 +1,13 @@
-"""The drawing methods of a report, and what they have in common."""
+"""The drawing methods of a report: figures onto axes."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tlkeras._validation import unknown_name
-from tlkeras.evaluation import ranking
-from tlkeras.evaluation._inputs import Inputs
-from tlkeras.evaluation._table import number
-from tlkeras.evaluation.ranking import Curve
+from tlkeras.evaluation.figures import Figures
+from tlkeras.metrics import ranking
+from tlkeras.metrics.ranking import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,21 +15,12 @@ if TYPE_CHECKING:
 _MOST_CURVES = 6
 
 
-class Drawing:
-    """Draws the figures of a `Report`, which is its only subclass.
+class Drawing(Figures):
+    """Figures that draw themselves.
 
     Each method draws on the axes it is given, or on those of a new figure, and returns
     them.
     """
-
-    task: str
-    class_names: tuple[str, ...] | None
-    y_true: np.ndarray
-    y_pred: np.ndarray
-    probabilities: np.ndarray | None
-    losses: np.ndarray
-    _areas: tuple[np.ndarray, np.ndarray]
-    _inputs: Inputs | None
 
     def plot_confusion(
         self, ax: "Axes | None" = None, normalize: bool = False
@@ -205,55 +195,6 @@ class Drawing:
         titles = [self.verdict(i) for i in self.top_losses(n)]
         return plot_examples(inputs, titles, ax)
 
-    def examples(self, positions: Any) -> np.ndarray:
-        """Returns the inputs at positions, read again from the data.
-
-        Args:
-            positions: From 0, in the order of the data.
-
-        Returns:
-            Array of pictures, or of texts as `str`.
-
-        Raises:
-            ValueError: If the report has no data, or that no longer gives the same.
-
-        Example:
-        >>> report = tl.Report([0, 1], [[0.9, 0.1], [0.7, 0.3]], inputs=["a", "b"])
-        >>> report.examples([1]).tolist()
-        ['b']
-        """
-        if self._inputs is None:
-            raise ValueError(
-                "The report has no examples to show: it was not made by `evaluate`. "
-                "Pass `inputs` to `Report`."
-            )
-        return self._inputs.read(np.asarray(positions))
-
-    def verdict(self, position: int) -> str:
-        """Returns in words what one example is, and what it was taken for.
-
-        Args:
-            position: From 0, in the order of the data.
-
-        Example:
-        >>> tl.Report([1], [[0.7, 0.3]], class_names=["cat", "dog"]).verdict(0)
-        'dog taken for cat (0.70)'
-        """
-        true, predicted = self.y_true[position], self.y_pred[position]
-        if self.task == "regression":
-            pair = (", ".join(map(number, np.atleast_1d(v))) for v in (true, predicted))
-            return "{} predicted as {}".format(*pair)
-        if self.task == "multi_label":
-            return f"{self._labels(true)} taken for {self._labels(predicted)}"
-        share = self.probabilities[position, predicted]
-        found = f"{self.class_names[predicted]} ({share:.2f})"
-        if true == predicted:
-            return f"rightly {found}"
-        return f"{self.class_names[true]} taken for {found}"
-
-    def _labels(self, row: np.ndarray) -> str:
-        return ", ".join(self.class_names[i] for i in np.flatnonzero(row)) or "nothing"
-
     def _curves(self, areas: np.ndarray, curve: Any) -> dict[str, Curve]:
         """Returns curves by class name, of the classes with the least areas."""
         classes = np.flatnonzero(np.isfinite(areas))
@@ -271,11 +212,3 @@ class Drawing:
             self.class_names[i]: curve(truths[:, i], self.probabilities[:, i])
             for i in worst
         }
-
-    def _check_task(self, method: str, *tasks: str) -> None:
-        if self.task not in tasks:
-            raise ValueError(
-                f"`{method}` needs a report whose task is "
-                f"{' or '.join(map(repr, tasks))}. "
-                f"This report's task is {self.task!r}."
-            )

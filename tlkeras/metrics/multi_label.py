@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras.evaluation import ranking
-from tlkeras.evaluation._table import FIGURES, ClassTable, class_table
-from tlkeras.evaluation.calibration import reliability
+from tlkeras.metrics import ranking
+from tlkeras.metrics.calibration import reliability
+from tlkeras.metrics.table import FIGURES, ClassTable, class_table
 
 # A threshold for all labels, or one for each.
 Thresholds = float | np.ndarray

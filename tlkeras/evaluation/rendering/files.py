@@ -4,19 +4,16 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tlkeras.evaluation._html import page
-from tlkeras.evaluation._pictures import pictures
-
-if TYPE_CHECKING:
-    from tlkeras.evaluation.report import Report
+from tlkeras.evaluation.drawing import Drawing
+from tlkeras.evaluation.rendering.html import page
+from tlkeras.evaluation.rendering.pictures import pictures
 
 # Endings of single files, which a report is not saved as.
 _OTHER_FILES = (".csv", ".htm", ".json", ".pdf", ".png", ".txt")
 
 
-def save(report: "Report", path: str | os.PathLike) -> None:
+def save(report: Drawing, path: str | os.PathLike) -> None:
     """Writes `report` to an HTML file or a folder; see `Report.save`."""
     path = Path(path)
     single = path.suffix.lower() == ".html"
@@ -45,7 +42,7 @@ def _check_path(path: Path, single: bool) -> None:
         )
 
 
-def _write(report: "Report", staging: Path, single: bool) -> Path:
+def _write(report: Drawing, staging: Path, single: bool) -> Path:
     """Writes everything below `staging` and returns what to publish."""
     drawn = pictures(report)
     html = page(report, drawn)

@@ -9,7 +9,7 @@ import numpy as np
 _SUM_TOLERANCE = 1e-2
 
 
-class Reading(NamedTuple):
+class Interpreted(NamedTuple):
     """Labels and outputs in the form that the metrics of a task take.
 
     Attributes:
@@ -31,7 +31,7 @@ def interpret(
     outputs: np.ndarray,
     task: str | None,
     class_names: Sequence[str] | None,
-) -> Reading:
+) -> Interpreted:
     """Reads labels and outputs as what `task` says, or as what they look like.
 
     Args:
@@ -41,7 +41,7 @@ def interpret(
         class_names: Names, or `None` for the numbers from 0.
 
     Returns:
-        A `Reading`.
+        An `Interpreted`.
 
     Raises:
         ValueError: If labels, outputs and names do not fit each other.
@@ -93,7 +93,7 @@ def _infer_wide(labels: np.ndarray, outputs: np.ndarray) -> str | None:
 
 def _read_classification(
     labels: np.ndarray, outputs: np.ndarray, class_names: Sequence[str] | None
-) -> Reading:
+) -> Interpreted:
     probabilities = _class_probabilities(outputs)
     classes = probabilities.shape[1]
     names = _names(class_names, classes)
@@ -108,12 +108,12 @@ def _read_classification(
         )
     else:
         y_true = labels.argmax(axis=1)
-    return Reading("classification", y_true, probabilities, names)
+    return Interpreted("classification", y_true, probabilities, names)
 
 
 def _read_multi_label(
     labels: np.ndarray, outputs: np.ndarray, class_names: Sequence[str] | None
-) -> Reading:
+) -> Interpreted:
     names = _names(class_names, outputs.shape[1])
     labels = labels.reshape(len(labels), -1)
     if labels.shape != outputs.shape:
@@ -123,12 +123,14 @@ def _read_multi_label(
             "Labels that are not exclusive must be zeros and ones. Received values "
             f"from {labels.min()} to {labels.max()}."
         )
-    return Reading("multi_label", labels.astype("int64"), _unit_values(outputs), names)
+    return Interpreted(
+        "multi_label", labels.astype("int64"), _unit_values(outputs), names
+    )
 
 
 def _read_regression(
     labels: np.ndarray, outputs: np.ndarray, class_names: Sequence[str] | None
-) -> Reading:
+) -> Interpreted:
     names = None if class_names is None else _names(class_names, outputs.shape[1])
     labels = labels.reshape(len(labels), -1).astype("float64")
     if labels.shape != outputs.shape:
@@ -137,7 +139,7 @@ def _read_regression(
         raise ValueError("Labels must be finite. Received NaN or infinite labels.")
     if outputs.shape[1] == 1:
         labels, outputs = labels.ravel(), outputs.ravel()
-    return Reading("regression", labels, outputs, names)
+    return Interpreted("regression", labels, outputs, names)
 
 
 # Each task, and how it reads labels, outputs and names.

@@ -1,14 +1,12 @@
 """The pictures of a report as image files with a description for each."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from tlkeras.evaluation._table import number, one_line
-
-if TYPE_CHECKING:
-    from tlkeras.evaluation.report import Report
+from tlkeras.evaluation.drawing import Drawing
+from tlkeras.metrics.table import number, one_line
 
 _SQUARE = (4.8, 4.2)
 _TOP_LOSSES = 9
@@ -30,19 +28,14 @@ class Picture(NamedTuple):
         return f"{self.name}.{self.kind}"
 
 
-def pictures(report: "Report") -> list[Picture]:
+def pictures(report: Drawing) -> list[Picture]:
     """Draws the pictures that suit `report`: its task, its slices, its examples."""
     drawn = [draw(report) for draw in _PICTURES[report.task]]
     drawn += [_slices(report, i, name) for i, name in enumerate(report.slices)]
     return [picture for picture in [*drawn, _top_losses(report)] if picture is not None]
 
 
-def example_names(report: "Report", positions: np.ndarray) -> list[str] | None:
-    """Returns the file names of examples, where they are files."""
-    return report._inputs and report._inputs.names(positions)
-
-
-def example_texts(report: "Report", positions: np.ndarray) -> list[str] | None:
+def example_texts(report: Drawing, positions: np.ndarray) -> list[str] | None:
     """Returns the texts at positions, where the examples are texts."""
     inputs = _examples(report, positions)
     if inputs is None or inputs.dtype.kind not in "OU":
@@ -51,7 +44,7 @@ def example_texts(report: "Report", positions: np.ndarray) -> list[str] | None:
     return [one_line(text, _LONGEST_TEXT) for text in texts]
 
 
-def _examples(report: "Report", positions: np.ndarray) -> np.ndarray | None:
+def _examples(report: Drawing, positions: np.ndarray) -> np.ndarray | None:
     """Returns examples to show, or `None` where there is no showing them."""
     try:
         return report.examples(positions)
@@ -59,7 +52,7 @@ def _examples(report: "Report", positions: np.ndarray) -> np.ndarray | None:
         return None
 
 
-def _confusion(report: "Report") -> Picture:
+def _confusion(report: Drawing) -> Picture:
     from tlkeras.plots import to_png
     from tlkeras.plots.confusion import confusion_size
 
@@ -71,7 +64,7 @@ def _confusion(report: "Report") -> Picture:
     return Picture("confusion", "Confusion matrix", description, png)
 
 
-def _worst_confusion(report: "Report") -> str:
+def _worst_confusion(report: Drawing) -> str:
     worst = report.most_confused(1)
     if not worst:
         return "No example was confused."
@@ -81,7 +74,7 @@ def _worst_confusion(report: "Report") -> str:
     )
 
 
-def _residuals(report: "Report") -> Picture:
+def _residuals(report: Drawing) -> Picture:
     from tlkeras.plots import to_png
 
     residuals = report.y_true - report.y_pred
@@ -94,13 +87,13 @@ def _residuals(report: "Report") -> Picture:
     return Picture("residuals", "Residuals", description, png)
 
 
-def _roc(report: "Report") -> Picture | None:
+def _roc(report: Drawing) -> Picture | None:
     return _curves(
         "roc", "ROC curves", "ROC curves, mean area", "roc_auc", report, report.plot_roc
     )
 
 
-def _precision_recall(report: "Report") -> Picture | None:
+def _precision_recall(report: Drawing) -> Picture | None:
     return _curves(
         "precision_recall",
         "Precision and recall",
@@ -112,7 +105,7 @@ def _precision_recall(report: "Report") -> Picture | None:
 
 
 def _curves(
-    name: str, caption: str, words: str, metric: str, report: "Report", draw: Callable
+    name: str, caption: str, words: str, metric: str, report: Drawing, draw: Callable
 ) -> Picture | None:
     from tlkeras.plots import to_png
 
@@ -123,7 +116,7 @@ def _curves(
     return Picture(name, caption, description, to_png(draw, _SQUARE))
 
 
-def _reliability(report: "Report") -> Picture:
+def _reliability(report: Drawing) -> Picture:
     from tlkeras.plots import to_png
 
     description = (
@@ -134,7 +127,7 @@ def _reliability(report: "Report") -> Picture:
     return Picture("reliability", "Reliability", description, png)
 
 
-def _slices(report: "Report", index: int, name: str) -> Picture:
+def _slices(report: Drawing, index: int, name: str) -> Picture:
     from tlkeras.plots import to_png
     from tlkeras.plots.slices import slices_size
 
@@ -144,7 +137,7 @@ def _slices(report: "Report", index: int, name: str) -> Picture:
     return Picture(f"slices_{index + 1}", f"By {name}", description, png)
 
 
-def _top_losses(report: "Report") -> Picture | None:
+def _top_losses(report: Drawing) -> Picture | None:
     """Draws the examples of the highest losses where they are pictures."""
     from tlkeras.plots import to_jpeg
     from tlkeras.plots.examples import are_images, examples_size, plot_examples

@@ -8,15 +8,15 @@ import keras
 import numpy as np
 
 from tlkeras.data import Reading, reading_of
-from tlkeras.evaluation._collect import batches_of, label_array
+from tlkeras.evaluation.collecting import batches_of, label_array
 
 # Of each example every n-th value goes into its digest.
 _STRIDE = 97
 
 
-def plain(x: Any) -> Any:
+def as_arrays(x: Any) -> Any:
     """Returns inputs as NumPy arrays, texts as arrays of `str`."""
-    return keras.tree.map_structure(_plain_array, x)
+    return keras.tree.map_structure(_as_array, x)
 
 
 def digests(x: Any, y: np.ndarray) -> np.ndarray:
@@ -37,7 +37,7 @@ def digests(x: Any, y: np.ndarray) -> np.ndarray:
     return rows[:, ::_STRIDE].astype("float64").sum(axis=1)
 
 
-class Inputs:
+class EvaluatedExamples:
     """Examples that are read again when they are to be shown.
 
     Args:
@@ -57,9 +57,11 @@ class Inputs:
         self.data, self.labels, self.digests = data, labels, digests
         self.positions = positions
 
-    def select(self, positions: np.ndarray) -> "Inputs":
+    def select(self, positions: np.ndarray) -> "EvaluatedExamples":
         """Returns the examples at `positions`."""
-        return Inputs(self.data, self.labels, self.digests, self._places(positions))
+        return EvaluatedExamples(
+            self.data, self.labels, self.digests, self._places(positions)
+        )
 
     def names(self, positions: np.ndarray) -> list[str] | None:
         """Returns the names of image files relative to their folder, if they are."""
@@ -98,7 +100,7 @@ class Inputs:
             y = label_array(y)
             here = slice(start, start + len(y))
             self._check_same(x, y, here)
-            rows = _checked(plain(x))
+            rows = _checked(as_arrays(x))
             found.update((i, rows[i - start]) for i in wanted.intersection(_of(here)))
             start += len(y)
             if len(found) == len(wanted):
@@ -127,13 +129,13 @@ def _of_splits(reading: Reading, places: np.ndarray) -> np.ndarray:
     increasing, order = np.unique(places, return_inverse=True)
     few = reading.examples.select(increasing).dataset(len(increasing))
     inputs, _ = next(iter(few))
-    return _checked(plain(inputs))[order]
+    return _checked(as_arrays(inputs))[order]
 
 
 def _rows(x: Any, places: Sequence[int]) -> Any:
     if isinstance(x, dict):
         return x
-    return plain(np.asarray(x)[places])
+    return as_arrays(np.asarray(x)[places])
 
 
 def _checked(x: Any) -> np.ndarray:
@@ -145,7 +147,7 @@ def _checked(x: Any) -> np.ndarray:
     )
 
 
-def _plain_array(part: Any) -> np.ndarray:
+def _as_array(part: Any) -> np.ndarray:
     rows = np.asarray(part)
     if rows.dtype.kind not in "OSU":
         return rows

@@ -1,11 +1,11 @@
 """Figures for parts of the data, and how far apart the parts are."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tlkeras.evaluation._resampling import (
+from tlkeras.metrics.resampling import (
     CONFIDENCE,
     Interval,
     percentiles,
@@ -14,10 +14,7 @@ from tlkeras.evaluation._resampling import (
     units,
     wilson,
 )
-from tlkeras.evaluation._table import one_line
-
-if TYPE_CHECKING:
-    from tlkeras.evaluation.report import Report
+from tlkeras.metrics.table import one_line
 
 # Fewer examples, or groups, than this say little about a slice.
 FEW_EXAMPLES = 30
@@ -76,14 +73,30 @@ class SliceTable(list):
         return "\n".join([*lines, *map(str, gap_sentences(self))])
 
 
-def slice_table(report: "Report", name: str) -> SliceTable:
+def slice_table(
+    name: str,
+    slice_values: np.ndarray,
+    figure: tuple[str, np.ndarray, bool],
+    losses: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+) -> SliceTable:
     """Computes the table of one way to slice.
 
     Args:
-        report: A `Report`.
-        name: One of `report.slice_values`.
+        name: What this way to slice is called.
+        slice_values: What slice each example is in, strings or numbers of shape `(n,)`.
+        figure: The name of the figure, its value for each example, and whether more
+            is better.
+        losses: The loss of each example.
+        groups: One value per example; examples of one value belong together.
+        sample_weight: Weights of the examples in the loss.
+
+    Raises:
+        ValueError: If there are too many different values.
     """
-    labels = _as_labels(report.slice_values[name], name)
+    labels = _as_labels(slice_values, name)
     present, parts = np.unique(labels, return_inverse=True)
     if len(present) > _MOST_SLICES:
         raise ValueError(
@@ -91,29 +104,28 @@ def slice_table(report: "Report", name: str) -> SliceTable:
             f"{str(present[0])!r}; a slice is a part of the data that has many "
             f"examples. Pass values that at most {_MOST_SLICES} differ in, or `groups`."
         )
-    figure, values, hits_are_best = report.main_values
-    numbers = units(report.groups, len(values))
+    title, values, more_is_better = figure
+    numbers = units(groups, len(values))
     sums, counts = sums_by_unit(values, numbers, parts)
     draws = resampled_means(sums, counts)
-    intervals = _intervals(figure, draws, sums, counts, report.groups is None)
-    small = _are_small(parts, report.groups)
+    intervals = _intervals(title, draws, sums, counts, groups is None)
+    small = _are_small(parts, groups)
     means = sums.sum(axis=0) / counts.sum(axis=0)
-    weights = report.sample_weight
     rows = [
         {
             "slice": str(label),
             "examples": int(counts[:, i].sum()),
-            figure: float(means[i]),
+            title: float(means[i]),
             "low": intervals[i].low,
             "high": intervals[i].high,
-            "loss": _mean(report.losses, weights, parts == i),
+            "loss": _mean(losses, sample_weight, parts == i),
             "small": bool(small[i]),
         }
         for i, label in enumerate(present)
     ]
-    gap = _gap(present, means, draws, small, hits_are_best)
-    order = np.argsort(means if hits_are_best else -means, kind="stable")
-    return SliceTable([rows[i] for i in order], figure, gap)
+    gap = _gap(present, means, draws, small, more_is_better)
+    order = np.argsort(means if more_is_better else -means, kind="stable")
+    return SliceTable([rows[i] for i in order], title, gap)
 
 
 def gap_sentences(table: SliceTable) -> list[str]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras.evaluation._aligned import check_values
-from tlkeras.evaluation._inputs import Inputs
-from tlkeras.evaluation.multi_label import check_thresholds
+from tlkeras.evaluation.aligned import check_values
+from tlkeras.evaluation.examples import EvaluatedExamples
+from tlkeras.metrics.multi_label import check_thresholds
 
 
 def check_arrays(labels: Any, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -52,8 +52,10 @@ def options_of(task: str, thresholds: Any, names: Sequence[str]) -> dict[str, An
     return {"thresholds": check_thresholds(thresholds, len(names))}
 
 
-def inputs_of(inputs: Any) -> Inputs | None:
-    return None if inputs is None else Inputs(np.asarray(inputs))
+def examples_of(inputs: Any) -> EvaluatedExamples | None:
+    if inputs is None or isinstance(inputs, EvaluatedExamples):
+        return inputs
+    return EvaluatedExamples(np.asarray(inputs))
 
 
 def part_of(values: np.ndarray | None, positions: np.ndarray) -> np.ndarray | None:

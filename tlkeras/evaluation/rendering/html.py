@@ -3,20 +3,17 @@
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tlkeras.evaluation import _text
-from tlkeras.evaluation._pictures import (
+from tlkeras.evaluation.drawing import Drawing
+from tlkeras.evaluation.rendering import text
+from tlkeras.evaluation.rendering.pictures import (
     Picture,
-    example_names,
     example_texts,
     pictures,
 )
-from tlkeras.evaluation._table import FIGURES, number
-from tlkeras.evaluation.slices import SliceTable, gap_sentences
-
-if TYPE_CHECKING:
-    from tlkeras.evaluation.report import Report
+from tlkeras.metrics.slices import SliceTable, gap_sentences
+from tlkeras.metrics.table import FIGURES, number
 
 _MOST_TABLE_CLASSES = 20
 _TOP_LOSSES = 9
@@ -49,25 +46,25 @@ padding: 0 1em; }}</style>
 """
 
 
-def page(report: "Report", drawn: Sequence[Picture]) -> str:
+def page(report: Drawing, drawn: Sequence[Picture]) -> str:
     """Returns a whole HTML document with the pictures `drawn` inside."""
-    title = _text.title(report)
+    title = text.title(report)
     title = escape(f"Evaluation: {title}")
     return _PAGE.format(title=title, fragment=_fragment(report, drawn))
 
 
-def fragment(report: "Report") -> str:
+def fragment(report: Drawing) -> str:
     """Returns the report for a notebook cell: tables and pictures in one element."""
-    title = _text.title(report)
+    title = text.title(report)
     heading = f"<p><strong>{escape(title[0].upper() + title[1:])}</strong></p>"
     return heading + _fragment(report, pictures(report))
 
 
-def _fragment(report: "Report", drawn: Sequence[Picture]) -> str:
+def _fragment(report: Drawing, drawn: Sequence[Picture]) -> str:
     parts = [f"<style>{_STYLE}</style>", _metrics(report)]
     if report.per_class is not None:
         parts.append(_per_class(report))
-    parts += [f"<p>{escape(sentence)}</p>" for sentence in _text.missing(report)]
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in text.missing(report)]
     parts += [_slices(name, table) for name, table in report.slices.items()]
     parts += [_figure(picture) for picture in drawn]
     exclusive = report.task == "classification"
@@ -81,17 +78,17 @@ def _fragment(report: "Report", drawn: Sequence[Picture]) -> str:
     return '<div class="tlkeras-report">\n' + "\n".join(parts) + "\n</div>"
 
 
-def _metrics(report: "Report") -> str:
+def _metrics(report: Drawing) -> str:
     rows = [(name, number(value)) for name, value in report.metrics.items()]
     table = _table("Metrics", ("metric", "value"), rows)
-    return f"{table}<p>{escape(_text.interval(report))}.</p>"
+    return f"{table}<p>{escape(text.interval(report))}.</p>"
 
 
-def _per_class(report: "Report") -> str:
+def _per_class(report: Drawing) -> str:
     kind = "class" if report.task == "classification" else "label"
     rows = [
         (row["class"], *(f"{row[name]:.3f}" for name in FIGURES), row["support"])
-        for row in [*report.per_class, *_text.average_rows(report)]
+        for row in [*report.per_class, *text.average_rows(report)]
     ]
     return _scrolling(f"Figures per {kind}", (kind, *FIGURES, "support"), rows)
 
@@ -106,7 +103,7 @@ def _scrolling(
     return f"<div {region}>{table}</div>"
 
 
-def _confusion(report: "Report") -> str:
+def _confusion(report: Drawing) -> str:
     rows = [
         (name, *counts)
         for name, counts in zip(
@@ -131,11 +128,11 @@ def _slices(name: str, table: SliceTable) -> str:
         )
         for row in table
     ]
-    sentences = "".join(f"<p>{escape(text)}</p>" for text in gap_sentences(table))
-    return _scrolling(f"By {name}", header, rows) + sentences
+    gap = "".join(f"<p>{escape(said)}</p>" for said in gap_sentences(table))
+    return _scrolling(f"By {name}", header, rows) + gap
 
 
-def _confused(report: "Report") -> str:
+def _confused(report: Drawing) -> str:
     rows = [
         (pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.3f}")
         for pair in report.most_confused()
@@ -144,17 +141,17 @@ def _confused(report: "Report") -> str:
     return _table("Most confused classes", header, rows)
 
 
-def _thresholds(report: "Report") -> str:
+def _thresholds(report: Drawing) -> str:
     pairs = zip(report.class_names, report.thresholds, strict=True)
     rows = [(name, f"{value:.3f}") for name, value in pairs]
     caption = "Thresholds of the best F1 on this data"
     return _scrolling(caption, ("label", "threshold"), rows)
 
 
-def _top_losses(report: "Report") -> str:
+def _top_losses(report: Drawing) -> str:
     """Lists the examples with the highest losses, with file names and texts if any."""
     positions = report.top_losses(_TOP_LOSSES)
-    names, texts = example_names(report, positions), example_texts(report, positions)
+    names, texts = report.file_names(positions), example_texts(report, positions)
     header = ["example", "verdict", "loss"]
     columns = [positions.tolist(), map(report.verdict, positions)]
     columns.append([f"{loss:.3f}" for loss in report.losses[positions]])

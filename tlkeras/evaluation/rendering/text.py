@@ -1,14 +1,11 @@
 """A report as plain text: headline, figures, table."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlkeras.evaluation._table import FIGURES, format_rows, number, one_line
-
-if TYPE_CHECKING:
-    from tlkeras.evaluation.report import Report
+from tlkeras.evaluation.figures import Figures
+from tlkeras.metrics.table import FIGURES, format_rows, number, one_line
 
 _TITLES = {
     "classification": "classification",
@@ -31,7 +28,7 @@ _FIRST = (
 _HEADLINE = ("accuracy", "mae", "rmse", "r2", "loss")
 
 
-def title(report: "Report") -> str:
+def title(report: Figures) -> str:
     """Returns what was evaluated in a line, such as `classification of 90 examples`."""
     examples = len(report.y_true)
     line = f"{_TITLES[report.task]} of {examples} example{'s' * (examples != 1)}"
@@ -41,12 +38,12 @@ def title(report: "Report") -> str:
     return f"{line}, {len(report.class_names)} {kind}"
 
 
-def headline(report: "Report") -> str:
+def headline(report: Figures) -> str:
     """Returns the title with the figures that do not average over classes."""
     return f"{title(report)}, {_figures(report, _HEADLINE)}"
 
 
-def text(report: "Report") -> str:
+def text(report: Figures) -> str:
     """Returns the whole report as text that fits a terminal."""
     first = title(report)
     figures = _figures(report, _FIRST)
@@ -62,7 +59,7 @@ def text(report: "Report") -> str:
     return "\n\n".join(blocks)
 
 
-def average_rows(report: "Report") -> list[dict]:
+def average_rows(report: Figures) -> list[dict]:
     """Returns the averages over classes as rows like those of `report.per_class`."""
     support = sum(row["support"] for row in report.per_class)
     return [
@@ -76,7 +73,7 @@ def average_rows(report: "Report") -> list[dict]:
     ]
 
 
-def missing(report: "Report") -> list[str]:
+def missing(report: Figures) -> list[str]:
     """Returns a sentence on the classes without examples, or nothing."""
     names = [row["class"] for row in report.per_class or [] if not row["support"]]
     if not names:
@@ -87,7 +84,7 @@ def missing(report: "Report") -> list[str]:
     return [f"Without examples in this data ({note}): {shown}{more}."]
 
 
-def interval(report: "Report") -> str:
+def interval(report: Figures) -> str:
     """Returns the 95% interval of the main figure, and what it rests on."""
     low, high = map(number, report.interval())
     name = report.main_values[0]
@@ -98,7 +95,7 @@ def interval(report: "Report") -> str:
     return f"95% interval of {name}: {low} to {high} ({basis})"
 
 
-def confused(report: "Report") -> list[str]:
+def confused(report: Figures) -> list[str]:
     """Returns a sentence on the pairs of classes confused most often, or nothing."""
     if report.task != "classification":
         return []
@@ -109,7 +106,7 @@ def confused(report: "Report") -> list[str]:
     return [f"Most confused: {', '.join(pairs)}."] if pairs else []
 
 
-def _figures(report: "Report", names: Sequence[str]) -> str:
+def _figures(report: Figures, names: Sequence[str]) -> str:
     metrics = report.metrics
     return ", ".join(
         f"{name} {number(metrics[name])}" for name in names if name in metrics

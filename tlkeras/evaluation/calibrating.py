@@ -8,11 +8,11 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
-from tlkeras.evaluation import calibration
-from tlkeras.evaluation._collect import batches_of
-from tlkeras.evaluation._evaluate import evaluate
-from tlkeras.evaluation._table import number
+from tlkeras.evaluation.collecting import batches_of
+from tlkeras.evaluation.evaluating import evaluate
 from tlkeras.evaluation.report import Report
+from tlkeras.metrics import calibration
+from tlkeras.metrics.table import number
 
 # What rounding may change in an output where a head computes in half precision.
 _TOLERANCE = 2e-2

@@ -8,12 +8,12 @@ import keras
 
 from tlkeras._validation import check_choice, check_same_classes
 from tlkeras.data import Reading, reading_of
-from tlkeras.evaluation._aligned import Aligned
-from tlkeras.evaluation._collect import collect
-from tlkeras.evaluation._heads import evaluate_heads
-from tlkeras.evaluation._inputs import Inputs, digests
-from tlkeras.evaluation._interpret import TASKS, interpret
+from tlkeras.evaluation.aligned import Aligned
+from tlkeras.evaluation.collecting import collect
+from tlkeras.evaluation.examples import EvaluatedExamples, digests
+from tlkeras.evaluation.interpretation import TASKS, interpret
 from tlkeras.evaluation.report import Report
+from tlkeras.evaluation.several_heads import evaluate_heads
 
 
 def evaluate(
@@ -129,7 +129,7 @@ def evaluate(
         slices=slices,
         groups=groups,
         thresholds=thresholds,
-        inputs=Inputs(data, found.labels, found.seen[0]),
+        inputs=EvaluatedExamples(data, found.labels, found.seen[0]),
     )
 
 

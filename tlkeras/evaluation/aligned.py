@@ -8,8 +8,8 @@ import numpy as np
 
 from tlkeras._validation import unknown_name
 from tlkeras.data import Reading
-from tlkeras.evaluation._collect import Observer
-from tlkeras.evaluation._inputs import file_names, plain
+from tlkeras.evaluation.collecting import Observer
+from tlkeras.evaluation.examples import as_arrays, file_names
 
 _FOLDERS = ("folder", "subfolder")
 
@@ -97,7 +97,7 @@ def _decoded(value: Any) -> str:
 
 def _observer(function: Any) -> Observer:
     def observe(x: Any, y: np.ndarray) -> np.ndarray:
-        values = np.asarray(function(plain(x), y))
+        values = np.asarray(function(as_arrays(x), y))
         if values.shape != (len(y),):
             raise ValueError(
                 "A function in `slices` or `groups` takes a batch (x, y) and returns "

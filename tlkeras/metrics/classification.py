@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tlkeras.evaluation import ranking
-from tlkeras.evaluation._table import FIGURES, ClassTable, class_table
-from tlkeras.evaluation.calibration import reliability
+from tlkeras.metrics import ranking
+from tlkeras.metrics.calibration import reliability
+from tlkeras.metrics.table import FIGURES, ClassTable, class_table
 
 
 def predictions(probabilities: np.ndarray) -> np.ndarray:

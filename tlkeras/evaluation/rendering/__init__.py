@@ -1,0 +1,1 @@
+"""How a report is shown: as text, as pictures, as HTML and as files."""

@@ -1,0 +1,1 @@
+"""Figures of labels and predictions: functions of arrays that know no model."""
