@@ -12,7 +12,9 @@ import tensorflow as tf
 from helpers import needs_shared
 from images import damaged_files, encode, picture, write_class_folders
 
-from tlkeras.data import examples_of, image_folder, load_images
+from tlkeras.data import image_folder
+from tlkeras.inputs.examples import examples_of
+from tlkeras.inputs.pictures.decoding import load_images
 
 PARTS = ("train", "val", "test")
 
@@ -103,7 +105,8 @@ def test_split_does_not_depend_on_the_listing_order(pets, monkeypatch):
 def test_split_and_order_are_the_same_in_every_process(pets):
     script = (
         "import tensorflow as tf\n"
-        "from tlkeras.data import examples_of, image_folder\n"
+        "from tlkeras.data import image_folder\n"
+        "from tlkeras.inputs.examples import examples_of\n"
         "tf.random.set_seed(0)\n"
         f"data = image_folder({str(pets)!r}, image_size=4, seed=3)\n"
         "print(examples_of(data.val).names)\n"

@@ -9,8 +9,9 @@ import tensorflow_datasets as tfds
 from helpers import needs_shared
 from images import pillow_pixels, write_class_folders
 
-from tlkeras.data import examples_of, from_tfds
+from tlkeras.data import from_tfds
 from tlkeras.data import tfds as module
+from tlkeras.inputs.examples import examples_of
 
 IMAGE = tfds.features.Image(shape=(None, None, 3))
 LABEL = tfds.features.ClassLabel(names=["cat", "dog"])

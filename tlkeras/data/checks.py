@@ -13,8 +13,6 @@ from tlkeras.data.duplicates import (
     near_picture_groups,
     near_text_groups,
 )
-from tlkeras.data.examples import Examples
-from tlkeras.data.files import ImageFiles
 from tlkeras.data.findings import (
     Checks,
     Finding,
@@ -23,8 +21,14 @@ from tlkeras.data.findings import (
     finding_of_places,
     places_of,
 )
-from tlkeras.data.headers import PROGRESS_FROM
-from tlkeras.data.thumbnails import LEAST_CONTRAST, contrasts, read_thumbnails
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.pictures.files import ImageFiles
+from tlkeras.inputs.pictures.headers import PROGRESS_FROM
+from tlkeras.inputs.pictures.thumbnails import (
+    LEAST_CONTRAST,
+    contrasts,
+    read_thumbnails,
+)
 
 # A side that is enlarged by more than this looks blurred.
 _ENLARGED = 2.0

@@ -8,13 +8,13 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 
-from tlkeras.data import minhash
-from tlkeras.data.arrays import ArrayExamples
-from tlkeras.data.examples import Examples
-from tlkeras.data.files import ImageFiles
 from tlkeras.data.findings import Finding, Numbering, finding_of_places
 from tlkeras.data.tfds import TfdsExamples
-from tlkeras.data.thumbnails import LEAST_CONTRAST, contrasts, near_pairs
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.pictures.files import ImageFiles
+from tlkeras.inputs.pictures.thumbnails import LEAST_CONTRAST, contrasts, near_pairs
+from tlkeras.inputs.texts import minhash
 
 Group = list[int]
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tlkeras.data.arrays import ArrayExamples
 from tlkeras.data.description import Description
-from tlkeras.data.examples import Examples
-from tlkeras.data.files import ImageFiles
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.pictures.files import ImageFiles
 
 # From bad to harmless.
 SEVERITIES = ("error", "warning", "note")

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tlkeras._validation import check_choice, check_int
 from tlkeras.data.description import Description, skipped_notes
-from tlkeras.data.examples import Examples, Reading
 from tlkeras.data.splitting import PARTS, split_positions
+from tlkeras.inputs.examples import Examples, Reading
 
 if TYPE_CHECKING:
     from tlkeras.data.findings import Checks

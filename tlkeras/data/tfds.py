@@ -10,21 +10,21 @@ import numpy as np
 import tensorflow as tf
 
 from tlkeras._validation import check_int, optional_import, unknown_name
-from tlkeras.data.arrays import ArrayExamples
-from tlkeras.data.decoding import (
+from tlkeras.data.description import warn_of_skipped
+from tlkeras.data.labels import Labels
+from tlkeras.data.splits import Splits, make_splits
+from tlkeras.data.splitting import PART_OF_NAME, check_fractions
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.loading import plain_graph
+from tlkeras.inputs.pictures.decoding import (
     COLOR_CHANNELS,
     check_color_mode,
     check_image_size,
     resize_image,
     to_color_mode,
 )
-from tlkeras.data.description import warn_of_skipped
-from tlkeras.data.examples import Examples
-from tlkeras.data.labels import Labels
-from tlkeras.data.loading import plain_graph
-from tlkeras.data.splits import Splits, make_splits
-from tlkeras.data.splitting import PART_OF_NAME, check_fractions
-from tlkeras.data.texts import text_problem
+from tlkeras.inputs.texts.reading import text_problem
 
 if TYPE_CHECKING:
     import tensorflow_datasets

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tlkeras._validation import unknown_name
-from tlkeras.data import Reading
 from tlkeras.evaluation._collect import Observer
 from tlkeras.evaluation._inputs import file_names, plain
+from tlkeras.inputs.examples import Reading
 
 _FOLDERS = ("folder", "subfolder")
 

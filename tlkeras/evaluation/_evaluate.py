@@ -7,13 +7,13 @@ from typing import Any
 import keras
 
 from tlkeras._validation import check_choice, check_same_classes
-from tlkeras.data import Reading, reading_of
 from tlkeras.evaluation._aligned import Aligned
 from tlkeras.evaluation._collect import collect
 from tlkeras.evaluation._heads import evaluate_heads
 from tlkeras.evaluation._inputs import Inputs, digests
 from tlkeras.evaluation._interpret import TASKS, interpret
 from tlkeras.evaluation.report import Report
+from tlkeras.inputs.examples import Reading, reading_of
 
 
 def evaluate(

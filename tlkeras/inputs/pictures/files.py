@@ -8,9 +8,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tlkeras.data.decoding import COLOR_CHANNELS, choose_decoders, decode_image
-from tlkeras.data.examples import RandomAccessExamples
-from tlkeras.data.loading import load_batches, plain_graph
+from tlkeras.inputs.examples import RandomAccessExamples
+from tlkeras.inputs.loading import load_batches, plain_graph
+from tlkeras.inputs.pictures.decoding import (
+    COLOR_CHANNELS,
+    choose_decoders,
+    decode_image,
+)
 
 
 class ImageFiles(RandomAccessExamples):
