@@ -9,7 +9,7 @@ from images import encode, picture, write_class_folders
 
 from tlkeras.data import Splits, from_arrays, image_folder
 from tlkeras.data.check_labels import label_findings
-from tlkeras.data.findings import Checks
+from tlkeras.data.checks import Checks
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.pictures.thumbnails import (
     SIDE,

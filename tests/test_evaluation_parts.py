@@ -189,7 +189,7 @@ def test_folders_slice_and_name_pictures_even_of_shuffled_data(tmp_path):
     )
     slices = {"class": "folder", "place": "subfolder"}
     report = evaluate(model, data.train, slices=slices, verbose=0)
-    names = examples_of(data.train).names
+    names = examples_of(data.train).files
     folders = [name.rpartition("/")[0] for name in names]
     assert report.slice_values["class"].tolist() == folders
     assert set(report.slice_values["place"]) == {"in", "out"}

@@ -115,7 +115,7 @@ class Inputs:
 
 def file_names(reading: Reading | None) -> list[str] | None:
     """Returns the paths of image files relative to their folder, else `None`."""
-    return None if reading is None else getattr(reading.examples, "names", None)
+    return None if reading is None else reading.examples.files
 
 
 def _of(part: slice) -> range:

@@ -1,7 +1,7 @@
 """Examples that are rows of an array in memory: pixels, texts or features."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,9 @@ from tlkeras.inputs.loading import plain_graph
 
 # How many rows are looked at together.
 _CHUNK = 1024
+
+# How many characters of a text name it.
+_NAME_LENGTH = 60
 
 
 class ArrayExamples(RandomAccessExamples):
@@ -59,11 +62,40 @@ class ArrayExamples(RandomAccessExamples):
 
         return positions.batch(batch_size).map(gather, tf.data.AUTOTUNE)
 
+    def names(self, positions: np.ndarray) -> list[str]:
+        rows = self.rows[positions]
+        if self.inputs.dtype != tf.string:
+            return [f"x[{row}]" for row in rows]
+        texts = self.inputs.numpy()[rows]
+        return [repr(on_one_line(text, _NAME_LENGTH)) for text in texts]
+
+    def identities(self) -> Iterator[bytes]:
+        for chunk in self._chunks():
+            yield from map(_digest, chunk)
+
     def _inputs_identity(self) -> Iterable[bytes]:
         yield f"{self.inputs.dtype.name} {self.inputs.shape[1:]}".encode()
-        for start in range(0, len(self), _CHUNK):
-            chunk = tf.gather(self.inputs, self.rows[start : start + _CHUNK]).numpy()
+        for chunk in self._chunks():
             if chunk.dtype == object:
                 digests = (hashlib.sha256(text).digest() for text in chunk.flat)
                 chunk = b"".join(digests)
             yield memoryview(chunk).cast("B")
+
+    def _chunks(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self), _CHUNK):
+            yield tf.gather(self.inputs, self.rows[start : start + _CHUNK]).numpy()
+
+
+def _digest(row: np.ndarray | bytes) -> bytes:
+    if isinstance(row, bytes):
+        return hashlib.blake2b(row).digest()
+    if row.dtype == object:
+        return b"".join(map(_digest, row))
+    return hashlib.blake2b(np.ascontiguousarray(row)).digest()
+
+
+def on_one_line(text: bytes | np.ndarray, length: int) -> str:
+    """Returns a text, or both of a pair, on one line of at most `length` characters."""
+    texts = [text] if isinstance(text, bytes) else text
+    line = " | ".join(" ".join(part.decode().split()) for part in texts)
+    return line if len(line) <= length else f"{line[: length - 1]}…"
