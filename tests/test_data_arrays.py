@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tlkeras.data import examples_of, from_arrays
+from tlkeras.data import from_arrays
+from tlkeras.inputs.examples import examples_of
 
 Y = [0, 1] * 10
 

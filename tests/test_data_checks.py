@@ -7,10 +7,17 @@ import PIL.Image
 import pytest
 from images import encode, picture, write_class_folders
 
-from tlkeras.data import ArrayExamples, Splits, from_arrays, image_folder, minhash
+from tlkeras.data import Splits, from_arrays, image_folder
 from tlkeras.data.check_labels import label_findings
-from tlkeras.data.findings import Checks
-from tlkeras.data.thumbnails import SIDE, near_pairs, read_thumbnails, unit_vectors
+from tlkeras.data.checks import Checks
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.pictures.thumbnails import (
+    SIDE,
+    near_pairs,
+    read_thumbnails,
+    unit_vectors,
+)
+from tlkeras.inputs.texts import minhash
 
 WORDS = (
     "river stone paper window garden silver morning engine letter harbour winter "

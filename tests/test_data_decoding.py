@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from images import damaged_files, encode, picture, pillow_pixels
 from keras.preprocessing.image import smart_resize
 
-from tlkeras.data import load_images
-from tlkeras.data.decoding import (
+from tlkeras.inputs.pictures.decoding import (
     Decoder,
     choose_decoders,
     decode_image,
+    load_images,
     resize_image,
 )
-from tlkeras.data.headers import HEADER, read_headers
+from tlkeras.inputs.pictures.headers import HEADER, read_headers
 
 ORIENTATION = 0x0112
 PHOTO = picture(24, 32)
@@ -349,7 +349,7 @@ def test_a_long_scan_shows_its_progress(tmp_path, monkeypatch, capsys):
     paths = [save(tmp_path, f"{i}.png", encode(PHOTO, "PNG")) for i in range(3)]
     read_headers(paths)
     assert not capsys.readouterr().out
-    monkeypatch.setattr("tlkeras.data.headers.PROGRESS_FROM", 3)
+    monkeypatch.setattr("tlkeras.inputs.pictures.headers.PROGRESS_FROM", 3)
     read_headers(paths)
     assert "3/3" in capsys.readouterr().out
 

@@ -12,14 +12,16 @@ import tensorflow as tf
 from helpers import needs_shared
 from images import damaged_files, encode, picture, write_class_folders
 
-from tlkeras.data import examples_of, image_folder, load_images
+from tlkeras.data import image_folder
+from tlkeras.inputs.examples import examples_of
+from tlkeras.inputs.pictures.decoding import load_images
 
 PARTS = ("train", "val", "test")
 
 
 def files_of(dataset):
     """Returns the names, relative to the root, of the files behind a dataset."""
-    return [] if dataset is None else examples_of(dataset).names
+    return [] if dataset is None else examples_of(dataset).files
 
 
 def labels_of(dataset):
@@ -103,10 +105,11 @@ def test_split_does_not_depend_on_the_listing_order(pets, monkeypatch):
 def test_split_and_order_are_the_same_in_every_process(pets):
     script = (
         "import tensorflow as tf\n"
-        "from tlkeras.data import examples_of, image_folder\n"
+        "from tlkeras.data import image_folder\n"
+        "from tlkeras.inputs.examples import examples_of\n"
         "tf.random.set_seed(0)\n"
         f"data = image_folder({str(pets)!r}, image_size=4, seed=3)\n"
-        "print(examples_of(data.val).names)\n"
+        "print(examples_of(data.val).files)\n"
         "print(examples_of(data.train).fingerprint())\n"
         "print([label for _, y in data.train for label in y.numpy().tolist()])\n"
     )
@@ -249,7 +252,7 @@ def test_files_that_fail_are_named_wherever_they_are(tmp_path, lost):
     examples = examples_of(data.train)
     for i in lost:
         os.unlink(examples.paths[i])
-    named = "|".join(examples.names[i] for i in lost)
+    named = "|".join(examples.files[i] for i in lost)
     for batch_size, shuffle in [(1, True), (3, False), (8, True)]:
         with pytest.raises(tf.errors.InvalidArgumentError, match=named):
             list(examples.dataset(batch_size, shuffle))

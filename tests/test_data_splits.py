@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from tlkeras.data import Splits, examples_of, from_arrays, reading_of
+from tlkeras.data import Splits, from_arrays
 from tlkeras.data.labels import read_labels
 from tlkeras.data.splitting import PARTS, split_positions
+from tlkeras.inputs.examples import examples_of, reading_of
 
 
 def pictures(n, channels=3):
@@ -119,7 +120,7 @@ def test_how_a_dataset_reads_is_known():
 
 
 def test_the_registry_lets_datasets_go():
-    from tlkeras.data import examples as module
+    from tlkeras.inputs import examples as module
 
     gc.collect()
     before = len(module._BEHIND)

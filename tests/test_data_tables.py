@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from images import encode, picture, write_class_folders
 
 import tlkeras as tl
-from tlkeras.data import examples_of, image_folder
+from tlkeras.data import image_folder
 from tlkeras.data.table_files import read_files
+from tlkeras.inputs.examples import examples_of
 
 WHOLE = {"validation_split": 0, "test_split": 0}
 TEXTS = [f"film number {i}" for i in range(20)]

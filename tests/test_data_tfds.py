@@ -9,8 +9,9 @@ import tensorflow_datasets as tfds
 from helpers import needs_shared
 from images import pillow_pixels, write_class_folders
 
-from tlkeras.data import examples_of, from_tfds
-from tlkeras.data import tfds as module
+from tlkeras.data import from_tfds
+from tlkeras.inputs.examples import examples_of
+from tlkeras.inputs.pictures import tfds as module
 
 IMAGE = tfds.features.Image(shape=(None, None, 3))
 LABEL = tfds.features.ClassLabel(names=["cat", "dog"])
@@ -129,7 +130,7 @@ def test_order_follows_the_seed_and_changes_each_epoch(toy):
 def test_shuffling_holds_few_bytes(toy, monkeypatch):
     examples = examples_of(from_tfds(toy, image_size=4).train)
     assert examples._shuffle_window() == len(examples)
-    mean_size = examples.table.sizes[examples.rows].mean()
+    mean_size = examples.sizes[examples.rows].mean()
     monkeypatch.setattr(module, "SHUFFLE_BYTES", 5.5 * mean_size)
     assert examples._shuffle_window() == 5
     monkeypatch.setattr(module, "SHUFFLE_BYTES", 1)

@@ -24,7 +24,8 @@ from tlkeras.compress.teaching import (
     packed,
     with_labels,
 )
-from tlkeras.data import ArrayExamples, examples_of
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.examples import examples_of
 
 L = keras.layers
 X, Y = solid_colours(24, 2)

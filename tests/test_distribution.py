@@ -18,7 +18,6 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlkeras.data import ArrayExamples, Reading
 from tlkeras.distribution import Cluster, Replicas, Share, WorkerError, Workers
 from tlkeras.distribution.batches import (
     filled,
@@ -29,6 +28,8 @@ from tlkeras.distribution.batches import (
 )
 from tlkeras.distribution.replicated import ReplicatedModel
 from tlkeras.features.order import Order, endless_epochs
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.examples import Reading
 from tlkeras.training.feeding import Feeder
 
 TWO_HOSTS = {"worker": ["a:1", "b:2"]}

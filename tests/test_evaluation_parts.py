@@ -14,6 +14,7 @@ from sklearn.metrics import f1_score
 
 import tlkeras as tl
 from tlkeras.evaluation import Report, compare, evaluate
+from tlkeras.inputs.examples import examples_of
 from tlkeras.metrics.resampling import resampled_means, sums_by_unit, units
 
 
@@ -188,11 +189,11 @@ def test_folders_slice_and_name_pictures_even_of_shuffled_data(tmp_path):
     )
     slices = {"class": "folder", "place": "subfolder"}
     report = evaluate(model, data.train, slices=slices, verbose=0)
-    names = tl.data.examples_of(data.train).names
+    names = examples_of(data.train).files
     folders = [name.rpartition("/")[0] for name in names]
     assert report.slice_values["class"].tolist() == folders
     assert set(report.slice_values["place"]) == {"in", "out"}
-    x = np.concatenate([x for x, _ in tl.data.examples_of(data.train).dataset(4)])
+    x = np.concatenate([x for x, _ in examples_of(data.train).dataset(4)])
     np.testing.assert_array_equal(report.examples([5, 0, 5]), x[[5, 0, 5]])
     worst = names[report.top_losses(1)[0]]
     assert f"<td>{worst}</td>" in report._repr_html_()

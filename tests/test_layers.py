@@ -10,13 +10,16 @@ LAYERS = {
     0: {"_validation", "_keras"},
     1: {"distribution"},
     2: {"runtime"},
-    3: {"backbones", "heads", "metrics", "plots", "saving", "augmentation", "lora"},
-    4: {"data", "freezing", "depth"},
-    5: {"features", "evaluation", "records"},
-    6: {"builders", "optimizers", "suspects"},
-    7: {"training", "export"},
-    8: {"quickstart", "predict_command", "rerunning", "cards", "explain", "compress"},
-    9: {"__main__", "__init__"},
+    3: {"backbones", "metrics", "plots", "saving", "augmentation", "lora", "heads"},
+    4: {"outputs", "freezing", "depth"},
+    5: {"inputs"},
+    6: {"problem"},
+    7: {"data", "backbone_loading"},
+    8: {"features", "evaluation", "records"},
+    9: {"builders", "optimizers", "suspects"},
+    10: {"training", "export"},
+    11: {"cards", "explain", "compress", "quickstart", "predict_command", "rerunning"},
+    12: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}
 

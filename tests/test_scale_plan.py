@@ -17,9 +17,9 @@ import pytest
 
 import tlkeras as tl
 from tlkeras import _keras
-from tlkeras.data.files import ImageFiles
-from tlkeras.data.headers import HEADER
 from tlkeras.features import cache
+from tlkeras.inputs.pictures.files import ImageFiles
+from tlkeras.inputs.pictures.headers import HEADER
 from tlkeras.training import resume
 
 ROOT = Path(__file__).resolve().parents[1]

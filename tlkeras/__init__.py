@@ -21,7 +21,6 @@ from tlkeras.data import (
     from_dataframe,
     from_tfds,
     image_folder,
-    load_images,
 )
 from tlkeras.distribution import WorkerError
 from tlkeras.evaluation import (
@@ -57,6 +56,7 @@ from tlkeras.features import (
     split_model,
 )
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
+from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.lora import merge_lora
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.records import TrainingRecord

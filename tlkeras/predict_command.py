@@ -14,7 +14,7 @@ import numpy as np
 
 from tlkeras._validation import check_int
 from tlkeras.builders import Prediction, TransferModel
-from tlkeras.data import load_images
+from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.saving import load
 
 

@@ -185,7 +185,7 @@ ABOUT = {
 # 419 unexpected interruptions of 16,384 GPUs in 54 days (Llama 3, 2024).
 GPU_HOURS_PER_FAILURE = 16_384 * 54 * 24 / 419
 
-# Of `tlkeras.data.headers.HEADER` and of a label, in bytes.
+# Of `tlkeras.inputs.pictures.headers.HEADER` and of a label, in bytes.
 HEADER_BYTES, LABEL_BYTES = 26, 4
 # Of a future of `concurrent.futures`, of which there is one per file at first.
 FUTURE_BYTES = 1824

@@ -28,11 +28,11 @@ ALONE = 128
 def extract(folder: Path, photographs: Path, repeats: int, worker: int) -> None:
     """Extracts this process' share whenever it is told to; notes how long it took."""
     import tlkeras as tl
-    from tlkeras.data import reading_of
     from tlkeras.distribution import Replicas
     from tlkeras.features.extraction import Store
     from tlkeras.features.extraction import extract as run_prefix
     from tlkeras.features.splitting import split_model
+    from tlkeras.inputs.examples import reading_of
 
     tl.configure(precision="float32", seed=0)
     data = tl.image_folder(

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras.data import ArrayExamples, load_images, resize_image
 from tlkeras.features.tokens import tokenize, trim
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.pictures.decoding import load_images, resize_image
 
 
 def holds_texts(x: Any) -> bool:

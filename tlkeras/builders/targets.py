@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tlkeras._validation import unknown_name
-from tlkeras.data import reading_of
+from tlkeras.inputs.examples import reading_of
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from tlkeras.compress.teaching import (
     packed,
     with_labels,
 )
-from tlkeras.data import Examples, Reading
 from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import recompile
+from tlkeras.inputs.examples import Examples, Reading
 from tlkeras.runtime import current_runtime, jit_compile
 from tlkeras.training import FineTuneHistory, fine_tune
 from tlkeras.training.checks import check_data, check_model

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tlkeras.data.examples import Examples
-from tlkeras.data.findings import Finding, finding_of_places, places_of
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.findings import Finding, finding_of_places, places_of
 
 # Fewer examples of a class teach little, or say little of how well it is known.
 ENOUGH = {"train": 10, "val": 3, "test": 3}

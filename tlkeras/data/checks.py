@@ -1,5 +1,6 @@
 """`Splits.check`: every check of a data set before a model is trained on it."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -7,33 +8,59 @@ import keras
 import numpy as np
 
 from tlkeras.data.check_labels import label_findings
-from tlkeras.data.duplicates import (
-    duplicate_findings,
-    exact_groups,
-    near_picture_groups,
-    near_text_groups,
-)
-from tlkeras.data.examples import Examples
-from tlkeras.data.files import ImageFiles
-from tlkeras.data.findings import (
-    Checks,
-    Finding,
-    Numbering,
-    by_severity,
-    finding_of_places,
-    places_of,
-)
-from tlkeras.data.headers import PROGRESS_FROM
-from tlkeras.data.thumbnails import LEAST_CONTRAST, contrasts, read_thumbnails
+from tlkeras.data.description import Description
+from tlkeras.data.duplicates import duplicate_findings, exact_groups
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.findings import SEVERITIES, Finding, Numbering
+from tlkeras.inputs.pictures.checking import check_pictures
+from tlkeras.inputs.texts.checking import check_texts
 
-# A side that is enlarged by more than this looks blurred.
-_ENLARGED = 2.0
+# From this many examples on, the checks show a progress bar.
+PROGRESS_FROM = 3000
 
-# A picture of which the crop to the model's aspect ratio keeps less is not judged by
-# what it shows.
-_KEPT = 1 / 3
 
-_TEXTS_AT_ONCE = 4096
+@dataclasses.dataclass(frozen=True)
+class Checks:
+    """What `Splits.check` found; prints itself as a table, in a notebook as HTML.
+
+    Iterating gives the findings, the severest first; without any it is false.
+
+    Attributes:
+        title: What was checked.
+        findings: The findings.
+    """
+
+    title: str
+    findings: tuple[Finding, ...]
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __str__(self) -> str:
+        return str(self._table()) if self.findings else f"{self.title}: no findings"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+    def _table(self) -> Description:
+        rows = tuple(
+            (finding.kind, finding.severity, str(finding.count))
+            for finding in self.findings
+        )
+        notes = tuple(line for finding in self.findings for line in finding.lines())
+        header = ("finding", "severity", "how many")
+        total = f"{len(rows) or 'no'} finding{'s' * (len(rows) != 1)}"
+        return Description(f"{self.title}: {total}", header, rows, notes)
+
+
+def by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Returns findings, the severest first, otherwise in their order."""
+    return tuple(sorted(findings, key=lambda f: SEVERITIES.index(f.severity)))
 
 
 def check_splits(
@@ -58,7 +85,6 @@ def check_splits(
     findings = [
         *_unreadable(skipped),
         *label_findings(parts, task, class_names),
-        *_size_findings(parts),
         *_input_findings(parts, _progress_bar(parts, verbose)),
     ]
     return Checks(title, by_severity(findings))
@@ -93,110 +119,18 @@ def _unreadable(skipped: Sequence[tuple[str, str]]) -> Iterator[Finding]:
         )
 
 
-def _size_findings(parts: dict[str, Examples]) -> Iterator[Finding]:
-    """Yields what headers tell: pictures that are too small, or too long."""
-    small, long = [], []
-    for part, examples in parts.items():
-        if not isinstance(examples, ImageFiles):
-            continue
-        sides = _upright_sides(examples.headers)
-        scale = sides / np.array(examples.image_size)
-        # The shorter side, compared with its target, is the one that fills it.
-        enlarged = 1 / scale.min(axis=1) > _ENLARGED
-        kept = scale.min(axis=1) / scale.max(axis=1) < _KEPT
-        for found, rows in ((small, enlarged), (long, kept)):
-            found += [[x] for x in places_of(part, examples, np.flatnonzero(rows))]
-    if small:
-        yield finding_of_places(
-            "small pictures",
-            "warning",
-            f"pictures that are enlarged more than {_ENLARGED:g} times to fill "
-            "`image_size`: a model sees them blurred, and may learn the blur where "
-            "classes differ in size.",
-            small,
-            "Choose a smaller `image_size`, or find larger originals.",
-        )
-    if long:
-        yield finding_of_places(
-            "extreme aspect ratios",
-            "warning",
-            "pictures that lose more than two thirds: only their middle is kept, in "
-            "the aspect ratio of `image_size`.",
-            long,
-            "Cut out what matters, or choose an `image_size` of (height, width) like "
-            "them.",
-        )
-
-
-def _upright_sides(headers: np.ndarray) -> np.ndarray:
-    """Returns height and width as seen, float64 `(n, 2)`."""
-    stored = np.stack([headers["height"], headers["width"]], axis=1).astype(float)
-    sideways = headers["orientation"] >= 5
-    return np.where(sideways[:, np.newaxis], stored[:, ::-1], stored)
-
-
 def _input_findings(
     parts: dict[str, Examples], progress: Callable[[int], None]
 ) -> Iterator[Finding]:
     """Yields what the pictures or texts themselves tell: all of them are read."""
-    numbering, exact = Numbering(parts), exact_groups(parts)
+    numbering = Numbering(parts)
+    exact = exact_groups(parts, numbering)
     labels = np.concatenate([examples.labels for examples in parts.values()])
     noun = next(iter(parts.values())).inputs_kind
     if noun == "images":
-        thumbnails, whole = _all_thumbnails(parts, progress)
-        near = near_picture_groups(thumbnails, whole, exact)
-        yield from _picture_findings(thumbnails, whole, numbering)
-        noun = "pictures"
+        noun, check = "pictures", check_pictures
     else:
-        near = near_text_groups(_all_texts(parts), exact, progress)
-        progress(len(numbering.part_of))
+        check = check_texts
+    findings, near = check(parts, exact, numbering, progress)
+    yield from findings
     yield from duplicate_findings(exact, near, numbering, labels, noun)
-
-
-def _all_thumbnails(
-    parts: dict[str, Examples], progress: Callable[[int], None]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns thumbnails of all parts, and which of them could be decoded."""
-    read, before = [], 0
-    for examples in parts.values():
-        read.append(
-            read_thumbnails(examples, lambda done, start=before: progress(start + done))
-        )
-        before += len(examples)
-    progress(before)  # The last files may have been damaged.
-    thumbnails, whole = zip(*read, strict=True)
-    return np.concatenate(thumbnails), np.concatenate(whole)
-
-
-def _all_texts(parts: dict[str, Examples]) -> list[str]:
-    """Returns the texts of all parts, both of a pair as one."""
-    return [
-        "\n".join(text.decode() for text in np.ravel(row))
-        for examples in parts.values()
-        for texts, _ in examples.dataset(_TEXTS_AT_ONCE)
-        for row in texts.numpy()
-    ]
-
-
-def _picture_findings(
-    thumbnails: np.ndarray, whole: np.ndarray, numbering: Numbering
-) -> Iterator[Finding]:
-    damaged = numbering.places(np.flatnonzero(~whole)[:, np.newaxis])
-    if damaged:
-        yield finding_of_places(
-            "damaged pixels",
-            "error",
-            "files that cannot be decoded, though their headers are sound: training "
-            "would stop at them.",
-            damaged,
-            "Repair or remove them.",
-        )
-    blank = np.flatnonzero(whole & (contrasts(thumbnails) < LEAST_CONTRAST))
-    if len(blank):
-        yield finding_of_places(
-            "blank pictures",
-            "warning",
-            "pictures of one colour, or nearly so.",
-            numbering.places(blank[:, np.newaxis]),
-            "Look at them: they may be failed scans or placeholders of a download.",
-        )

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from tlkeras._validation import check_int, did_you_mean, unknown_name
-from tlkeras.data.decoding import check_color_mode, check_image_size
-from tlkeras.data.files import ImageFiles
-from tlkeras.data.headers import read_headers
 from tlkeras.data.labels import check_class_names
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PART_OF_NAME, check_fractions
+from tlkeras.inputs.pictures.decoding import check_color_mode, check_image_size
+from tlkeras.inputs.pictures.files import ImageFiles
+from tlkeras.inputs.pictures.headers import read_headers
 
 # What operating systems and tools leave behind, besides names with a leading dot.
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}

@@ -3,20 +3,18 @@
 import functools
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tlkeras._validation import check_choice, check_int
+from tlkeras.data.checks import Checks, check_splits
 from tlkeras.data.description import Description, skipped_notes
-from tlkeras.data.examples import Examples, Reading
 from tlkeras.data.splitting import PARTS, split_positions
-
-if TYPE_CHECKING:
-    from tlkeras.data.findings import Checks
-
-_TEXTS_AT_ONCE = 4096
+from tlkeras.inputs.arrays import on_one_line
+from tlkeras.inputs.examples import Examples, Reading
+from tlkeras.inputs.texts.words import word_counts
 
 # How many characters of a text `show` gives.
 _SHOWN_LENGTH = 100
@@ -174,7 +172,7 @@ class Splits:
     def _inputs_in_words(self) -> str:
         if self.inputs_kind == "images":
             return "examples of {} x {} pixels".format(*self.image_size)
-        words = np.concatenate([_word_counts(part) for part in self._parts.values()])
+        words = np.concatenate([word_counts(part) for part in self._parts.values()])
         most = np.percentile(words, 95, method="higher")
         return (
             f"{self.inputs_kind} of {np.median(words):g} words (median; 95% have "
@@ -211,7 +209,7 @@ class Splits:
         )
         return header, rows
 
-    def check(self, *, verbose: Any = "auto") -> "Checks":
+    def check(self, *, verbose: Any = "auto") -> Checks:
         """Looks for what spoils training or the figures measured after it.
 
         Finds files that cannot be read; duplicates, bit for bit, and near ones
@@ -237,8 +235,6 @@ class Splits:
         >>> [finding.kind for finding in checks]
         ['small classes']
         """
-        from tlkeras.data.checks import check_splits
-
         total = sum(map(len, self._parts.values()))
         return check_splits(
             self._parts,
@@ -281,7 +277,7 @@ class Splits:
 
             return image_grid(inputs.numpy(), titles)
         shown = f"{len(titles)} of {len(examples)} {self.inputs_kind} in {split}"
-        texts = map(_shortened, inputs.numpy())
+        texts = [on_one_line(text, _SHOWN_LENGTH) for text in inputs.numpy()]
         rows = tuple(zip(texts, titles, strict=True))
         return Description(shown, (self.inputs_kind, "label"), rows)
 
@@ -291,23 +287,6 @@ class Splits:
         if self.task == "multi_label":
             return ", ".join(self.class_names[i] for i in np.flatnonzero(label))
         return ", ".join(f"{value:.4g}" for value in np.atleast_1d(label))
-
-
-def _word_counts(examples: Examples) -> np.ndarray:
-    """Returns how many words each text has, both of a pair together."""
-    counts = [
-        len(text.decode().split())
-        for texts, _ in examples.dataset(batch_size=_TEXTS_AT_ONCE)
-        for text in texts.numpy().flat
-    ]
-    return np.reshape(counts, (len(examples), -1)).sum(axis=1)
-
-
-def _shortened(text: bytes | np.ndarray) -> str:
-    """Returns a text, or both of a pair, on one line of limited length."""
-    texts = [text] if isinstance(text, bytes) else text
-    line = " | ".join(" ".join(part.decode().split()) for part in texts)
-    return line if len(line) <= _SHOWN_LENGTH else f"{line[: _SHOWN_LENGTH - 1]}…"
 
 
 def _moments(examples: Examples) -> tuple[float, float, float, float]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tlkeras._validation import unknown_name
 from tlkeras.data.splitting import PART_OF_NAME, PARTS
 from tlkeras.data.table import Table
-from tlkeras.data.texts import is_missing
+from tlkeras.inputs.texts.reading import is_missing
 
 # How many values a message names, and how many rows tell whether a column is text.
 _SHOWN = 5

@@ -13,7 +13,7 @@ import numpy as np
 
 from tlkeras._validation import did_you_mean
 from tlkeras.data.table import Fault, Table
-from tlkeras.data.texts import text_problem
+from tlkeras.inputs.texts.reading import text_problem
 
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tlkeras._validation import check_choice, check_int
-from tlkeras.data.arrays import ArrayExamples
-from tlkeras.data.decoding import check_color_mode, check_image_size
 from tlkeras.data.description import first_skipped, warn_of_skipped
-from tlkeras.data.examples import Examples
-from tlkeras.data.files import ImageFiles
-from tlkeras.data.headers import read_headers
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PARTS, check_fractions
 from tlkeras.data.table import Fault, Table, frame_table
@@ -25,7 +20,12 @@ from tlkeras.data.table_columns import (
 )
 from tlkeras.data.table_files import read_files
 from tlkeras.data.table_labels import PartLabels, read_part_labels
-from tlkeras.data.texts import NOT_UTF8, text_problem
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.pictures.decoding import check_color_mode, check_image_size
+from tlkeras.inputs.pictures.files import ImageFiles
+from tlkeras.inputs.pictures.headers import read_headers
+from tlkeras.inputs.texts.reading import NOT_UTF8, text_problem
 
 if TYPE_CHECKING:
     import pandas

@@ -2,35 +2,29 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from types import ModuleType
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from tlkeras._validation import check_int, optional_import, unknown_name
-from tlkeras.data.arrays import ArrayExamples
-from tlkeras.data.decoding import (
-    COLOR_CHANNELS,
-    check_color_mode,
-    check_image_size,
-    resize_image,
-    to_color_mode,
-)
+from tlkeras._validation import check_int, unknown_name
 from tlkeras.data.description import warn_of_skipped
-from tlkeras.data.examples import Examples
 from tlkeras.data.labels import Labels
-from tlkeras.data.loading import plain_graph
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PART_OF_NAME, check_fractions
-from tlkeras.data.texts import text_problem
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.loading import plain_graph
+from tlkeras.inputs.pictures.decoding import (
+    check_color_mode,
+    check_image_size,
+)
+from tlkeras.inputs.pictures.tfds import TfdsExamples, encoded_rows, import_tfds
+from tlkeras.inputs.texts.reading import text_problem
 
 if TYPE_CHECKING:
     import tensorflow_datasets
-
-# How many bytes of encoded images are held to shuffle them.
-SHUFFLE_BYTES = 256 * 2**20
 
 _LABELS_AT_ONCE = 1024
 
@@ -125,12 +119,8 @@ def _prepared_builder(name_or_builder: Any, data_dir: str | os.PathLike | None) 
     return builder
 
 
-def _tfds() -> ModuleType:
-    return optional_import("tensorflow_datasets", "from_tfds", "tensorflow-datasets")
-
-
 def _named_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
-    tfds = _tfds()
+    tfds = import_tfds()
     data_dir = None if data_dir is None else os.path.expanduser(data_dir)
     try:
         return tfds.builder(name, data_dir=data_dir)
@@ -196,7 +186,7 @@ def _only_name(key: Any) -> str | None:
 
 
 def _label_name(features: Mapping[str, Any]) -> str | None:
-    kind = _tfds().features.ClassLabel
+    kind = import_tfds().features.ClassLabel
     names = [key for key, value in features.items() if isinstance(value, kind)]
     return names[0] if len(names) == 1 else "label"
 
@@ -209,12 +199,12 @@ def _only_input(features: Mapping[str, Any]) -> list[str]:
 
 
 def _is_image(feature: Any) -> bool:
-    return isinstance(feature, _tfds().features.Image)
+    return isinstance(feature, import_tfds().features.Image)
 
 
 def _is_text(feature: Any) -> bool:
     # A text with an encoder, as in old data sets, is a sequence of numbers.
-    return isinstance(feature, _tfds().features.Text) and feature.shape == ()
+    return isinstance(feature, import_tfds().features.Text) and feature.shape == ()
 
 
 def _named_texts(
@@ -280,7 +270,14 @@ def _read_parts(
         else:
             image = keys.inputs[0]
             parts[part] = TfdsExamples(
-                builder, split, image, labels.values, table, image_size, color_mode
+                builder,
+                split,
+                image,
+                labels.values,
+                table.hashes,
+                table.sizes,
+                image_size,
+                color_mode,
             )
     return parts, meaning
 
@@ -320,23 +317,6 @@ def _splits_in_use(builder: Any) -> dict[str, str]:
     return dict(sorted(used.items(), key=lambda item: item[1] != "train"))
 
 
-def _encoded(builder: Any, split: str) -> tf.data.Dataset:
-    """Reads a split in its stored order, with images (and the like) left encoded."""
-    tfds = _tfds()
-    heavy = tfds.features.Image, tfds.features.Video, tfds.features.Audio
-    decoders = {
-        key: tfds.decode.SkipDecoding()
-        for key, feature in builder.info.features.items()
-        if isinstance(feature, heavy)
-    }
-    return builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        decoders=decoders,
-        read_config=tfds.ReadConfig(try_autocache=False),
-    )
-
-
 def _read_table(builder: Any, split: str, keys: _Keys) -> _Table:
     @plain_graph
     def summarise(example):
@@ -349,7 +329,7 @@ def _read_table(builder: Any, split: str, keys: _Keys) -> _Table:
         hashed = tf.strings.to_hash_bucket_fast(image, 2**63 - 1)
         return label, hashed, tf.strings.length(image, "BYTE")
 
-    rows = _encoded(builder, split).map(summarise, tf.data.AUTOTUNE)
+    rows = encoded_rows(builder, split).map(summarise, tf.data.AUTOTUNE)
     rows = list(rows.prefetch(_LABELS_AT_ONCE).as_numpy_iterator())
     labels, *found = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
     texts, (hashes, sizes) = (found[0], ([], [])) if keys.is_text else ([], found)
@@ -358,7 +338,7 @@ def _read_table(builder: Any, split: str, keys: _Keys) -> _Table:
 
 def _read_labels(feature: Any, labels: list[np.ndarray]) -> Labels:
     """Works out what a label feature means, and its values as `Examples` hold them."""
-    kinds = _tfds().features
+    kinds = import_tfds().features
     if isinstance(feature, kinds.ClassLabel):
         return Labels(
             np.array(labels, np.int32), tuple(feature.names), "classification"
@@ -383,105 +363,3 @@ def _is_unlabelled(labels: Labels) -> bool:
     if labels.task == "regression":
         return bool((labels.values == -1).all())
     return labels.task == "classification" and bool((labels.values < 0).any())
-
-
-class TfdsExamples(Examples):
-    """Examples of one split of a TensorFlow data set, read from disk in order.
-
-    Args:
-        builder: A prepared `tfds.core.DatasetBuilder`.
-        split: The split's name.
-        image_key: The name of the image feature.
-        labels: As in `Examples`, of the chosen examples.
-        table: Hashes and sizes of all images of the split.
-        image_size: `(height, width)` in pixels.
-        color_mode: `"rgb"` or `"grayscale"`.
-        rows: int64, the chosen examples in increasing order; all by default.
-    """
-
-    def __init__(
-        self,
-        builder: Any,
-        split: str,
-        image_key: str,
-        labels: np.ndarray,
-        table: _Table,
-        image_size: tuple[int, int],
-        color_mode: str,
-        rows: np.ndarray | None = None,
-    ):
-        super().__init__(labels)
-        self.builder = builder
-        self.split = split
-        self.image_key = image_key
-        self.table = table
-        self.image_size = image_size
-        self.color_mode = color_mode
-        self.rows = np.arange(len(labels)) if rows is None else rows
-
-    def select(self, positions: np.ndarray) -> "TfdsExamples":
-        return TfdsExamples(
-            self.builder,
-            self.split,
-            self.image_key,
-            self.labels[positions],
-            self.table,
-            self.image_size,
-            self.color_mode,
-            self.rows[positions],
-        )
-
-    def _batches(self, batch_size: int, shuffle: bool, seed: int) -> tf.data.Dataset:
-        labels = tf.constant(self.labels)
-        where = np.full(len(self.table.sizes), -1)
-        where[self.rows] = np.arange(len(self))
-        where = tf.constant(where)
-
-        chosen = (
-            _encoded(self.builder, self.split)
-            .map(plain_graph(lambda example: example[self.image_key]))
-            .enumerate()
-            .filter(plain_graph(lambda row, image: where[row] >= 0))
-            .apply(tf.data.experimental.assert_cardinality(len(self)))
-        )
-        if shuffle:
-            window = self._shuffle_window()
-            chosen = chosen.shuffle(window, seed=seed, reshuffle_each_iteration=True)
-
-        @plain_graph
-        def load(row, image):
-            return self._decode(image), labels[where[row]]
-
-        return chosen.map(load, tf.data.AUTOTUNE).batch(batch_size)
-
-    def _shuffle_window(self) -> int:
-        """Returns how many encoded images fit into `SHUFFLE_BYTES`, at most all."""
-        mean_size = max(self.table.sizes[self.rows].mean(), 1)
-        return max(min(len(self), int(SHUFFLE_BYTES / mean_size)), 1)
-
-    def _decode(self, image: tf.Tensor) -> tf.Tensor:
-        decoded = self.builder.info.features[self.image_key].decode_example(image)
-        if decoded.dtype not in (tf.uint8, tf.uint16):
-            raise ValueError(
-                f"Images of {self.builder.info.full_name!r} must hold 8 or 16-bit "
-                f"pixels. Received: {decoded.dtype.name}."
-            )
-        resized = resize_image(_three_channels(decoded), self.image_size)
-        if decoded.dtype == tf.uint16:
-            resized = resized / 257.0
-        image = to_color_mode(resized, self.color_mode)
-        shape = (*self.image_size, COLOR_CHANNELS[self.color_mode])
-        return tf.ensure_shape(image, shape)
-
-    def _inputs_identity(self) -> Iterable[bytes]:
-        yield f"{self.image_size} {self.color_mode}".encode()
-        yield self.table.hashes[self.rows].tobytes()
-
-
-def _three_channels(image: tf.Tensor) -> tf.Tensor:
-    """Makes an image RGB: grey is repeated, alpha dropped."""
-
-    def repeated() -> tf.Tensor:
-        return tf.concat([image[..., :1]] * 3, axis=-1)
-
-    return tf.cond(tf.shape(image)[-1] < 3, repeated, lambda: image[..., :3])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tlkeras._validation import unknown_name
-from tlkeras.data import Reading
+from tlkeras.inputs.examples import Reading
 from tlkeras.evaluation.collecting import Observer
 from tlkeras.evaluation.examples import as_arrays, file_names
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tlkeras.data import Reading, reading_of
 from tlkeras.distribution import (
     Share,
     Workers,
@@ -17,6 +16,7 @@ from tlkeras.distribution import (
     strategy_of,
 )
 from tlkeras.distribution import predict as predict_by
+from tlkeras.inputs.examples import Reading, reading_of
 
 _BATCH_SIZE = 32
 

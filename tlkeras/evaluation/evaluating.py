@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from tlkeras._validation import check_choice, check_same_classes
-from tlkeras.data import Reading, reading_of
+from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.evaluation.aligned import Aligned
 from tlkeras.evaluation.collecting import collect
 from tlkeras.evaluation.examples import EvaluatedExamples, digests

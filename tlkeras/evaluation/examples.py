@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.data import Reading, reading_of
+from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.evaluation.collecting import batches_of, label_array
 
 # Of each example every n-th value goes into its digest.
@@ -117,7 +117,7 @@ class EvaluatedExamples:
 
 def file_names(reading: Reading | None) -> list[str] | None:
     """Returns the paths of image files relative to their folder, else `None`."""
-    return None if reading is None else getattr(reading.examples, "names", None)
+    return None if reading is None else reading.examples.files
 
 
 def _of(part: slice) -> range:

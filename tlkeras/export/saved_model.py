@@ -7,8 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.data import resize_image
-from tlkeras.data.decoding import to_color_mode
 from tlkeras.export.interface import (
     described,
     input_shapes,
@@ -21,6 +19,7 @@ from tlkeras.export.interface import (
 )
 from tlkeras.export.samples import Samples
 from tlkeras.features.tokens import trim
+from tlkeras.inputs.pictures.decoding import resize_image, to_color_mode
 
 Outputs = dict[str, np.ndarray]
 

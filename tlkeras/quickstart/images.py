@@ -9,8 +9,9 @@ import numpy as np
 
 from tlkeras._validation import check_int
 from tlkeras.builders import TransferModel, image_classifier
-from tlkeras.data import ArrayExamples, Splits, from_tfds, image_folder
+from tlkeras.data import Splits, from_tfds, image_folder
 from tlkeras.evaluation import evaluate
+from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.quickstart.comparison import Announce, Recipe, Task, train_two_phases
 from tlkeras.training import fine_tune
 

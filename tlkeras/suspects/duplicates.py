@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tlkeras.data import Examples
-from tlkeras.data import minhash as letters
-from tlkeras.data.thumbnails import read_thumbnails, unit_vectors
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.pictures.thumbnails import read_thumbnails, unit_vectors
+from tlkeras.inputs.texts import minhash as letters
 from tlkeras.suspects.pooling import principal_components
 
 # How alike two examples are at least that are taken for the same: 1 where they are

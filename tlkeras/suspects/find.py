@@ -9,12 +9,13 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_choice, check_int
-from tlkeras.data import Examples, Splits, examples_of
+from tlkeras.data import Splits
 from tlkeras.data.description import Description
-from tlkeras.data.findings import Place, places_of
 from tlkeras.data.splitting import PARTS
 from tlkeras.features import extract_features
 from tlkeras.freezing import find_backbone
+from tlkeras.inputs.examples import Examples, examples_of
+from tlkeras.inputs.findings import Place, places_of
 from tlkeras.suspects.duplicates import find_duplicates, joined
 from tlkeras.suspects.labels import FINDERS
 from tlkeras.suspects.pooling import pooled

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_same_classes
-from tlkeras.data import reading_of
 from tlkeras.freezing import find_backbone
+from tlkeras.inputs.examples import reading_of
 
 
 def check_model(model: keras.Model, backbone: keras.Model | str | None) -> None:

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
-from tlkeras.data import Reading
 from tlkeras.data.labels import read_labels
 from tlkeras.features.extraction import extract_features, reading_for
 from tlkeras.freezing import find_backbone
+from tlkeras.inputs.examples import Reading
 from tlkeras.lora import adapted_layers
 from tlkeras.runtime import current_runtime
 from tlkeras.training.trial import set_freeze_point, unchanged

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.data import Reading
 from tlkeras.distribution import Workers
 from tlkeras.freezing import freeze
+from tlkeras.inputs.examples import Reading
 from tlkeras.training.checkpoints import Checkpoints, State, from_bytes, to_bytes
 from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.promises import digest, frozen_weights

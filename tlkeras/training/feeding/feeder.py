@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_choice
-from tlkeras.data import Reading
 from tlkeras.distribution import Replicas
 from tlkeras.features import cache as disk
 from tlkeras.features.extraction import (
@@ -28,6 +27,7 @@ from tlkeras.features.splitting import SplitModel, is_fixed, join, split_model
 from tlkeras.features.tokens import tokenize
 from tlkeras.features.views import Views
 from tlkeras.freezing import FreezePoint, find_backbone, freeze, freeze_index
+from tlkeras.inputs.examples import Reading
 from tlkeras.training.feeding.feed import Feed, plan_steps
 from tlkeras.training.feeding.own_data import (
     ARRAYS,

@@ -1,16 +1,12 @@
 """Findings: what is wrong with examples, where they are, and what to do."""
 
 import dataclasses
-import os
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlkeras.data.arrays import ArrayExamples
-from tlkeras.data.description import Description
-from tlkeras.data.examples import Examples
-from tlkeras.data.files import ImageFiles
+from tlkeras.inputs.examples import Examples
 
 # From bad to harmless.
 SEVERITIES = ("error", "warning", "note")
@@ -18,9 +14,6 @@ SEVERITIES = ("error", "warning", "note")
 # How many examples of a finding are printed; all of them are in `Finding.examples`.
 _SHOWN = 5
 _MEMBERS_SHOWN = 4
-
-# How many characters of a text name it.
-_NAME_LENGTH = 60
 
 
 class Place(NamedTuple):
@@ -74,50 +67,6 @@ class Finding:
         yield f"  To do: {self.advice}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Checks:
-    """What `Splits.check` found; prints itself as a table, in a notebook as HTML.
-
-    Iterating gives the findings, the severest first; without any it is false.
-
-    Attributes:
-        title: What was checked.
-        findings: The findings.
-    """
-
-    title: str
-    findings: tuple[Finding, ...]
-
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.findings)
-
-    def __len__(self) -> int:
-        return len(self.findings)
-
-    def __str__(self) -> str:
-        return str(self._table()) if self.findings else f"{self.title}: no findings"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
-
-    def _table(self) -> Description:
-        rows = tuple(
-            (finding.kind, finding.severity, str(finding.count))
-            for finding in self.findings
-        )
-        notes = tuple(line for finding in self.findings for line in finding.lines())
-        header = ("finding", "severity", "how many")
-        total = f"{len(rows) or 'no'} finding{'s' * (len(rows) != 1)}"
-        return Description(f"{self.title}: {total}", header, rows, notes)
-
-
-def by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Returns findings, the severest first, otherwise in their order."""
-    return tuple(sorted(findings, key=lambda f: SEVERITIES.index(f.severity)))
-
-
 def finding_of_places(
     kind: str,
     severity: str,
@@ -148,27 +97,8 @@ def _in_words(group: Sequence[Place]) -> str:
 def places_of(part: str, examples: Examples, positions: Sequence[int]) -> list[Place]:
     """Returns where some examples of a part are, with their names."""
     positions = np.asarray(positions, int)
-    names = _names(examples, positions)
+    names = examples.names(positions)
     return list(map(Place, [part] * len(names), positions.tolist(), names))
-
-
-def _names(examples: Examples, positions: np.ndarray) -> list[str]:
-    """Returns what examples are called: by file, row or text."""
-    if isinstance(examples, ImageFiles):
-        # A file name need not be valid UTF-8.
-        names = [os.fsencode(examples.names[position]) for position in positions]
-        return [name.decode(errors="replace") for name in names]
-    if not isinstance(examples, ArrayExamples):
-        return [""] * len(positions)
-    rows = examples.rows[positions]
-    if examples.inputs_kind == "images":
-        return [f"x[{row}]" for row in rows]
-    return [repr(_on_one_line(np.ravel(x))) for x in examples.inputs.numpy()[rows]]
-
-
-def _on_one_line(texts: Sequence[bytes]) -> str:
-    line = " | ".join(" ".join(text.decode().split()) for text in texts)
-    return line if len(line) <= _NAME_LENGTH else f"{line[: _NAME_LENGTH - 1]}…"
 
 
 class Numbering:
@@ -188,11 +118,26 @@ class Numbering:
 
     def places(self, groups: Sequence[Sequence[int]]) -> list[list[Place]]:
         """Returns where the examples of groups of numbers are."""
+        found = self.of_each(groups, places_of)
+        return [[found[int(number)] for number in group] for group in groups]
+
+    def of_each(
+        self,
+        groups: Sequence[Sequence[int]],
+        ask: Callable[[str, Examples, np.ndarray], Sequence[Any]],
+    ) -> dict[int, Any]:
+        """Returns what is asked of each example in groups of numbers, by number.
+
+        Args:
+            groups: The groups.
+            ask: Called once for each part with its name, its examples and the
+                positions there; returns one answer for each position.
+        """
         numbers = np.unique(np.concatenate([*groups, []]).astype(int))
-        found: dict[int, Place] = {}
+        found: dict[int, Any] = {}
         for part, start in self._starts.items():
             end = start + len(self._parts[part])
             here = numbers[(numbers >= start) & (numbers < end)]
-            places = places_of(part, self._parts[part], here - start)
-            found.update(zip(here.tolist(), places, strict=True))
-        return [[found[int(number)] for number in group] for group in groups]
+            answers = ask(part, self._parts[part], here - start)
+            found.update(zip(here.tolist(), answers, strict=True))
+        return found

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tlkeras.data.decoding import DECODERS, choose_decoders, turn_upright
-from tlkeras.data.examples import Examples
-from tlkeras.data.files import ImageFiles
-from tlkeras.data.loading import plain_graph
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.loading import plain_graph
+from tlkeras.inputs.pictures.decoding import DECODERS, choose_decoders, turn_upright
+from tlkeras.inputs.pictures.files import ImageFiles
 
 SIDE = 16
 

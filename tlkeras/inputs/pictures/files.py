@@ -1,24 +1,29 @@
 """Examples that lie in image files."""
 
+import concurrent.futures
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tlkeras.data.decoding import COLOR_CHANNELS, choose_decoders, decode_image
-from tlkeras.data.examples import RandomAccessExamples
-from tlkeras.data.loading import load_batches, plain_graph
+from tlkeras.inputs.examples import RandomAccessExamples
+from tlkeras.inputs.loading import load_batches, plain_graph
+from tlkeras.inputs.pictures.decoding import (
+    COLOR_CHANNELS,
+    choose_decoders,
+    decode_image,
+)
 
 
 class ImageFiles(RandomAccessExamples):
     """Image files, decoded in parallel as they are read.
 
     Args:
-        root: The folder that `names` are relative to.
-        names: Relative paths, one per example.
+        root: The folder that `files` are relative to.
+        files: Relative paths, one per example.
         headers: Their `HEADER` records, `(n,)`.
         labels: As in `Examples`.
         image_size: `(height, width)` in pixels.
@@ -28,7 +33,7 @@ class ImageFiles(RandomAccessExamples):
     def __init__(
         self,
         root: str,
-        names: Sequence[str],
+        files: Sequence[str],
         headers: np.ndarray,
         labels: np.ndarray,
         image_size: tuple[int, int],
@@ -36,19 +41,19 @@ class ImageFiles(RandomAccessExamples):
     ):
         super().__init__(labels)
         self.root = root
-        self.names = list(names)
+        self.files = list(files)
         self.headers = headers
         self.image_size = image_size
         self.color_mode = color_mode
 
     @property
     def paths(self) -> list[str]:
-        return [os.path.join(self.root, name) for name in self.names]
+        return [os.path.join(self.root, name) for name in self.files]
 
     def select(self, positions: np.ndarray) -> "ImageFiles":
         return ImageFiles(
             self.root,
-            [self.names[i] for i in positions],
+            [self.files[i] for i in positions],
             self.headers[positions],
             self.labels[positions],
             self.image_size,
@@ -83,9 +88,31 @@ class ImageFiles(RandomAccessExamples):
         )
         return batches.map(plain_graph(lambda i, x: (x, tf.gather(labels, i))))
 
+    def names(self, positions: np.ndarray) -> list[str]:
+        # A file name need not be valid UTF-8.
+        names = [os.fsencode(self.files[position]) for position in positions]
+        return [name.decode(errors="replace") for name in names]
+
+    def identities(self) -> Iterator[int]:
+        """Yields the files' sizes; `contents` tells files of equal size apart."""
+        yield from self.headers["size"].tolist()
+
+    def contents(self, positions: np.ndarray) -> list[bytes | None]:
+        paths = [os.path.join(self.root, self.files[i]) for i in positions]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            return list(pool.map(_file_digest, paths))
+
     def _inputs_identity(self) -> Iterable[bytes]:
         yield f"{self.image_size} {self.color_mode}".encode()
         yield hashlib.sha256(
-            "\0".join(self.names).encode(errors="surrogateescape")
+            "\0".join(self.files).encode(errors="surrogateescape")
         ).digest()
         yield np.ascontiguousarray(self.headers[["size", "modified_ns"]]).tobytes()
+
+
+def _file_digest(path: str) -> bytes | None:
+    try:
+        with open(os.fsencode(path), "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    except OSError:
+        return None

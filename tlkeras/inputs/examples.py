@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import hashlib
 import weakref
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -18,8 +18,9 @@ class Examples(abc.ABC):
     """The examples of one split, and how to read them.
 
     A subclass knows one kind of source: it reads its inputs (`_batches`),
-    identifies them without reading (`_inputs_identity`) and picks a part of them
-    (`select`). Images are float32 raw pixels, texts are strings.
+    identifies them without reading (`_inputs_identity`), tells which are the same
+    (`identities`, `contents`) and what they are called (`names`), and picks a part of
+    them (`select`). Images are float32 raw pixels, texts are strings.
 
     Attributes:
         labels: int32 class ids `(n,)`, float32 multi-hot rows `(n, k)`, or float32
@@ -27,10 +28,13 @@ class Examples(abc.ABC):
         random_access: Whether examples can be read in any order, by `in_order`.
         inputs_kind: `"images"`, `"texts"` (strings `(n,)`) or `"text pairs"`
             (strings `(n, 2)`).
+        files: The examples' paths relative to the folder of the data, `None` where
+            they are no files.
     """
 
     random_access = False
     inputs_kind = "images"
+    files: list[str] | None = None
 
     def __init__(self, labels: np.ndarray):
         self.labels = labels
@@ -44,6 +48,26 @@ class Examples(abc.ABC):
     @abc.abstractmethod
     def select(self, positions: np.ndarray) -> "Examples":
         """Returns the examples at `positions` (int, increasing), as a new split."""
+
+    @abc.abstractmethod
+    def identities(self) -> Iterator[Hashable]:
+        """Yields for each example what is equal where the examples are equal."""
+
+    def contents(self, positions: np.ndarray) -> list[Hashable | None]:
+        """Tells apart what `identities` leaves open, by reading the inputs.
+
+        Args:
+            positions: int, examples whose identity another one shares.
+
+        Returns:
+            What is equal where identity and inputs are equal, one for each; `None`
+            where the inputs cannot be read.
+        """
+        return [0] * len(positions)
+
+    def names(self, positions: np.ndarray) -> list[str]:
+        """Returns what the examples at `positions` are called, `""` for no name."""
+        return [""] * len(positions)
 
     @abc.abstractmethod
     def _batches(self, batch_size: int, shuffle: bool, seed: int) -> tf.data.Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tlkeras._validation import check_choice, check_int
-from tlkeras.data.headers import Decoder, read_headers
+from tlkeras.inputs.pictures.headers import Decoder, read_headers
 
 COLOR_CHANNELS = {"rgb": 3, "grayscale": 1}
 
@@ -58,7 +58,7 @@ def load_images(
         ValueError: If a file cannot be read; the message names it and says why.
 
     Example:
-    >>> tl.data.load_images(["flowers/rose/1.jpg"], image_size=224).shape
+    >>> tl.load_images(["flowers/rose/1.jpg"], image_size=224).shape
     (1, 224, 224, 3)
     """
     size = check_image_size(image_size)

@@ -1,0 +1,1 @@
+"""What models take: how examples of each kind are read, named and compared."""

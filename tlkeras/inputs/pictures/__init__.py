@@ -1,0 +1,1 @@
+"""Pictures: what image files and pixels are, and how they are read."""

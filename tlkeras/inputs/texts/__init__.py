@@ -1,0 +1,1 @@
+"""Texts: what a text must be, and which texts are nearly the same."""
