@@ -11,12 +11,13 @@ LAYERS = {
     1: {"distribution"},
     2: {"runtime"},
     3: {"backbones", "heads", "plots", "saving", "augmentation", "lora"},
-    4: {"data", "freezing", "depth"},
-    5: {"features", "evaluation", "records"},
-    6: {"builders", "optimizers", "suspects"},
-    7: {"training", "export"},
-    8: {"quickstart", "predict_command", "rerunning", "cards", "explain", "compress"},
-    9: {"__main__", "__init__"},
+    4: {"inputs"},
+    5: {"data", "freezing", "depth", "backbone_loading"},
+    6: {"features", "evaluation", "records"},
+    7: {"builders", "optimizers", "suspects"},
+    8: {"training", "export"},
+    9: {"quickstart", "predict_command", "rerunning", "cards", "explain", "compress"},
+    10: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}
 

@@ -1,0 +1,1 @@
+"""What a model takes: one package for each kind of input."""

@@ -1,0 +1,1 @@
+"""Pictures: their backbones, and the pixels that these expect."""

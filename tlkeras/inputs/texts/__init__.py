@@ -1,0 +1,1 @@
+"""Texts: their backbones, and the tokens that these expect."""
