@@ -13,10 +13,11 @@ from helpers import needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlkeras.backbones import list_backbones, load_backbone, resolve_backbone
+from tlkeras.backbone_loading import load_backbone
 from tlkeras.backbones.applications import full_input_shape
-from tlkeras.backbones.preprocessing import BGRRescaling
 from tlkeras.backbones.table import TABLE, entry_for, entry_for_model_name
+from tlkeras.inputs.pictures.backbones import load_backbone as load_image_backbone
+from tlkeras.inputs.pictures.preprocessing import BGRRescaling
 
 APPLICATIONS = [name for name in TABLE if name != "glyphnet"]
 
@@ -74,18 +75,6 @@ def test_mobilenets_have_weights_for_each_size():
     assert "_1.0_224_" in file((150, 150, 3))
 
 
-def test_list_backbones_filters_by_part_and_by_pattern():
-    names = list_backbones()
-    assert names[0] == "glyphnet"
-    assert len(names) == len(set(names))
-    assert {"vgg16", "resnet_50_imagenet", "vit_base_patch16_224_imagenet"} <= set(
-        names
-    )
-    assert list_backbones("ConvNeXt-T") == ["convnext_tiny"]
-    assert list_backbones("VGG1?") == ["vgg16", "vgg19"]
-    assert list_backbones("no such thing") == []
-
-
 # Loading by name
 
 
@@ -111,7 +100,7 @@ def test_bad_input_shapes_are_refused(bad):
     "name", ["vgg16", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0"]
 )
 def test_small_backbones_build_with_random_weights(name):
-    loaded = resolve_backbone(name, weights=None, input_shape=32)
+    loaded = load_image_backbone(name, weights=None, input_shape=32)
     assert loaded.name == name
     assert loaded.licence is None
     assert loaded.input_shape == (32, 32, 3) == loaded.model.input_shape[1:]
@@ -120,17 +109,12 @@ def test_small_backbones_build_with_random_weights(name):
 
 
 def test_backbone_has_one_channel_without_pretrained_weights():
-    loaded = resolve_backbone("vgg16", weights=None, input_shape=(32, 32, 1))
+    loaded = load_image_backbone("vgg16", weights=None, input_shape=(32, 32, 1))
     grey = loaded.preprocessing(np.full((1, 32, 32, 1), 255.0, "float32"))
     assert grey.shape == (1, 32, 32, 1)
     # ConvNeXt leaves its own scaling out when there are not three channels.
-    loaded = resolve_backbone("convnext_tiny", weights=None, input_shape=(32, 32, 1))
+    loaded = load_image_backbone("convnext_tiny", weights=None, input_shape=(32, 32, 1))
     assert loaded.preprocessing is not None
-
-
-def test_unknown_name_suggests_near_ones():
-    with pytest.raises(ValueError, match="No such backbone: 'resnet51'.*'resnet50'"):
-        load_backbone("resnet51")
 
 
 def test_too_small_images_name_the_minimum():
@@ -181,13 +165,13 @@ def glyphnet(monkeypatch, tmp_path):
 
 
 def test_glyphnet_takes_grey_pixels(glyphnet):
-    loaded = resolve_backbone("glyphnet")
+    loaded = load_image_backbone("glyphnet")
     assert loaded.input_shape == (32, 32, 1)
     assert loaded.licence == "Apache-2.0"
     assert loaded.preprocessing.scale == pytest.approx(1 / 255)
     assert loaded.preprocessing.offset == 0
     np.testing.assert_array_equal(loaded.model.get_weights()[0], glyphnet[0])
-    colour = resolve_backbone("glyphnet", weights=None, input_shape=(40, 40, 3))
+    colour = load_image_backbone("glyphnet", weights=None, input_shape=(40, 40, 3))
     assert colour.model.input_shape == (None, 40, 40, 3)
 
 
@@ -203,36 +187,36 @@ def test_glyphnet_was_not_pretrained_on_colours_or_imagenet(glyphnet):
 
 def test_own_model_with_rescaling_needs_no_preprocessing():
     model = tiny_model(rescaling=True)
-    loaded = resolve_backbone(model)
+    loaded = load_image_backbone(model)
     assert loaded.model is model
     assert loaded.preprocessing is None
     assert loaded.input_shape == (16, 16, 3)
     nested = keras.Sequential([keras.Input((16, 16, 3)), model], name="nested")
-    assert resolve_backbone(nested).preprocessing is None
+    assert load_image_backbone(nested).preprocessing is None
 
 
 def test_own_model_without_rescaling_warns_unless_told():
     with pytest.warns(UserWarning, match="0 to 255.*preprocessing="):
-        assert resolve_backbone(tiny_model()).preprocessing is None
-    assert resolve_backbone(tiny_model(), preprocessing=None).preprocessing is None
+        assert load_image_backbone(tiny_model()).preprocessing is None
+    assert load_image_backbone(tiny_model(), preprocessing=None).preprocessing is None
     layer = keras.layers.Rescaling(2.0)
-    assert resolve_backbone(tiny_model(), preprocessing=layer).preprocessing is layer
+    assert load_image_backbone(tiny_model(), preprocessing=layer).preprocessing is layer
     for family in ("vgg16", "resnet", "ResNet-101"):
-        loaded = resolve_backbone(tiny_model(), preprocessing=family)
+        loaded = load_image_backbone(tiny_model(), preprocessing=family)
         assert isinstance(loaded.preprocessing, BGRRescaling)
 
 
 def test_unknown_preprocessing_is_refused():
     with pytest.raises(ValueError, match="No such preprocessing: 'vgg_61'.*vgg16"):
-        resolve_backbone(tiny_model(), preprocessing="vgg_61")
+        load_image_backbone(tiny_model(), preprocessing="vgg_61")
     with pytest.raises(ValueError, match="`preprocessing` must be"):
-        resolve_backbone(tiny_model(), preprocessing=1 / 255)
+        load_image_backbone(tiny_model(), preprocessing=1 / 255)
 
 
 def test_pixels_are_not_scaled_twice():
     with pytest.raises(ValueError, match="scale them twice"):
-        resolve_backbone(tiny_model(rescaling=True), preprocessing="vgg16")
-    loaded = resolve_backbone(
+        load_image_backbone(tiny_model(rescaling=True), preprocessing="vgg16")
+    loaded = load_image_backbone(
         "mobilenet_v3_small",
         weights=None,
         input_shape=32,
@@ -253,22 +237,22 @@ def test_keras_applications_model_of_ones_own_is_recognised(constructor, kwargs,
     model = getattr(keras.applications, constructor)(
         weights=None, include_top=False, input_shape=(32, 32, 3), **kwargs
     )
-    loaded = resolve_backbone(model)
+    loaded = load_image_backbone(model)
     assert loaded.model is model
     assert getattr(loaded.preprocessing, "scale", None) == scale
 
 
 def test_loaded_backbone_still_knows_its_preprocessing():
     model = load_backbone("vgg16", weights=None, input_shape=32)
-    again = resolve_backbone(model)
+    again = load_image_backbone(model)
     assert isinstance(again.preprocessing, BGRRescaling)
     assert again.name == "vgg16"
     assert again.input_shape == (32, 32, 3)
-    assert resolve_backbone(model, preprocessing=None).preprocessing is None
+    assert load_image_backbone(model, preprocessing=None).preprocessing is None
 
 
 def test_registry_does_not_keep_models_alive():
-    loaded = resolve_backbone("vgg16", weights=None, input_shape=32)
+    loaded = load_image_backbone("vgg16", weights=None, input_shape=32)
     inputs = keras.Input((32, 32, 3))
     whole = keras.Model(inputs, loaded.model(loaded.preprocessing(inputs)))
     alive = weakref.ref(loaded.model)
@@ -284,20 +268,20 @@ def test_multiple_outputs_give_the_deepest_map():
     for _ in range(3):
         maps.append(keras.layers.Conv2D(4, 3, 2, padding="same")(maps[-1]))
     pyramid = keras.Model(inputs, {"P3": maps[3], "P1": maps[1], "P2": maps[2]})
-    loaded = resolve_backbone(pyramid, preprocessing=None)
+    loaded = load_image_backbone(pyramid, preprocessing=None)
     assert loaded.model.output_shape == (None, 2, 2, 4)
     assert loaded.model.layers[-1] is pyramid.layers[-1]
 
 
 def test_input_shape_must_fit_an_own_model():
-    assert resolve_backbone(
+    assert load_image_backbone(
         tiny_model(), input_shape=16, preprocessing=None
     ).input_shape == (16, 16, 3)
     with pytest.raises(ValueError, match=r"takes images of shape \(16, 16, 3\)"):
-        resolve_backbone(tiny_model(), input_shape=32, preprocessing=None)
+        load_image_backbone(tiny_model(), input_shape=32, preprocessing=None)
     free = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3)])
-    assert resolve_backbone(free, preprocessing=None).input_shape == (None, None, 3)
-    fixed = resolve_backbone(free, input_shape=(20, 30), preprocessing=None)
+    assert load_image_backbone(free, preprocessing=None).input_shape == (None, None, 3)
+    fixed = load_image_backbone(free, input_shape=(20, 30), preprocessing=None)
     assert fixed.input_shape == (20, 30, 3)
 
 
@@ -306,7 +290,7 @@ def test_own_model_takes_a_weights_file(tmp_path):
     source.save_weights(tmp_path / "own.weights.h5")
     file = tmp_path / "own.weights.h5"
     assert not np.array_equal(source.weights[0], target.weights[0])
-    resolve_backbone(target, weights=file, preprocessing=None)
+    load_image_backbone(target, weights=file, preprocessing=None)
     np.testing.assert_array_equal(source.weights[0], target.weights[0])
 
 
@@ -318,21 +302,21 @@ def test_models_that_cannot_be_a_backbone_are_refused():
     two = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
     text = keras.Input((8,))
     with pytest.raises(ValueError, match="not a functional model"):
-        resolve_backbone(Subclassed())
+        load_image_backbone(Subclassed())
     with pytest.raises(ValueError, match="one batch of images"):
-        resolve_backbone(keras.Model(two, keras.layers.Add()(two)))
+        load_image_backbone(keras.Model(two, keras.layers.Add()(two)))
     with pytest.raises(ValueError, match="one batch of images"):
-        resolve_backbone(keras.Model(text, keras.layers.Dense(2)(text)))
+        load_image_backbone(keras.Model(text, keras.layers.Dense(2)(text)))
     with pytest.raises(ValueError, match="classifier of its own.*include_top=False"):
-        resolve_backbone(
+        load_image_backbone(
             keras.applications.MobileNetV3Small(weights=None, input_shape=(32, 32, 3))
         )
     whole = tiny_model(rescaling=True)
     whole.backbone = tiny_model()
     with pytest.raises(ValueError, match="Pass its `.backbone`"):
-        resolve_backbone(whole)
+        load_image_backbone(whole)
     with pytest.raises(ValueError, match="must be a name"):
-        resolve_backbone(None)
+        load_image_backbone(None)
 
 
 @pytest.mark.real
@@ -340,7 +324,7 @@ def test_real_mobilenet_features_tell_ants_from_bees(monkeypatch):
     home = needs_shared("keras_home")
     photographs = needs_shared("data", "ants_bees", "train")
     monkeypatch.setenv("KERAS_HOME", str(home))
-    loaded = resolve_backbone("mobilenet_v2")
+    loaded = load_image_backbone("mobilenet_v2")
     by_folder = load_backbone("mobilenet_v2", weights=home / "models")
     np.testing.assert_array_equal(
         loaded.model.get_weights()[0], by_folder.get_weights()[0]

@@ -10,8 +10,9 @@ import keras_hub
 import numpy as np
 import pytest
 
-from tlkeras.backbones import hub, load_backbone, resolve_backbone
-from tlkeras.backbones.hub import IMAGE_BACKBONES
+from tlkeras.backbone_loading import load_backbone
+from tlkeras.inputs.pictures.backbones import load_backbone as load_image_backbone
+from tlkeras.inputs.pictures.presets import IMAGE_BACKBONES, image_presets
 
 SCALE, OFFSET = [0.01, 0.02, 0.03], [-1.0, -2.0, -3.0]
 
@@ -81,14 +82,14 @@ def test_image_backbones_are_those_that_classify_images():
     tasks = [getattr(models, n) for n in dir(models) if n.endswith("ImageClassifier")]
     classify = {t.backbone_cls.__name__ for t in tasks if t.backbone_cls}
     assert classify <= set(IMAGE_BACKBONES)
-    assert "bert_base_en" not in hub.image_presets()
+    assert "bert_base_en" not in image_presets()
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_preset_folder_brings_weights_size_and_scaling(resnet_preset, policy):
     folder, backbone = resnet_preset
     keras.config.set_dtype_policy(policy)
-    loaded = resolve_backbone(folder)
+    loaded = load_image_backbone(folder)
     assert loaded.name == "tiny_resnet"
     assert loaded.model.input_shape == (None, 24, 24, 3)
     assert loaded.input_shape == (24, 24, 3)
@@ -103,24 +104,24 @@ def test_preset_scaling_is_that_of_the_image_converter(resnet_preset):
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 24, 24, 3)).astype("float32")
     expected = keras_hub.layers.ImageConverter.from_preset(str(folder))(pixels)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    scaled = resolve_backbone(str(folder)).preprocessing(pixels)
+    scaled = load_image_backbone(str(folder)).preprocessing(pixels)
     np.testing.assert_allclose(scaled, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_loaded_preset_still_knows_its_scaling(resnet_preset):
     folder, _ = resnet_preset
     model = load_backbone(folder, input_shape=32)
-    again = resolve_backbone(model)
+    again = load_image_backbone(model)
     assert again.preprocessing.scale == SCALE
     assert again.input_shape == (32, 32, 3)
-    assert resolve_backbone(model, preprocessing=None).preprocessing is None
+    assert load_image_backbone(model, preprocessing=None).preprocessing is None
 
 
 def test_preset_without_weights_is_random(resnet_preset):
     folder, backbone = resnet_preset
-    loaded = resolve_backbone(folder, weights=None)
+    loaded = load_image_backbone(folder, weights=None)
     assert not np.array_equal(loaded.model.weights[0], backbone.weights[0])
-    filled = resolve_backbone(folder, weights=folder / "model.weights.h5")
+    filled = load_image_backbone(folder, weights=folder / "model.weights.h5")
     np.testing.assert_array_equal(filled.model.weights[0], backbone.weights[0])
 
 
@@ -131,7 +132,7 @@ def test_scaling_is_found_in_the_preprocessor(vit_preset, tmp_path):
         if file.name != "image_converter.json":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     for preset in (folder, tmp_path):
-        loaded = resolve_backbone(preset)
+        loaded = load_image_backbone(preset)
         assert loaded.preprocessing.scale == 1 / 127.5
         assert loaded.model.output_shape == (None, 5, 8)
         assert type(loaded.model) is type(backbone)
@@ -142,8 +143,8 @@ def test_preset_without_converter_warns(vit_preset, tmp_path):
     for name in ("config.json", "model.weights.h5"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     with pytest.warns(UserWarning, match="preprocessing of .* is not known"):
-        assert resolve_backbone(tmp_path).preprocessing is None
-    named = resolve_backbone(tmp_path, preprocessing="mobilenet_v2")
+        assert load_image_backbone(tmp_path).preprocessing is None
+    named = load_image_backbone(tmp_path, preprocessing="mobilenet_v2")
     assert named.preprocessing.scale == 1 / 127.5
 
 
@@ -154,7 +155,7 @@ def test_converter_that_only_resizes_means_raw_pixels(vit_preset, tmp_path):
     keras_hub.layers.ViTImageConverter(image_size=(16, 16)).save_to_preset(
         str(tmp_path)
     )
-    assert resolve_backbone(load_backbone(tmp_path)).preprocessing is None
+    assert load_image_backbone(load_backbone(tmp_path)).preprocessing is None
 
 
 def test_image_shape_that_the_weights_do_not_fit_is_refused(vit_preset):
@@ -165,11 +166,11 @@ def test_image_shape_that_the_weights_do_not_fit_is_refused(vit_preset):
 
 def test_constructed_backbones_are_taken_as_they_are():
     vit = tiny_vit()
-    loaded = resolve_backbone(vit, preprocessing="mobilenet_v2")
+    loaded = load_image_backbone(vit, preprocessing="mobilenet_v2")
     assert loaded.model is vit
     assert loaded.input_shape == (16, 16, 3)
     with pytest.warns(UserWarning, match="0 to 255"):
-        resolve_backbone(vit)
+        load_image_backbone(vit)
 
 
 def test_dictionaries_of_tensors_are_unpacked():
@@ -182,7 +183,7 @@ def test_dictionaries_of_tensors_are_unpacked():
         image_shape=(16, 16, 3),
         position_embedding_shape=(16, 16),
     )
-    model = resolve_backbone(dinov2, preprocessing=None).model
+    model = load_image_backbone(dinov2, preprocessing=None).model
     assert model.input_shape == (None, 16, 16, 3)
     assert model.output_shape == dinov2.output_shape
     hgnet = keras_hub.models.HGNetV2Backbone(
@@ -197,7 +198,7 @@ def test_dictionaries_of_tensors_are_unpacked():
         use_lightweight_conv_block=[False, False],
         image_shape=(32, 32, 3),
     )
-    model = resolve_backbone(hgnet, preprocessing=None).model
+    model = load_image_backbone(hgnet, preprocessing=None).model
     assert model.output_shape == (None, 4, 4, 16)
 
 
@@ -212,12 +213,12 @@ def test_handles_are_named_by_their_last_part(monkeypatch, handle):
     monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: io.StringIO())
     monkeypatch.setattr(models.Backbone, "from_preset", lambda *a, **k: tiny_vit())
     monkeypatch.setattr(layers.ImageConverter, "from_preset", no_converter)
-    assert resolve_backbone(handle, preprocessing=None).name == "tiny"
+    assert load_image_backbone(handle, preprocessing=None).name == "tiny"
 
 
 def test_text_presets_are_refused_as_image_backbones():
     with pytest.raises(ValueError, match="'bert_base_en' is not an image backbone"):
-        resolve_backbone("bert_base_en")
+        load_image_backbone("bert_base_en")
 
 
 def test_folder_that_is_no_preset_says_what_belongs_there(tmp_path):

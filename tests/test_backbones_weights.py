@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from tlkeras.backbones import load_backbone, resolve_backbone
+from tlkeras.backbone_loading import load_backbone
 from tlkeras.backbones.table import TABLE
 from tlkeras.backbones.weights import keras_models_folder
+from tlkeras.inputs.pictures.backbones import load_backbone as load_image_backbone
 
 # NumPy 2.4 calls `__array__(copy=...)`, which TensorFlow's tensors do not take yet.
 pytestmark = pytest.mark.filterwarnings(
@@ -46,7 +47,7 @@ def test_weights_load_from_each_format(mobilenet_files, file, policy):
     published = TABLE["mobilenet_v2"].weights_file((32, 32, 3))
     weights = folder / {"folder": "", "published": published}.get(file, file)
     keras.config.set_dtype_policy(policy)
-    loaded = resolve_backbone("mobilenet_v2", weights=weights, input_shape=32)
+    loaded = load_image_backbone("mobilenet_v2", weights=weights, input_shape=32)
     for expected, weight in zip(source.weights, loaded.model.weights, strict=True):
         np.testing.assert_array_equal(expected, weight)
     is_published = file in ("folder", "published")
@@ -115,7 +116,7 @@ def test_weights_are_downloaded_once_by_keras(monkeypatch, tmp_path, mobilenet_f
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(keras.applications, "MobileNetV2", downloads)
     for _ in range(2):
-        loaded = resolve_backbone("mobilenet_v2", weights="imagenet", input_shape=32)
+        loaded = load_image_backbone("mobilenet_v2", weights="imagenet", input_shape=32)
         assert loaded.licence == "Apache-2.0"
     assert calls == [(32, 32, 3)]
 

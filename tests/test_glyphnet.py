@@ -4,14 +4,19 @@ import os
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from tlkeras.backbones import glyphnet_pretrain
 from tlkeras.backbones.glyphnet import build_glyphnet, glyphnet_weights_path
-from tlkeras.backbones.glyphnet_pretrain import (
+
+SCRIPT = Path(__file__).parent / "benchmarks" / "glyphnet_pretrain.py"
+sys.path.insert(0, str(SCRIPT.parent))
+
+import glyphnet_pretrain  # noqa: E402
+from glyphnet_pretrain import (  # noqa: E402
     FONTS,
     LETTERS,
     SHA256,
@@ -22,8 +27,6 @@ from tlkeras.backbones.glyphnet_pretrain import (
     render_letters,
     weights_sha256,
 )
-
-COMMAND = [sys.executable, "-m", "tlkeras.backbones.glyphnet_pretrain"]
 
 
 @pytest.fixture
@@ -152,7 +155,7 @@ def test_two_processes_make_the_same_weights(tmp_path):
     tiny = ["--renderings", "256", "--epochs", "2"]
     runs = [
         subprocess.Popen(
-            [*COMMAND, *tiny, "--out", file],
+            [sys.executable, SCRIPT, *tiny, "--out", file],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

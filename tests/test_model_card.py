@@ -143,7 +143,7 @@ def test_random_and_file_weights_claim_no_pretraining(tmp_path):
 
 def test_only_published_weights_are_said_to_be_published(tmp_path, monkeypatch):
     folder = write_preset(tmp_path / "tiny_bert", *tiny_bert())
-    monkeypatch.setattr("tlkeras.backbones.text.minilm_folder", lambda: folder)
+    monkeypatch.setattr("tlkeras.inputs.texts.backbones.minilm_folder", lambda: folder)
 
     def card(weights):
         model = tl.text_classifier("minilm", 2, weights=weights, sequence_length=8)

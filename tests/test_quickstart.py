@@ -156,7 +156,7 @@ def test_the_text_example_of_the_readme(tmp_path, preset, monkeypatch):
     block = re.search(r"^```py\n(.*?)^```$", texts, re.MULTILINE | re.DOTALL)[1]
     write_films(tmp_path / "reviews.csv", ("text", "label"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tlkeras.backbones.text.minilm_folder", lambda: preset)
+    monkeypatch.setattr("tlkeras.inputs.texts.backbones.minilm_folder", lambda: preset)
     exec(re.sub(r"epochs=\d+", "epochs=1", block), {})
     assert tl.load("reviews.keras").classify(["we"])[0].label in ("bad", "good")
 

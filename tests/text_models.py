@@ -3,7 +3,7 @@
 import keras
 import keras_hub
 
-from tlkeras.backbones import TextPreprocessor
+from tlkeras.inputs.texts.preprocessor import TextPreprocessor
 
 WORDS = (
     "the a film story play was is very not good bad great awful dull bright funny sad "

@@ -1,6 +1,6 @@
 """tlkeras: transfer learning and fine-tuning on Keras 3, verified phase by phase."""
 
-from tlkeras.backbones import list_backbones, load_backbone
+from tlkeras.backbone_loading import list_backbones, load_backbone
 from tlkeras.builders import (
     Head,
     Prediction,

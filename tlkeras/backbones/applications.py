@@ -5,7 +5,6 @@ import math
 import keras
 
 from tlkeras._validation import check_int
-from tlkeras.backbones.preprocessing import is_scaling
 from tlkeras.backbones.table import InputShape, TableEntry
 from tlkeras.backbones.weights import Weights, find_weights, load_weights_file
 
@@ -94,6 +93,11 @@ def build_entry(entry: TableEntry, shape: tuple[int, int, int]) -> keras.Model:
     if entry.scales_itself and (adds_factors or not in_float32):
         return _with_exact_scaling(model, adds_factors)
     return model
+
+
+def is_scaling(layer: keras.layers.Layer) -> bool:
+    """Whether `layer` is one of Keras' two layers that scale their input."""
+    return isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization)
 
 
 def _with_exact_scaling(model: keras.Model, adds_factors: bool) -> keras.Model:

@@ -72,7 +72,7 @@ def build_glyphnet(
 def glyphnet_weights_path() -> Path:
     """Returns the path of the pretrained weights that ship with the package.
 
-    `python -m tlkeras.backbones.glyphnet_pretrain` makes them.
+    `tests/benchmarks/glyphnet_pretrain.py` in the repository makes them.
 
     Returns:
         The path of a `.weights.h5` file for `build_glyphnet()`.

@@ -26,8 +26,8 @@ class TableEntry:
     Attributes:
         constructor: Its name in `keras.applications`.
         family: The `keras.applications` module with its `preprocess_input`.
-        scaling: Key into `tlkeras.backbones.preprocessing.SCALINGS`: what the network
-            expects of its pixels.
+        scaling: Key into `SCALINGS` of `tlkeras.inputs.pictures.preprocessing`: what
+            the network expects of its pixels.
         scales_itself: Whether the model does that scaling itself.
         default_shape: `(height, width, channels)` that it was pretrained at.
         minimum_size: Smallest height and width that it can be built for.

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from tlkeras.backbones import resolve_backbone
 from tlkeras.builders.assembly import (
     Goal,
     building,
@@ -16,6 +15,7 @@ from tlkeras.builders.assembly import (
 )
 from tlkeras.builders.recording import note_backbone, recorded
 from tlkeras.builders.transfer_model import TransferModel
+from tlkeras.inputs.pictures.backbones import load_backbone
 
 
 @recorded
@@ -161,10 +161,10 @@ def _image_model(resolving: dict, goal: Goal, **heading: Any) -> TransferModel:
     shape = resolving["input_shape"]
 
     def build() -> keras.Model:
-        return resolve_backbone(**{**resolving, "weights": None}).model
+        return load_backbone(**{**resolving, "weights": None}).model
 
     with building(resolving["backbone"], f" at {shape}" if shape else "", build):
-        loaded = resolve_backbone(**resolving)
+        loaded = load_backbone(**resolving)
         note_backbone(loaded.name, loaded.licence)
         inputs = keras.Input(loaded.input_shape, dtype="float32", name="image")
         x = loaded.preprocessing(inputs) if loaded.preprocessing else inputs

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 
 from tlkeras._validation import check_choice, check_int
-from tlkeras.backbones import LoadedTextBackbone, resolve_text_backbone
 from tlkeras.builders.assembly import (
     Goal,
     building,
@@ -20,6 +19,7 @@ from tlkeras.builders.assembly import (
 from tlkeras.builders.recording import note_backbone, recorded
 from tlkeras.builders.transfer_model import TransferModel
 from tlkeras.heads import TokenPooling
+from tlkeras.inputs.texts.backbones import LoadedTextBackbone, load_backbone
 from tlkeras.lora import adapted_layers, add_adapters, keep_in_files
 
 POOLS = ("auto", "mean", "cls", "pooled", "last")
@@ -199,10 +199,10 @@ def _text_model(
         check_int("lora_rank", lora_rank, 1)
 
     def build() -> keras.Model:
-        return resolve_text_backbone(**{**resolving, "weights": None}).model
+        return load_backbone(**{**resolving, "weights": None}).model
 
     with building(resolving["backbone"], "", build):
-        loaded = resolve_text_backbone(**resolving)
+        loaded = load_backbone(**resolving)
         note_backbone(loaded.name, loaded.licence)
         if lora_rank is not None:
             loaded = _with_adapters(loaded, resolving["backbone"], lora_rank)

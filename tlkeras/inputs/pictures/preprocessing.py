@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 
+from tlkeras.backbones.applications import is_scaling
 from tlkeras.backbones.table import TableEntry
 
 
@@ -46,7 +47,7 @@ class BGRRescaling(keras.layers.Rescaling):
 
     Example:
 
-    >>> from tlkeras.backbones import BGRRescaling
+    >>> from tlkeras.inputs.pictures.preprocessing import BGRRescaling
     >>> layer = BGRRescaling(1.0, [-103.939, -116.779, -123.68])
     >>> red = np.array([[[[255.0, 0.0, 0.0]]]], "float32")
     >>> np.asarray(layer(red)).round().tolist()
@@ -74,7 +75,7 @@ def scaling_layer(scaling: Scaling, channels: int = 3) -> keras.layers.Rescaling
 
     Example:
 
-    >>> from tlkeras.backbones.preprocessing import SCALINGS, scaling_layer
+    >>> from tlkeras.inputs.pictures.preprocessing import SCALINGS, scaling_layer
     >>> white = np.full((1, 1, 1, 3), 255.0, "float32")
     >>> np.asarray(scaling_layer(SCALINGS["tf"])(white)).tolist()
     [[[[1.0, 1.0, 1.0]]]]
@@ -120,11 +121,6 @@ def scales_its_input(model: keras.Model) -> bool:
         if layer.weights:
             return False
     return False
-
-
-def is_scaling(layer: keras.layers.Layer) -> bool:
-    """Whether `layer` is one of Keras' two layers that scale their input."""
-    return isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization)
 
 
 def _per_channel(values: float | Sequence[float], channels: int) -> float | list[float]:

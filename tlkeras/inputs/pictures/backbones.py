@@ -1,6 +1,5 @@
-"""From a backbone's name, preset or model to a feature model and its preprocessing."""
+"""From an image backbone's name, preset or model to that and its preprocessing."""
 
-import fnmatch
 import math
 import os
 import warnings
@@ -15,7 +14,7 @@ from tlkeras._keras import is_functional
 from tlkeras._validation import unknown_name
 from tlkeras.backbones import hub
 from tlkeras.backbones.applications import full_input_shape, load_entry
-from tlkeras.backbones.preprocessing import entry_scaling_layer, scales_its_input
+from tlkeras.backbones.loaded import LoadedBackbone, refuse_whole_model
 from tlkeras.backbones.table import (
     TABLE,
     InputShape,
@@ -23,166 +22,109 @@ from tlkeras.backbones.table import (
     entries_by_family,
     entry_for,
     entry_for_model_name,
-    folded,
-)
-from tlkeras.backbones.text import (
-    load_text_backbone,
-    names_text_backbone,
-    text_backbones,
 )
 from tlkeras.backbones.weights import Weights, find_weights_file, load_weights_file
+from tlkeras.inputs.pictures.preprocessing import entry_scaling_layer, scales_its_input
+from tlkeras.inputs.pictures.presets import (
+    converter_scaling,
+    image_presets,
+    load_preset,
+)
 
 # `"auto"`, `None`, the name of a backbone or of its family, or a layer.
 Preprocessing = str | keras.layers.Layer | None
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedBackbone:
-    """A backbone that is ready for a head.
+class LoadedImageBackbone(LoadedBackbone):
+    """An image backbone that is ready for a head.
 
     Attributes:
         model: Functional `keras.Model` with one image input of shape `(batch, height,
             width, channels)` and one output: a feature map `(batch, height, width,
             channels)`, tokens `(batch, tokens, channels)` or a vector.
+        name: As in `LoadedBackbone`.
+        licence: As in `LoadedBackbone`.
         preprocessing: The layer from raw 0..255 pixels to what `model` expects, or
             `None` where raw pixels go in.
-        name: Its name: canonical, the preset's, or the model's own.
-        licence: Licence of its weights, where it is known.
         input_shape: `(height, width, channels)`, `None` for a side of any length.
     """
 
-    model: keras.Model
     preprocessing: keras.layers.Layer | None
-    name: str
-    licence: str | None
     input_shape: tuple
 
 
 class _Origin(NamedTuple):
     """What was known of a model when it was loaded by name."""
 
-    preprocessing: keras.layers.Layer | None
     name: str
     licence: str | None
+    preprocessing: keras.layers.Layer | None
     input_shape: tuple
 
 
 _ORIGINS: WeakKeyDictionary[keras.Model, _Origin] = WeakKeyDictionary()
 
 
-def list_backbones(pattern: str | None = None) -> list[str]:
-    """Lists the names that `load_backbone` and the builders know.
+def backbone_names() -> list[str]:
+    """Returns the names of image backbones: the table's, then KerasHub's presets."""
+    return [*TABLE, *image_presets()]
 
-    The embedded default comes first, then `keras.applications`, then the presets of
-    KerasHub: those for images, then those for text.
+
+def claims_backbone(backbone: str | os.PathLike | keras.Model) -> bool:
+    """Whether `backbone` may take pictures.
 
     Args:
-        pattern: `str`. Part of a name, whatever its case, `_` and `-`, or a pattern
-            with `*`, `?` or `[...]` for the whole name. Defaults to `None`: all.
+        backbone: As in `load_backbone`, or what belongs to another kind of input.
 
     Returns:
-        A list of names.
-
-    Example:
-
-    >>> tl.list_backbones("mobilenetv3")[:2]
-    ['mobilenet_v3_small', 'mobilenet_v3_large']
+        `True` for every name in `backbone_names`, and for every model, preset, folder
+        and handle, since many cannot be told from those of another kind of input
+        unless they are loaded. So pictures take what no other kind claims.
     """
-    names = [*TABLE, *hub.image_presets(), *text_backbones()]
-    if pattern is None:
-        return names
-    if any(wildcard in pattern for wildcard in "*?["):
-        return fnmatch.filter(names, pattern.lower())
-    return [name for name in names if folded(pattern) in folded(name)]
+    if not isinstance(backbone, str | os.PathLike):
+        return isinstance(backbone, keras.Model)
+    return _table_entry(backbone) is not None or hub.is_preset(os.fspath(backbone))
 
 
 def load_backbone(
-    name: str | os.PathLike | keras.Model,
-    *,
-    weights: Weights = "pretrained",
-    input_shape: InputShape = None,
-) -> keras.Model:
-    """Loads a backbone: a network without its classifier.
-
-    Use it to look at the layers of a backbone, or to change it, before it goes into a
-    builder, which then still knows the preprocessing that belongs to it: raw images
-    must be scaled, and texts tokenized, before they go into the model.
-
-    Args:
-        name: A name from `list_backbones`, a local preset folder, a KerasHub handle of
-            an image backbone (`"hf://..."`, `"kaggle://..."`), or an image model.
-        weights: `"pretrained"` (the published weights, downloaded when first needed),
-            `None` (random), a weights file (`.h5`, `.weights.h5`, `.keras`), or the
-            folder that holds the published file. Defaults to `"pretrained"`.
-        input_shape: `int`, `(height, width)` or `(height, width, channels)` in pixels.
-            Defaults to `None`: the shape that the backbone was pretrained at. Text
-            backbones take none.
-
-    Returns:
-        A functional `keras.Model` from one batch of images to one feature tensor, or
-        a KerasHub text backbone from a dictionary of tokens to what it gives. Its
-        layers have the current dtype policy of Keras.
-
-    Raises:
-        FileNotFoundError: If the weights are neither here nor to be downloaded. The
-            message names the file and the folder to put it into.
-        ValueError: If there is no such backbone, or `input_shape` or `weights` do not
-            suit it.
-
-    Example:
-
-    >>> backbone = tl.load_backbone("mobilenet_v2", weights=None, input_shape=96)
-    >>> backbone.output_shape
-    (None, 3, 3, 1280)
-    """
-    if _is_text(name):
-        if input_shape is not None:
-            raise ValueError(
-                f"The backbone {os.fspath(name)!r} takes text, which has no shape in "
-                f"pixels. Received: input_shape={input_shape!r}; leave it out."
-            )
-        return load_text_backbone(os.fspath(name), weights)
-    return resolve_backbone(name, weights=weights, input_shape=input_shape).model
-
-
-def _is_text(name: str | os.PathLike | keras.Model) -> bool:
-    # The table is asked first: it needs no KerasHub.
-    if not isinstance(name, str | os.PathLike) or entry_for(os.fspath(name)):
-        return False
-    return names_text_backbone(os.fspath(name))
-
-
-def resolve_backbone(
     backbone: str | os.PathLike | keras.Model,
     *,
     weights: Weights = "pretrained",
     input_shape: InputShape = None,
     preprocessing: Preprocessing = "auto",
-) -> LoadedBackbone:
-    """Turns whatever names a backbone into a model and its preprocessing.
+) -> LoadedImageBackbone:
+    """Turns whatever names an image backbone into a model and its preprocessing.
 
     Args:
-        backbone: As `name` in `load_backbone`, a constructed KerasHub backbone
-            included.
-        weights: As in `load_backbone`. A model keeps its weights, unless this is a
-            weights file.
-        input_shape: As in `load_backbone`. With a model: must be one that it takes.
+        backbone: A name in `backbone_names`, a local preset folder, a KerasHub handle
+            (`"hf://..."`, `"kaggle://..."`), or an image model, such as a KerasHub
+            backbone.
+        weights: `"pretrained"` (the published weights, downloaded when first needed),
+            `None` (random), a weights file (`.h5`, `.weights.h5`, `.keras`), or the
+            folder that holds the published file. A model keeps its weights, unless
+            this is a weights file. Defaults to `"pretrained"`.
+        input_shape: `int`, `(height, width)` or `(height, width, channels)` in pixels.
+            With a model: must be one that it takes. Defaults to `None`: the shape that
+            the backbone was pretrained at.
         preprocessing: `"auto"`: the one that belongs to the backbone. `None`: raw
             0..255 pixels go in. A name (`"vgg16"`): what that backbone expects. A
             layer: that layer. Defaults to `"auto"`.
 
     Returns:
-        A `LoadedBackbone`.
+        A `LoadedImageBackbone`.
 
     Raises:
-        FileNotFoundError: As `load_backbone`.
-        ValueError: As `load_backbone`, and if a model is not functional, does not take
-            one image, or ends in a classifier.
+        FileNotFoundError: If the weights are neither here nor to be downloaded. The
+            message names the file and the folder to put it into.
+        ValueError: If there is no such backbone; `input_shape` or `weights` do not suit
+            it; or a model is not functional, does not take one image, or ends in a
+            classifier.
 
     Example:
 
-    >>> from tlkeras.backbones import resolve_backbone
-    >>> loaded = resolve_backbone("vgg16", weights=None, input_shape=64)
+    >>> from tlkeras.inputs.pictures.backbones import load_backbone
+    >>> loaded = load_backbone("vgg16", weights=None, input_shape=64)
     >>> loaded.preprocessing.offset
     [-103.939, -116.779, -123.68]
     """
@@ -195,12 +137,16 @@ def resolve_backbone(
             f"functional `keras.Model`. Received: {backbone!r}."
         )
     name = os.fspath(backbone)
-    entry = entry_for(name) if isinstance(backbone, str) else None
+    entry = _table_entry(backbone)
     if entry is not None:
         return _resolve_entry(entry, weights, input_shape, preprocessing)
     if hub.is_preset(name):
         return _resolve_preset(name, weights, input_shape, preprocessing)
-    raise unknown_name("backbone", name, list_backbones())
+    raise unknown_name("backbone", name, backbone_names())
+
+
+def _table_entry(backbone: str | os.PathLike) -> TableEntry | None:
+    return entry_for(backbone) if isinstance(backbone, str) else None
 
 
 def _resolve_entry(
@@ -208,25 +154,25 @@ def _resolve_entry(
     weights: Weights,
     input_shape: InputShape,
     preprocessing: Preprocessing,
-) -> LoadedBackbone:
+) -> LoadedImageBackbone:
     model, licence = load_entry(entry, weights, input_shape)
     shape = tuple(model.inputs[0].shape[1:])
     automatic = entry_scaling_layer(entry, model, shape[-1])
-    origin = _Origin(automatic, entry.name, licence, shape)
+    origin = _Origin(entry.name, licence, automatic, shape)
     return _finish(model, origin, preprocessing)
 
 
 def _resolve_preset(
     preset: str, weights: Weights, input_shape: InputShape, preprocessing: Preprocessing
-) -> LoadedBackbone:
-    backbone, converter, shape = hub.load_preset(preset, weights, input_shape)
+) -> LoadedImageBackbone:
+    backbone, converter, shape = load_preset(preset, weights, input_shape)
     model = _one_image_to_one_tensor(backbone)
     name = hub.preset_name(preset)
     if converter is None:
         chosen = _choose(preprocessing, model, lambda: _guess_preprocessing(model))
-        return LoadedBackbone(model, chosen, name, None, shape)
-    scaling = hub.converter_scaling(converter, shape[-1])
-    return _finish(model, _Origin(scaling, name, None, shape), preprocessing)
+        return LoadedImageBackbone(model, name, None, chosen, shape)
+    scaling = converter_scaling(converter, shape[-1])
+    return _finish(model, _Origin(name, None, scaling, shape), preprocessing)
 
 
 def _resolve_model(
@@ -234,7 +180,8 @@ def _resolve_model(
     weights: Weights,
     input_shape: InputShape,
     preprocessing: Preprocessing,
-) -> LoadedBackbone:
+) -> LoadedImageBackbone:
+    refuse_whole_model(backbone)
     model = _one_image_to_one_tensor(backbone)
     _check_no_classifier(model)
     origin = _ORIGINS.get(backbone)
@@ -244,17 +191,17 @@ def _resolve_model(
         origin = origin and origin._replace(licence=None)
     if origin is None:
         chosen = _choose(preprocessing, model, lambda: _guess_preprocessing(model))
-        return LoadedBackbone(model, chosen, model.name, None, shape)
+        return LoadedImageBackbone(model, model.name, None, chosen, shape)
     return _finish(model, origin._replace(input_shape=shape), preprocessing)
 
 
 def _finish(
     model: keras.Model, origin: _Origin, preprocessing: Preprocessing
-) -> LoadedBackbone:
+) -> LoadedImageBackbone:
     _ORIGINS[model] = origin
     chosen = _choose(preprocessing, model, lambda: _copy(origin.preprocessing))
-    return LoadedBackbone(
-        model, chosen, origin.name, origin.licence, origin.input_shape
+    return LoadedImageBackbone(
+        model, origin.name, origin.licence, chosen, origin.input_shape
     )
 
 
@@ -350,11 +297,6 @@ def _deepest(outputs: list[keras.KerasTensor]) -> keras.KerasTensor:
 
 
 def _check_no_classifier(model: keras.Model) -> None:
-    if isinstance(getattr(model, "backbone", None), keras.Model):
-        raise ValueError(
-            f"{model.name!r} ({type(model).__name__}) is a whole model around a "
-            "backbone. Pass its `.backbone`."
-        )
     last = model.layers[-1]
     ends_in_softmax = (
         isinstance(last, keras.layers.Softmax)

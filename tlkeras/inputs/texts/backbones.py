@@ -4,24 +4,28 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import keras
 
-from tlkeras._validation import check_int, optional_import, unknown_name
+from tlkeras._validation import check_int, unknown_name
 from tlkeras.backbones import hub
-from tlkeras.backbones.minilm import MINILM_LICENCE, minilm_folder
-from tlkeras.backbones.text_preprocessing import (
+from tlkeras.backbones.loaded import LoadedBackbone, refuse_whole_model
+from tlkeras.backbones.table import entry_for
+from tlkeras.backbones.weights import Weights, find_weights_file, load_weights_file
+from tlkeras.inputs.texts.minilm import MINILM_LICENCE, minilm_folder
+from tlkeras.inputs.texts.preprocessor import (
     MINIMUM_LENGTH,
     Kind,
     TextPreprocessor,
     check_tokenizer,
 )
-from tlkeras.backbones.weights import Weights, find_weights_file, load_weights_file
+from tlkeras.inputs.texts.presets import TextFamily, text_families, text_presets
 
 MINILM = "minilm"
+
+_SEQUENCE_LENGTH = 128
 
 _TEXT_INPUTS = {"token_ids", "padding_mask", "segment_ids"}
 
@@ -37,7 +41,7 @@ _FOLDER_FILES = (
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedTextBackbone:
+class LoadedTextBackbone(LoadedBackbone):
     """A text backbone that is ready for a head.
 
     Attributes:
@@ -45,17 +49,14 @@ class LoadedTextBackbone:
             as the family has them, `padding_mask` and `segment_ids`, to what KerasHub
             lets it give: a sequence `(batch, length, width)`, or a dictionary with
             `sequence_output` and `pooled_output`.
+        name: As in `LoadedBackbone`.
+        licence: As in `LoadedBackbone`.
         preprocessor: Turns texts into the inputs of `model`.
-        name: Its name: the preset's, the folder's, or the model's own.
-        licence: Licence of its weights, `None` where it is not known.
         kind: `"encoder"`: the first token stands for the whole text. `"decoder"`: the
             last one does.
     """
 
-    model: keras.Model
     preprocessor: TextPreprocessor
-    name: str
-    licence: str | None
     kind: Kind
 
 
@@ -70,54 +71,38 @@ class _Origin(NamedTuple):
 _ORIGINS: WeakKeyDictionary[keras.Model, _Origin] = WeakKeyDictionary()
 
 
-def text_backbones() -> list[str]:
+def backbone_names() -> list[str]:
     """Returns the names of text backbones: the packaged one, then KerasHub's."""
-    return [MINILM, *hub.text_presets()]
+    return [MINILM, *text_presets()]
 
 
-def names_text_backbone(name: str) -> bool:
-    """Whether `name` is in `text_backbones`, or a folder that holds a tokenizer."""
+def claims_backbone(backbone: str | os.PathLike | keras.Model) -> bool:
+    """Whether `backbone` reads texts.
+
+    Args:
+        backbone: As in `load_backbone`, or what belongs to another kind of input.
+
+    Returns:
+        `True` for a name in `backbone_names`, a folder that holds a tokenizer, and a
+        backbone of one of KerasHub's classes that read text.
+    """
+    if isinstance(backbone, keras.Model):
+        return _family(backbone) is not None
+    # The table holds no text backbone, and asking it first spares importing KerasHub.
+    if not isinstance(backbone, str | os.PathLike) or entry_for(os.fspath(backbone)):
+        return False
+    name = os.fspath(backbone)
     folder = Path(name).expanduser()
     if name != MINILM and folder.is_dir():
         return any((folder / file).is_file() for file in _TOKENIZER_FILES)
-    return name in text_backbones()
+    return name == MINILM or name in text_presets()
 
 
-def load_text_backbone(name: str, weights: Weights = "pretrained") -> keras.Model:
-    """Loads a text backbone, and remembers the tokenizer that belongs to it.
-
-    Args:
-        name: As `backbone` in `resolve_text_backbone`, not a model.
-        weights: As in `resolve_text_backbone`.
-
-    Returns:
-        A KerasHub backbone.
-
-    Raises:
-        FileNotFoundError: As `resolve_text_backbone`.
-        ImportError: As `resolve_text_backbone`.
-        ValueError: As `resolve_text_backbone`.
-    """
-    preset = str(minilm_folder()) if name == MINILM else name
-    if not hub.is_preset(preset):
-        raise unknown_name("text backbone", name, text_backbones())
-    _check_is_text_preset(preset)
-    file = None if weights in ("pretrained", None) else find_weights_file(weights)
-    model = _load_model(preset, load_weights=weights == "pretrained")
-    tokenizer = _load_tokenizer(preset)
-    if file is not None:
-        load_weights_file(model, file, name)
-    published = name == MINILM and weights == "pretrained"
-    licence = MINILM_LICENCE if published else None
-    _ORIGINS[model] = _Origin(tokenizer, hub.preset_name(name), licence)
-    return model
-
-
-def resolve_text_backbone(
+def load_backbone(
     backbone: str | os.PathLike | keras.Model,
     *,
     weights: Weights = "pretrained",
-    sequence_length: int = 128,
+    sequence_length: int | None = None,
     tokenizer: Any = None,
 ) -> LoadedTextBackbone:
     """Turns whatever names a text backbone into a model and its preprocessor.
@@ -129,10 +114,10 @@ def resolve_text_backbone(
         weights: `"pretrained"`, `None` (random), or a weights file. A model keeps its
             weights, unless this is a weights file. Defaults to `"pretrained"`.
         sequence_length: `int`. Tokens per text, special tokens included; longer texts
-            are cut. Defaults to 128.
+            are cut. Defaults to `None`: 128, or all that the backbone can read where
+            that is less.
         tokenizer: `keras_hub.tokenizers.Tokenizer`. Defaults to `None`: the one that
-            belongs to the backbone, which a model has only if `load_backbone` loaded
-            it.
+            belongs to the backbone, which a model has only if it was loaded here.
 
     Returns:
         A `LoadedTextBackbone`. Its layers have the current dtype policy of Keras,
@@ -155,21 +140,39 @@ def resolve_text_backbone(
     ...     vocabulary_size=7, num_layers=1, num_heads=1, hidden_dim=4,
     ...     intermediate_dim=4,
     ... )
-    >>> loaded = resolve_text_backbone(bert, tokenizer=tokenizer, sequence_length=8)
+    >>> loaded = load_backbone(bert, tokenizer=tokenizer, sequence_length=8)
     >>> loaded.kind, loaded.preprocessor(["good film"])["token_ids"].shape
     ('encoder', TensorShape([1, 8]))
     """
-    sequence_length = check_int("sequence_length", sequence_length, MINIMUM_LENGTH)
+    if sequence_length is not None:
+        check_int("sequence_length", sequence_length, MINIMUM_LENGTH)
     model = _as_model(backbone, weights)
     kind = _kind(model)
     origin = _ORIGINS.get(model, _Origin(None, model.name, None))
     preprocessor = TextPreprocessor(
         _choose_tokenizer(model, tokenizer, origin.tokenizer),
-        _checked_length(sequence_length, model),
+        _sequence_length(sequence_length, model),
         keys=tuple(model.input),
         kind=kind,
     )
-    return LoadedTextBackbone(model, preprocessor, origin.name, origin.licence, kind)
+    return LoadedTextBackbone(model, origin.name, origin.licence, preprocessor, kind)
+
+
+def _load_named(name: str, weights: Weights) -> keras.Model:
+    """Loads a text backbone, and remembers the tokenizer that belongs to it."""
+    preset = str(minilm_folder()) if name == MINILM else name
+    if not hub.is_preset(preset):
+        raise unknown_name("text backbone", name, backbone_names())
+    _check_is_text_preset(preset)
+    file = None if weights in ("pretrained", None) else find_weights_file(weights)
+    model = _load_model(preset, load_weights=weights == "pretrained")
+    tokenizer = _load_tokenizer(preset)
+    if file is not None:
+        load_weights_file(model, file, name)
+    published = name == MINILM and weights == "pretrained"
+    licence = MINILM_LICENCE if published else None
+    _ORIGINS[model] = _Origin(tokenizer, hub.preset_name(name), licence)
+    return model
 
 
 def _as_model(
@@ -177,7 +180,7 @@ def _as_model(
 ) -> keras.Model:
     if not isinstance(backbone, keras.Model):
         if isinstance(backbone, str | os.PathLike):
-            return load_text_backbone(os.fspath(backbone), weights)
+            return _load_named(os.fspath(backbone), weights)
         raise ValueError(
             "A text backbone must be a name, a KerasHub preset or its folder, or a "
             f"KerasHub backbone. Received: {backbone!r}."
@@ -189,19 +192,15 @@ def _as_model(
     return backbone
 
 
-def _keras_hub() -> ModuleType:
-    return optional_import("keras_hub", "A text backbone", "keras-nlp")
-
-
 def _check_is_text_preset(preset: str) -> None:
-    known = _keras_hub().models.Backbone.presets
-    if preset in known and preset not in hub.text_presets():
+    known = hub.keras_hub().models.Backbone.presets
+    if preset in known and preset not in text_presets():
         raise _not_text(f"The KerasHub preset {preset!r}")
 
 
 def _load_model(preset: str, load_weights: bool) -> keras.Model:
     def load(source: str) -> keras.Model:
-        return _keras_hub().models.Backbone.from_preset(
+        return hub.keras_hub().models.Backbone.from_preset(
             source, load_weights=load_weights, dtype=keras.config.dtype_policy()
         )
 
@@ -212,7 +211,7 @@ def _load_model(preset: str, load_weights: bool) -> keras.Model:
 
 def _load_tokenizer(preset: str) -> Any:
     def load(source: str) -> Any:
-        tokenizer = _keras_hub().tokenizers.Tokenizer.from_preset(source)
+        tokenizer = hub.keras_hub().tokenizers.Tokenizer.from_preset(source)
         if _strips_accents(Path(source), tokenizer):
             tokenizer.strip_accents = True
         return tokenizer
@@ -235,13 +234,8 @@ def _strips_accents(folder: Path, tokenizer: Any) -> bool:
 
 def _kind(model: keras.Model) -> Kind:
     """Returns how `model` reads, or raises `ValueError` where it reads no text."""
-    if isinstance(getattr(model, "backbone", None), keras.Model):
-        raise ValueError(
-            f"{model.name!r} ({type(model).__name__}) is a whole model around a "
-            "backbone. Pass its `.backbone`."
-        )
-    families = hub.text_families()
-    family = next((families[c] for c in type(model).__mro__ if c in families), None)
+    refuse_whole_model(model)
+    family = _family(model)
     if family is None:
         raise _not_text(f"The model {model.name!r} ({type(model).__name__})")
     others = set(model.input) - _TEXT_INPUTS
@@ -252,9 +246,18 @@ def _kind(model: keras.Model) -> Kind:
     return family.kind
 
 
+def _family(model: keras.Model) -> TextFamily | None:
+    classes = type(model).__mro__
+    # Another package's model is none, and importing KerasHub to see that takes seconds.
+    if not any(each.__module__.startswith("keras_hub.") for each in classes):
+        return None
+    families = text_families()
+    return next((families[each] for each in classes if each in families), None)
+
+
 def _not_text(what: str) -> ValueError:
     names: dict[str, list[str]] = {"encoder": [], "decoder": []}
-    for backbone, family in hub.text_families().items():
+    for backbone, family in text_families().items():
         if family.only_text:
             names[family.kind].append(backbone.__name__)
     return ValueError(
@@ -284,8 +287,10 @@ def _choose_tokenizer(model: keras.Model, tokenizer: Any, own: Any) -> Any:
     return tokenizer
 
 
-def _checked_length(sequence_length: int, model: keras.Model) -> int:
+def _sequence_length(sequence_length: int | None, model: keras.Model) -> int:
     longest = getattr(model, "max_sequence_length", None)
+    if sequence_length is None:
+        return min(_SEQUENCE_LENGTH, longest or _SEQUENCE_LENGTH)
     if longest is not None and sequence_length > longest:
         raise ValueError(
             f"{model.name!r} reads at most {longest} tokens. "

@@ -4,7 +4,6 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -12,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tlkeras._validation import check_choice, check_int, optional_import
+from tlkeras._validation import check_choice, check_int
+from tlkeras.backbones.hub import keras_hub
 
 # How a text backbone reads: every token sees every other, or only those before it.
 Kind = Literal["encoder", "decoder"]
@@ -199,9 +199,8 @@ class TextPreprocessor(keras.layers.Layer):
         # Made when called: a loaded tokenizer does not know its special tokens before.
         if self.kind == "encoder":
             return _encoder_packer(self.tokenizer, self.sequence_length)
-        keras_hub = _keras_hub()
         start = getattr(self.tokenizer, "start_token_id", None)
-        return keras_hub.layers.MultiSegmentPacker(
+        return keras_hub().layers.MultiSegmentPacker(
             sequence_length=self.sequence_length,
             start_value=[] if start is None else start,
             sep_value=self.tokenizer.end_token_id,
@@ -222,14 +221,14 @@ class TextPreprocessor(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict) -> "TextPreprocessor":
         """Makes one from `get_config`, its tokenizer without a vocabulary."""
-        _keras_hub()  # Registers the tokenizers with Keras.
+        keras_hub()  # Registers the tokenizers with Keras.
         tokenizer = keras.saving.deserialize_keras_object(config["tokenizer"])
         return cls(**{**config, "tokenizer": tokenizer})
 
 
 def check_tokenizer(tokenizer: Any) -> Any:
     """Returns a KerasHub tokenizer that does not pad, or raises `ValueError`."""
-    tokenizers = _keras_hub().tokenizers
+    tokenizers = keras_hub().tokenizers
     if not isinstance(tokenizer, tokenizers.Tokenizer):
         raise ValueError(
             "`tokenizer` must be a KerasHub tokenizer, such as "
@@ -281,13 +280,9 @@ def _string_array(texts: Any) -> tf.Tensor:
     return tf.constant(array, tf.string)
 
 
-def _keras_hub() -> ModuleType:
-    return optional_import("keras_hub", "A text backbone", "keras-nlp")
-
-
 def _encoder_packer(tokenizer: Any, sequence_length: int) -> Any:
     """Returns the packer that KerasHub classifies with; families differ in theirs."""
-    models = _keras_hub().models
+    models = keras_hub().models
     ending = "TextClassifierPreprocessor"
     named = [getattr(models, name) for name in dir(models) if name.endswith(ending)]
     fits = [

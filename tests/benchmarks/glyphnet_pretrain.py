@@ -1,7 +1,10 @@
 """Pretraining of glyphnet: renders printed letters, learns them, writes the weights.
 
-`python -m tlkeras.backbones.glyphnet_pretrain --out glyphnet.weights.h5` repeats what
-made the weights in the package; `--check` compares the outcome with them.
+    python tests/benchmarks/glyphnet_pretrain.py --out glyphnet.weights.h5
+    python tests/benchmarks/glyphnet_pretrain.py --check
+
+repeats what made the weights in the package; `--check` compares the outcome with them.
+It is a script of the repository: the package has the weights, not their making.
 
 The letters are Latin, Greek and Cyrillic, in the text fonts that ship with matplotlib.
 Digits are not among them, though some letters look like one (O, l, Z, S, and the
@@ -85,13 +88,6 @@ def render_letters(
     Raises:
         ValueError: If `count` is not a positive whole number, or a class of `letters`
             is in none of the `fonts`.
-
-    Example:
-
-    >>> from tlkeras.backbones.glyphnet_pretrain import render_letters
-    >>> images, labels = render_letters(4, letters=["A", "b"], fonts=["DejaVuSans"])
-    >>> images.shape, sorted(labels.tolist())
-    ((4, 32, 32, 1), [0, 0, 1, 1])
     """
     rng = np.random.default_rng(seed)
     count = check_int("count", count, 1)
@@ -258,11 +254,6 @@ def pretrain(
 
     Raises:
         ValueError: If `renderings` or `epochs` is not a positive whole number.
-
-    Example:
-
-    >>> from tlkeras.backbones.glyphnet_pretrain import pretrain
-    >>> backbone, accuracy = pretrain(renderings=128, epochs=1)  # doctest: +SKIP
     """
     epochs = check_int("epochs", epochs, 1)
     renderings = check_int("renderings", renderings, 1)
@@ -312,13 +303,6 @@ def weights_sha256(model: keras.Model) -> str:
     Returns:
         The SHA-256 in hexadecimal digits. Files of equal weights may differ, their
         hashes do not.
-
-    Example:
-
-    >>> from tlkeras.backbones.glyphnet_pretrain import weights_sha256
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> weights_sha256(model) == weights_sha256(model)
-    True
     """
     digest = hashlib.sha256()
     for variable in model.weights:
@@ -341,13 +325,6 @@ def digit_accuracy(backbone: keras.Model, labels_per_class: int = 5) -> float:
 
     Returns:
         The median accuracy over ten draws of the training digits.
-
-    Example:
-
-    >>> from tlkeras.backbones.glyphnet_pretrain import digit_accuracy
-    >>> from tlkeras.backbones.glyphnet import build_glyphnet
-    >>> digit_accuracy(build_glyphnet()) > 0.3
-    True
     """
     from sklearn.datasets import load_digits
     from sklearn.linear_model import LogisticRegression
@@ -390,16 +367,6 @@ def compare(backbone: keras.Model, tolerance: float = 0.03) -> bool:
     Returns:
         Whether the weights have equal bits, or else the features serve as well, to
         `tolerance`.
-
-    Example:
-
-    >>> from tlkeras.backbones.glyphnet_pretrain import compare
-    >>> from tlkeras.backbones.glyphnet import build_glyphnet, glyphnet_weights_path
-    >>> shipped = build_glyphnet()
-    >>> shipped.load_weights(glyphnet_weights_path())
-    >>> compare(shipped)
-    The weights have the same bits as those in the package.
-    True
     """
     if weights_sha256(backbone) == SHA256:
         print("The weights have the same bits as those in the package.")
@@ -435,14 +402,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0, or 1 where `--check` found other weights that serve less well.
-
-    Example:
-
-    >>> from tlkeras.backbones.glyphnet_pretrain import main
-    >>> main(["--out", "glyphnet.weights.h5", "--check"])  # doctest: +SKIP
     """
     parser = argparse.ArgumentParser(
-        prog="python -m tlkeras.backbones.glyphnet_pretrain",
         description="Pretrains glyphnet on rendered printed letters; the same on every "
         "run.",
     )
