@@ -1,15 +1,12 @@
 """tlkeras: transfer learning and fine-tuning on Keras 3, verified phase by phase."""
 
+from tlkeras._validation import UnsupportedError
 from tlkeras.backbone_loading import list_backbones, load_backbone
 from tlkeras.builders import (
-    Head,
-    Prediction,
     TransferModel,
     image_classifier,
-    image_multi_task,
     image_regressor,
     text_classifier,
-    text_multi_task,
     text_regressor,
 )
 from tlkeras.cards import ModelCard, model_card
@@ -59,6 +56,8 @@ from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.lora import merge_lora
 from tlkeras.optimizers import Constant, Cosine, OneCycle
+from tlkeras.outputs import Classes, Labels, Numbers, Prediction
+from tlkeras.problem import Problem, problem_of
 from tlkeras.records import TrainingRecord
 from tlkeras.rerunning import rerun
 from tlkeras.runtime import Runtime, configure, current_runtime
@@ -83,6 +82,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CacheInfo",
     "CheckpointError",
+    "Classes",
     "Comparison",
     "Constant",
     "Cosine",
@@ -93,19 +93,19 @@ __all__ = [
     "FeatureSet",
     "FineTuneHistory",
     "ImageExplanation",
+    "Labels",
     "LearningRateRange",
     "ModelCard",
+    "Numbers",
     "OneCycle",
     "PhaseError",
     "Plan",
     "Prediction",
+    "Problem",
     "PruningReport",
     "QuantizationReport",
     "Recipe",
-    "Head",
     "Report",
-    "image_multi_task",
-    "text_multi_task",
     "Runtime",
     "SanityCheck",
     "SplitModel",
@@ -115,6 +115,7 @@ __all__ = [
     "TrainingRecord",
     "TextExplanation",
     "TransferModel",
+    "UnsupportedError",
     "WeightAveraging",
     "WorkerError",
     "cache_info",
@@ -148,6 +149,7 @@ __all__ = [
     "merge_lora",
     "model_card",
     "plan",
+    "problem_of",
     "prune",
     "quantize",
     "rerun",

@@ -42,6 +42,21 @@ def graph_nodes(model: keras.Model) -> list:
     ]
 
 
+def last_activation(tensor: Any) -> str | None:
+    """Returns the name of the activation that made a symbolic tensor, if it is one.
+
+    Args:
+        tensor: An output of a functional model: of a layer with an activation, or of a
+            layer that is one.
+    """
+    history = getattr(tensor, "_keras_history", None)
+    if history is None:
+        return None
+    activation = getattr(history.operation, "activation", None)
+    name = getattr(activation, "__name__", type(history.operation).__name__)
+    return name.lower()
+
+
 def call_again(
     nodes: Iterable, values: dict[int, Any], training: bool | None = None
 ) -> None:

@@ -3,18 +3,13 @@
 import fnmatch
 import inspect
 import os
-from types import ModuleType
 
 import keras
 
 from tlkeras._validation import unknown_name
 from tlkeras.backbones.table import InputShape, folded
 from tlkeras.backbones.weights import Weights
-from tlkeras.inputs.pictures import backbones as pictures
-from tlkeras.inputs.texts import backbones as texts
-
-# As they are listed. They are asked the other way round: pictures take what is left.
-_INPUTS = (pictures, texts)
+from tlkeras.inputs import Input, input_kinds
 
 
 def list_backbones(pattern: str | None = None) -> list[str]:
@@ -35,7 +30,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     >>> tl.list_backbones("mobilenetv3")[:2]
     ['mobilenet_v3_small', 'mobilenet_v3_large']
     """
-    names = [name for each in _INPUTS for name in each.backbone_names()]
+    names = [name for each in input_kinds() for name in each.backbone_names()]
     if pattern is None:
         return names
     if any(wildcard in pattern for wildcard in "*?["):
@@ -82,20 +77,22 @@ def load_backbone(
     >>> backbone.output_shape
     (None, 3, 3, 1280)
     """
-    its_input = _input_of(name)
+    kind = kind_of_backbone(name)
     arguments = {"weights": weights}
     if input_shape is not None:
-        if "input_shape" not in inspect.signature(its_input.load_backbone).parameters:
+        if "input_shape" not in inspect.signature(kind.assemble).parameters:
             raise ValueError(
                 f"The backbone {str(name)!r} takes no images, and so no shape in "
                 f"pixels. Received: input_shape={input_shape!r}; leave it out."
             )
         arguments["input_shape"] = input_shape
-    return its_input.load_backbone(name, **arguments).model
+    return kind.load_backbone(name, **arguments).model
 
 
-def _input_of(name: str | os.PathLike | keras.Model) -> ModuleType:
-    for each in reversed(_INPUTS):
+def kind_of_backbone(name: str | os.PathLike | keras.Model) -> type[Input]:
+    """Returns the kind of input that a backbone takes, or raises `ValueError`."""
+    # The table begins with pictures, which take what no other kind claims.
+    for each in reversed(input_kinds()):
         if each.claims_backbone(name):
             return each
     raise unknown_name("backbone", name, list_backbones())

@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_int
-from tlkeras.builders import Prediction, TransferModel
+from tlkeras.builders import TransferModel
 from tlkeras.inputs.pictures.decoding import load_images
+from tlkeras.outputs import Prediction
 from tlkeras.saving import load
 
 

@@ -9,12 +9,7 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_same_classes, unknown_name
 from tlkeras.inputs import Input, input_kinds, reading_of
-from tlkeras.outputs import (
-    Labels,
-    Output,
-    output_from_config,
-    output_of_keras,
-)
+from tlkeras.outputs import Output, output_from_config, output_of_keras
 
 # What the one output of a model is called whose user named none.
 PREDICTIONS = "predictions"
@@ -65,9 +60,7 @@ class Problem:
         return f"Problem({self.input.nouns} -> {shown})"
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Problem) and self.get_config() == other.get_config()
-        )
+        return isinstance(other, Problem) and self.get_config() == other.get_config()
 
     def __hash__(self) -> int:
         return hash((self.input, self.named, tuple(self.outputs)))
@@ -186,8 +179,8 @@ class Problem:
         changed = {n: one.but(thresholds=given.get(n)) for n, one in several.items()}
         return self.but(outputs=changed)
 
-    def _several(self) -> dict[str, Labels]:
-        return {n: one for n, one in self.outputs.items() if hasattr(one, "thresholds")}
+    def _several(self) -> dict[str, Output]:
+        return {n: one for n, one in self.outputs.items() if one.has_thresholds}
 
     # Labels.
 
@@ -299,8 +292,8 @@ class Problem:
             weighings: What `weighings` returned, for training.
 
         Returns:
-            `tf.data.Dataset` of `(inputs, labels)` or `(inputs, labels, weights)`; where
-            heads have names with labels by head, and weights by head where heads differ
+            `tf.data.Dataset` of `(inputs, labels)` or `(inputs, labels, weights)`; with
+            labels by head where these have names, and weights by head where they differ
             in them.
         """
         if not self.named:
@@ -379,8 +372,10 @@ class Problem:
 
     def outputs_by_head(self, outputs: Any) -> dict[str, Any]:
         """Returns a model's outputs by head, of its one tensor or its dictionary."""
-        return {name: outputs[name] for name in self.outputs} if self.named else (
-            {PREDICTIONS: outputs}
+        return (
+            {name: outputs[name] for name in self.outputs}
+            if self.named
+            else ({PREDICTIONS: outputs})
         )
 
     def answers(self, outputs: Any) -> list[Any]:
@@ -393,9 +388,7 @@ class Problem:
         return [self.face(dict(zip(by_head, said, strict=True))) for said in each]
 
 
-def problem_of(
-    model: keras.Model, labels: np.ndarray | None = None
-) -> Problem | None:
+def problem_of(model: keras.Model, labels: np.ndarray | None = None) -> Problem | None:
     """Returns what a model is for: its own word, or what its graph and loss tell.
 
     The one place where that is inferred for a Keras model that tlkeras did not build.
@@ -423,7 +416,7 @@ def problem_of(
 
 
 def input_of(model: keras.Model) -> Input:
-    """Returns what a model takes: its own word, or what the shapes of its inputs tell."""
+    """Returns what a model takes: its own word, or what its inputs' shapes tell."""
     own = getattr(model, "problem", None)
     if isinstance(own, Problem):
         return own.input

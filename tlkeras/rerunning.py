@@ -10,9 +10,10 @@ import keras
 
 from tlkeras import builders
 from tlkeras._validation import unknown_name
-from tlkeras.builders import Head, TransferModel, recording
+from tlkeras.builders import TransferModel, recording
 from tlkeras.builders.random_states import set_random_states
 from tlkeras.optimizers import Constant, Cosine, OneCycle
+from tlkeras.outputs import Classes, Labels, Numbers
 from tlkeras.records import RunRecord, TrainingRecord
 from tlkeras.records.encoding import decode, missing, without_names
 from tlkeras.saving import load
@@ -20,7 +21,8 @@ from tlkeras.training import Recipe, fine_tune
 from tlkeras.training.recording import compiled_as
 from tlkeras.training.running import parts_of
 
-_CLASSES = {kind.__name__: kind for kind in (Head, Constant, Cosine, OneCycle)}
+_KEPT = (Classes, Labels, Numbers, Constant, Cosine, OneCycle)
+_CLASSES = {kind.__name__: kind for kind in _KEPT}
 _SETTINGS = tuple(Recipe.__dataclass_fields__)
 
 
@@ -158,7 +160,7 @@ def _built(
     with recording.building_with(
         record.seed if seed is None else seed, record.precision
     ):
-        model = getattr(builders, record.builder)(**arguments)
+        model = builders.BUILDERS[record.builder](**arguments)
     if seed is None and record.random_states:
         set_random_states(model, record.random_states)
         # The record of what was built has to say so, too.

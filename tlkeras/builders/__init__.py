@@ -1,20 +1,18 @@
-"""Builders: backbone, preprocessing and head as one compiled model that saves whole."""
+"""Builders: backbone, preprocessing and heads as one model that saves whole."""
 
-from tlkeras.builders.images import image_classifier, image_regressor
-from tlkeras.builders.multi_task import Head, image_multi_task, text_multi_task
-from tlkeras.builders.targets import Targets
-from tlkeras.builders.texts import text_classifier, text_regressor
-from tlkeras.builders.transfer_model import Prediction, TransferModel
+from tlkeras.builders.building import BUILDERS, make_builders
+from tlkeras.builders.transfer_model import TransferModel
+from tlkeras.inputs import Pictures, Texts
+
+image_classifier, image_regressor = make_builders(Pictures)
+text_classifier, text_regressor = make_builders(Texts)
 
 __all__ = [
-    "Head",
-    "Prediction",
-    "Targets",
+    "BUILDERS",
     "TransferModel",
     "image_classifier",
-    "image_multi_task",
     "image_regressor",
+    "make_builders",
     "text_classifier",
-    "text_multi_task",
     "text_regressor",
 ]

@@ -1,9 +1,8 @@
-"""`TransferModel`: a Keras model that knows its classes and how its inputs are read."""
+"""`TransferModel`: a Keras model that knows what it is for, and how it was made."""
 
 import contextlib
 import functools
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,67 +10,58 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras._validation import check_int
-from tlkeras.builders.inputs import by_length, holds_texts, to_pixels, to_tokens
 from tlkeras.builders.random_states import random_states, set_random_states
-from tlkeras.builders.targets import Targets
-from tlkeras.builders.thresholds import checked_thresholds
 from tlkeras.distribution import Workers, strategy_of
 from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
+from tlkeras.problem import Problem
 from tlkeras.records import TrainingRecord
 from tlkeras.saving import save_whole
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What `TransferModel.classify` says of one input.
-
-    Attributes:
-        label: The most probable class; for multi-label models a tuple of all classes
-            whose probability reaches their threshold (0.5, or `model.thresholds`).
-        probability: The probability of `label`; for multi-label models a tuple.
-        probabilities: From each class name to its probability, in the model's order.
-    """
-
-    label: str | tuple[str, ...]
-    probability: float | tuple[float, ...]
-    probabilities: dict[str, float]
-
-
 @keras.saving.register_keras_serializable("tlkeras")
 class TransferModel(keras.Model):
-    """A functional `keras.Model` of preprocessing, a nested backbone and a head.
+    """A functional `keras.Model` of preprocessing, a nested backbone and its heads.
 
     `tl.image_classifier` and its siblings make it; it fits, predicts, saves and loads
-    as any Keras model does, and knows its classes. Of texts the graph takes tokens;
+    as any Keras model does, and knows what it is for. Of texts the graph takes tokens;
     `fit`, `evaluate` and `predict` take texts, too, and tokenize them.
 
     Attributes:
-        task: `"classification"`, `"multi_label"`, `"regression"` or `"multi_task"`.
-        class_names: Tuple of `str`, `None` for regression; of a model with several
-            heads, from each head that has classes to such a tuple.
-        preprocessor: Turns texts into tokens; `None` for a model of pictures.
-        targets: Of a model with several heads, what each learns; otherwise `None`.
-        temperature: What `tl.calibrate` divided the logits by, of a model with several
-            heads by head; `None` if it did not, or the model was fine-tuned since.
+        problem: What it is for: an input, and outputs by name.
+        temperature: What `tl.calibrate` divided the logits by, of a model whose heads
+            have names by head; `None` if it did not, or the model was fine-tuned since.
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
         super().__init__(inputs, outputs, name=name, **kwargs)
-        self.task = None
-        self.class_names = None
-        self.preprocessor = None
-        self.targets = None
+        # Set afterwards: Keras takes no other constructor for a functional one.
+        self.problem = None
         self.temperature = None
-        self._thresholds = None
         self._record = None
 
-    def set_targets(self, targets: Targets) -> None:
-        """Makes this a model with several heads."""
-        self.task, self.targets = "multi_task", targets
-        self.class_names = targets.class_names
+    @property
+    def task(self) -> str:
+        """`"classification"`, `"multi_label"`, `"regression"`, or `"multi_task"`."""
+        return self.problem.task
+
+    @property
+    def class_names(self) -> Any:
+        """Names of the classes, a tuple of `str`; `None` where there are none.
+
+        Where heads have names, a dictionary of those that have classes.
+        """
+        return self.problem.class_names
+
+    @property
+    def preprocessor(self) -> Any:
+        """The Keras layer that makes inputs ready for the graph, or `None`.
+
+        Keras saves it with the model, vocabulary included.
+        """
+        return self.problem and self.problem.input.preprocessor
 
     @property
     def record(self) -> TrainingRecord | None:
@@ -105,9 +95,9 @@ class TransferModel(keras.Model):
         """From which probability a label is given, where labels are not exclusive.
 
         `None` stands for 0.5. Set it to a number, to one per label, such as
-        `tl.evaluate(model, data.val).thresholds`, or, of a model with several heads,
-        to a dictionary of such by head. `classify`, `tl.evaluate` and exported labels
-        go by it; `save` keeps it, and `tl.calibrate` moves it along.
+        `tl.evaluate(model, data.val).thresholds`, or, where heads have names, to a
+        dictionary of such by head. `classify`, `tl.evaluate` and exported labels go by
+        it; `save` keeps it, and `tl.calibrate` moves it along.
 
         Example:
 
@@ -116,31 +106,31 @@ class TransferModel(keras.Model):
         >>> model.thresholds
         (0.3, 0.6)
         """
-        return self._thresholds
+        return self.problem.thresholds
 
     @thresholds.setter
     def thresholds(self, value: Any) -> None:
-        self._thresholds = checked_thresholds(self, value)
+        self.problem = self.problem.with_thresholds(value)
 
     def classify(self, inputs: Any, *, batch_size: int = 32) -> list[Any]:
-        """Classifies pictures or texts.
+        """Says what inputs are: their classes, their labels, their numbers.
 
         Args:
             inputs: Of a picture model: a path, a list of paths, or an array of raw
                 pixels (0 to 255) of shape `(height, width, channels)` or
-                `(n, height, width, channels)`. Any size: pictures are cropped and
-                resized as in training. Of a text model: a text or a list of texts;
-                where it was trained on pairs, a list of pairs.
+                `(n, height, width, channels)`. Any size: pictures are brought to the
+                model's shape as in training. Of a text model: a text or a list of
+                texts; where it was trained on pairs, a list of pairs.
             batch_size: Inputs per step.
 
         Returns:
-            A list with one `Prediction` for each input, in order. Of a model with
-            several heads, a dictionary by head for each: a `Prediction` where the head
-            has classes, otherwise a number, or a tuple of several.
+            A list with one `Prediction` for each input, in order; of a regressor a
+            number, or a tuple of several. Where heads have names, a dictionary of these
+            by head for each.
 
         Raises:
-            ValueError: If the model is a regressor, a file cannot be read, or an
-                array has another shape, is not numeric or not finite.
+            ValueError: If a file cannot be read, or an array has another shape, is not
+                numeric or not finite.
 
         Example:
 
@@ -148,33 +138,12 @@ class TransferModel(keras.Model):
         >>> model.classify(np.zeros((32, 32, 1)))[0].label in ("a", "b")
         True
         """
-        if self.task not in ("classification", "multi_label", "multi_task"):
-            raise ValueError(
-                f"classify() is for classifiers; this model's task is {self.task!r}. "
-                "Use predict() on texts, or on an array of pixels; tl.load_images "
-                "reads files."
-            )
         check_int("batch_size", batch_size, 1)
-        if self.preprocessor is None:
-            ready = to_pixels(inputs, self.input_shape)
-        else:
-            ready = [inputs] if isinstance(inputs, (str, bytes)) else inputs
+        ready = self.problem.input.read(inputs)
         if not len(ready):
             return []
         outputs = self.predict(ready, batch_size=batch_size, verbose=0)
-        if self.targets is None:
-            return _answers(outputs, self.task, self.class_names, self.thresholds)
-        by_head = {
-            name: _answers(
-                outputs[name],
-                target.task,
-                target.class_names,
-                (self.thresholds or {}).get(name),
-            )
-            for name, target in self.targets.by_head.items()
-        }
-        each = zip(*by_head.values(), strict=True)
-        return [dict(zip(by_head, answers, strict=True)) for answers in each]
+        return self.problem.answers(outputs)
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         """Fits the model as `keras.Model.fit` does; of texts, too."""
@@ -197,9 +166,10 @@ class TransferModel(keras.Model):
         Of several workers each predicts for itself.
         """
         predict = functools.partial(predict_by, self, super().predict)
-        if self.preprocessor is None or not holds_texts(x):
+        found = self.problem.input.batches(x, batch_size or 32)
+        if found is None:
             return predict(self.ready(x), batch_size, **kwargs)
-        batches, order = by_length(x, self.preprocessor, batch_size or 32)
+        batches, order = found
         outputs = predict(batches, None, **kwargs)
         places = np.argsort(order)
         return keras.tree.map_structure(lambda rows: rows[places], outputs)
@@ -217,7 +187,7 @@ class TransferModel(keras.Model):
         Returns:
             Of texts, their tokens; everything else as it is.
         """
-        return x if self.preprocessor is None else to_tokens(x, self.preprocessor)
+        return self.problem.input.ready(x)
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """Saves the model as `keras.Model.save` does: one file, whole or not at all.
@@ -257,11 +227,8 @@ class TransferModel(keras.Model):
         """Returns Keras' functional config with what tlkeras adds to it."""
         layers = _keras.sublayers(self.backbone)
         frozen = [i for i, layer in enumerate(layers) if not layer.trainable]
-        several = self.targets is not None
         settings = {
-            "task": self.task,
-            "class_names": None if several else self.class_names,
-            "targets": self.targets.get_config() if several else None,
+            "problem": self.problem.get_config(),
             "frozen_sublayers": frozen,
             "dtype": self.dtype_policy.name,
             # Keras keeps weights alone; a model that trains on needs these as well.
@@ -269,16 +236,11 @@ class TransferModel(keras.Model):
         }
         if self.record is not None:
             settings["record"] = self.record.to_dict()
-        if self.thresholds is not None:
-            settings["thresholds"] = self.thresholds
         if self.temperature is not None:
             settings["temperature"] = self.temperature
         adapters = adapters_config(self.backbone)
         if adapters:
             settings["adapters"] = adapters
-        if self.preprocessor is not None:
-            preprocessor = keras.saving.serialize_keras_object(self.preprocessor)
-            settings["preprocessor"] = preprocessor
         return {**super().get_config(), "tlkeras": settings}
 
     @classmethod
@@ -287,20 +249,13 @@ class TransferModel(keras.Model):
         config = dict(config)
         settings = config.pop("tlkeras")
         # First: it makes KerasHub's layers known to Keras.
-        preprocessor = settings.get("preprocessor")
-        if preprocessor is not None:
-            preprocessor = keras.saving.deserialize_keras_object(preprocessor)
+        problem = Problem.from_config(settings["problem"])
         model = super().from_config(config, custom_objects=custom_objects)
-        model.task, model.preprocessor = settings["task"], preprocessor
-        names = settings["class_names"]
-        model.class_names = None if names is None else tuple(names)
-        if settings.get("targets") is not None:
-            model.set_targets(Targets.from_config(settings["targets"]))
+        model.problem = problem
         if settings.get("record") is not None:
             # The record of a later version is no reason not to load the model.
             with contextlib.suppress(ValueError):
                 model.keep_record(TrainingRecord.from_dict(settings["record"]))
-        model.thresholds = settings.get("thresholds")
         model.temperature = settings.get("temperature")
         # `compile`, which comes next, scales the loss by this policy.
         model.dtype_policy = keras.dtype_policies.get(settings["dtype"])
@@ -311,31 +266,3 @@ class TransferModel(keras.Model):
         restore_adapters(model.backbone, settings.get("adapters", []))
         set_random_states(model, settings.get("random_states", ()))
         return model
-
-
-def _answers(
-    outputs: Any, task: str, names: tuple[str, ...] | None, thresholds: Any = None
-) -> list[Any]:
-    """Returns what a head says of each input, from its rows of outputs."""
-    rows = np.asarray(outputs, "float32")
-    if task == "regression":
-        return [
-            values[0] if len(values) == 1 else tuple(values) for values in rows.tolist()
-        ]
-    if task == "multi_label":
-        # Of the dtype of the outputs, as in an evaluation.
-        thresholds = np.float32(0.5 if thresholds is None else thresholds)
-        return [_labels(row, row >= thresholds, names) for row in rows]
-    return [_label(row, names) for row in rows]
-
-
-def _labels(row: np.ndarray, given: np.ndarray, names: tuple[str, ...]) -> Prediction:
-    named = dict(zip(names, map(float, row), strict=True))
-    found = {n: named[n] for n, is_given in zip(names, given, strict=True) if is_given}
-    return Prediction(tuple(found), tuple(found.values()), named)
-
-
-def _label(row: np.ndarray, names: tuple[str, ...]) -> Prediction:
-    named = dict(zip(names, map(float, row), strict=True))
-    label = names[int(row.argmax())]
-    return Prediction(label, named[label], named)

@@ -10,11 +10,11 @@ import numpy as np
 from keras import ops
 
 from tlkeras.features.extraction import Store, choose_store, extract
-from tlkeras.features.tokens import tokenize
-from tlkeras.heads import find_loss
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.pictures.decoding import resize_image
+from tlkeras.inputs.texts.tokens import tokenize
+from tlkeras.outputs import find_loss
 
 # Below it a probability gives no logit; float32 ends at 1e-38.
 _TINY = 1e-30

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tlkeras._validation import unknown_name
-from tlkeras.inputs.examples import Reading
 from tlkeras.evaluation.collecting import Observer
 from tlkeras.evaluation.examples import as_arrays, file_names
+from tlkeras.inputs.examples import Reading
 
 _FOLDERS = ("folder", "subfolder")
 

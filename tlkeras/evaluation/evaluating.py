@@ -7,13 +7,13 @@ from typing import Any
 import keras
 
 from tlkeras._validation import check_choice, check_same_classes
-from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.evaluation.aligned import Aligned
 from tlkeras.evaluation.collecting import collect
 from tlkeras.evaluation.examples import EvaluatedExamples, digests
 from tlkeras.evaluation.interpretation import TASKS, interpret
 from tlkeras.evaluation.report import Report
 from tlkeras.evaluation.several_heads import evaluate_heads
+from tlkeras.inputs.examples import Reading, reading_of
 
 
 def evaluate(

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.evaluation.collecting import batches_of, label_array
+from tlkeras.inputs.examples import Reading, reading_of
 
 # Of each example every n-th value goes into its digest.
 _STRIDE = 97

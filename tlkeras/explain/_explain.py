@@ -9,12 +9,12 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_choice, check_int, check_number
-from tlkeras.builders.inputs import to_pixels
 from tlkeras.explain._pictures import explain_pictures, feature_map
 from tlkeras.explain._probe import Probe, choose
 from tlkeras.explain._texts import explain_texts, in_order
 from tlkeras.explain._words import read_text
 from tlkeras.explain.results import Explanations
+from tlkeras.inputs import Pictures
 
 METHODS = ("grad_cam", "integrated_gradients")
 
@@ -233,7 +233,7 @@ def _pixels(model: keras.Model, inputs: Any) -> np.ndarray:
             "channels)), or of texts and a model that tlkeras made. Received: a model "
             f"with inputs of shape {shapes}."
         )
-    return to_pixels(inputs, shapes[0])
+    return Pictures(shapes[0][1:3], shapes[0][3]).read(inputs)
 
 
 def _plain(text: Any) -> str | tuple[str, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.builders.inputs import holds_texts
 from tlkeras.export.interface import input_names, named_outputs
+from tlkeras.inputs.texts.tokens import are_texts as holds_texts
 
 _TEXTS = (
     "A short text.",

@@ -18,8 +18,8 @@ from tlkeras.export.interface import (
     tensor_specs,
 )
 from tlkeras.export.samples import Samples
-from tlkeras.features.tokens import trim
 from tlkeras.inputs.pictures.decoding import resize_image, to_color_mode
+from tlkeras.inputs.texts.tokens import trim
 
 Outputs = dict[str, np.ndarray]
 

@@ -1,9 +1,9 @@
 """Features: a model split at its freeze point, and what its frozen prefix computes."""
 
-from tlkeras.features.cache import CacheInfo, cache_info, clear_cache
+from tlkeras.cache import CacheInfo, cache_info, clear_cache
 from tlkeras.features.extraction import extract_features
-from tlkeras.features.feature_set import FeatureSet
 from tlkeras.features.splitting import Frozen, SplitModel, join, split_model
+from tlkeras.inputs.feature_set import FeatureSet
 
 __all__ = [
     "CacheInfo",

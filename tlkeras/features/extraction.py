@@ -13,14 +13,14 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras import cache as disk
 from tlkeras.distribution import strategy_of
-from tlkeras.features import cache as disk
-from tlkeras.features.feature_set import FeatureSet
 from tlkeras.features.fingerprints import fingerprint_model
 from tlkeras.features.splitting import split_model
-from tlkeras.features.tokens import tokenize
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import Reading, reading_of
+from tlkeras.inputs.feature_set import FeatureSet
+from tlkeras.inputs.texts.tokens import tokenize
 
 # The share of free memory that features in memory may take.
 _MEMORY_SHARE = 0.5

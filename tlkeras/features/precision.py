@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.features import cache as disk
+from tlkeras import cache as disk
 from tlkeras.features.extraction import inference_function
 from tlkeras.features.fingerprints import versions
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras.features.cache import ArraySpec
+from tlkeras.cache import ArraySpec
 
 
 class Views:

@@ -1,6 +1,6 @@
 """`Input`: what every kind of input knows of its examples, its models, its verbs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -45,7 +45,7 @@ class Assembled(NamedTuple):
 
 
 class Input:
-    """What a model takes: how examples are read, shown, made ready, explained, exported.
+    """What a model takes: how examples are read, shown, made ready and explained.
 
     By itself it stands for arrays of which nothing is known but their shapes. A kind of
     input is a subclass in a folder of its own, which overrides what it offers and has
@@ -77,7 +77,17 @@ class Input:
         "schedule": "cosine",
     }
 
+    # Of the builders' `dropout`.
+    default_dropout: ClassVar[float] = 0.0
+    # Examples for the builders' docstrings, by the end of their names.
+    builder_examples: ClassVar[Mapping[str, str]] = {}
+
     preprocessor: Any = None
+
+    @property
+    def kind(self) -> str:
+        """What records and messages call the examples."""
+        return self.name
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this input again."""
@@ -98,7 +108,7 @@ class Input:
 
     @classmethod
     def claims(cls, x: Any) -> bool:
-        """Whether `x`, as `tl.from_arrays` takes it, is meant as inputs of this kind."""
+        """Whether `x`, given to `tl.from_arrays`, is meant as inputs of this kind."""
         return False
 
     @classmethod
@@ -148,6 +158,16 @@ class Input:
         return False
 
     @classmethod
+    def backbone_names(cls) -> list[str]:
+        """Returns the names of the backbones that `load_backbone` knows."""
+        return []
+
+    @classmethod
+    def load_backbone(cls, backbone: Any, **arguments: Any) -> Any:
+        """Loads a backbone of this kind, as a `LoadedBackbone`."""
+        raise cls.unsupported("tl.load_backbone")
+
+    @classmethod
     def assemble(cls, backbone: Any, **arguments: Any) -> Assembled:
         """Puts a backbone behind its inputs.
 
@@ -159,6 +179,19 @@ class Input:
             **arguments: The builder's arguments that are the kind's own.
         """
         raise cls.unsupported("a builder")
+
+    @classmethod
+    def timed_as(cls, **arguments: Any) -> tuple[str, Callable[[Any], keras.Model]]:
+        """Returns how a backbone is built to be timed in two precisions.
+
+        Args:
+            **arguments: As in `assemble`.
+
+        Returns:
+            What distinguishes it besides its name, and a function of the name that
+            builds it with random weights.
+        """
+        return "", lambda name: cls.load_backbone(name, weights=None).model
 
     @classmethod
     def of_model(cls, model: keras.Model) -> "Input | None":
@@ -225,9 +258,9 @@ class Input:
         )
         if not fits:
             raise ValueError(
-                f"`{part}` does not fit the model: inputs of shape {received} came, the "
-                f"model takes {expected} (None is the batch). Is the dataset batched, "
-                "and are its inputs of the model's size?"
+                f"`{part}` does not fit the model: inputs of shape {received} came, "
+                f"the model takes {expected} (None is the batch). Is the dataset "
+                "batched, and are its inputs of the model's size?"
             )
 
     @classmethod

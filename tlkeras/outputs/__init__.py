@@ -1,6 +1,6 @@
 """Outputs: all that depends on what a model answers, one file for each kind."""
 
-from tlkeras.outputs.base import Answer, Output, Prediction
+from tlkeras.outputs.base import Output, Prediction
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.losses import ClassCrossentropy, ClassLoss, LabelLoss, find_loss
@@ -18,7 +18,6 @@ from tlkeras.outputs.table import (
 __all__ = [
     "OUTPUTS",
     "TASKS",
-    "Answer",
     "ClassCrossentropy",
     "ClassLoss",
     "Classes",

@@ -1,4 +1,4 @@
-"""`Output`: what every kind of answer knows of its labels, its training, its figures."""
+"""`Output`: what every kind of answer knows of labels, training and figures."""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -65,6 +65,8 @@ class Output(abc.ABC):
     activation: ClassVar[str | None] = None
     # What `"accuracy"` stands for where labels may be missing.
     accuracy: ClassVar[type[keras.metrics.Metric] | None] = None
+    # Whether it gives labels from a threshold on, its attribute `thresholds`.
+    has_thresholds: ClassVar[bool] = False
     # Whether labels are class numbers, of which -1 is missing.
     are_numbers: ClassVar[bool] = False
 

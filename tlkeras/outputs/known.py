@@ -53,8 +53,8 @@ class KnownLoss(_Known, keras.losses.Loss):
 
     Args:
         loss: A `keras.losses.Loss`, its name, or a function of labels and outputs. A
-            `tlkeras.outputs.LabelLoss` has a value for each output, and takes labels that
-            are known in part.
+            `tlkeras.outputs.LabelLoss` has a value for each output, and takes labels
+            that are known in part.
         classes: Whether labels are class numbers, of which negative ones are missing.
             In other labels NaN is missing.
 

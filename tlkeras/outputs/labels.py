@@ -56,6 +56,7 @@ class Labels(Output):
     activation: ClassVar[str | None] = "sigmoid"
     accuracy: ClassVar[Any] = keras.metrics.BinaryAccuracy
     output_name: ClassVar[str] = "probabilities"
+    has_thresholds: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", name_classes(self.names, 1))

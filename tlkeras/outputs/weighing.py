@@ -91,7 +91,7 @@ class Weighing:
 
 
 def check_kind(class_weight: Any) -> None:
-    """Raises `ValueError` unless class weights are a mapping, `"balanced"` or `None`."""
+    """Raises `ValueError` unless these are a mapping, `"balanced"` or `None`."""
     if class_weight is None or isinstance(class_weight, Mapping):
         return
     if isinstance(class_weight, str) and class_weight == "balanced":

@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.features import cache as disk
+from tlkeras import cache as disk
 from tlkeras.features.extraction import longest_of
-from tlkeras.features.feature_set import bucket_length
 from tlkeras.freezing import FreezePoint
+from tlkeras.inputs.feature_set import bucket_length
 from tlkeras.runtime import current_runtime
 from tlkeras.training.feeding import Source
 from tlkeras.training.trial import Trial, trial

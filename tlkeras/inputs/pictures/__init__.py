@@ -1,1 +1,5 @@
-"""Pictures: what image files and pixels are, and how they are read."""
+"""Pictures: image files and pixels, how they are read, shown, prepared, explained."""
+
+from tlkeras.inputs.pictures.input import Pictures
+
+__all__ = ["Pictures"]

@@ -1,1 +1,5 @@
-"""Texts: what a text must be, and which texts are nearly the same."""
+"""Texts, single or in pairs: how they are read, tokenized, shown and explained."""
+
+from tlkeras.inputs.texts.input import Texts
+
+__all__ = ["Texts"]

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from tlkeras import cache as disk
 from tlkeras._validation import check_choice
 from tlkeras.distribution import Replicas
-from tlkeras.features import cache as disk
 from tlkeras.features.extraction import (
     FeatureSet,
     Store,
@@ -22,12 +22,13 @@ from tlkeras.features.extraction import (
     reading_for,
 )
 from tlkeras.features.order import Order, endless_epochs
-from tlkeras.features.sampling import balanced_positions
 from tlkeras.features.splitting import SplitModel, is_fixed, join, split_model
-from tlkeras.features.tokens import tokenize
 from tlkeras.features.views import Views
 from tlkeras.freezing import FreezePoint, find_backbone, freeze, freeze_index
 from tlkeras.inputs.examples import Reading
+from tlkeras.inputs.texts.tokens import tokenize
+from tlkeras.outputs.sampling import balanced_positions
+from tlkeras.outputs.weighing import Weighing
 from tlkeras.training.feeding.feed import Feed, plan_steps
 from tlkeras.training.feeding.own_data import (
     ARRAYS,
@@ -37,7 +38,6 @@ from tlkeras.training.feeding.own_data import (
     count_batches,
 )
 from tlkeras.training.feeding.source import Source
-from tlkeras.training.weighing import Weighing, resolve_weighing, task_of
 
 
 class Feeder:

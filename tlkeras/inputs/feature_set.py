@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras.features import cache as disk
+from tlkeras import cache as disk
 
 # Batches of sequences are as long as their longest one, rounded up to a multiple.
 BUCKET = 16

@@ -5,9 +5,22 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras.features.feature_set import FeatureSet, bucket_length
+from tlkeras.inputs.feature_set import FeatureSet, bucket_length
 
 _TEXTS_AT_ONCE = 4096
+
+
+def are_texts(x: Any) -> bool:
+    """Whether `x` is an array or a list of texts, or of pairs of texts."""
+    if isinstance(x, dict) or hasattr(x, "element_spec"):
+        return False
+    dtype = getattr(x, "dtype", None)
+    if dtype is not None and not isinstance(x, np.ndarray):
+        return getattr(dtype, "name", dtype) == "string"
+    array = np.asarray(x)
+    if array.dtype.kind in "US":
+        return True
+    return array.dtype == object and isinstance(next(iter(array.flat), None), str)
 
 
 def tokenize(examples: Any, preprocessor: Any) -> tuple[FeatureSet, np.ndarray, int]:

@@ -1,0 +1,228 @@
+"""The builders' arguments: what each is called, takes by default and means."""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+
+from tlkeras.inputs import Input
+from tlkeras.outputs import Classes, Labels, Numbers, Output
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a builder.
+
+    Attributes:
+        name: Its name.
+        annotation: Its type.
+        default: What it is where it is left out, if it may be.
+        text: Its lines in the `Args` of a docstring.
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    text: str
+
+    def with_default(self, default: Any) -> "Argument":
+        """Returns the argument with another default."""
+        return replace(self, default=default)
+
+    def parameter(self, positional: bool) -> inspect.Parameter:
+        """Returns it as part of a signature."""
+        kind = inspect.Parameter
+        return inspect.Parameter(
+            self.name,
+            kind.POSITIONAL_OR_KEYWORD if positional else kind.KEYWORD_ONLY,
+            default=self.default,
+            annotation=self.annotation,
+        )
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a builder's models are for.
+
+    Attributes:
+        name: The end of the builders' names: `"classifier"`.
+        target: The argument that says what comes out.
+        arguments: Further arguments about that.
+        summary: First line of the docstring, with `{noun}` and `{nouns}`.
+        description: What follows it.
+        returns: What is returned.
+        reference: Papers and guides.
+    """
+
+    name: str
+    target: Argument
+    arguments: tuple[Argument, ...]
+    summary: str
+    description: str
+    returns: str
+    reference: str
+
+    def outputs(self, target: Any, *given: Any) -> Output | Mapping[str, Output]:
+        """Returns the outputs that the arguments ask for.
+
+        Raises:
+            ValueError: If an output was given beside arguments that are for one.
+        """
+        if not isinstance(target, (Output, Mapping)):
+            return _OUTPUTS[self.name](target, *given)
+        for argument, value in zip(self.arguments, given, strict=True):
+            if value is not argument.default and value != argument.default:
+                raise ValueError(
+                    f"`{argument.name}` is for the one head that the builder makes: "
+                    "give it to the outputs, such as tl.Classes(..., "
+                    f"{argument.name}=...). Received: {argument.name}={value!r}."
+                )
+        return target
+
+
+def _classifier(
+    classes: Any, label_smoothing: float, multi_label: bool, loss: Any
+) -> Output:
+    kind = Labels if multi_label else Classes
+    return kind(classes, label_smoothing=label_smoothing, loss=loss)
+
+
+def _regressor(outputs: int, loss: Any) -> Output:
+    return Numbers(outputs, loss=loss)
+
+
+_OUTPUTS = {"classifier": _classifier, "regressor": _regressor}
+
+
+def own_arguments(kind: type[Input]) -> list[Argument]:
+    """Returns the arguments of a kind's `assemble`, with their lines of its docstring.
+
+    Raises:
+        ValueError: If its docstring leaves one out.
+    """
+    texts = _argument_texts(inspect.getdoc(kind.assemble) or "")
+    found = []
+    for name, parameter in inspect.signature(kind.assemble).parameters.items():
+        if name not in texts:
+            raise ValueError(
+                f"The docstring of {kind.__name__}.assemble must say what `{name}` is, "
+                "in its `Args`."
+            )
+        found.append(
+            Argument(name, parameter.annotation, parameter.default, texts[name])
+        )
+    return found
+
+
+def _argument_texts(docstring: str) -> dict[str, str]:
+    """Returns the lines of each argument in the `Args` of a docstring, by its name."""
+    _, _, rest = docstring.partition("Args:\n")
+    block = re.split(r"\n(?=\S)", rest, maxsplit=1)[0]
+    parts = re.split(r"\n(?=\w)", textwrap.dedent(block).strip("\n"))
+    return {part.partition(":")[0]: part.rstrip() for part in parts if part}
+
+
+HEAD = (
+    Argument(
+        "hidden",
+        Sequence[int],
+        (),
+        "hidden: Units of relu layers between features and outputs: `(256,)`.",
+    ),
+    Argument(
+        "dropout",
+        float,
+        0.0,
+        "dropout: Dropout before each Dense layer of the head, in [0, 1).",
+    ),
+    Argument(
+        "weight_decay",
+        float,
+        0.0,
+        "weight_decay: L2 penalty on the head's kernels.",
+    ),
+)
+
+_SEVERAL = """Several heads over one backbone are said as a dictionary of outputs: one
+pass of the backbone serves all heads, in training as in use, and what they have in
+common is learnt from the labels of all. Labels come as a dictionary by head, and may be
+missing (class numbers -1 or NaN, others NaN): they count neither in losses nor in
+metrics. A head's loss is the mean over the labels of a batch that are known; the sum
+over the heads, each times its `weight`, is minimised."""
+
+_CLASSES = """\
+classes: The number of classes, or their names in the order of the labels. Or an output,
+    such as `tl.Classes([...], class_weight="balanced")`, or several by name:
+    `{"species": tl.Classes([...]), "length": tl.Numbers(1, weight=0.1)}`."""
+
+_SMOOTHING = """\
+label_smoothing: Share of each label spread over all classes, in [0, 1)."""
+
+_MULTI_LABEL = """\
+multi_label: Whether an input may have several labels or none: sigmoid outputs, binary
+    cross-entropy, labels of shape `(n, classes)`."""
+
+_CLASS_LOSS = """\
+loss: `None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from examples
+    that are already right to those that are not, such as those of rare classes. Or a
+    Keras loss, its name, or a function of labels and probabilities. Losses of Keras
+    take class numbers here too."""
+
+_OUTPUTS_TEXT = """\
+outputs: Numbers to predict for each input. Or an output, such as
+    `tl.Numbers(2, loss="huber")`, or several by name, as in a classifier."""
+
+_NUMBER_LOSS = """\
+loss: A Keras loss, its name, or a function of targets and outputs. Targets of very
+    different sizes should be scaled before."""
+
+GOALS = (
+    Goal(
+        name="classifier",
+        target=Argument(
+            "classes",
+            int | Sequence[str] | Output | Mapping[str, Output],
+            inspect.Parameter.empty,
+            _CLASSES,
+        ),
+        arguments=(
+            Argument("label_smoothing", float, 0.0, _SMOOTHING),
+            Argument("multi_label", bool, False, _MULTI_LABEL),
+            Argument("loss", Any, None, _CLASS_LOSS),
+        ),
+        summary="Builds a {noun} classifier on a frozen backbone, compiled, ready to "
+        "fine-tune.",
+        description="Raw {nouns} go in: the preprocessing that belongs to the backbone "
+        "is part of the\nmodel and of its file. Probabilities come out, in float32.\n\n"
+        f"{_SEVERAL}",
+        returns="A `TransferModel`.",
+        reference="""\
+The Keras guide to transfer learning and fine-tuning,
+https://keras.io/guides/transfer_learning/; focal loss: Lin et al., Focal Loss for Dense
+Object Detection (2017); several heads: Caruana, Multitask Learning (1997); adapters: Hu
+et al., LoRA: Low-Rank Adaptation of Large Language Models (2021).""",
+    ),
+    Goal(
+        name="regressor",
+        target=Argument(
+            "outputs", int | Output | Mapping[str, Output], 1, _OUTPUTS_TEXT
+        ),
+        arguments=(
+            Argument(
+                "loss", str | keras.losses.Loss, "mean_squared_error", _NUMBER_LOSS
+            ),
+        ),
+        summary="Builds a {noun} regressor on a frozen backbone, compiled, ready to "
+        "fine-tune.",
+        description="Raw {nouns} go in, linear float32 outputs `(batch, outputs)` come "
+        f"out.\n\n{_SEVERAL}",
+        returns="A `TransferModel`.",
+        reference="""\
+The Keras guide to transfer learning and fine-tuning,
+https://keras.io/guides/transfer_learning/.""",
+    ),
+)

@@ -1,0 +1,162 @@
+"""The builders of each kind of input, made of one set of arguments and one method."""
+
+import contextlib
+import inspect
+import os
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+
+from tlkeras.builders import recording
+from tlkeras.builders.arguments import GOALS, HEAD, Argument, Goal, own_arguments
+from tlkeras.builders.transfer_model import TransferModel
+from tlkeras.features.precision import dtype_policy, faster_precision
+from tlkeras.freezing import freeze
+from tlkeras.heads import last_layer, stack_hidden
+from tlkeras.inputs import Assembled, Input
+from tlkeras.outputs import Output
+from tlkeras.problem import Problem
+from tlkeras.records.encoding import random_state_kept
+from tlkeras.runtime import current_runtime, jit_compile
+
+Builder = Callable[..., TransferModel]
+
+# All builders by name, for `tl.rerun`.
+BUILDERS: dict[str, Builder] = {}
+
+
+def make_builders(kind: type[Input]) -> tuple[Builder, Builder]:
+    """Makes the classifier's and the regressor's builder of a kind of input.
+
+    Args:
+        kind: A subclass of `Input` whose `assemble` has a signature of its own.
+
+    Returns:
+        Two functions with full signatures and docstrings, such as `image_classifier`
+        and `image_regressor`; `BUILDERS` has them too.
+    """
+    made = tuple(_make_builder(kind, goal) for goal in GOALS)
+    BUILDERS.update((builder.__name__, builder) for builder in made)
+    return made
+
+
+def _make_builder(kind: type[Input], goal: Goal) -> Builder:
+    own = own_arguments(kind)
+    head = [
+        one.with_default(kind.default_dropout) if one.name == "dropout" else one
+        for one in HEAD
+    ]
+    first = next(one for one in own if one.name == "backbone")
+    rest = [one for one in own if one is not first]
+    arguments = [first, goal.target, *head, *goal.arguments, *rest]
+
+    def build(*args: Any, **kwargs: Any) -> TransferModel:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        values = given.arguments
+        return _build(
+            kind,
+            values["backbone"],
+            goal.outputs(*(values[one.name] for one in (goal.target, *goal.arguments))),
+            {one.name: values[one.name] for one in rest},
+            {one.name: values[one.name] for one in head},
+        )
+
+    signature = inspect.Signature(
+        [one.parameter(positional=one in (first, goal.target)) for one in arguments],
+        return_annotation=TransferModel,
+    )
+    build.__name__ = build.__qualname__ = f"{kind.prefix}_{goal.name}"
+    build.__module__ = "tlkeras"
+    build.__signature__ = signature
+    build.__annotations__ = {
+        **{one.name: one.annotation for one in arguments},
+        "return": TransferModel,
+    }
+    build.__doc__ = _docstring(kind, goal, arguments)
+    return recording.recorded(build)
+
+
+def _docstring(kind: type[Input], goal: Goal, arguments: list[Argument]) -> str:
+    listed = "\n".join(one.text for one in arguments)
+    example = kind.builder_examples.get(goal.name, "").strip()
+    blocks = [
+        goal.summary.format(noun=kind.noun, nouns=kind.nouns),
+        goal.description.format(noun=kind.noun, nouns=kind.nouns),
+        f"Args:\n{textwrap.indent(listed, '    ')}",
+        f"Returns:\n    {goal.returns}",
+        "Raises:\n    ValueError: If an argument is not one of the above.\n"
+        "    FileNotFoundError: If the weights are neither here nor to be downloaded.",
+        *([f"Example:\n\n{example}"] if example else []),
+        f"Reference:\n{textwrap.indent(goal.reference, '    ')}",
+    ]
+    return textwrap.indent("\n\n".join(blocks), "    ").strip() + "\n    "
+
+
+def _build(
+    kind: type[Input],
+    backbone: Any,
+    outputs: Output | Mapping[str, Output],
+    arguments: Mapping[str, Any],
+    head: Mapping[str, Any],
+) -> TransferModel:
+    """Puts inputs, backbone and heads together, and freezes and compiles the whole."""
+    with _precision_for(kind, backbone, arguments):
+        assembled = kind.assemble(backbone, **arguments)
+        recording.note_backbone(assembled.name, assembled.licence)
+        problem = Problem(assembled.input, outputs)
+        model = _with_heads(assembled, problem, **head)
+        model.compile(
+            optimizer="adam", jit_compile=jit_compile(), **problem.compile_arguments()
+        )
+        freeze(model)
+    return model
+
+
+def _with_heads(
+    assembled: Assembled,
+    problem: Problem,
+    hidden: Any,
+    dropout: float,
+    weight_decay: float,
+) -> TransferModel:
+    """Stacks the layers that all heads share, and those of each, on the features."""
+    shared = stack_hidden(assembled.features, hidden, dropout, weight_decay)
+    name = f"{assembled.name}_{problem.task}"
+    taken = {layer.name for layer in keras.Model(assembled.inputs, shared).layers}
+    if taken & set(problem.outputs):
+        raise ValueError(
+            "No head may have the name of a layer. Received: "
+            f"{sorted(taken & set(problem.outputs))}; taken are {sorted(taken)}."
+        )
+    outputs = {}
+    for head, output in problem.outputs.items():
+        x = stack_hidden(shared, output.hidden, output.dropout, weight_decay)
+        outputs[head] = last_layer(
+            x, output.units, output.activation, head, weight_decay
+        )
+    model = TransferModel(assembled.inputs, problem.face(outputs), name=name)
+    model.problem = problem
+    return model
+
+
+@contextlib.contextmanager
+def _precision_for(
+    kind: type[Input], backbone: Any, arguments: Mapping[str, Any]
+) -> Iterator[None]:
+    """Surrounds building with the strategy and the precision that `configure` chose."""
+    runtime = current_runtime()
+    precision = recording.wanted_precision() or keras.config.dtype_policy().name
+    if runtime.precision == "auto" and recording.wanted_precision() is None:
+        precision = "float32"
+        if isinstance(backbone, (str, os.PathLike)):
+            about, build = kind.timed_as(**arguments)
+            # Whether it is measured or remembered must not show in the random start.
+            with random_state_kept():
+                precision = faster_precision(
+                    f"{os.fspath(backbone)}{about}", lambda: build(backbone)
+                )
+    with runtime.scope(), dtype_policy(precision):
+        yield

