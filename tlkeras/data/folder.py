@@ -11,7 +11,11 @@ from tlkeras._validation import check_int, did_you_mean, unknown_name
 from tlkeras.data.labels import check_class_names
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PART_OF_NAME, check_fractions
-from tlkeras.inputs.pictures.decoding import check_color_mode, check_image_size
+from tlkeras.inputs.pictures.decoding import (
+    check_color_mode,
+    check_fit,
+    check_image_size,
+)
 from tlkeras.inputs.pictures.files import ImageFiles
 from tlkeras.inputs.pictures.headers import read_headers
 
@@ -30,6 +34,7 @@ def image_folder(
     test_split: float = 0.15,
     seed: int = 0,
     color_mode: str = "rgb",
+    fit: str = "crop",
     class_names: Sequence[str] | None = None,
 ) -> Splits:
     """Makes `Splits` from a folder with one sub-folder of images per class.
@@ -43,8 +48,8 @@ def image_folder(
     skipped and reported once, in a warning and in `Splits.skipped`. Pictures are
     turned upright by their EXIF orientation, made RGB (an alpha channel is dropped,
     as in Pillow and Keras) and resized bilinearly, cropped to the target's aspect ratio
-    first: the middle is kept, as with `crop_to_aspect_ratio=True` in
-    `keras.utils.image_dataset_from_directory`.
+    first, as with `crop_to_aspect_ratio=True` in
+    `keras.utils.image_dataset_from_directory`, unless `fit` says otherwise.
 
     Args:
         path: The folder.
@@ -56,6 +61,9 @@ def image_folder(
             none.
         seed: Seed of the split and of the order of training.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
+            window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
+            keeps all and distorts.
         class_names: Which class folders to read, in the order of the class ids. By
             default all of them, sorted by name.
 
@@ -76,6 +84,7 @@ def image_folder(
     check_int("seed", seed, 0)
     check_fractions(validation_split, test_split)
     check_color_mode(color_mode)
+    check_fit(fit)
     root = _existing_folder(path)
     folders = _part_folders(root)
     class_names = _class_folders(folders, class_names)
@@ -83,7 +92,7 @@ def image_folder(
     parts: dict[str, ImageFiles] = {}
     for part, folder in folders.items():
         listing = _list_files(root, folder, class_names)
-        parts[part] = _readable(root, listing, skipped, size, color_mode)
+        parts[part] = _readable(root, listing, skipped, size, color_mode, fit)
     _warn_of_skipped(root, skipped, sum(map(len, parts.values())))
     _check_no_empty_class(root, parts["train"], class_names, skipped)
     return make_splits(
@@ -220,6 +229,7 @@ def _readable(
     skipped: list[tuple[str, str]],
     image_size: tuple[int, int],
     color_mode: str,
+    fit: str,
 ) -> ImageFiles:
     """Returns the files that can be decoded, and adds the others to `skipped`."""
     paths = [os.path.join(root, name) for name in listing.names]
@@ -228,7 +238,7 @@ def _readable(
         (path, reason) for path, reason in zip(paths, reasons, strict=True) if reason
     ]
     files = ImageFiles(
-        root, listing.names, headers, listing.labels, image_size, color_mode
+        root, listing.names, headers, listing.labels, image_size, color_mode, fit
     )
     return files.select(np.flatnonzero([reason is None for reason in reasons]))
 

@@ -22,7 +22,11 @@ from tlkeras.data.table_files import read_files
 from tlkeras.data.table_labels import PartLabels, read_part_labels
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import Examples
-from tlkeras.inputs.pictures.decoding import check_color_mode, check_image_size
+from tlkeras.inputs.pictures.decoding import (
+    check_color_mode,
+    check_fit,
+    check_image_size,
+)
 from tlkeras.inputs.pictures.files import ImageFiles
 from tlkeras.inputs.pictures.headers import read_headers
 from tlkeras.inputs.texts.reading import NOT_UTF8, text_problem
@@ -48,6 +52,7 @@ def from_csv(
     split: str | None = None,
     image_size: int | tuple[int, int] = 224,
     color_mode: str = "rgb",
+    fit: str = "crop",
     image_root: Path | None = None,
     batch_size: int = 32,
     validation_split: float = 0.15,
@@ -83,6 +88,9 @@ def from_csv(
             `"validation"`) or `"test"`.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
+            window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
+            keeps all and distorts.
         image_root: The folder that image paths are relative to. By default that of
             the file itself.
         batch_size: Examples per batch.
@@ -125,6 +133,7 @@ def from_csv(
             split=split,
             image_size=image_size,
             color_mode=color_mode,
+            fit=fit,
             image_root=image_root,
             errors=errors,
         )
@@ -156,6 +165,7 @@ def from_dataframe(
     split: str | None = None,
     image_size: int | tuple[int, int] = 224,
     color_mode: str = "rgb",
+    fit: str = "crop",
     image_root: Path = ".",
     batch_size: int = 32,
     validation_split: float = 0.15,
@@ -176,6 +186,9 @@ def from_dataframe(
         split: As in `from_csv`.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
+            window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
+            keeps all and distorts.
         image_root: The folder that image paths are relative to.
         batch_size: Examples per batch.
         validation_split: Fraction for validation where there is no such part; 0 for
@@ -211,6 +224,7 @@ def from_dataframe(
             split=split,
             image_size=image_size,
             color_mode=color_mode,
+            fit=fit,
             image_root=image_root,
             errors=errors,
         )
@@ -243,6 +257,7 @@ class _Wanted(NamedTuple):
     split: str | None
     image_size: tuple[int, int]
     color_mode: str
+    fit: str
     image_root: Path | None
     errors: str
 
@@ -250,6 +265,7 @@ class _Wanted(NamedTuple):
 def _check_wanted(wanted: _Wanted) -> _Wanted:
     """Returns the arguments with `image_size` as a pair, or raises `ValueError`."""
     check_color_mode(wanted.color_mode)
+    check_fit(wanted.fit)
     check_choice("errors", wanted.errors, ("raise", "skip"))
     if wanted.text is not None and wanted.image is not None:
         raise ValueError(
@@ -440,7 +456,13 @@ def _image_examples(
     ]
     names = [os.path.relpath(path, folders[0]) for path in paths]
     files = ImageFiles(
-        folders[0], names, headers, labels, wanted.image_size, wanted.color_mode
+        folders[0],
+        names,
+        headers,
+        labels,
+        wanted.image_size,
+        wanted.color_mode,
+        wanted.fit,
     )
     readable = np.flatnonzero([reason is None for reason in reasons])
     return files.select(readable), unreadable

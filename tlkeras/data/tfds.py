@@ -18,6 +18,7 @@ from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.loading import plain_graph
 from tlkeras.inputs.pictures.decoding import (
     check_color_mode,
+    check_fit,
     check_image_size,
 )
 from tlkeras.inputs.pictures.tfds import TfdsExamples, encoded_rows, import_tfds
@@ -39,6 +40,7 @@ def from_tfds(
     test_split: float = 0.15,
     seed: int = 0,
     color_mode: str = "rgb",
+    fit: str = "crop",
     data_dir: str | os.PathLike | None = None,
 ) -> Splits:
     """Makes `Splits` from an image or text data set of TensorFlow Datasets.
@@ -62,6 +64,9 @@ def from_tfds(
             for none.
         seed: Seed of the split and of the order of training.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
+            window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
+            keeps all and distorts.
         data_dir: Where data sets are kept, for a name. By default the folder of
             TensorFlow Datasets, `~/tensorflow_datasets`.
 
@@ -83,10 +88,11 @@ def from_tfds(
     check_int("seed", seed, 0)
     check_fractions(validation_split, test_split)
     check_color_mode(color_mode)
+    check_fit(fit)
     builder = _prepared_builder(name_or_builder, data_dir)
     keys = _find_keys(builder, text)
     skipped: list[tuple[str, str]] = []
-    parts, labels = _read_parts(builder, keys, size, color_mode, skipped)
+    parts, labels = _read_parts(builder, keys, size, color_mode, fit, skipped)
     warn_of_skipped(skipped, sum(map(len, parts.values())), "texts")
     return make_splits(
         **parts,
@@ -243,6 +249,7 @@ def _read_parts(
     keys: _Keys,
     image_size: tuple[int, int],
     color_mode: str,
+    fit: str,
     skipped: list[tuple[str, str]],
 ) -> tuple[dict[str, Examples], Labels]:
     """Returns the examples of each split there is, and what their labels mean.
@@ -278,6 +285,7 @@ def _read_parts(
                 table.sizes,
                 image_size,
                 color_mode,
+                fit,
             )
     return parts, meaning
 
