@@ -408,17 +408,23 @@ def problem_of(model: keras.Model, labels: np.ndarray | None = None) -> Problem 
     >>> problem_of(model)
     Problem(images -> classification)
     """
-    own = getattr(model, "problem", None)
-    if isinstance(own, Problem):
+    own = own_problem(model)
+    if own is not None:
         return own
     outputs = _outputs_of_keras(model, labels)
     return None if outputs is None else Problem(input_of(model), outputs)
 
 
+def own_problem(model: keras.Model) -> Problem | None:
+    """Returns what a model itself says it is for; `None` of somebody else's."""
+    own = getattr(model, "problem", None)
+    return own if isinstance(own, Problem) else None
+
+
 def input_of(model: keras.Model) -> Input:
     """Returns what a model takes: its own word, or what its inputs' shapes tell."""
-    own = getattr(model, "problem", None)
-    if isinstance(own, Problem):
+    own = own_problem(model)
+    if own is not None:
         return own.input
     found = (kind.of_model(model) for kind in input_kinds())
     return next((one for one in found if one is not None), Input())

@@ -1,7 +1,7 @@
 """`Output`: what every kind of answer knows of labels, training and figures."""
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -373,6 +373,57 @@ class Output(abc.ABC):
             second: The same, of another model of the same kind.
         """
         return None
+
+    # The command line.
+
+    def record(self, answer: Any) -> dict[str, Any]:
+        """Returns one of `answers` as what JSON knows."""
+        return {"value": answer}
+
+    def fields(self, answer: Any) -> list[str]:
+        """Returns one of `answers` as columns of text."""
+        values = answer if isinstance(answer, tuple) else (answer,)
+        return [",".join(f"{value:.6g}" for value in values)]
+
+    # The card.
+
+    # What model hubs call the task, behind the word for the input; `None`: nothing.
+    hub_task: ClassVar[str | None] = None
+
+    def does(self, noun: str, names: str) -> str:
+        """Says what it does: "gives each picture ...".
+
+        Args:
+            noun: One of what goes in.
+            names: Its `class_names`, listed for people; may be empty.
+        """
+        return f"answers each {noun}"
+
+    def limits(self, noun: str) -> Iterator[str]:
+        """Yields sentences on what its answers cannot say.
+
+        Args:
+            noun: One of what goes in.
+        """
+        return iter(())
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        """Yields sentences on what its probabilities are, and where labels begin.
+
+        Args:
+            temperature: What `tl.calibrate` divided the logits by, if it did.
+            names: Its `class_names`, as a card writes them.
+        """
+        return iter(())
+
+
+def scaling(temperature: float | None) -> str:
+    """Says whether logits were scaled, for a card."""
+    if temperature is None:
+        return "The logits were not scaled by `tl.calibrate`."
+    return f"`tl.calibrate` divided the logits by {temperature:.3g}."
 
 
 def known(column: np.ndarray) -> np.ndarray:

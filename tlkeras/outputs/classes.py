@@ -1,14 +1,14 @@
 """`Classes`: one of several classes for each input."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
 from tlkeras._validation import unknown_name
-from tlkeras.outputs.base import Output, Prediction
+from tlkeras.outputs.base import Output, Prediction, scaling
 from tlkeras.outputs.losses import classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
@@ -204,20 +204,53 @@ class Classes(Output):
         return labels.argmax(axis=1), probabilities
 
     def answers(self, outputs: np.ndarray) -> list[Prediction]:
-        return [self._prediction(row) for row in np.asarray(outputs, "float32")]
+        rows = np.asarray(outputs, "float32")
+        if self.single_unit:
+            rows = np.concatenate([1 - rows, rows], axis=-1)
+        return [self._prediction(row) for row in rows]
 
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         import tensorflow as tf
 
-        names = tf.constant(list(self.names))
+        names, each = tf.constant(list(self.names)), outputs
+        if self.single_unit:
+            each = tf.concat([1 - outputs, outputs], axis=-1)
         return {
-            "label": tf.gather(names, tf.argmax(outputs, axis=-1)),
-            "probability": tf.reduce_max(outputs, axis=-1),
+            "label": tf.gather(names, tf.argmax(each, axis=-1)),
+            "probability": tf.reduce_max(each, axis=-1),
             "probabilities": outputs,
         }
 
     def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        if self.single_unit:
+            return ((first > 0.5) == (second > 0.5)).reshape(-1)
         return first.argmax(axis=-1) == second.argmax(axis=-1)
+
+    # The command line.
+
+    def record(self, answer: Prediction) -> dict[str, Any]:
+        return asdict(answer)
+
+    def fields(self, answer: Prediction) -> list[str]:
+        return [answer.label, f"{answer.probability:.4f}"]
+
+    # The card.
+
+    hub_task: ClassVar[str | None] = "classification"
+
+    def does(self, noun: str, names: str) -> str:
+        return f"gives each {noun} one of {len(self.names)} classes ({names})"
+
+    def limits(self, noun: str) -> Iterator[str]:
+        yield (
+            f"It answers every {noun} with one of its classes, also a {noun} of "
+            "something else: it cannot say that it does not know."
+        )
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield scaling(temperature)
 
     def _prediction(self, row: np.ndarray) -> Prediction:
         named = dict(zip(self.names, map(float, row), strict=True))

@@ -1,13 +1,13 @@
 """`Labels`: any of several labels for each input, one, many or none."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
-from tlkeras.outputs.base import Output, Prediction, known
+from tlkeras.outputs.base import Output, Prediction, known, scaling
 from tlkeras.outputs.classes import check_rows
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
 from tlkeras.outputs.naming import (
@@ -204,6 +204,37 @@ class Labels(Output):
 
     def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (first >= self.least) == (second >= self.least)
+
+    # The command line.
+
+    def record(self, answer: Prediction) -> dict[str, Any]:
+        return asdict(answer)
+
+    def fields(self, answer: Prediction) -> list[str]:
+        chances = (f"{chance:.4f}" for chance in answer.probability)
+        return [",".join(answer.label), ",".join(chances)]
+
+    # The card.
+
+    hub_task: ClassVar[str | None] = "classification"
+
+    def does(self, noun: str, names: str) -> str:
+        labels = f"{len(self.names)} labels ({names})"
+        return f"gives each {noun} those of {labels} that fit, several or none"
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield scaling(temperature)
+        least = self.thresholds
+        if least is None:
+            return
+        if isinstance(least, tuple):
+            pairs = zip(names, least, strict=True)
+            shown = ", ".join(f"{value:.3g} ({name})" for name, value in pairs)
+        else:
+            shown = f"{least:.3g}"
+        yield f"A label is given from a probability of {shown} on."
 
     def _prediction(self, row: np.ndarray, given: np.ndarray) -> Prediction:
         named = dict(zip(self.names, map(float, row), strict=True))

@@ -1,6 +1,6 @@
 """`Numbers`: one number or several for each input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -160,3 +160,14 @@ class Numbers(Output):
 
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         return {"value": outputs}
+
+    # The card.
+
+    def does(self, noun: str, names: str) -> str:
+        given = "a number" if self.count == 1 else f"{self.count} numbers"
+        return f"gives each {noun} {given}{f' ({names})' if names else ''}"
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield "The model gives numbers, not probabilities."
