@@ -1,7 +1,7 @@
 """tlkeras: transfer learning and fine-tuning on Keras 3, verified phase by phase."""
 
 from tlkeras._validation import UnsupportedError
-from tlkeras._version import __version__
+from tlkeras._version import __version__ as __version__
 from tlkeras.backbone_loading import list_backbones, load_backbone
 from tlkeras.builders import (
     TransferModel,
