@@ -2,12 +2,13 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tlkeras._validation import check_int, did_you_mean, unknown_name
+from tlkeras.data.groups import groups_of_files
 from tlkeras.data.labels import check_class_names
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PART_OF_NAME, check_fractions
@@ -36,6 +37,7 @@ def image_folder(
     color_mode: str = "rgb",
     fit: str = "crop",
     class_names: Sequence[str] | None = None,
+    groups: Callable[[str], Hashable] | Mapping[str, Hashable] | None = None,
 ) -> Splits:
     """Makes `Splits` from a folder with one sub-folder of images per class.
 
@@ -66,13 +68,18 @@ def image_folder(
             keeps all and distorts.
         class_names: Which class folders to read, in the order of the class ids. By
             default all of them, sorted by name.
+        groups: What gives the group of a file, such as the patient whom a picture
+            shows, by its path relative to `path` (`"rose/17_left.jpg"`): a function
+            or a dictionary. Examples of one group stay in one part, which is then
+            only nearly as large as asked for.
 
     Returns:
         The `Splits`.
 
     Raises:
         ValueError: If the folder is not as described, a class has no readable
-            image or is too small to split, or there is only one class.
+            image or is too small to split, there is only one class, or a group is in
+            two folders of split data.
 
     Example:
     >>> data = tl.image_folder("flowers/", image_size=224, batch_size=32)
@@ -95,8 +102,12 @@ def image_folder(
         parts[part] = _readable(root, listing, skipped, size, color_mode, fit)
     _warn_of_skipped(root, skipped, sum(map(len, parts.values())))
     _check_no_empty_class(root, parts["train"], class_names, skipped)
+    together = None
+    if groups is not None:
+        together = {part: groups_of_files(groups, x.files) for part, x in parts.items()}
     return make_splits(
         **parts,
+        groups=together,
         validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
