@@ -1,13 +1,13 @@
 """Splits from a folder of image files."""
 
 import os
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tlkeras._validation import check_int, did_you_mean, unknown_name
+from tlkeras.data.description import warn_of_skipped
 from tlkeras.data.groups import groups_of_files
 from tlkeras.data.labels import check_class_names
 from tlkeras.data.splits import Splits, make_splits
@@ -22,8 +22,6 @@ from tlkeras.inputs.pictures.headers import read_headers
 
 # What operating systems and tools leave behind, besides names with a leading dot.
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
-
-_SKIPPED_IN_WARNING = 5
 
 
 def image_folder(
@@ -100,7 +98,8 @@ def image_folder(
     for part, folder in folders.items():
         listing = _list_files(root, folder, class_names)
         parts[part] = _readable(root, listing, skipped, size, color_mode, fit)
-    _warn_of_skipped(root, skipped, sum(map(len, parts.values())))
+    short = [(os.path.relpath(file, root), reason) for file, reason in skipped]
+    warn_of_skipped(short, sum(map(len, parts.values())), f"files in {root!r}")
     _check_no_empty_class(root, parts["train"], class_names, skipped)
     together = None
     if groups is not None:
@@ -252,25 +251,6 @@ def _readable(
         root, listing.names, headers, listing.labels, image_size, color_mode, fit
     )
     return files.select(np.flatnonzero([reason is None for reason in reasons]))
-
-
-def _warn_of_skipped(
-    root: str, skipped: Sequence[tuple[str, str]], readable: int
-) -> None:
-    if not skipped:
-        return
-    shown = [
-        f"{os.path.relpath(path, root)} {reason}"
-        for path, reason in skipped[:_SKIPPED_IN_WARNING]
-    ]
-    more = len(skipped) - len(shown)
-    warnings.warn(
-        f"Skipped {len(skipped)} of {len(skipped) + readable} files in {root!r}: "
-        f"{'; '.join(shown)}{f'; and {more} more' if more else ''}. All of them are "
-        "in `.skipped`.",
-        UserWarning,
-        stacklevel=3,
-    )
 
 
 def _check_no_empty_class(
