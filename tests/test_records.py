@@ -120,7 +120,7 @@ def test_a_file_without_a_record_loads(tmp_path):
 
 def test_a_file_of_a_later_version_loads_without_its_record():
     config = trained().get_config()
-    config["tlkeras"]["recipe"]["layout"] = 99
+    config["tlkeras"]["record"]["layout"] = 99
     assert tl.TransferModel.from_config(config).record is None
 
 
