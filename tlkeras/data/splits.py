@@ -93,9 +93,7 @@ class Splits:
         examples = self._parts.get(part)
         if examples is None:
             return None
-        return Reading(
-            examples, self.batch_size, shuffle, self._seed, self.class_names
-        ).dataset()
+        return Reading(examples, self.batch_size, shuffle, self._seed).dataset()
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={self._size(part)}" for part in PARTS)

@@ -200,15 +200,15 @@ def _some_batch(ready: Trial) -> tuple[Any, np.ndarray]:
     """Returns a batch of the phase, with sequences as long as they get."""
     batches = ready.feed.arguments["x"]
     shapes = [tensor.shape[1:2] for tensor in ready.feed.model.inputs]
-    preprocessor = getattr(ready.feeder.model, "preprocessor", None)
-    if preprocessor is None or (None,) not in shapes:
+    most = ready.feeder.job.problem.input.longest
+    if most is None or (None,) not in shapes:
         return _as_arrays(next(iter(batches)))
     found = [_as_arrays(batch) for batch in batches.take(_LOOKED_AT)]
     x, y = max(found, key=lambda batch: keras.tree.flatten(batch[0])[0].shape[1])
     longest = longest_of(ready.feeder.readings[0].examples)
     if longest is None:
         return x, y
-    length = min(int(bucket_length(longest)), preprocessor.sequence_length)
+    length = min(int(bucket_length(longest)), most)
     resized = [
         repeated(part, length, axis=1) if shape == (None,) else part
         for part, shape in zip(keras.tree.flatten(x), shapes, strict=True)

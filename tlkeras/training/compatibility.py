@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_same_classes
 from tlkeras.distribution import strategy_of
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
+from tlkeras.problem import Problem
 from tlkeras.training.own_loss import check_steps, refuse_own_loss
 
 
@@ -38,22 +38,24 @@ def check_model(model: keras.Model, backbone: keras.Model | str | None = None) -
         )
 
 
-def check_data(model: keras.Model, data: Any, name: str) -> None:
+def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> None:
     """Raises `ValueError` where data cannot be what the model was built for.
 
     Labels of data sets that tlkeras made are all looked at; of others, the first batch.
 
     Args:
+        problem: What the model is to learn.
         model: The compiled model.
         data: Batched dataset of `(inputs, labels)`, or a tuple of arrays.
         name: What the verb calls them.
     """
-    inputs, labels, class_names = _look_into(data, name)
-    _check_inputs(model, inputs, name)
-    check_same_classes(name, class_names, getattr(model, "class_names", None))
-    # `Targets.pack_data` has looked at the labels of several heads.
-    if getattr(model, "targets", None) is None:
-        _check_labels(model, labels, name)
+    inputs, labels, of_data = look_into(data, name)
+    problem.input.check(model, inputs, name)
+    problem.check_fits(of_data, name)
+    # `Problem.pack_data` has looked at the labels of heads with names.
+    if not problem.named:
+        _check_numbers(labels, name)
+        problem.output.check(labels, name)
 
 
 def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
@@ -84,8 +86,8 @@ def check_arrays(data: tuple, name: str) -> None:
         )
 
 
-def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray, tuple | None]:
-    """Returns what inputs look like, as many labels as are cheap to have, class names.
+def look_into(data: Any, name: str) -> tuple[Any, np.ndarray, Problem | None]:
+    """Returns what inputs look like, as many labels as are cheap to have, the problem.
 
     Of data that tlkeras has read, nothing is decoded for it.
     """
@@ -96,7 +98,7 @@ def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray, tuple | None]:
         raise ValueError(f"`{name}` is empty.")
     if known is not None:
         labels = np.asarray(known.examples.labels)
-        return data.element_spec[0], labels, known.class_names
+        return data.element_spec[0], labels, known.problem
     try:
         # A generator would be without its first batch.
         first = None if hasattr(data, "__next__") else next(iter(data))
@@ -113,76 +115,10 @@ def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray, tuple | None]:
     return first[0], np.asarray(first[1]), None
 
 
-def _check_inputs(model: keras.Model, inputs: Any, name: str) -> None:
-    if getattr(model, "preprocessor", None) is not None:
-        _check_texts(inputs, name)
-        return
-    expected = [tuple(tensor.shape) for tensor in model.inputs]
-    received = [tuple(x.shape) for x in keras.tree.flatten(inputs)]
-    fits = len(expected) == len(received) and all(
-        len(want) == len(got)
-        and all(
-            w is None or g in (None, w) for w, g in zip(want[1:], got[1:], strict=True)
-        )
-        for want, got in zip(expected, received, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"`{name}` does not fit the model: inputs of shape {received} came, the "
-            f"model takes {expected} (None is the batch). Is the dataset batched, and "
-            "`image_size` that of the model?"
-        )
-
-
-def _check_texts(inputs: Any, name: str) -> None:
-    if isinstance(inputs, dict):
-        return
-    dtype = getattr(inputs.dtype, "name", str(inputs.dtype))
-    if not dtype.startswith(("str", "bytes", "object")):
-        raise ValueError(
-            f"`{name}` must hold texts for this model, strings of shape (batch,) or "
-            f"pairs of shape (batch, 2). Received: {dtype} of shape {inputs.shape}."
-        )
-
-
-def _check_labels(model: keras.Model, labels: np.ndarray, name: str) -> None:
+def _check_numbers(labels: np.ndarray, name: str) -> None:
     if not np.issubdtype(labels.dtype, np.number) and labels.dtype != bool:
         raise ValueError(
             f"Labels in `{name}` must be numbers. Received dtype {labels.dtype}."
         )
     if not np.all(np.isfinite(labels.astype("float64"))):
         raise ValueError(f"Labels in `{name}` hold NaN or infinity.")
-    task = getattr(model, "task", None) or _task_of_loss(model.loss)
-    units = model.output_shape[-1] if isinstance(model.output_shape, tuple) else None
-    is_index = labels.ndim == 1 or labels.shape[-1] == 1
-    if task == "classification" and is_index:
-        low, high = labels.min(), labels.max()
-        if low < 0 or high >= units or np.any(labels != labels.astype("int64")):
-            raise ValueError(
-                f"Labels in `{name}` must be whole numbers from 0 to {units - 1}, for "
-                f"the model's {units} classes. Received labels from {low} to {high} "
-                f"({labels.dtype}). Build the model with `data.class_names`."
-            )
-    elif task in ("classification", "multi_label") and labels.shape[-1] != units:
-        raise ValueError(
-            f"Labels in `{name}` have shape {labels.shape}; the model has {units} "
-            f"classes and takes labels of shape (n, {units})."
-        )
-    elif task == "multi_label" and not np.all((labels >= 0) & (labels <= 1)):
-        raise ValueError(
-            f"Labels in `{name}` must be 0 to 1 in each column, one column per class. "
-            f"Received values from {labels.min()} to {labels.max()}."
-        )
-    elif task == "regression" and labels.size != len(labels) * units:
-        raise ValueError(
-            f"Targets in `{name}` have shape {labels.shape}; the model predicts "
-            f"{units} number(s) for each. Build it with outputs={labels[0].size}."
-        )
-
-
-def _task_of_loss(loss: Any) -> str | None:
-    """Returns the task of a model that is not ours, where its loss tells it."""
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None)
-    sparse = name == "sparse_categorical_crossentropy"
-    ignores_some = getattr(loss, "ignore_class", None) is not None
-    return "classification" if sparse and not ignores_some else None

@@ -16,11 +16,13 @@ from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
 from tlkeras.optimizers import check_rate_callbacks, resolve_schedule
+from tlkeras.problem import Problem, problem_of, problem_to_learn
 from tlkeras.training.compatibility import (
     check_arrays,
     check_callbacks,
     check_data,
     check_model,
+    look_into,
 )
 from tlkeras.training.plan_facts import measure_facts
 from tlkeras.training.planning import make_plan
@@ -52,6 +54,7 @@ class Job:
     Attributes:
         model: The model.
         backbone: Its nested backbone.
+        problem: What it is to learn.
         train: Training data: a dataset, of which `reading_of` tells what is behind it
             where that is known, also of arrays; or a tuple of arrays that only Keras
             can read. Labels of several heads are packed.
@@ -63,6 +66,7 @@ class Job:
 
     model: keras.Model
     backbone: keras.Model
+    problem: Problem
     train: Any
     val: Any
     recipe: Recipe
@@ -99,7 +103,7 @@ def open_job(
     check_model(model, named)
     backbone = find_backbone(model, named)
     fitting = _checked(fitting or Fitting(), model)
-    train, val = resolve_data(model, train, validation_data)
+    problem, train, val = resolve_data(model, train, validation_data)
     if is_auto(recipe):
         recipe = _planned(model, train, val, fitting)
     recipe = Recipe(**settings_of(recipe))
@@ -107,7 +111,7 @@ def open_job(
         recipe = of_head(recipe)
     if recipe.backbone is not None:
         recipe = replace(recipe, backbone=backbone.name)
-    job = Job(model, backbone, train, val, recipe, fitting)
+    job = Job(model, backbone, problem, train, val, recipe, fitting)
     job = replace(job, recipe=_completed(job))
     _check_recipe(job)
     return replace(job, augment=_augment(job))
@@ -120,8 +124,8 @@ def parts_of(train: Any, val: Any) -> tuple[Any, Any]:
     return train.train, train.val if val is None else val
 
 
-def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Any, Any]:
-    """Returns training and validation data as `Job` holds them.
+def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any, Any]:
+    """Returns what a model is to learn, training and validation data, as `Job` does.
 
     Args:
         model: The model that they are to fit.
@@ -132,19 +136,24 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Any, Any]:
         ValueError: If they are of another form, or do not fit the model.
     """
     train, val = parts_of(train, val)
-    val = None if val is None else _resolved(model, val, "validation_data")
-    return _resolved(model, train, "train"), val
+    problem = problem_of(model)
+    train = _packed(problem, train, "train")
+    val = None if val is None else _packed(problem, val, "validation_data")
+    if problem is None:
+        problem = problem_to_learn(model, look_into(train, "train")[1])
+    check_data(problem, model, train, "train")
+    if val is not None:
+        check_data(problem, model, val, "validation_data")
+    return problem, train, val
 
 
-def _resolved(model: keras.Model, data: Any, name: str) -> Any:
-    targets = getattr(model, "targets", None)
-    if targets is not None:
-        data = targets.pack_data(data, name)
+def _packed(problem: Problem | None, data: Any, name: str) -> Any:
+    """Returns data with labels as data of their own hold them, arrays as a dataset."""
+    if problem is not None:
+        data = problem.pack_data(data, name)
     if isinstance(data, tuple) and len(data) in (2, 3):
         check_arrays(data, name)
-    data = as_dataset(data)
-    check_data(model, data, name)
-    return data
+    return as_dataset(data)
 
 
 def as_dataset(data: Any) -> Any:
@@ -179,7 +188,7 @@ def _completed(job: Job) -> Recipe:
         steps = math.ceil(len(known.examples) / max(1, size))
     return completed(
         recipe,
-        is_text=getattr(job.model, "preprocessor", None) is not None,
+        defaults=job.problem.input.defaults,
         steps=steps,
         callbacks=job.fitting.callbacks,
     )
@@ -188,7 +197,7 @@ def _completed(job: Job) -> Recipe:
 def _check_recipe(job: Job) -> None:
     """Raises `ValueError` for what would fail only once a phase runs."""
     recipe = job.recipe
-    if getattr(job.model, "targets", None) is not None:
+    if job.problem.named:
         _check_several_heads(recipe)
     resolve_schedule(recipe.schedule)
     for name in ("learning_rate", "fine_tune_learning_rate"):
@@ -211,35 +220,28 @@ def _check_recipe(job: Job) -> None:
 def _check_several_heads(recipe: Recipe) -> None:
     """Raises `ValueError` for what each head would need for itself."""
     for name, mend in (
-        ("class_weight", "Give it to each `tl.Head`."),
-        ("sampling", "Give each `tl.Head` a `class_weight`."),
+        ("class_weight", "Give it to each head's output."),
+        ("sampling", "Give each head's output a `class_weight`."),
     ):
         value = getattr(recipe, name)
         if value is not None:
             raise ValueError(
-                f"`{name}` does not go with several heads. {mend} Received: "
+                f"`{name}` does not go with heads that have names. {mend} Received: "
                 f"{name}={value!r}."
             )
 
 
 def _augment(job: Job) -> Augment | None:
     """Returns what augments the pictures; checks that model and data can do with it."""
-    model, recipe = job.model, job.recipe
-    names = getattr(model, "class_names", None)
+    model, recipe, problem = job.model, job.recipe, job.problem
     known = reading_of(job.train)
-    several = getattr(model, "targets", None) is not None
     augment = resolve_augment(
         recipe.augment,
-        # Rows of several heads' labels cannot be mixed, as those of a regression.
-        task="regression" if several else getattr(model, "task", None),
-        num_classes=model.output_shape[-1] if names is None else len(names),
+        output=problem.mixed_output(),
         seed=known.seed if known else 0,
     )
-    if augment is not None and getattr(model, "preprocessor", None) is not None:
-        raise ValueError(
-            "`augment=` changes pictures; this model takes texts. Change texts in the "
-            f"data before. Received: augment={recipe.augment!r}."
-        )
+    if augment is not None:
+        problem.input.check_augment(recipe.augment)
     views, cache = recipe.cached_views, job.fitting.cache
     if views is not None and (augment is None or cache is False):
         raise ValueError(

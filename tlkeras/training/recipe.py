@@ -10,20 +10,7 @@ import keras
 from tlkeras._validation import check_int, unknown_name
 from tlkeras.freezing import FreezePoint
 
-# What "auto" stands for. Rates and epochs are measured: 5 folds of the training part of
-# ants/bees with MobileNetV2, 2,000 sentences of SST-2 with MiniLM (see the README).
-_PICTURES = {
-    "epochs": 10,
-    "unfreeze_from": 0.3,
-    "fine_tune_learning_rate": 1e-5,
-    "schedule": "constant",
-}
-_TEXTS = {
-    "epochs": 3,
-    "unfreeze_from": 0.5,
-    "fine_tune_learning_rate": 1e-4,
-    "schedule": "cosine",
-}
+# What "auto" stands for, beside what a kind of input says (`Input.defaults`).
 _HEAD_LEARNING_RATE = 1e-3
 # A head needs some steps whatever the number of examples: 50 pictures of digits, 2
 # steps an epoch, are at 0.34 after 10 epochs and at 0.93 after 300 steps. On cached
@@ -189,7 +176,7 @@ def of_head(recipe: Recipe) -> Recipe:
 def completed(
     recipe: Recipe,
     *,
-    is_text: bool,
+    defaults: Mapping[str, Any],
     steps: int | None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Recipe:
@@ -197,13 +184,12 @@ def completed(
 
     Args:
         recipe: What was asked for.
-        is_text: Whether the model takes texts.
+        defaults: What the kind of input says of some settings.
         steps: Steps of an epoch of phase one where its features are cached, so that
             epochs are cheap; otherwise `None`.
         callbacks: What the fit verb was given.
     """
-    usual = _TEXTS if is_text else _PICTURES
-    usual = {**usual, "learning_rate": _HEAD_LEARNING_RATE}
+    usual = {**defaults, "learning_rate": _HEAD_LEARNING_RATE}
     found = {
         name: value for name, value in usual.items() if is_auto(getattr(recipe, name))
     }

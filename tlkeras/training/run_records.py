@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from tlkeras import _keras
 from tlkeras.builders import recording
 from tlkeras.inputs.examples import reading_of
+from tlkeras.problem import Problem
 from tlkeras.records import RunRecord, TrainingRecord
 from tlkeras.records.encoding import encode
 from tlkeras.records.surroundings import surroundings
@@ -86,8 +86,8 @@ def _run_record(run: Any, compiled: dict, began: str, notes: list[str]) -> RunRe
     known = isinstance(cache, bool) or cache in ("auto", "disk", "memory")
     return RunRecord(
         settings={n: encode(value) for n, value in settings_of(job.recipe).items()},
-        train=facts_of(job.train, job.model),
-        val=None if job.val is None else facts_of(job.val, job.model),
+        train=facts_of(job.train, job.problem),
+        val=None if job.val is None else facts_of(job.val, job.problem),
         compiled=compiled,
         callbacks=tuple(type(callback).__name__ for callback in job.fitting.callbacks),
         cache=cache if known else "disk",
@@ -129,49 +129,30 @@ def _notes(record: TrainingRecord, run: Any, began: str) -> list[str]:
     return found
 
 
-def facts_of(data: Any, model: Any = None) -> dict[str, Any]:
-    """Returns the facts of a part of the data, as in `RunRecord.train`."""
+def facts_of(data: Any, problem: Problem) -> dict[str, Any]:
+    """Returns the facts of a part of the data, as in `RunRecord.train`.
+
+    Args:
+        data: Training or validation data.
+        problem: The model's, which may have names where the data have numbers.
+    """
     reading = reading_of(data)
     if reading is None:
         kind = str(getattr(data, "element_spec", type(data).__name__))
         return {"kind": f"dataset of {kind}", "examples": None, "fingerprint": None}
     examples = reading.examples
+    its_input = problem.input if reading.problem is None else reading.problem.input
     facts = {
-        "kind": examples.inputs_kind,
+        "kind": its_input.kind,
         "source": type(examples).__name__.removesuffix("Examples").lower(),
         "examples": len(examples),
         "fingerprint": examples.fingerprint(),
         "batch_size": reading.batch_size,
         "shuffled": reading.shuffled,
         "seed": reading.seed,
+        **its_input.facts(examples),
     }
-    size = getattr(examples, "image_size", None)
-    if size is not None:
-        facts["image_size"] = list(size)
-    targets = getattr(model, "targets", None)
-    if targets is not None:
-        return {**facts, "counts": _counts_by_head(targets, examples.labels)}
-    # The model may have names where the data have numbers.
-    names = getattr(model, "class_names", None) or reading.class_names
-    if names is not None:
-        facts["counts"] = _counts(examples.labels, names)
+    counts = problem.counts(examples.labels)
+    if problem.face(counts):
+        facts["counts"] = problem.face(counts)
     return facts
-
-
-def _counts(labels: np.ndarray, names: Any) -> dict[str, int]:
-    """Returns how many examples have each class or label; other than 0 counts."""
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == len(names):
-        counts = np.nansum(labels, axis=0)
-    else:
-        known = labels[np.isfinite(labels) & (labels >= 0)].astype(int)
-        counts = np.bincount(known, minlength=len(names))
-    return {name: int(count) for name, count in zip(names, counts, strict=False)}
-
-
-def _counts_by_head(targets: Any, rows: np.ndarray) -> Mapping[str, Any]:
-    return {
-        name: _counts(labels, targets.by_head[name].class_names)
-        for name, labels in targets.unpack(rows).items()
-        if targets.by_head[name].class_names is not None
-    }

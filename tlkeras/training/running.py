@@ -12,6 +12,8 @@ from tlkeras._validation import check_int
 from tlkeras.depth import gradual_points
 from tlkeras.distribution import Workers, losing_a_worker, strategy_of
 from tlkeras.freezing import freeze_index
+from tlkeras.inputs.examples import reading_of
+from tlkeras.problem import adopt_reading
 from tlkeras.training.batch_size import largest_batch
 from tlkeras.training.checkpoints import Checkpoints, kept_call
 from tlkeras.training.feeding import Feeder
@@ -52,6 +54,8 @@ def train_by(job: Job) -> FineTuneHistory:
         elif job.recipe.l2_sp:
             run.pretrained = {id(v): np.array(v) for v in job.backbone.weights}
         history = run_stages(run, stages)
+    known = reading_of(job.train)
+    adopt_reading(job.model, known and known.problem)
     add_to_record(run)
     return history
 
@@ -118,7 +122,7 @@ def resumer_for(run: Run, stages: Sequence[Stage], held: ExitStack) -> Resumer:
         "weights that stay, shapes of the others": rest,
         "loss": describe(compiled.get("loss")),
         "loss weights": describe(compiled.get("loss_weights")),
-        "targets": describe(getattr(job.model, "targets", None)),
+        "problem": describe(job.problem),
         "optimizer of the model": describe_optimizer(job),
         "stages": [describe(list(astuple(stage))) for stage in stages],
         **{name: describe(value) for name, value in settings_of(job.recipe).items()},

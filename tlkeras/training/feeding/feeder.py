@@ -25,6 +25,8 @@ from tlkeras.features.splitting import SplitModel, is_fixed, join, split_model
 from tlkeras.features.views import Views
 from tlkeras.freezing import freeze
 from tlkeras.inputs.examples import Reading, reading_of
+from tlkeras.outputs.sampling import balanced_positions
+from tlkeras.outputs.weighing import Weighing
 from tlkeras.training.feeding.feed import Feed, plan_steps
 from tlkeras.training.feeding.own_data import (
     ARRAYS,
@@ -56,8 +58,7 @@ class Feeder:
         self.readings = [self._reading(job.train), self._reading(job.val)]
         self.whole = list(self.readings)
         self.counts = [r and len(r.examples) for r in self.readings]
-        self.targets = getattr(job.model, "targets", None)
-        self.weighing = self._weighing()
+        self.weighings = self._weighings()
         self._share_out()
         self.store = self._usable_store(job.fitting.cache)
         self.lowest = min(frozen)
@@ -88,7 +89,7 @@ class Feeder:
         return self._cached(parts.suffix, features, first_epoch)
 
     def _reading(self, data: Any) -> Reading | None:
-        """Returns what is behind the data; texts are tokenized, once for all phases."""
+        """Returns what is behind the data, made ready once for all phases."""
         reading, batch_size = reading_of(data), self.recipe.batch_size
         if reading is None and batch_size is not None and data is not None:
             raise ValueError(
@@ -96,18 +97,13 @@ class Feeder:
                 "your own with `.batch(n)`. Received: "
                 f"batch_size={batch_size}."
             )
-        preprocessor = getattr(self.model, "preprocessor", None)
-        if reading is not None and batch_size is not None:
-            reading = replace(reading, batch_size=batch_size)
-        if reading is None or preprocessor is None:
-            return reading
-        tokens, _, truncated = tokenize(reading.examples, preprocessor)
-        if truncated:
-            self._say(
-                f"{truncated:,} of {len(tokens):,} texts are longer than "
-                f"{preprocessor.sequence_length} tokens and are cut."
-            )
-        return replace(reading, examples=tokens)
+        if reading is None:
+            return None
+        prepared = self.job.problem.input.prepare(reading.examples)
+        for note in prepared.notes:
+            self._say(note)
+        batch_size = reading.batch_size if batch_size is None else batch_size
+        return replace(reading, examples=prepared.examples, batch_size=batch_size)
 
     def _share_out(self) -> None:
         """Leaves this worker its share of the data; checks that there is one."""
@@ -147,12 +143,9 @@ class Feeder:
                 f"{replicas.count} replica(s) on {replicas.workers.count} worker(s)."
             )
 
-    def _weighing(self) -> Weighing | None:
-        """Returns how examples are weighed; checks how they are drawn."""
+    def _weighings(self) -> dict[str, Weighing]:
+        """Returns how examples are weighed by head; checks how they are drawn."""
         recipe, known = self.recipe, self.readings[0]
-        if self.targets is not None:
-            labels = None if known is None else known.examples.labels
-            return self.targets.weighings(resolve_weighing, labels)
         if recipe.sampling is not None:
             check_choice("sampling", recipe.sampling, ("balanced",))
             if recipe.class_weight is not None:
@@ -167,25 +160,12 @@ class Feeder:
                     "data of `Splits` or arrays, or draw from your dataset with "
                     "`tf.data.Dataset.rejection_resample`."
                 )
-        return resolve_weighing(
-            recipe.class_weight,
-            task=getattr(self.model, "task", None),
-            num_classes=self._units,
-            labels=None if known is None else known.examples.labels,
-            class_names=getattr(self.model, "class_names", None),
-            loss=self.model.loss,
-        )
-
-    @property
-    def _units(self) -> int | None:
-        outputs = self.model.output_shape
-        return outputs[-1] if isinstance(outputs, tuple) else None
+        labels = None if known is None else np.asarray(known.examples.labels)
+        return self.job.problem.weighings(recipe.class_weight, labels, self.model.loss)
 
     def _ready(self, data: Any) -> Any:
         """Returns data not known beforehand as the graph takes them."""
-        ready = getattr(self.model, "ready", None)
-        if ready is None:
-            return data
+        ready = self.job.problem.input.ready
         return (ready(data[0]), *data[1:]) if isinstance(data, tuple) else ready(data)
 
     def _examples(self) -> list:
@@ -371,12 +351,8 @@ class Feeder:
         """Returns the order of training examples, which no cache changes."""
         known, count, draw = self.readings[0], len(examples) // views, None
         if self.recipe.sampling is not None:
-            labels = np.asarray(examples.labels)
-            task = getattr(self.model, "task", None)
-            task = task or task_of(labels, self.model.loss, self._units)
-            draw = balanced_positions(
-                labels, task, num_classes=self._units, draws=count
-            )
+            shares = self.job.problem.output.shares(np.asarray(examples.labels))
+            draw = balanced_positions(*shares, draws=count)
         # Shares are as long as each other: a seed of their own keeps what was apart in
         # the data apart in the batches.
         seed = known.seed + 7919 * self.replicas.workers.index
@@ -384,9 +360,8 @@ class Feeder:
 
     def _labelled(self, batches: Any, training: bool) -> Any:
         """Gives batches their labels' last form, and training examples weights."""
-        if self.targets is not None:
-            return self.targets.unpacked(batches, self.weighing if training else None)
-        return self.weighing.over(batches) if training and self.weighing else batches
+        weighings = self.weighings if training else None
+        return self.job.problem.unpacked(batches, weighings)
 
     def _unknown(self, first_epoch: int) -> tuple[dict[str, Any], int | None]:
         """Returns arguments of `fit` for data that are not known beforehand, steps."""
@@ -398,8 +373,14 @@ class Feeder:
             )
         reading, augment = self.readings[0], self.job.augment
         # What can only be read in its order may have a batch size of its own here.
-        train = self._ready(self.job.train) if reading is None else reading.dataset()
-        plain = augment is None and self.weighing is None and self.targets is None
+        if reading is None:
+            train = self._ready(self.job.train)
+        else:
+            train = reading.examples.dataset(
+                reading.batch_size, reading.shuffled, reading.seed
+            )
+        as_it_is = not self.weighings and not self.job.problem.named
+        plain = augment is None and as_it_is
         if plain and isinstance(train, tuple):
             arguments = dict(zip(("x", "y", "sample_weight"), train, strict=False))
             return arguments, math.ceil(len(train[1]) / 32)
@@ -408,7 +389,7 @@ class Feeder:
             arguments = augmented(batches, augment, first_epoch)
         else:
             arguments = {"x": batches, "shuffle": False}
-        if self.weighing is not None:
+        if not as_it_is:
             if not hasattr(batches, "map"):
                 raise ValueError(
                     "`class_weight` needs data of `Splits`, arrays or a "
@@ -450,7 +431,7 @@ class Feeder:
     def _formed(self, val: Any) -> Any:
         """Gives validation labels the form that augmented training labels have."""
         augment = self.job.augment
-        if val is not None and self.targets is not None:
+        if val is not None and self.job.problem.named:
             batches = batches_of(val) if isinstance(val, tuple) else val
             return self._labelled(batches, training=False)
         if val is None or augment is None or not augment.mixes_labels:
