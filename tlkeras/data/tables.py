@@ -50,6 +50,7 @@ def from_csv(
     task: str | None = None,
     class_names: Sequence[str] | None = None,
     split: str | None = None,
+    groups: str | None = None,
     image_size: int | tuple[int, int] = 224,
     color_mode: str = "rgb",
     fit: str = "crop",
@@ -86,6 +87,9 @@ def from_csv(
             the label columns.
         split: A column that says `"train"`, `"val"` (also `"valid"`,
             `"validation"`) or `"test"`.
+        groups: A column that says what belongs together, such as a patient. Examples
+            of one group stay in one part, which is then only nearly as large as asked
+            for.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
         fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
@@ -131,6 +135,7 @@ def from_csv(
             task=task,
             class_names=class_names,
             split=split,
+            groups=groups,
             image_size=image_size,
             color_mode=color_mode,
             fit=fit,
@@ -163,6 +168,7 @@ def from_dataframe(
     task: str | None = None,
     class_names: Sequence[str] | None = None,
     split: str | None = None,
+    groups: str | None = None,
     image_size: int | tuple[int, int] = 224,
     color_mode: str = "rgb",
     fit: str = "crop",
@@ -184,6 +190,7 @@ def from_dataframe(
         task: As in `from_csv`.
         class_names: As in `from_csv`.
         split: As in `from_csv`.
+        groups: As in `from_csv`.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
         fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
@@ -222,6 +229,7 @@ def from_dataframe(
             task=task,
             class_names=class_names,
             split=split,
+            groups=groups,
             image_size=image_size,
             color_mode=color_mode,
             fit=fit,
@@ -255,6 +263,7 @@ class _Wanted(NamedTuple):
     task: str | None
     class_names: Sequence[str] | None
     split: str | None
+    groups: str | None
     image_size: tuple[int, int]
     color_mode: str
     fit: str
@@ -296,19 +305,23 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
     if wanted.split is not None:
         tables = parts_of_column(tables, wanted.split)
     columns = choose_columns(
-        tables, wanted.text, wanted.image, wanted.label, wanted.split
+        tables, wanted.text, wanted.image, wanted.label, wanted.split, wanted.groups
     )
     tables, labels, skipped = _usable_rows(tables, columns, wanted)
     parts: dict[str, Examples] = {}
+    groups: dict[str, list] = {}
     for part, table in tables.items():
         cells = [table.columns[name] for name in columns[part].inputs]
+        rows: Sequence[int] = range(len(table))
         if wanted.image is None:
             parts[part] = _text_examples(cells, labels.values[part])
         else:
-            parts[part], unreadable = _image_examples(
+            parts[part], rows, unreadable = _image_examples(
                 table, cells[0], labels.values[part], wanted
             )
             skipped += unreadable
+        for name in columns[part].groups:
+            groups[part] = [table.columns[name][row] for row in rows]
     if wanted.image is not None and labels.task == "classification":
         _check_readable_classes(parts["train"], labels)
     return {
@@ -317,6 +330,7 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
         "class_names": labels.class_names,
         "image_size": None if wanted.image is None else wanted.image_size,
         "skipped": skipped,
+        "groups": groups or None,
     }
 
 
@@ -373,6 +387,7 @@ def _cell_problems(
     checks = [
         *((name, _label_problem) for name in columns.labels),
         *((name, input_problem) for name in columns.inputs),
+        *((name, _group_problem) for name in columns.groups),
     ]
     for name, problem_of in checks:
         for row, cell in enumerate(table.columns[name]):
@@ -387,6 +402,10 @@ def _label_problem(cell: Any) -> str | None:
         return "has no label"
     # What a text must be, a class name must be too.
     return text_problem(cell) if isinstance(cell, str) else None
+
+
+def _group_problem(cell: Any) -> str | None:
+    return "has no group" if is_blank(cell) else None
 
 
 def _path_problem(cell: Any) -> str | None:
@@ -440,8 +459,8 @@ def _text_examples(cells: Sequence[Sequence[str]], labels: np.ndarray) -> ArrayE
 
 def _image_examples(
     table: Table, cells: Sequence[str], labels: np.ndarray, wanted: _Wanted
-) -> tuple[ImageFiles, list[tuple[str, str]]]:
-    """Returns the files that can be decoded, and the others with the reason."""
+) -> tuple[ImageFiles, np.ndarray, list[tuple[str, str]]]:
+    """Returns the files that can be decoded, their rows, and why others cannot."""
     folders = [os.path.dirname(source) for source in table.sources]
     if wanted.image_root is not None:
         folders = [os.path.expanduser(os.fsdecode(wanted.image_root))] * len(folders)
@@ -465,7 +484,7 @@ def _image_examples(
         wanted.fit,
     )
     readable = np.flatnonzero([reason is None for reason in reasons])
-    return files.select(readable), unreadable
+    return files.select(readable), readable, unreadable
 
 
 def _check_readable_classes(train: ImageFiles, labels: PartLabels) -> None:

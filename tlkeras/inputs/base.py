@@ -124,6 +124,11 @@ class Input:
     preprocessor: Any = None
 
     @property
+    def longest(self) -> int | None:
+        """How long sequences of the model's graph get; `None` where they are none."""
+        return None
+
+    @property
     def kind(self) -> str:
         """What records and messages call the examples."""
         return self.name
@@ -251,6 +256,14 @@ class Input:
             other: The input of training data.
         """
         return self
+
+    def check_augment(self, augment: Any) -> None:
+        """Raises `UnsupportedError` unless examples can be augmented.
+
+        Args:
+            augment: What the recipe says.
+        """
+        raise self.unsupported("tl.Recipe(augment=...)")
 
     def ready(self, x: Any) -> Any:
         """Returns inputs as the model's graph takes them.

@@ -187,6 +187,9 @@ class Pictures(Input):
             return None
         return cls(shapes[0][1:3], shapes[0][3])
 
+    def check_augment(self, augment: Any) -> None:
+        """Takes every augmentation: they all change pictures."""
+
     def adopt(self, other: Input) -> Input:
         fit = other.fit if type(other) is type(self) else None
         return self if fit is None else type(self)(self.image_size, self.channels, fit)

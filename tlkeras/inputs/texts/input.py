@@ -83,6 +83,10 @@ True
         return cls(kept, config["pairs"])
 
     @property
+    def longest(self) -> int | None:
+        return self.preprocessor and self.preprocessor.sequence_length
+
+    @property
     def kind(self) -> str:
         return "text pairs" if self.pairs else self.name
 
@@ -182,6 +186,12 @@ True
     def adopt(self, other: Input) -> Input:
         pairs = other.pairs if type(other) is type(self) else None
         return self if pairs is None else type(self)(self.preprocessor, pairs)
+
+    def check_augment(self, augment: Any) -> None:
+        raise ValueError(
+            "`augment=` changes pictures; this model takes texts. Change texts in the "
+            f"data before. Received: augment={augment!r}."
+        )
 
     def ready(self, x: Any) -> Any:
         spec = getattr(x, "element_spec", None)
