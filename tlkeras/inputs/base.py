@@ -44,6 +44,7 @@ class Assembled(NamedTuple):
     licence: str | None
 
 
+@keras.saving.register_keras_serializable("tlkeras")
 class Input:
     """What a model takes: how examples are read, shown, made ready and explained.
 
@@ -79,8 +80,11 @@ class Input:
 
     # Of the builders' `dropout`.
     default_dropout: ClassVar[float] = 0.0
-    # Examples for the builders' docstrings, by the end of their names.
+    # For the builders' docstrings: what goes in, in sentences; examples, by the end of
+    # the builders' names; papers and guides, one after the other.
+    goes_in: ClassVar[str] = "Arrays go in."
     builder_examples: ClassVar[Mapping[str, str]] = {}
+    builder_references: ClassVar[str] = ""
 
     preprocessor: Any = None
 
