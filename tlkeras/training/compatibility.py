@@ -1,4 +1,4 @@
-"""Checks of model and data before a phase spends time on them."""
+"""Whether a model can be trained, and whether data and callbacks fit it."""
 
 from typing import Any
 
@@ -6,12 +6,17 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_same_classes
+from tlkeras.distribution import strategy_of
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
+from tlkeras.training.own_loss import check_steps, refuse_own_loss
 
 
-def check_model(model: keras.Model, backbone: keras.Model | str | None) -> None:
-    """Raises `ValueError` unless `model` has a backbone, a loss and an optimizer."""
+def check_model(model: keras.Model, backbone: keras.Model | str | None = None) -> None:
+    """Raises `ValueError` unless phases can train `model`.
+
+    It has a backbone, a loss and an optimizer, and takes no steps of its own.
+    """
     find_backbone(model, backbone)
     if (
         not model.compiled
@@ -23,35 +28,32 @@ def check_model(model: keras.Model, backbone: keras.Model | str | None) -> None:
             "loss=..., metrics=[...])` first; the fit verbs keep its loss, metrics and "
             "kind of optimizer."
         )
+    check_steps(model)
+    if strategy_of(model) is not None:
+        refuse_own_loss(
+            model,
+            "on several replicas tlkeras averages over the examples of all of them, "
+            "which it cannot do inside of such a method. Train it on one device "
+            "(`tl.configure(strategy='none')`), or give `model.compile` a loss.",
+        )
 
 
-def check_data(model: keras.Model, train: Any, val: Any) -> None:
-    """Raises `ValueError` where the data cannot be what the model was built for.
+def check_data(model: keras.Model, data: Any, name: str) -> None:
+    """Raises `ValueError` where data cannot be what the model was built for.
 
     Labels of data sets that tlkeras made are all looked at; of others, the first batch.
 
     Args:
         model: The compiled model.
-        train: Batched dataset of `(inputs, labels)`, or a tuple of arrays.
-        val: The same, or `None`.
+        data: Batched dataset of `(inputs, labels)`, or a tuple of arrays.
+        name: What the verb calls them.
     """
-    for name, data in (("train", train), ("val", val)):
-        if data is None and name == "val":
-            continue
-        inputs, labels, class_names = _look_into(data, name)
-        _check_inputs(model, inputs, name)
-        check_same_classes(name, class_names, getattr(model, "class_names", None))
-        # `Targets.pack_data` has looked at the labels of several heads.
-        if getattr(model, "targets", None) is None:
-            _check_labels(model, labels, name)
-
-
-def pack_labels(model: keras.Model, train: Any, val: Any) -> tuple[Any, Any]:
-    """Returns the data; where the model has several heads, with packed labels."""
-    targets = getattr(model, "targets", None)
-    if targets is None:
-        return train, val
-    return targets.pack_data(train, "train"), targets.pack_data(val, "val")
+    inputs, labels, class_names = _look_into(data, name)
+    _check_inputs(model, inputs, name)
+    check_same_classes(name, class_names, getattr(model, "class_names", None))
+    # `Targets.pack_data` has looked at the labels of several heads.
+    if getattr(model, "targets", None) is None:
+        _check_labels(model, labels, name)
 
 
 def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
@@ -66,22 +68,35 @@ def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
     return listed
 
 
+def check_arrays(data: tuple, name: str) -> None:
+    """Raises `ValueError` unless a tuple holds arrays of inputs and of labels."""
+    arrays = all(hasattr(part, "shape") for part in keras.tree.flatten(data[0]))
+    if not arrays or data[1] is None:
+        raise ValueError(
+            f"`{name}` must hold inputs and labels as arrays; make them of lists "
+            "with `np.array`. Received: "
+            f"{tuple(type(part).__name__ for part in data)}."
+        )
+    if len(data[0]) != len(data[1]) or not len(data[0]):
+        raise ValueError(
+            f"`{name}` must hold as many labels as inputs, and at least one. "
+            f"Received {len(data[0])} inputs and {len(data[1])} labels."
+        )
+
+
 def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray, tuple | None]:
-    """Returns the first inputs, as many labels as are cheap to have, class names."""
+    """Returns what inputs look like, as many labels as are cheap to have, class names.
+
+    Of data that tlkeras has read, nothing is decoded for it.
+    """
     if isinstance(data, tuple) and len(data) in (2, 3):
-        arrays = all(hasattr(part, "shape") for part in keras.tree.flatten(data[0]))
-        if not arrays or data[1] is None:
-            raise ValueError(
-                f"`{name}` must hold inputs and labels as arrays; make them of lists "
-                "with `np.array`. Received: "
-                f"{tuple(type(part).__name__ for part in data)}."
-            )
-        if len(data[0]) != len(data[1]) or not len(data[0]):
-            raise ValueError(
-                f"`{name}` must hold as many labels as inputs, and at least one. "
-                f"Received {len(data[0])} inputs and {len(data[1])} labels."
-            )
         return data[0][:1], np.asarray(data[1]), None
+    known = reading_of(data)
+    if known is not None and not len(known.examples):
+        raise ValueError(f"`{name}` is empty.")
+    if known is not None:
+        labels = np.asarray(known.examples.labels)
+        return data.element_spec[0], labels, known.class_names
     try:
         # A generator would be without its first batch.
         first = None if hasattr(data, "__next__") else next(iter(data))
@@ -95,10 +110,7 @@ def _look_into(data: Any, name: str) -> tuple[Any, np.ndarray, tuple | None]:
             f"arrays. Received: {type(data).__name__}"
             + ("." if first is None else f" of {type(first).__name__}.")
         )
-    known = reading_of(data)
-    if known is None:
-        return first[0], np.asarray(first[1]), None
-    return first[0], np.asarray(known.examples.labels), known.class_names
+    return first[0], np.asarray(first[1]), None
 
 
 def _check_inputs(model: keras.Model, inputs: Any, name: str) -> None:
@@ -106,10 +118,12 @@ def _check_inputs(model: keras.Model, inputs: Any, name: str) -> None:
         _check_texts(inputs, name)
         return
     expected = [tuple(tensor.shape) for tensor in model.inputs]
-    received = [tuple(np.shape(x)) for x in keras.tree.flatten(inputs)]
+    received = [tuple(x.shape) for x in keras.tree.flatten(inputs)]
     fits = len(expected) == len(received) and all(
         len(want) == len(got)
-        and all(w in (None, g) for w, g in zip(want[1:], got[1:], strict=True))
+        and all(
+            w is None or g in (None, w) for w, g in zip(want[1:], got[1:], strict=True)
+        )
         for want, got in zip(expected, received, strict=True)
     )
     if not fits:
