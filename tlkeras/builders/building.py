@@ -89,10 +89,11 @@ def _make_builder(kind: type[Input], goal: Goal) -> Builder:
 
 def _docstring(kind: type[Input], goal: Goal, arguments: list[Argument]) -> str:
     example = kind.builder_examples.get(goal.name, "").strip()
+    goes_in = kind.goes_in or f"{kind.nouns.capitalize()} go in."
     references = "; ".join(filter(None, (kind.builder_references, goal.references)))
     blocks = [
         goal.summary.format(noun=kind.noun),
-        _filled(f"{kind.goes_in} {goal.description}"),
+        _filled(f"{goes_in} {goal.description}"),
         _filled(SEVERAL),
         _section("Args", *(f"{one.name}: {one.text}" for one in arguments)),
         _section("Returns", "A `TransferModel`."),

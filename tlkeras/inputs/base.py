@@ -80,9 +80,9 @@ class Input:
 
     # Of the builders' `dropout`.
     default_dropout: ClassVar[float] = 0.0
-    # For the builders' docstrings: what goes in, in sentences; examples, by the end of
-    # the builders' names; papers and guides, one after the other.
-    goes_in: ClassVar[str] = "Arrays go in."
+    # For the builders' docstrings: a sentence on what goes in, where its name does not
+    # say it all; examples, by the end of the builders' names; papers and guides.
+    goes_in: ClassVar[str] = ""
     builder_examples: ClassVar[Mapping[str, str]] = {}
     builder_references: ClassVar[str] = ""
 
