@@ -83,6 +83,7 @@ class Usage(NamedTuple):
     command: str | None
 
 
+@keras.saving.register_keras_serializable("tlkeras")
 class Input:
     """What a model takes: how examples are read, shown, made ready and explained.
 
@@ -118,8 +119,11 @@ class Input:
 
     # Of the builders' `dropout`.
     default_dropout: ClassVar[float] = 0.0
-    # Examples for the builders' docstrings, by the end of their names.
+    # For the builders' docstrings: a sentence on what goes in, where its name does not
+    # say it all; examples, by the end of the builders' names; papers and guides.
+    goes_in: ClassVar[str] = ""
     builder_examples: ClassVar[Mapping[str, str]] = {}
+    builder_references: ClassVar[str] = ""
 
     preprocessor: Any = None
 

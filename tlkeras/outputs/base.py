@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tlkeras._validation import check_int, check_number
+from tlkeras._validation import check_number
+from tlkeras.heads import check_hidden
 from tlkeras.outputs.known import KnownLoss, KnownMetric
 from tlkeras.outputs.losses import find_metric, is_mean_metric
 from tlkeras.outputs.weighing import Weighing, check_kind
@@ -71,19 +72,15 @@ class Output(abc.ABC):
     are_numbers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.hidden, (tuple, list)):
-            raise ValueError(
-                "`hidden` must be a tuple of layer widths, such as (256,). "
-                f"Received: hidden={self.hidden!r}."
-            )
-        hidden = tuple(check_int("hidden", width, 1) for width in self.hidden)
-        object.__setattr__(self, "hidden", hidden)
+        object.__setattr__(self, "hidden", check_hidden(self.hidden))
         check_number("dropout", self.dropout, minimum=0, below=1)
         check_number("weight", self.weight, minimum=0)
-        if self.loss is not None:
-            self.make_loss()
+        # A loss is cheap to make; a metric has variables, and those of the kind's own
+        # are made when a model is compiled.
+        self.make_loss()
         if self.metrics is not None:
-            self.known_metrics()
+            for metric in self.make_metrics():
+                find_metric(metric, self.accuracy)
         self._check_class_weight()
 
     # What it is.

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tlkeras.metrics.multi_label import check_thresholds
 from tlkeras.outputs.base import Output, Prediction, known, scaling
 from tlkeras.outputs.classes import check_rows
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
@@ -115,7 +116,7 @@ class Labels(Output):
         return (known >= 0) & (known <= 1), "from 0 to 1, NaN where missing"
 
     def label_text(self, label: Any) -> str:
-        return ", ".join(self.names[i] for i in np.flatnonzero(label))
+        return ", ".join(self.names[i] for i in np.flatnonzero(np.nan_to_num(label)))
 
     # Labels, counted.
 
@@ -259,15 +260,7 @@ def checked_thresholds(
     """
     if thresholds is None:
         return None
-    try:
-        values = np.asarray(thresholds, "float32")
-    except (TypeError, ValueError):
-        values = np.array([np.nan])
-    if values.shape not in ((), (labels,)) or not np.all((values >= 0) & (values <= 1)):
-        raise ValueError(
-            "`thresholds` must be a number from 0 to 1, or one for each of the "
-            f"{labels} label(s). Received: {thresholds!r}."
-        )
+    check_thresholds(thresholds, labels)
     plain = thresholds.tolist() if hasattr(thresholds, "tolist") else thresholds
     return tuple(map(float, plain)) if hasattr(plain, "__len__") else float(plain)
 

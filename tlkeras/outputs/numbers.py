@@ -53,9 +53,12 @@ class Numbers(Output):
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", check_int("outputs", self.count, 1))
         if self.names is not None:
-            names = tuple(map(str, self.names))
-            check_count(names, self.count)
-            object.__setattr__(self, "names", names)
+            if isinstance(self.names, str) or len(self.names) != self.count:
+                raise ValueError(
+                    f"`names` must be a sequence of {self.count} names, one for each "
+                    f"number. Received: names={self.names!r}."
+                )
+            object.__setattr__(self, "names", tuple(map(str, self.names)))
         super().__post_init__()
 
     @property

@@ -44,6 +44,14 @@ class Pictures(Input):
         "fine_tune_learning_rate": 1e-5,
         "schedule": "constant",
     }
+    goes_in: ClassVar[str] = (
+        "Raw pixels (0 to 255) go in; the preprocessing that belongs to the backbone "
+        "is a layer of the model."
+    )
+    builder_references: ClassVar[str] = (
+        "the Keras guide to transfer learning and fine-tuning, "
+        "https://keras.io/guides/transfer_learning/"
+    )
     builder_examples: ClassVar[Mapping[str, str]] = {
         "classifier": """
 >>> model = tl.image_classifier("vgg16", ["cat", "dog"], weights=None,

@@ -53,6 +53,15 @@ class Texts(Input):
         "schedule": "cosine",
     }
     default_dropout: ClassVar[float] = 0.1
+    goes_in: ClassVar[str] = (
+        "Texts go in, or pairs of texts; the tokenizer that belongs to the backbone is "
+        "part of the model and of its file."
+    )
+    builder_references: ClassVar[str] = (
+        "Devlin et al., BERT (2019); Reimers and Gurevych, Sentence-BERT (2019); Liu "
+        "et al., Multi-Task Deep Neural Networks for Natural Language Understanding "
+        "(2019); Hu et al., LoRA: Low-Rank Adaptation of Large Language Models (2021)"
+    )
     builder_examples: ClassVar[Mapping[str, str]] = {
         "classifier": f"""{_TINY_BERT}
 >>> model = tl.text_classifier(bert, ["no", "yes"], tokenizer=tokenizer)
@@ -81,6 +90,15 @@ True
         if kept is not None:
             kept = keras.saving.deserialize_keras_object(kept)
         return cls(kept, config["pairs"])
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            type(self) is type(other)
+            and self.pairs == other.pairs
+            and _same_reading(self.preprocessor, other.preprocessor)
+        )
+
+    __hash__ = Input.__hash__
 
     @property
     def longest(self) -> int | None:
@@ -308,6 +326,27 @@ True
     def limits(self) -> Iterator[str]:
         length = self.preprocessor.sequence_length
         yield f"It reads the first {length} tokens of a text; the rest is cut off."
+
+
+def _same_reading(first: Any, second: Any) -> bool:
+    """Whether two preprocessors, or none, make the same tokens of all texts."""
+    if first is second or first is None or second is None:
+        return first is second
+    if type(first.tokenizer) is not type(second.tokenizer):
+        return False
+    configs = [
+        [{**each.get_config(), "name": None} for each in (one.tokenizer, one)]
+        for one in (first, second)
+    ]
+    for _, config in configs:
+        # Compared by itself, without the name that Keras numbers.
+        del config["tokenizer"]
+    # The vocabulary is no part of a configuration.
+    parts = ("vocabulary", "merges", "proto")
+    return configs[0] == configs[1] and all(
+        getattr(first.tokenizer, part, None) == getattr(second.tokenizer, part, None)
+        for part in parts
+    )
 
 
 def _with_adapters(loaded: Any, given: Any, rank: int) -> Any:
