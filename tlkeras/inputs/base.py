@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tlkeras._validation import UnsupportedError
+from tlkeras.inputs.planning import PlanRules
 
 _TABLE: "dict[str, type[Input]]" = {}
 
@@ -155,6 +156,11 @@ class Input:
         """Returns what a record says of examples besides their number."""
         return {}
 
+    # Plans.
+
+    # What `tl.plan` proposes for inputs of this kind.
+    plan_rules: ClassVar[PlanRules] = PlanRules()
+
     # Models.
 
     @classmethod
@@ -184,6 +190,10 @@ class Input:
             **arguments: The builder's arguments that are the kind's own.
         """
         raise cls.unsupported("a builder")
+
+    def builder_arguments(self) -> dict[str, Any]:
+        """Returns arguments of `assemble` for a model that takes data's inputs."""
+        return {}
 
     @classmethod
     def timed_as(cls, **arguments: Any) -> tuple[str, Callable[[Any], keras.Model]]:

@@ -14,6 +14,7 @@ from tlkeras.inputs.base import Assembled, Input
 from tlkeras.inputs.pictures import backbones
 from tlkeras.inputs.pictures.decoding import load_images, resize_image
 from tlkeras.inputs.pictures.pixels import read_pixels
+from tlkeras.inputs.pictures.planning import PicturePlanRules
 
 # How pictures come to the shape that a model takes.
 FITS = ("crop", "pad", "stretch")
@@ -110,6 +111,10 @@ class Pictures(Input):
     def facts(self, examples: Any) -> dict[str, Any]:
         return {"image_size": list(self.image_size)}
 
+    # Plans.
+
+    plan_rules: ClassVar[PicturePlanRules] = PicturePlanRules()
+
     # Models.
 
     @classmethod
@@ -160,6 +165,11 @@ class Pictures(Input):
         *size, channels = loaded.input_shape
         its_input = cls(size, channels)
         return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
+
+    def builder_arguments(self) -> dict[str, Any]:
+        if None in self.image_size:
+            return {}
+        return {"input_shape": (*self.image_size, self.channels)}
 
     @classmethod
     def timed_as(cls, **arguments: Any) -> tuple[str, Callable[[Any], keras.Model]]:
