@@ -1,6 +1,6 @@
 """`Numbers`: one number or several for each input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -56,9 +56,12 @@ class Numbers(Output):
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", check_int("outputs", self.count, 1))
         if self.names is not None:
-            names = tuple(map(str, self.names))
-            check_count(names, self.count)
-            object.__setattr__(self, "names", names)
+            if isinstance(self.names, str) or len(self.names) != self.count:
+                raise ValueError(
+                    f"`names` must be a sequence of {self.count} names, one for each "
+                    f"number. Received: names={self.names!r}."
+                )
+            object.__setattr__(self, "names", tuple(map(str, self.names)))
         super().__post_init__()
 
     @property
@@ -173,3 +176,14 @@ class Numbers(Output):
 
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         return {"value": outputs}
+
+    # The card.
+
+    def does(self, noun: str, names: str) -> str:
+        given = "a number" if self.count == 1 else f"{self.count} numbers"
+        return f"gives each {noun} {given}{f' ({names})' if names else ''}"
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield "The model gives numbers, not probabilities."
