@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from tlkeras._validation import unknown_name
 from tlkeras.builders import recording
 from tlkeras.builders.arguments import (
     GOALS,
@@ -23,7 +24,7 @@ from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import freeze
 from tlkeras.heads import last_layer, stack_hidden
 from tlkeras.inputs import Assembled, Input
-from tlkeras.problem import Problem
+from tlkeras.problem import Problem, adopt_reading
 from tlkeras.records.encoding import random_state_kept
 from tlkeras.runtime import current_runtime, jit_compile
 
@@ -46,6 +47,39 @@ def make_builders(kind: type[Input]) -> tuple[Builder, Builder]:
     made = tuple(_make_builder(kind, goal) for goal in GOALS)
     BUILDERS.update((builder.__name__, builder) for builder in made)
     return made
+
+
+def build_for(problem: Problem, backbone: Any, **arguments: Any) -> TransferModel:
+    """Builds a model for what data are for, by the builder that is made for that.
+
+    Args:
+        problem: Of data: `Splits.problem`.
+        backbone: As the builders take it.
+        **arguments: Others of the builder, such as `weights` or `dropout`.
+
+    Returns:
+        A `TransferModel` that takes inputs of the data's shape, and reads what
+        `classify` is given as the data were read.
+
+    Raises:
+        ValueError: If the kind of input has no builder, or the builder cannot build it.
+
+    Example:
+
+    >>> from tlkeras.inputs import Pictures
+    >>> problem = Problem(Pictures((32, 32), channels=1), tl.Numbers(2))
+    >>> build_for(problem, "glyphnet").output_shape
+    (None, 2)
+    """
+    goal = next(iter(problem.outputs.values())).goal
+    name = f"{problem.input.prefix}_{goal}"
+    if name not in BUILDERS:
+        raise unknown_name("builder", name, BUILDERS)
+    outputs = problem.face(problem.outputs)
+    given = {**problem.input.builder_arguments(), **arguments}
+    model = BUILDERS[name](backbone, outputs, **given)
+    adopt_reading(model, problem)
+    return model
 
 
 def _make_builder(kind: type[Input], goal: Goal) -> Builder:

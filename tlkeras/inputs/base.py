@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tlkeras._validation import UnsupportedError
+from tlkeras.inputs.planning import PlanRules
 
 _TABLE: "dict[str, type[Input]]" = {}
 
@@ -201,6 +202,11 @@ class Input:
         """
         return {}
 
+    # Plans.
+
+    # What `tl.plan` proposes for inputs of this kind.
+    plan_rules: ClassVar[PlanRules] = PlanRules()
+
     # Models.
 
     @classmethod
@@ -230,6 +236,10 @@ class Input:
             **arguments: The builder's arguments that are the kind's own.
         """
         raise cls.unsupported("a builder")
+
+    def builder_arguments(self) -> dict[str, Any]:
+        """Returns arguments of `assemble` for a model that takes data's inputs."""
+        return {}
 
     @classmethod
     def timed_as(cls, **arguments: Any) -> tuple[str, Callable[[Any], keras.Model]]:

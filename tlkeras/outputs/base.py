@@ -12,6 +12,7 @@ from tlkeras._validation import check_number
 from tlkeras.heads import check_hidden
 from tlkeras.outputs.known import KnownLoss, KnownMetric
 from tlkeras.outputs.losses import find_metric, is_mean_metric
+from tlkeras.outputs.planning import Proposal, weighing_by_size
 from tlkeras.outputs.weighing import Weighing, check_kind
 
 
@@ -70,6 +71,8 @@ class Output(abc.ABC):
     has_thresholds: ClassVar[bool] = False
     # Whether labels are class numbers, of which -1 is missing.
     are_numbers: ClassVar[bool] = False
+    # The end of the name of the builders that are made for it: `image_classifier`.
+    goal: ClassVar[str] = "classifier"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", check_hidden(self.hidden))
@@ -212,6 +215,46 @@ class Output(abc.ABC):
             labels: As data hold them, or rows; those that are missing do not count.
         """
         return None
+
+    # Plans.
+
+    @property
+    def amount(self) -> str:
+        """How much it tells, in words: `"3 classes"`."""
+        return f"{self.units} outputs"
+
+    def separability(
+        self, features: np.ndarray, labels: np.ndarray, seed: int = 0
+    ) -> float | None:
+        """Returns how well a linear model tells labels from features, cross-validated.
+
+        Args:
+            features: Float `(n, width)`.
+            labels: As data hold them.
+            seed: Seed of the folds.
+
+        Returns:
+            From 0 (by chance) to 1 (perfectly); `None` where that is not known, as of
+            too few examples.
+        """
+        return None
+
+    def planned_smoothing(self, usual: float, why: str) -> Proposal | None:
+        """Returns the label smoothing of a plan, and why; `None` where there is none.
+
+        Args:
+            usual: What is usual for so many examples; 0 for none.
+            why: Why it is.
+        """
+        return None
+
+    def planned_weights(self, sizes: Sequence[int]) -> Proposal | None:
+        """Returns the class weights of a plan, and why; `None` where there are none.
+
+        Args:
+            sizes: Training examples of each class, as `counts` returned; `()` for none.
+        """
+        return weighing_by_size(sizes)
 
     # Training.
 

@@ -19,7 +19,9 @@ from tlkeras.outputs.naming import (
     unfit,
     unit_values,
 )
+from tlkeras.outputs.planning import Proposal, smoothing
 from tlkeras.outputs.sampling import are_numbers, class_shares
+from tlkeras.outputs.separability import separability_of_classes
 from tlkeras.outputs.weighing import Weighing, class_weighing
 
 
@@ -169,6 +171,20 @@ class Classes(Output):
     def counts(self, labels: np.ndarray) -> np.ndarray:
         numbers = self.numbers(labels)
         return np.bincount(numbers[numbers >= 0], minlength=len(self.names))
+
+    # Plans.
+
+    @property
+    def amount(self) -> str:
+        return f"{len(self.names)} classes"
+
+    def separability(
+        self, features: np.ndarray, labels: np.ndarray, seed: int = 0
+    ) -> float | None:
+        return separability_of_classes(features, self.numbers(labels), seed)
+
+    def planned_smoothing(self, usual: float, why: str) -> Proposal:
+        return smoothing(usual, why)
 
     # Training.
 

@@ -18,7 +18,9 @@ from tlkeras.outputs.naming import (
     unfit,
     unit_values,
 )
+from tlkeras.outputs.planning import Proposal, smoothing
 from tlkeras.outputs.sampling import label_shares
+from tlkeras.outputs.separability import separability_of_labels
 from tlkeras.outputs.weighing import Weighing, label_weighing
 
 
@@ -122,6 +124,20 @@ class Labels(Output):
 
     def counts(self, labels: np.ndarray) -> np.ndarray:
         return np.nansum(labels, axis=0).astype(int)
+
+    # Plans.
+
+    @property
+    def amount(self) -> str:
+        return f"{len(self.names)} classes"
+
+    def separability(
+        self, features: np.ndarray, labels: np.ndarray, seed: int = 0
+    ) -> float | None:
+        return separability_of_labels(features, labels, seed)
+
+    def planned_smoothing(self, usual: float, why: str) -> Proposal:
+        return smoothing(usual, why)
 
     # Training.
 

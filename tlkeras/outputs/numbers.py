@@ -12,7 +12,9 @@ from tlkeras.outputs.base import Output, known
 from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
 from tlkeras.outputs.naming import check_count, unfit
+from tlkeras.outputs.planning import Proposal
 from tlkeras.outputs.sampling import target_shares
+from tlkeras.outputs.separability import separability_of_numbers
 from tlkeras.outputs.weighing import Weighing, target_weighing
 
 
@@ -49,6 +51,7 @@ class Numbers(Output):
     title: ClassVar[str] = "regression"
     noun: ClassVar[str] = "number"
     output_name: ClassVar[str] = "value"
+    goal: ClassVar[str] = "regressor"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", check_int("outputs", self.count, 1))
@@ -103,6 +106,16 @@ class Numbers(Output):
 
     def label_text(self, label: Any) -> str:
         return ", ".join(f"{value:.4g}" for value in np.atleast_1d(label))
+
+    # Plans.
+
+    def separability(
+        self, features: np.ndarray, labels: np.ndarray, seed: int = 0
+    ) -> float | None:
+        return separability_of_numbers(features, labels, seed)
+
+    def planned_smoothing(self, usual: float, why: str) -> Proposal:
+        return 0.0, "targets are not classes"
 
     # Training.
 

@@ -14,6 +14,7 @@ from tlkeras.inputs.base import Assembled, Input, Signature, Trial, Usage
 from tlkeras.inputs.pictures import backbones, exporting
 from tlkeras.inputs.pictures.decoding import load_images, resize_image
 from tlkeras.inputs.pictures.pixels import read_pixels
+from tlkeras.inputs.pictures.planning import PicturePlanRules
 
 # How pictures come to the shape that a model takes.
 FITS = ("crop", "pad", "stretch")
@@ -126,6 +127,10 @@ class Pictures(Input):
             facts["size"] = self._pixels
         return facts
 
+    # Plans.
+
+    plan_rules: ClassVar[PicturePlanRules] = PicturePlanRules()
+
     # Models.
 
     @classmethod
@@ -176,6 +181,11 @@ class Pictures(Input):
         *size, channels = loaded.input_shape
         its_input = cls(size, channels)
         return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
+
+    def builder_arguments(self) -> dict[str, Any]:
+        if None in self.image_size:
+            return {}
+        return {"input_shape": (*self.image_size, self.channels)}
 
     @classmethod
     def timed_as(cls, **arguments: Any) -> tuple[str, Callable[[Any], keras.Model]]:

@@ -14,6 +14,7 @@ from tlkeras.heads import TokenPooling
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.base import Assembled, Input, Prepared, Signature, Trial, Usage
 from tlkeras.inputs.texts import backbones, exporting
+from tlkeras.inputs.texts.planning import TextPlanRules
 from tlkeras.inputs.texts.reading import holds_texts, read_texts
 from tlkeras.inputs.texts.tokens import are_texts, tokenize, trim
 from tlkeras.inputs.texts.words import word_counts
@@ -126,6 +127,10 @@ True
             f"{len(words)} {self.kind} of {np.median(words):g} words (median; 95% have "
             f"{most} or fewer)"
         )
+
+    # Plans.
+
+    plan_rules: ClassVar[TextPlanRules] = TextPlanRules()
 
     # Models.
 
