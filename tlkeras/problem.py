@@ -47,8 +47,8 @@ class Problem:
 
     Example:
 
-    >>> problem = Problem(Input(), {"species": Classes(["ant", "bee"]),
-    ...                             "size": Numbers()})
+    >>> problem = Problem(Input(), {"species": tl.Classes(["ant", "bee"]),
+    ...                             "size": tl.Numbers()})
     >>> rows = problem.pack({"species": [1, -1], "size": [0.5, 2.0]}, 2, "train")
     >>> rows.tolist()
     [[1.0, 0.5], [nan, 2.0]]
@@ -444,7 +444,7 @@ def problem_of(model: keras.Model, labels: np.ndarray | None = None) -> Problem 
     >>> x = keras.layers.GlobalAveragePooling2D()(inputs)
     >>> model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
     >>> problem_of(model)
-    Problem(images -> classification)
+    Problem(pictures -> classification)
     """
     own = own_problem(model)
     if own is not None:
