@@ -408,39 +408,51 @@ def problem_of(model: keras.Model, labels: np.ndarray | None = None) -> Problem 
     >>> problem_of(model)
     Problem(images -> classification)
     """
-    own = getattr(model, "problem", None)
-    if isinstance(own, Problem):
+    own = own_problem(model)
+    if own is not None:
         return own
     outputs = _outputs_of_keras(model, labels)
     return None if outputs is None else Problem(input_of(model), outputs)
 
 
+def own_problem(model: keras.Model) -> Problem | None:
+    """Returns what a model itself says it is for; `None` of somebody else's."""
+    own = getattr(model, "problem", None)
+    return own if isinstance(own, Problem) else None
+
+
 def input_of(model: keras.Model) -> Input:
     """Returns what a model takes: its own word, or what its inputs' shapes tell."""
-    own = getattr(model, "problem", None)
-    if isinstance(own, Problem):
+    own = own_problem(model)
+    if own is not None:
         return own.input
+    if not _keras.is_functional(model):
+        return Input()
     found = (kind.of_model(model) for kind in input_kinds())
     return next((one for one in found if one is not None), Input())
 
 
 def _outputs_of_keras(model: keras.Model, labels: Any) -> Any:
     """Returns the output, or outputs by name, of a Keras model; `None` if not told."""
-    shape, loss = getattr(model, "output_shape", None), getattr(model, "loss", None)
-    if isinstance(shape, dict):
+    if not _keras.is_functional(model):
+        return None
+    loss, output = getattr(model, "loss", None), _keras.as_graph(model).output
+    if isinstance(output, dict) and len(output) > 1:
         losses = loss if isinstance(loss, dict) else {}
-        names = {n: t for n, t in model.output.items()}
         found = {
-            name: output_of_keras(
-                losses.get(name), _keras.last_activation(tensor), shape[name][-1]
-            )
-            for name, tensor in names.items()
+            name: _output_of_tensor(losses.get(name), tensor)
+            for name, tensor in output.items()
         }
         return None if None in found.values() else found
-    if not isinstance(shape, tuple) or len(shape) != 2 or shape[-1] is None:
+    tensors = keras.tree.flatten(output)
+    return _output_of_tensor(loss, tensors[0], labels) if len(tensors) == 1 else None
+
+
+def _output_of_tensor(loss: Any, tensor: Any, labels: Any = None) -> Output | None:
+    if len(tensor.shape) != 2 or tensor.shape[-1] is None:
         return None
-    activation = _keras.last_activation(model.output)
-    return output_of_keras(loss, activation, shape[-1], labels)
+    activation = _keras.last_activation(tensor)
+    return output_of_keras(loss, activation, tensor.shape[-1], labels)
 
 
 def _check_heads(outputs: Mapping[str, Any]) -> None:
