@@ -13,10 +13,11 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
-from helpers import solid_colours, tiny_backbone, with_head
+from helpers import solid_colours, tiny_backbone, with_head, with_recipe
 
 import tlkeras as tl
-from tlkeras.features import cache, extraction
+from tlkeras import cache
+from tlkeras.features import extraction
 from tlkeras.features.fingerprints import fingerprint_model
 
 X, Y = solid_colours(40, 2)
@@ -50,7 +51,9 @@ def tune(model, splits, **arguments):
         "fine_tune_learning_rate": 0.01,
         "verbose": 0,
     }
-    return tl.fine_tune(model, splits.train, splits.val, **{**settings, **arguments})
+    return tl.fine_tune(
+        model, splits.train, splits.val, **with_recipe(**{**settings, **arguments})
+    )
 
 
 def plain_backbone():
@@ -231,7 +234,8 @@ sys.path.insert(0, sys.argv[1])
 import keras, numpy as np
 import tlkeras as tl
 from helpers import solid_colours, tiny_backbone
-from tlkeras.features import cache, extraction
+from tlkeras import cache
+from tlkeras.features import extraction
 cache.FLUSH_BYTES = 1
 backbone = tiny_backbone()
 for weight in backbone.weights:

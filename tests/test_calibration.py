@@ -379,13 +379,14 @@ def test_exclusive_classes_have_no_thresholds():
 
 
 def test_exported_labels_go_by_the_thresholds():
-    from tlkeras.export.interface import labelled, metadata
+    from tlkeras.export.interface import Interface
 
     model = tl.image_classifier(
         tiny_backbone(), ["red", "round", "tall"], multi_label=True
     )
     model.thresholds = [0.0, 1.0, 0.0]
     outputs = {"probabilities": keras.ops.full((4, 3), 0.5)}
-    said = labelled(model, outputs)["label"].numpy()
+    interface = Interface(model)
+    said = interface.answers(outputs)["label"].numpy()
     assert {tuple(row) for row in said} == {(b"red", b"", b"tall")}
-    assert metadata(model)["thresholds"] == "[0.0, 1.0, 0.0]"
+    assert interface.metadata()["thresholds"] == (0.0, 1.0, 0.0)

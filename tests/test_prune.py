@@ -95,7 +95,9 @@ def test_no_step_brings_a_weight_back_and_the_ramp_is_cubic():
         sparsity=0.7,
         epochs=5,
         callbacks=[zeros],
-        optimizer=keras.optimizers.Adam(use_ema=True, ema_overwrite_frequency=None),
+        recipe=tl.Recipe(
+            optimizer=keras.optimizers.Adam(use_ema=True, ema_overwrite_frequency=None)
+        ),
         **QUIET,
     )
     # 2 steps in each of 5 epochs.
@@ -478,7 +480,7 @@ def test_a_model_with_fewer_channels_is_a_whole_one(build, tmp_path):
     np.testing.assert_allclose(got, wanted, atol=1e-6)
     assert loaded.classify(x[0])[0].label in ("ant", "bee")
     tl.fine_tune(loaded, (x, y), head_epochs=1, epochs=1, **QUIET)
-    exported = tl.export(small, tmp_path / "small.tflite", format="litert")
+    exported = tl.export(small, tmp_path / "small.tflite")
     assert exported.difference < 1e-4
 
 

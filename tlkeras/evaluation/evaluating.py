@@ -144,7 +144,7 @@ def evaluate_heads(
     data = _in_stored_order(data, reading)
     heads = Heads(model, task, class_names, thresholds)
     data = heads.with_one_array_of_labels(data)
-    heads.check_classes(reading and reading.class_names)
+    heads.check_fits(reading and reading.problem)
     found = collect(
         model,
         data,

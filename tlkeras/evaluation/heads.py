@@ -49,14 +49,14 @@ class Heads:
         """Returns data whose labels by head, if there are any, are packed."""
         return self._known.pack_data(data, "data") if self._named else data
 
-    def check_classes(self, class_names: Sequence[str] | None) -> None:
+    def check_fits(self, of_data: Problem | None) -> None:
         """Raises `ValueError` where data's classes cannot be those of the model."""
-        if self._named:
+        if of_data is None:
             return
-        known = self._class_names
-        if known is None and self._own is not None:
-            known = self._own.class_names
-        check_same_classes("data", class_names, known)
+        if self._class_names is not None and not self._named and not of_data.named:
+            check_same_classes("data", of_data.class_names, self._class_names)
+        elif self._own is not None:
+            self._own.check_fits(of_data, "data")
 
     def outputs(self, outputs: Any) -> dict[str, Any]:
         """Returns the outputs of each head."""

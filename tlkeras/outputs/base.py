@@ -1,14 +1,15 @@
 """`Output`: what every kind of answer knows of labels, training and figures."""
 
 import abc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
-from tlkeras._validation import UnsupportedError, check_int, check_number
+from tlkeras._validation import UnsupportedError, check_number
+from tlkeras.heads import check_hidden
 from tlkeras.metrics.calibration import Reliability
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.table import ClassTable
@@ -81,19 +82,15 @@ class Output(abc.ABC):
     are_numbers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.hidden, (tuple, list)):
-            raise ValueError(
-                "`hidden` must be a tuple of layer widths, such as (256,). "
-                f"Received: hidden={self.hidden!r}."
-            )
-        hidden = tuple(check_int("hidden", width, 1) for width in self.hidden)
-        object.__setattr__(self, "hidden", hidden)
+        object.__setattr__(self, "hidden", check_hidden(self.hidden))
         check_number("dropout", self.dropout, minimum=0, below=1)
         check_number("weight", self.weight, minimum=0)
-        if self.loss is not None:
-            self.make_loss()
+        # A loss is cheap to make; a metric has variables, and those of the kind's own
+        # are made when a model is compiled.
+        self.make_loss()
         if self.metrics is not None:
-            self.known_metrics()
+            for metric in self.make_metrics():
+                find_metric(metric, self.accuracy)
         self._check_class_weight()
 
     # What it is.
@@ -532,6 +529,57 @@ class Output(abc.ABC):
     def after_scaling(self, temperature: float) -> "Output":
         """Returns the output that decides as this did before logits were divided."""
         return self
+
+    # The command line.
+
+    def record(self, answer: Any) -> dict[str, Any]:
+        """Returns one of `answers` as what JSON knows."""
+        return {"value": answer}
+
+    def fields(self, answer: Any) -> list[str]:
+        """Returns one of `answers` as columns of text."""
+        values = answer if isinstance(answer, tuple) else (answer,)
+        return [",".join(f"{value:.6g}" for value in values)]
+
+    # The card.
+
+    # What model hubs call the task, behind the word for the input; `None`: nothing.
+    hub_task: ClassVar[str | None] = None
+
+    def does(self, noun: str, names: str) -> str:
+        """Says what it does: "gives each picture ...".
+
+        Args:
+            noun: One of what goes in.
+            names: Its `class_names`, listed for people; may be empty.
+        """
+        return f"answers each {noun}"
+
+    def limits(self, noun: str) -> Iterator[str]:
+        """Yields sentences on what its answers cannot say.
+
+        Args:
+            noun: One of what goes in.
+        """
+        return iter(())
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        """Yields sentences on what its probabilities are, and where labels begin.
+
+        Args:
+            temperature: What `tl.calibrate` divided the logits by, if it did.
+            names: Its `class_names`, as a card writes them.
+        """
+        return iter(())
+
+
+def scaling(temperature: float | None) -> str:
+    """Says whether logits were scaled, for a card."""
+    if temperature is None:
+        return "The logits were not scaled by `tl.calibrate`."
+    return f"`tl.calibrate` divided the logits by {temperature:.3g}."
 
 
 def known(column: np.ndarray) -> np.ndarray:

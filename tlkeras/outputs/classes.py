@@ -1,7 +1,7 @@
 """`Classes`: one of several classes for each input."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import keras
@@ -10,7 +10,7 @@ import numpy as np
 from tlkeras._validation import unknown_name
 from tlkeras.metrics import classification
 from tlkeras.metrics.table import ClassTable, number, one_line
-from tlkeras.outputs.base import Prediction
+from tlkeras.outputs.base import Prediction, scaling
 from tlkeras.outputs.losses import classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
@@ -37,7 +37,8 @@ class Classes(Probabilities):
     Attributes:
         names: The classes' names in the order of the labels, or their number.
         label_smoothing: Share of each label spread over all classes, in [0, 1).
-        single_unit: Whether one sigmoid output tells two classes apart.
+        single_unit: Whether one sigmoid output tells two classes apart: the probability
+            of the second.
         loss: `None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from
             examples that are already right to those that are not, such as those of
             rare classes. Or a Keras loss, its name, or a function of labels and
@@ -69,18 +70,31 @@ class Classes(Probabilities):
     title: ClassVar[str] = "classification"
     noun: ClassVar[str] = "class"
     nouns: ClassVar[str] = "classes"
-    activation: ClassVar[str | None] = "softmax"
-    accuracy: ClassVar[Any] = keras.metrics.SparseCategoricalAccuracy
     are_numbers: ClassVar[bool] = True
     output_name: ClassVar[str] = "probabilities"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", name_classes(self.names, 2))
+        if self.single_unit and len(self.names) != 2:
+            raise ValueError(
+                "One unit tells two classes apart. Received: single_unit=True and "
+                f"{len(self.names)} classes."
+            )
         super().__post_init__()
 
     @property
     def units(self) -> int:
         return 1 if self.single_unit else len(self.names)
+
+    @property
+    def activation(self) -> str:
+        return "sigmoid" if self.single_unit else "softmax"
+
+    @property
+    def accuracy(self) -> type[keras.metrics.Metric]:
+        if self.single_unit:
+            return keras.metrics.BinaryAccuracy
+        return keras.metrics.SparseCategoricalAccuracy
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -119,19 +133,21 @@ class Classes(Probabilities):
         return cls(names), numbers
 
     def check(self, labels: np.ndarray, part: str) -> None:
-        units = len(self.names)
+        count = len(self.names)
         if labels.ndim > 1 and labels.shape[-1] != 1:
-            if labels.shape[-1] != units:
+            if labels.shape[-1] != self.units:
                 raise ValueError(
                     f"Labels in `{part}` have shape {labels.shape}; the model has "
-                    f"{units} classes and takes labels of shape (n, {units})."
+                    f"{count} classes and takes labels of shape (n, {self.units})."
                 )
             return
         low, high = labels.min(), labels.max()
-        if low < 0 or high >= units or np.any(labels != labels.astype("int64")):
+        # The loss of a single unit takes a probability as well.
+        fits = self.single_unit or np.all(labels == labels.astype("int64"))
+        if low < 0 or high >= count or not fits:
             raise ValueError(
-                f"Labels in `{part}` must be whole numbers from 0 to {units - 1}, for "
-                f"the model's {units} classes. Received labels from {low} to {high} "
+                f"Labels in `{part}` must be whole numbers from 0 to {count - 1}, for "
+                f"the model's {count} classes. Received labels from {low} to {high} "
                 f"({labels.dtype}). Build the model with `data.class_names`."
             )
 
@@ -141,7 +157,8 @@ class Classes(Probabilities):
         return fits, f"whole numbers from 0 to {last}, -1 where missing"
 
     def label_text(self, label: Any) -> str:
-        return self.names[int(np.argmax(label) if np.ndim(label) else label)]
+        (number,) = self.numbers(np.asarray(label)[None])
+        return self.names[number] if number >= 0 else "missing"
 
     # Labels, counted.
 
@@ -164,8 +181,11 @@ class Classes(Probabilities):
     # Training.
 
     def make_loss(self) -> Any:
+        # One sigmoid output is learnt as one label is.
         return classifier_loss(
-            self.loss, multi_label=False, label_smoothing=self.label_smoothing
+            self.loss,
+            multi_label=self.single_unit,
+            label_smoothing=self.label_smoothing,
         )
 
     def default_metrics(self) -> list[Any]:
@@ -183,13 +203,15 @@ class Classes(Probabilities):
         import tensorflow as tf
 
         labels, count = tf.convert_to_tensor(labels), len(self.names)
+        if self.single_unit and are_numbers(labels.shape, count):
+            return tf.reshape(tf.cast(labels, "float32"), [-1, 1])
         if are_numbers(labels.shape, count):
             return tf.one_hot(tf.cast(tf.reshape(labels, [-1]), "int32"), count)
-        if labels.shape.rank == 2 and labels.shape[1] == count:
+        if labels.shape.rank == 2 and labels.shape[1] == self.units:
             return tf.cast(labels, "float32")
         raise ValueError(
-            f"Mixing labels needs class numbers, or rows of {count}. Received: labels "
-            f"of shape {labels.shape}."
+            f"Mixing labels needs class numbers, or rows of {self.units}. Received: "
+            f"labels of shape {labels.shape}."
         )
 
     # Predictions.
@@ -212,20 +234,55 @@ class Classes(Probabilities):
         return labels.argmax(axis=1), probabilities
 
     def answers(self, outputs: np.ndarray) -> list[Prediction]:
-        return [self._prediction(row) for row in np.asarray(outputs, "float32")]
+        rows = self._by_class(np.asarray(outputs, "float32"), np.concatenate)
+        return [self._prediction(row) for row in rows]
 
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         import tensorflow as tf
 
-        names = tf.constant(list(self.names))
+        names, rows = tf.constant(list(self.names)), self._by_class(outputs, tf.concat)
         return {
-            "label": tf.gather(names, tf.argmax(outputs, axis=-1)),
-            "probability": tf.reduce_max(outputs, axis=-1),
+            "label": tf.gather(names, tf.argmax(rows, axis=-1)),
+            "probability": tf.reduce_max(rows, axis=-1),
             "probabilities": outputs,
         }
 
     def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return first.argmax(axis=-1) == second.argmax(axis=-1)
+        rows = (self._by_class(each, np.concatenate) for each in (first, second))
+        one, other = (each.argmax(axis=-1) for each in rows)
+        return one == other
+
+    def _by_class(self, outputs: Any, concatenate: Callable) -> Any:
+        """Returns a column for each class, of a single unit, too."""
+        if not self.single_unit:
+            return outputs
+        return concatenate([1 - outputs, outputs], axis=-1)
+
+    # The command line.
+
+    def record(self, answer: Prediction) -> dict[str, Any]:
+        return asdict(answer)
+
+    def fields(self, answer: Prediction) -> list[str]:
+        return [answer.label, f"{answer.probability:.4f}"]
+
+    # The card.
+
+    hub_task: ClassVar[str | None] = "classification"
+
+    def does(self, noun: str, names: str) -> str:
+        return f"gives each {noun} one of {len(self.names)} classes ({names})"
+
+    def limits(self, noun: str) -> Iterator[str]:
+        yield (
+            f"It answers every {noun} with one of its classes, also a {noun} of "
+            "something else: it cannot say that it does not know."
+        )
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield scaling(temperature)
 
     def _prediction(self, row: np.ndarray) -> Prediction:
         named = dict(zip(self.names, map(float, row), strict=True))
@@ -349,9 +406,11 @@ def check_rows(
 ) -> tuple[str, ...]:
     """Returns the names of columns of 0 and 1, or raises `ValueError`."""
     if not are_zero_or_one(values):
+        text = values.dtype.kind == "U"
+        came = "strings" if text else f"values from {values.min()} to {values.max()}"
         raise ValueError(
             f"With task={task!r}, `y` of shape {values.shape} must hold only 0 and 1. "
-            f"Received: values from {values.min()} to {values.max()}."
+            f"Received: {came}."
         )
     names = names or numbered(values.shape[1])
     if len(names) != values.shape[1]:

@@ -1,15 +1,16 @@
 """`Labels`: any of several labels for each input, one, many or none."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
 from tlkeras.metrics import calibration, multi_label
+from tlkeras.metrics.multi_label import check_thresholds
 from tlkeras.metrics.table import ClassTable
-from tlkeras.outputs.base import Prediction, known
+from tlkeras.outputs.base import Prediction, known, scaling
 from tlkeras.outputs.classes import check_rows
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
 from tlkeras.outputs.naming import (
@@ -123,7 +124,7 @@ class Labels(Probabilities):
         return (known >= 0) & (known <= 1), "from 0 to 1, NaN where missing"
 
     def label_text(self, label: Any) -> str:
-        return ", ".join(self.names[i] for i in np.flatnonzero(label))
+        return ", ".join(self.names[i] for i in np.flatnonzero(np.nan_to_num(label)))
 
     # Labels, counted.
 
@@ -213,6 +214,37 @@ class Labels(Probabilities):
     def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (first >= self.least) == (second >= self.least)
 
+    # The command line.
+
+    def record(self, answer: Prediction) -> dict[str, Any]:
+        return asdict(answer)
+
+    def fields(self, answer: Prediction) -> list[str]:
+        chances = (f"{chance:.4f}" for chance in answer.probability)
+        return [",".join(answer.label), ",".join(chances)]
+
+    # The card.
+
+    hub_task: ClassVar[str | None] = "classification"
+
+    def does(self, noun: str, names: str) -> str:
+        labels = f"{len(self.names)} labels ({names})"
+        return f"gives each {noun} those of {labels} that fit, several or none"
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield scaling(temperature)
+        least = self.thresholds
+        if least is None:
+            return
+        if isinstance(least, tuple):
+            pairs = zip(names, least, strict=True)
+            shown = ", ".join(f"{value:.3g} ({name})" for name, value in pairs)
+        else:
+            shown = f"{least:.3g}"
+        yield f"A label is given from a probability of {shown} on."
+
     def _prediction(self, row: np.ndarray, given: np.ndarray) -> Prediction:
         named = dict(zip(self.names, map(float, row), strict=True))
         chosen = zip(self.names, given, strict=True)
@@ -277,15 +309,7 @@ def checked_thresholds(
     """
     if thresholds is None:
         return None
-    try:
-        values = np.asarray(thresholds, "float32")
-    except (TypeError, ValueError):
-        values = np.array([np.nan])
-    if values.shape not in ((), (labels,)) or not np.all((values >= 0) & (values <= 1)):
-        raise ValueError(
-            "`thresholds` must be a number from 0 to 1, or one for each of the "
-            f"{labels} label(s). Received: {thresholds!r}."
-        )
+    check_thresholds(thresholds, labels)
     plain = thresholds.tolist() if hasattr(thresholds, "tolist") else thresholds
     return tuple(map(float, plain)) if hasattr(plain, "__len__") else float(plain)
 

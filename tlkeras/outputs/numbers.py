@@ -60,9 +60,12 @@ class Numbers(Output):
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", check_int("outputs", self.count, 1))
         if self.names is not None:
-            names = tuple(map(str, self.names))
-            check_count(names, self.count)
-            object.__setattr__(self, "names", names)
+            if isinstance(self.names, str) or len(self.names) != self.count:
+                raise ValueError(
+                    f"`names` must be a sequence of {self.count} names, one for each "
+                    f"number. Received: names={self.names!r}."
+                )
+            object.__setattr__(self, "names", tuple(map(str, self.names)))
         super().__post_init__()
 
     @property
@@ -203,3 +206,14 @@ class Numbers(Output):
         )
         size, draw = (5.2, 4.0), report.plot_residuals
         yield Plot("residuals", "Residuals", description, size, draw)
+
+    # The card.
+
+    def does(self, noun: str, names: str) -> str:
+        given = "a number" if self.count == 1 else f"{self.count} numbers"
+        return f"gives each {noun} {given}{f' ({names})' if names else ''}"
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield "The model gives numbers, not probabilities."

@@ -9,6 +9,7 @@ from tlkeras._validation import check_choice
 from tlkeras.outputs.base import OUTPUTS, Output
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.labels import Labels
+from tlkeras.outputs.losses import find_loss, is_mean_loss
 from tlkeras.outputs.naming import (
     are_whole,
     are_zero_or_one,
@@ -206,6 +207,8 @@ def output_of_keras(
         kind = _kind_of_targets(labels, units)
     if kind is None:
         kind = {"softmax": Classes, "sigmoid": Labels}.get(activation)
+    if kind is None and _is_of_numbers(loss):
+        kind = Numbers
     if kind is None:
         return None
     if issubclass(kind, Numbers):
@@ -227,6 +230,14 @@ def _kind_of_loss(loss: Any, units: int) -> type[Output] | None:
     if name.startswith("binary"):
         return Labels if units > 1 else Classes
     return None
+
+
+def _is_of_numbers(loss: Any) -> bool:
+    """Whether a loss is one of Keras' own for numbers, such as the squared error."""
+    try:
+        return is_mean_loss(find_loss(loss))
+    except ValueError:
+        return False
 
 
 def _kind_of_targets(labels: np.ndarray, units: int) -> type[Output]:

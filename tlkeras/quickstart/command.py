@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tlkeras._validation import check_int
-from tlkeras.quickstart.comparison import Recipe, compare, table
+from tlkeras.quickstart.comparison import Settings, compare, table
 from tlkeras.quickstart.images import IMAGES
 from tlkeras.quickstart.texts import TEXT
 
@@ -20,7 +20,7 @@ OPTIONS = {
 }
 
 
-def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Recipe]:
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Settings]:
     """Reads the command line into settings and the recipe."""
     parser = make_parser()
     args = parser.parse_args(arguments)

@@ -22,7 +22,7 @@ Announce = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Settings:
     """How the quickstart trains.
 
     Attributes:
@@ -59,8 +59,8 @@ class Task(NamedTuple):
 
     data: str
     backbone: str
-    recipe: Recipe
-    own_recipe: Recipe
+    recipe: Settings
+    own_recipe: Settings
     read_data: Callable[[argparse.Namespace, Any, int], Splits]
     train_all_ways: Callable[
         [argparse.Namespace, Any, Splits, Announce], tuple[TransferModel, Any]
@@ -84,7 +84,7 @@ class Comparison(NamedTuple):
 def train_two_phases(
     model: TransferModel,
     data: Splits,
-    recipe: Recipe,
+    recipe: Settings,
     announce: Announce,
     verbose: bool,
 ) -> Any:
@@ -113,7 +113,7 @@ def train_two_phases(
     return history
 
 
-def compare(task: Task, args: argparse.Namespace, recipe: Recipe) -> Comparison:
+def compare(task: Task, args: argparse.Namespace, recipe: Settings) -> Comparison:
     """Runs every seed; prints, and writes to `args.out`, what came of it."""
     began, accuracies, first = time.perf_counter(), {}, None
 
@@ -149,7 +149,7 @@ def write_model(
 
 
 def write_comparison(
-    args: argparse.Namespace, recipe: Recipe, accuracies: dict[str, list[float]]
+    args: argparse.Namespace, recipe: Settings, accuracies: dict[str, list[float]]
 ) -> None:
     """Writes the comparison as a picture and as JSON."""
     axis = plot_bars(accuracies, ylabel="test accuracy")

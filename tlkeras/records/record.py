@@ -32,12 +32,12 @@ class RunRecord:
         settings: The `Recipe` that it followed, `"auto"` resolved, field by field.
         train: Facts of the training data: `"kind"`, `"examples"`, `"fingerprint"`,
             `"batch_size"`, `"seed"` of split and order, and, where they are known,
-            `"image_size"`, `"class_names"` and `"counts"` by class.
+            what `Input.facts` says, `"size"` in words, and `"counts"` by class.
         val: The same of the validation data; `None` without.
         compiled: Optimizer, loss, loss weights and metrics that the model had.
         callbacks: Names of the callbacks' classes.
         cache: Where the frozen part's features were kept.
-        phases: One dictionary for each phase: its `"name"`, `"freeze_point"`,
+        phases: One dictionary for each phase: its `"name"`, `"unfreeze_from"`,
             `"learning_rate"`, `"epochs"` that ran, `"trainable"` parameters,
             `"seconds"`.
         metrics: From each metric to its value after the last epoch.
@@ -82,7 +82,7 @@ class RunRecord:
         yield f"  settings: {settings}"
         for phase in self.phases:
             yield (
-                f"  phase {phase['name']}: freeze point {phase['freeze_point']!r}, "
+                f"  phase {phase['name']}: freeze point {phase['unfreeze_from']!r}, "
                 f"learning rate {phase['learning_rate']:.3g}, {phase['epochs']} "
                 f"epoch(s), {phase['trainable']:,} parameters, "
                 f"{phase['seconds']:.1f} s"
@@ -187,7 +187,7 @@ class TrainingRecord:
         Example:
 
         >>> tl.image_classifier("glyphnet", 2).record.save("record.json")
-        >>> tl.TrainingRecord.load("recipe.json").builder
+        >>> tl.TrainingRecord.load("record.json").builder
         'image_classifier'
         """
         if Path(path).suffix != ".json":
@@ -280,8 +280,7 @@ def _as_lists(value: Any) -> Any:
 
 
 def _of_data(facts: Mapping[str, Any]) -> str:
-    size = facts.get("image_size")
-    size = f" of {size[0]} x {size[1]} pixels" if size and None not in size else ""
+    size = f" of {facts['size']}" if facts.get("size") else ""
     if facts.get("examples") is None:
         return facts["kind"]
     return (
