@@ -487,6 +487,8 @@ def input_of(model: keras.Model) -> Input:
     own = own_problem(model)
     if own is not None:
         return own.input
+    if not _keras.is_functional(model):
+        return Input()
     found = (kind.of_model(model) for kind in input_kinds())
     return next((one for one in found if one is not None), Input())
 

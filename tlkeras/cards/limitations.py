@@ -60,7 +60,7 @@ def _of_balance(counts: Mapping[str, Any]) -> Iterator[str]:
 def _of_report(report: Report) -> Iterator[str]:
     count = len(report.y_true)
     low, high = report.interval()
-    figure = report.main_values[0].replace("mae", "the mean error")
+    figure = report.main_values.name.replace("mae", "the mean error")
     if count < FEW_TESTED:
         yield (
             f"It was tested on {count:,} examples, which is few: the 95% interval of "

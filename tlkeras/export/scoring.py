@@ -90,20 +90,14 @@ def _scored(
         if not where.any():
             continue
         figure, value = _figure(
-            Report(
-                labels[where],
-                outputs[name][where],
-                task=output.task,
-                class_names=output.class_names,
-                thresholds=output.thresholds if output.has_thresholds else None,
-            )
+            Report(labels[where], outputs[name][where], output=output)
         )
         found[f"{name} {figure}" if problem.named else figure] = value
     return found
 
 
 def _figure(report: Report) -> tuple[str, float]:
-    name = report.main_values[0]
+    name = report.main_values.name
     return name, report.metrics[name]
 
 

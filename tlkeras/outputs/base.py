@@ -1,19 +1,27 @@
 """`Output`: what every kind of answer knows of labels, training and figures."""
 
 import abc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
-from tlkeras._validation import check_number
+from tlkeras._validation import UnsupportedError, check_number
 from tlkeras.heads import check_hidden
+from tlkeras.metrics.calibration import Reliability
+from tlkeras.metrics.per_example import PerExample
+from tlkeras.metrics.table import ClassTable
 from tlkeras.outputs.known import KnownLoss, KnownMetric
 from tlkeras.outputs.losses import find_metric, is_mean_metric
+from tlkeras.outputs.naming import check_class_names
 from tlkeras.outputs.planning import Proposal, weighing_by_size
+from tlkeras.outputs.shown import Plot, Table
 from tlkeras.outputs.weighing import Weighing, check_kind
+
+# All kinds by their tasks; `tlkeras.outputs.table` fills it.
+OUTPUTS: "dict[str, type[Output]]" = {}
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,8 @@ class Output(abc.ABC):
     title: ClassVar[str]
     # One of what it gives, for people: "class", "label", "number".
     noun: ClassVar[str]
+    # Several of them.
+    nouns: ClassVar[str]
     # Of the last layer.
     activation: ClassVar[str | None] = None
     # What `"accuracy"` stands for where labels may be missing.
@@ -106,6 +116,38 @@ class Output(abc.ABC):
     def but(self, **changes: Any) -> "Output":
         """Returns the output with some of its attributes changed."""
         return replace(self, **changes)
+
+    def renamed(self, class_names: Sequence[str]) -> "Output":
+        """Returns the output with other names, or raises `ValueError`."""
+        return self.but(names=check_class_names(class_names))
+
+    def with_thresholds(self, thresholds: Any) -> "Output":
+        """Returns the output with other thresholds.
+
+        Args:
+            thresholds: A number from 0 to 1, or one per label.
+
+        Raises:
+            ValueError: If the output has none, or they do not fit.
+        """
+        raise ValueError(
+            "`thresholds` are for labels that are not exclusive. Received the task "
+            f"{self.task!r}."
+        )
+
+    @classmethod
+    def unsupported(cls, verb: str, method: str | None = None) -> UnsupportedError:
+        """Makes the error for what this kind of output does not offer.
+
+        Args:
+            verb: What the user asked for: `"Report.plot_roc"`.
+            method: The method of outputs that does it; by default named as the verb.
+        """
+        method = method or verb.rpartition(".")[2]
+        plain = getattr(Output, method)
+        others = [k for k in OUTPUTS.values() if getattr(k, method) is not plain]
+        offered = [repr(kind.task) for kind in others]
+        return UnsupportedError(verb, f"the task {cls.task!r}", offered)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what a model's file keeps: what Keras' `compile` does not keep."""
@@ -413,6 +455,123 @@ class Output(abc.ABC):
             second: The same, of another model of the same kind.
         """
         return None
+
+    # The report. `y_true` and `outputs` are what `read_predictions` returned, `y_pred`
+    # what `predictions` did; a `report` is one of this output.
+
+    # The figures that are told first, and those that fit on a line.
+    first_figures: ClassVar[tuple[str, ...]] = ()
+    headline_figures: ClassVar[tuple[str, ...]] = ()
+
+    def heading(self, examples: int) -> str:
+        """Returns what was evaluated in words: `"regression of 90 examples"`."""
+        return f"{self.title} of {examples} example{'s' * (examples != 1)}"
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns predictions, of the shape of `y_true`."""
+        return outputs
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray | None:
+        """Returns probabilities `(n, names)`; `None` where there are none."""
+        return None
+
+    def figures(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        """Returns every figure by name; `sample_weight` weighs the loss alone."""
+        raise self.unsupported("tl.evaluate", "figures")
+
+    def main_values(self, y_true: np.ndarray, y_pred: np.ndarray) -> PerExample:
+        """Returns the figure that stands for all, with its value for each example."""
+        raise self.unsupported("tl.evaluate", "main_values")
+
+    def losses(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Returns the loss of each example, of shape `(n,)`."""
+        raise self.unsupported("tl.evaluate", "losses")
+
+    def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
+        """Returns in words what one example is, and what it was taken for."""
+        raise self.unsupported("Report.verdict")
+
+    def confusion(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
+        """Returns counts of what was taken for what; `None` where there are none."""
+        return None
+
+    def per_class(self, y_true: np.ndarray, outputs: np.ndarray) -> ClassTable | None:
+        """Returns figures of each name; `None` where there are none."""
+        return None
+
+    def most_confused(self, confusion: np.ndarray, n: int) -> list[dict[str, Any]]:
+        """Returns the pairs of names confused most often, as `Report` does."""
+        raise self.unsupported("Report.most_confused")
+
+    def areas(
+        self, y_true: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns areas under ROC and precision-recall curves, each `(names,)`."""
+        raise self.unsupported("Report.areas")
+
+    def reliability(
+        self, y_true: np.ndarray, outputs: np.ndarray, bins: int
+    ) -> Reliability:
+        """Compares confidence with what it is worth."""
+        raise self.unsupported("Report.reliability")
+
+    def best_thresholds(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Returns the threshold of the best F1 for each label."""
+        raise self.unsupported("Report.thresholds", "best_thresholds")
+
+    def plot_confusion(
+        self, report: Any, ax: Any = None, normalize: bool = False
+    ) -> Any:
+        """Draws what was taken for what; returns the axes, as all `plot_` do."""
+        raise self.unsupported("Report.plot_confusion")
+
+    def plot_residuals(self, report: Any, ax: Any = None) -> Any:
+        """Draws errors over predictions."""
+        raise self.unsupported("Report.plot_residuals")
+
+    def plot_roc(self, report: Any, ax: Any = None) -> Any:
+        """Draws ROC curves, each name against the rest."""
+        raise self.unsupported("Report.plot_roc")
+
+    def plot_precision_recall(self, report: Any, ax: Any = None) -> Any:
+        """Draws precision-recall curves, each name against the rest."""
+        raise self.unsupported("Report.plot_precision_recall")
+
+    def plot_reliability(self, report: Any, ax: Any = None, bins: int = 15) -> Any:
+        """Draws how often predictions of each confidence are right."""
+        raise self.unsupported("Report.plot_reliability")
+
+    def plots(self, report: Any) -> Iterable[Plot]:
+        """Returns the pictures that a saved report has."""
+        return ()
+
+    def tables(self, report: Any) -> Iterable[Table]:
+        """Returns the tables that a report has besides figures, names and slices."""
+        return ()
+
+    def sentences(self, report: Any) -> Iterable[str]:
+        """Returns what a printed report says besides these."""
+        return ()
+
+    # Calibration.
+
+    def temperature(self, y_true: np.ndarray, outputs: np.ndarray) -> float:
+        """Returns the number that logits are divided by for the least log loss."""
+        raise self.unsupported("Report.temperature")
+
+    @property
+    def calibratable(self) -> bool:
+        """Whether `tl.calibrate` finds a temperature for it."""
+        return type(self).temperature is not Output.temperature
+
+    def after_scaling(self, temperature: float) -> "Output":
+        """Returns the output that decides as this did before logits were divided."""
+        return self
 
     # The command line.
 

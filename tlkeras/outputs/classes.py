@@ -8,7 +8,9 @@ import keras
 import numpy as np
 
 from tlkeras._validation import unknown_name
-from tlkeras.outputs.base import Output, Prediction, scaling
+from tlkeras.metrics import classification
+from tlkeras.metrics.table import ClassTable, number, one_line
+from tlkeras.outputs.base import Prediction, scaling
 from tlkeras.outputs.losses import classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
@@ -20,13 +22,18 @@ from tlkeras.outputs.naming import (
     unit_values,
 )
 from tlkeras.outputs.planning import Proposal, smoothing
+from tlkeras.outputs.probabilities import Probabilities
 from tlkeras.outputs.sampling import are_numbers, class_shares
 from tlkeras.outputs.separability import separability_of_classes
+from tlkeras.outputs.shown import Plot, Table
 from tlkeras.outputs.weighing import Weighing, class_weighing
+
+# In a report: classes of a confusion matrix as a table, and pairs in a sentence.
+_MOST_TABLE_CLASSES, _MOST_PAIRS = 20, 5
 
 
 @dataclass(frozen=True)
-class Classes(Output):
+class Classes(Probabilities):
     """One of several classes for each input: softmax, cross-entropy, class numbers.
 
     Attributes:
@@ -64,6 +71,7 @@ class Classes(Output):
     task: ClassVar[str] = "classification"
     title: ClassVar[str] = "classification"
     noun: ClassVar[str] = "class"
+    nouns: ClassVar[str] = "classes"
     are_numbers: ClassVar[bool] = True
     output_name: ClassVar[str] = "probabilities"
 
@@ -296,6 +304,91 @@ class Classes(Output):
         named = dict(zip(self.names, map(float, row), strict=True))
         label = self.names[int(row.argmax())]
         return Prediction(label, named[label], named)
+
+    # The report.
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        return classification.predictions(outputs)
+
+    def figures(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        return classification.metrics(y_true, outputs, sample_weight)
+
+    def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
+        found = f"{self.names[predicted]} ({outputs[predicted]:.2f})"
+        if true == predicted:
+            return f"rightly {found}"
+        return f"{self.names[true]} taken for {found}"
+
+    def confusion(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return classification.confusion(y_true, outputs)
+
+    def per_class(self, y_true: np.ndarray, outputs: np.ndarray) -> ClassTable:
+        return classification.per_class(y_true, outputs, self.names)
+
+    def most_confused(self, confusion: np.ndarray, n: int) -> list[dict[str, Any]]:
+        return classification.most_confused(confusion, self.names, n)
+
+    def plot_confusion(
+        self, report: Any, ax: Any = None, normalize: bool = False
+    ) -> Any:
+        from tlkeras.plots import plot_confusion
+
+        return plot_confusion(report.confusion, self.names, ax, normalize)
+
+    def plots(self, report: Any) -> Iterator[Plot]:
+        from tlkeras.plots.confusion import confusion_size
+
+        worst = "No example was confused."
+        for pair in report.most_confused(1):
+            worst = (
+                f"Most frequent confusion: {pair['true']} predicted as "
+                f"{pair['predicted']}, {pair['count']} times."
+            )
+        description = (
+            f"Confusion matrix of {len(self.names)} classes, rows true, columns "
+            f"predicted. Accuracy {number(report.accuracy)}. {worst}"
+        )
+        size, draw = confusion_size(self.names), report.plot_confusion
+        yield Plot("confusion", "Confusion matrix", description, size, draw)
+        yield from super().plots(report)
+
+    def tables(self, report: Any) -> Iterator[Table]:
+        if len(self.names) <= _MOST_TABLE_CLASSES:
+            counts = zip(self.names, report.confusion.tolist(), strict=True)
+            yield Table(
+                "Confusion matrix: true class by row, predicted class by column",
+                ("true class", *self.names),
+                [(name, *row) for name, row in counts],
+                folded_behind="Confusion matrix as a table",
+            )
+        pairs = report.most_confused()
+        if pairs:
+            yield Table(
+                "Most confused classes",
+                ("true class", "predicted as", "examples", "share of the true class"),
+                [
+                    (p["true"], p["predicted"], p["count"], f"{p['share']:.3f}")
+                    for p in pairs
+                ],
+            )
+
+    def sentences(self, report: Any) -> Iterator[str]:
+        pairs = [
+            f"{one_line(pair['true'])} as {one_line(pair['predicted'])} "
+            f"({pair['count']})"
+            for pair in report.most_confused(_MOST_PAIRS)
+        ]
+        if pairs:
+            yield f"Most confused: {', '.join(pairs)}."
+
+    def _told_apart(self, numbers: np.ndarray) -> np.ndarray:
+        # Of two classes one curve is the other one's mirror image.
+        return numbers[-1:] if len(self.names) == 2 else numbers
 
 
 def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:

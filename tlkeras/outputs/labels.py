@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tlkeras.metrics import calibration, multi_label
 from tlkeras.metrics.multi_label import check_thresholds
-from tlkeras.outputs.base import Output, Prediction, known, scaling
+from tlkeras.metrics.table import ClassTable
+from tlkeras.outputs.base import Prediction, known, scaling
 from tlkeras.outputs.classes import check_rows
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
 from tlkeras.outputs.naming import (
@@ -19,13 +21,15 @@ from tlkeras.outputs.naming import (
     unit_values,
 )
 from tlkeras.outputs.planning import Proposal, smoothing
+from tlkeras.outputs.probabilities import Probabilities
 from tlkeras.outputs.sampling import label_shares
 from tlkeras.outputs.separability import separability_of_labels
+from tlkeras.outputs.shown import Table
 from tlkeras.outputs.weighing import Weighing, label_weighing
 
 
 @dataclass(frozen=True)
-class Labels(Output):
+class Labels(Probabilities):
     """Any of several labels for each input: sigmoids, binary cross-entropy, rows.
 
     Attributes:
@@ -56,6 +60,7 @@ class Labels(Output):
     task: ClassVar[str] = "multi_label"
     title: ClassVar[str] = "multi-label classification"
     noun: ClassVar[str] = "label"
+    nouns: ClassVar[str] = "labels"
     activation: ClassVar[str | None] = "sigmoid"
     accuracy: ClassVar[Any] = keras.metrics.BinaryAccuracy
     output_name: ClassVar[str] = "probabilities"
@@ -79,6 +84,9 @@ class Labels(Output):
     def least(self) -> np.ndarray:
         """The thresholds, float32 of shape `()` or `(labels,)`."""
         return np.float32(0.5 if self.thresholds is None else self.thresholds)
+
+    def with_thresholds(self, thresholds: Any) -> "Labels":
+        return self.but(thresholds=thresholds)
 
     def get_config(self) -> dict[str, Any]:
         kept = self.thresholds
@@ -258,6 +266,47 @@ class Labels(Output):
         chosen = zip(self.names, given, strict=True)
         found = {name: named[name] for name, is_given in chosen if is_given}
         return Prediction(tuple(found), tuple(found.values()), named)
+
+    # The report.
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        return multi_label.predictions(outputs, self.least)
+
+    def figures(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        return multi_label.metrics(y_true, outputs, sample_weight, self.least)
+
+    def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
+        pair = (self.label_text(row) or "nothing" for row in (true, predicted))
+        return " taken for ".join(pair)
+
+    def confusion(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return multi_label.confusion(y_true, outputs, self.least)
+
+    def per_class(self, y_true: np.ndarray, outputs: np.ndarray) -> ClassTable:
+        return multi_label.per_class(y_true, outputs, self.names, self.least)
+
+    def best_thresholds(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return multi_label.best_thresholds(y_true, outputs)
+
+    def tables(self, report: Any) -> Iterator[Table]:
+        pairs = zip(self.names, report.thresholds, strict=True)
+        rows = [(name, f"{value:.3f}") for name, value in pairs]
+        caption = "Thresholds of the best F1 on this data"
+        yield Table(caption, ("label", "threshold"), rows, scrolls=True)
+
+    # Calibration.
+
+    def after_scaling(self, temperature: float) -> "Labels":
+        if self.thresholds is None or temperature == 1.0:
+            return self
+        # sigmoid(z) >= t holds where sigmoid(z / T) >= sigmoid(logit(t) / T) does.
+        moved = calibration.scaled_thresholds(self.thresholds, temperature)
+        return self.but(thresholds=moved)
 
 
 def checked_thresholds(

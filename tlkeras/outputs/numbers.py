@@ -8,6 +8,9 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_int
+from tlkeras.metrics import regression
+from tlkeras.metrics.per_example import PerExample
+from tlkeras.metrics.table import number
 from tlkeras.outputs.base import Output, known
 from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
@@ -15,6 +18,7 @@ from tlkeras.outputs.naming import check_count, unfit
 from tlkeras.outputs.planning import Proposal
 from tlkeras.outputs.sampling import target_shares
 from tlkeras.outputs.separability import separability_of_numbers
+from tlkeras.outputs.shown import Plot
 from tlkeras.outputs.weighing import Weighing, target_weighing
 
 
@@ -50,8 +54,11 @@ class Numbers(Output):
     task: ClassVar[str] = "regression"
     title: ClassVar[str] = "regression"
     noun: ClassVar[str] = "number"
+    nouns: ClassVar[str] = "numbers"
     output_name: ClassVar[str] = "value"
     goal: ClassVar[str] = "regressor"
+    first_figures: ClassVar[tuple[str, ...]] = ("mae", "rmse", "r2", "loss")
+    headline_figures: ClassVar[tuple[str, ...]] = first_figures
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", check_int("outputs", self.count, 1))
@@ -176,6 +183,42 @@ class Numbers(Output):
 
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         return {"value": outputs}
+
+    # The report.
+
+    def figures(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        return regression.metrics(y_true, outputs, sample_weight)
+
+    def main_values(self, y_true: np.ndarray, y_pred: np.ndarray) -> PerExample:
+        errors = np.abs(y_true - y_pred).reshape(len(y_true), -1)
+        return PerExample("mae", errors.mean(axis=1), False)
+
+    def losses(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return ((y_true - outputs) ** 2).reshape(len(y_true), -1).mean(axis=1)
+
+    def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
+        pair = (", ".join(map(number, np.atleast_1d(v))) for v in (true, predicted))
+        return " predicted as ".join(pair)
+
+    def plot_residuals(self, report: Any, ax: Any = None) -> Any:
+        from tlkeras.plots import plot_residuals
+
+        return plot_residuals(report.y_true, report.y_pred, ax)
+
+    def plots(self, report: Any) -> Iterator[Plot]:
+        errors = report.y_true - report.y_pred
+        description = (
+            "Residuals (true minus predicted) over predicted values. They lie between "
+            f"{number(errors.min())} and {number(errors.max())}, with a mean of "
+            f"{number(errors.mean())}."
+        )
+        size, draw = (5.2, 4.0), report.plot_residuals
+        yield Plot("residuals", "Residuals", description, size, draw)
 
     # The card.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tlkeras._validation import check_choice
-from tlkeras.outputs.base import Output
+from tlkeras.outputs.base import OUTPUTS, Output
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.losses import find_loss, is_mean_loss
@@ -22,16 +22,14 @@ from tlkeras.outputs.naming import (
 from tlkeras.outputs.numbers import Numbers
 
 # Whoever adds a kind of output adds its line here.
-OUTPUTS: dict[str, type[Output]] = {
-    kind.task: kind for kind in (Classes, Labels, Numbers)
-}
+OUTPUTS.update((kind.task, kind) for kind in (Classes, Labels, Numbers))
 
 TASKS = tuple(OUTPUTS)
 
 
 def output_of_task(task: str) -> type[Output]:
     """Returns the kind of output that a word stands for, or raises `ValueError`."""
-    return OUTPUTS[check_choice("task", task, TASKS)]
+    return OUTPUTS[check_choice("task", task, tuple(OUTPUTS))]
 
 
 def output_from_config(config: Mapping[str, Any]) -> Output:
@@ -152,7 +150,7 @@ def _checked_names(names: Any, count: int) -> tuple[str, ...] | None:
             f"`class_names` must be a sequence of {count} names, one for each class "
             f"that the model tells apart. Received: {names!r}."
         )
-    return tuple(map(str, names))
+    return check_class_names(names)
 
 
 def _kind_of_both(labels: np.ndarray, outputs: np.ndarray) -> type[Output]:
