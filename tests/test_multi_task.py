@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 from helpers import solid_colours, tiny_backbone
 from text_models import SENTENCES, tiny_bert
-
-import tlkeras as tl
 from tlkeras.builders.known import KnownLoss, KnownMetric
 from tlkeras.builders.multi_task import Head, image_multi_task, text_multi_task
 from tlkeras.builders.targets import Target, Targets
+
+import tlkeras as tl
 from tlkeras.features.splitting import join
 from tlkeras.heads import LabelLoss
 

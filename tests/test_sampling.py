@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
-
 from tlkeras.features.sampling import (
     balanced_class_weights,
     balanced_positions,

@@ -15,9 +15,9 @@ from text_models import (
     tiny_roberta,
     write_preset,
 )
+from tlkeras.builders.inputs import by_length
 
 import tlkeras as tl
-from tlkeras.builders.inputs import by_length
 from tlkeras.features.splitting import join
 from tlkeras.heads import TokenPooling
 

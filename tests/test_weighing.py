@@ -7,12 +7,12 @@ from helpers import solid_colours, tiny_backbone, with_head
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
+from tlkeras.features.sampling import balanced_positions
+from tlkeras.training.weighing import resolve_weighing
 
 import tlkeras as tl
 from tlkeras.augmentation import resolve_augment
-from tlkeras.features.sampling import balanced_positions
 from tlkeras.heads import LabelLoss
-from tlkeras.training.weighing import resolve_weighing
 
 X, Y = solid_colours(12, 3)
 MULTI = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 1], [1, 1, 1]], "float32")

@@ -2,9 +2,12 @@
 
 from tlkeras.inputs.base import (
     Assembled,
+    Cells,
     Input,
     Prepared,
+    ReadExamples,
     input_kinds,
+    read_arrays,
     register_input,
 )
 from tlkeras.inputs.examples import Examples, Reading, examples_of, reading_of
@@ -17,14 +20,17 @@ register_input(Texts)
 
 __all__ = [
     "Assembled",
+    "Cells",
     "Examples",
     "Input",
     "Pictures",
     "Prepared",
+    "ReadExamples",
     "Reading",
     "Texts",
     "examples_of",
     "input_kinds",
+    "read_arrays",
     "reading_of",
     "register_input",
 ]

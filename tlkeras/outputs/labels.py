@@ -1,14 +1,17 @@
 """`Labels`: any of several labels for each input, one, many or none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
+from tlkeras.findings import Finding
+from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Output, Prediction, known
-from tlkeras.outputs.classes import check_rows
+from tlkeras.outputs.classes import check_rows, count_table
+from tlkeras.outputs.features import is_class, is_sequence
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
@@ -115,12 +118,43 @@ class Labels(Output):
         return (known >= 0) & (known <= 1), "from 0 to 1, NaN where missing"
 
     def label_text(self, label: Any) -> str:
-        return ", ".join(self.names[i] for i in np.flatnonzero(label))
+        return ", ".join(self.names[i] for i in np.flatnonzero(np.nan_to_num(label)))
 
     # Labels, counted.
 
     def counts(self, labels: np.ndarray) -> np.ndarray:
         return np.nansum(labels, axis=0).astype(int)
+
+    # Data.
+
+    @classmethod
+    def of_feature(
+        cls, feature: Any, labels: Sequence[np.ndarray]
+    ) -> tuple["Labels", np.ndarray] | None:
+        if not is_sequence(feature) or not is_class(feature.feature):
+            return None
+        rows = np.zeros((len(labels), feature.feature.num_classes), np.float32)
+        for row, ids in zip(rows, labels, strict=True):
+            row[ids] = 1
+        return cls(tuple(feature.feature.names)), rows
+
+    def label_table(
+        self, labels: Mapping[str, np.ndarray]
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        return count_table(self, labels)
+
+    def _impossible(self, labels: np.ndarray, gaps: bool) -> tuple[np.ndarray, str]:
+        fits = np.isin(labels, (0, 1)) | (gaps & np.isnan(labels))
+        return ~fits.all(axis=1), "a row of 0 and 1"
+
+    def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+        counts = {part: self.counts(rows) for part, rows in labels.items()}
+        yield from label_findings.absent_classes(counts, self.names)
+        yield from label_findings.small_classes(counts, self.names)
+        yield from label_findings.constant_labels(labels, self.names)
+        if "train" in counts:
+            train, measure = counts["train"], "binary accuracy"
+            yield from label_findings.imbalance(train, self.names, measure)
 
     # Training.
 

@@ -1,6 +1,6 @@
 """`Numbers`: one number or several for each input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,9 +8,13 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_int
+from tlkeras.findings import Finding
 from tlkeras.outputs.base import Output, known
+from tlkeras.outputs.features import is_float
+from tlkeras.outputs.label_findings import constant_targets
 from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
+from tlkeras.outputs.missing import are_labelled, as_rows
 from tlkeras.outputs.naming import check_count, unfit
 from tlkeras.outputs.sampling import target_shares
 from tlkeras.outputs.weighing import Weighing, target_weighing
@@ -100,6 +104,41 @@ class Numbers(Output):
 
     def label_text(self, label: Any) -> str:
         return ", ".join(f"{value:.4g}" for value in np.atleast_1d(label))
+
+    # Data.
+
+    @classmethod
+    def of_feature(
+        cls, feature: Any, labels: Sequence[np.ndarray]
+    ) -> tuple["Numbers", np.ndarray] | None:
+        if not is_float(feature):
+            return None
+        return cls.of_labels(np.array(labels, np.float32), None)
+
+    def are_hidden(self, labels: np.ndarray) -> bool:
+        # GLUE marks unknown targets by -1.
+        return bool(np.all(labels == -1))
+
+    def label_table(
+        self, labels: Mapping[str, np.ndarray]
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        header = ("part", "examples", "mean", "deviation", "least", "greatest")
+        rows = []
+        for part, targets in labels.items():
+            values = targets[~np.isnan(targets)]
+            if len(values):
+                moments = values.mean(), values.std(), values.min(), values.max()
+                count = str(np.sum(are_labelled(targets)))
+                rows.append((part, count, *(f"{value:.4g}" for value in moments)))
+        return header, tuple(rows)
+
+    def _impossible(self, labels: np.ndarray, gaps: bool) -> tuple[np.ndarray, str]:
+        rows = as_rows(labels)
+        fits = np.isfinite(rows) | (gaps & np.isnan(rows))
+        return ~fits.all(axis=1), "a finite number"
+
+    def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+        return constant_targets(labels)
 
     # Training.
 

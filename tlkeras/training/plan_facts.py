@@ -12,11 +12,11 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
-from tlkeras.data.labels import read_labels
 from tlkeras.features.extraction import extract_features
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.lora import adapted_layers
+from tlkeras.outputs import read_labels
 from tlkeras.runtime import current_runtime
 from tlkeras.training.unchanged import set_freeze_point, unchanged
 
@@ -246,7 +246,7 @@ def _score(
 def _labels_of(reading: Reading, model: keras.Model) -> tuple[np.ndarray, str]:
     """Returns class numbers, rows or targets, and the task."""
     labels = np.asarray(reading.examples.labels)
-    task = getattr(model, "task", None) or read_labels(labels).task
+    task = getattr(model, "task", None) or read_labels(labels)[0].task
     if task == "classification":
         is_row = labels.ndim == 2 and labels.shape[1] > 1
         labels = (labels.argmax(axis=1) if is_row else labels.ravel()).astype(int)
