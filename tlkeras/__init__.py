@@ -10,6 +10,7 @@ from tlkeras.builders import (
     text_classifier,
     text_regressor,
 )
+from tlkeras.builders.merging import merge_lora
 from tlkeras.cards import ModelCard, model_card
 from tlkeras.compress import DistillationReport, PruningReport, distill, prune
 from tlkeras.data import (
@@ -55,7 +56,6 @@ from tlkeras.features import (
 )
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
-from tlkeras.lora import merge_lora
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.outputs import Classes, Labels, Numbers, Prediction
 from tlkeras.problem import Problem, problem_of

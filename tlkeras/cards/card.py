@@ -196,14 +196,13 @@ def _reports(model: TransferModel, report: Any) -> dict[str, Report]:
     reports = problem.by_head(report) if of_heads or not problem.named else {"": report}
     for name, part in reports.items():
         output = problem.outputs.get(name)
-        fits = output is not None and isinstance(part, Report)
-        if not fits or part.task != output.task:
+        came = part.task if isinstance(part, Report) else type(part).__name__
+        if output is None or came != output.task:
             wanted = problem.face({n: one.task for n, one in problem.outputs.items()})
             raise ValueError(
                 "`report` must be what `tl.evaluate` gives for this model: a `Report`, "
                 f"or one for each head. Expected: {wanted!r}. Received: "
-                f"{getattr(part, 'task', type(part).__name__)!r}"
-                f"{f' of {name!r}' if of_heads else ''}."
+                f"{came!r}{f' of {name!r}' if of_heads else ''}."
             )
     return reports
 

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras.builders.merging import merge_lora
 from tlkeras.features.precision import dtype_policy
-from tlkeras.lora import adapted_layers, merge_lora
+from tlkeras.lora import adapted_layers
 from tlkeras.problem import own_problem
 
 # From least to most precise.
