@@ -22,7 +22,7 @@ Announce = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Settings:
     """How the quickstart trains.
 
     Attributes:
@@ -46,26 +46,33 @@ class Task(NamedTuple):
     """What one value of `--task` stands for.
 
     Attributes:
+        name: That value.
         data: Name of the data that come with tlkeras.
         backbone: The default backbone.
-        recipe: Recipe for those data.
-        own_recipe: Recipe for all other data.
+        recipe: Settings for those data.
+        own_recipe: Settings for all other data.
         read_data: Makes the `Splits` of a seed.
         train_all_ways: Trains in all the ways that are compared; returns the
             fine-tuned model and its history.
         example: What `classify` may be given, for the last line that is printed.
+        options: Arguments that it alone knows, and their defaults.
+        check: Says what of the arguments does not go together, otherwise `None`; called
+            before defaults are filled in.
         details: Says more of the first seed's fine-tuned model, given its report.
     """
 
+    name: str
     data: str
     backbone: str
-    recipe: Recipe
-    own_recipe: Recipe
+    recipe: Settings
+    own_recipe: Settings
     read_data: Callable[[argparse.Namespace, Any, int], Splits]
     train_all_ways: Callable[
         [argparse.Namespace, Any, Splits, Announce], tuple[TransferModel, Any]
     ]
     example: str
+    options: dict[str, Any]
+    check: Callable[[argparse.Namespace], str | None]
     details: Callable[[argparse.Namespace, Report], str] | None = None
 
 
@@ -84,7 +91,7 @@ class Comparison(NamedTuple):
 def train_two_phases(
     model: TransferModel,
     data: Splits,
-    recipe: Recipe,
+    recipe: Settings,
     announce: Announce,
     verbose: bool,
 ) -> Any:
@@ -113,7 +120,7 @@ def train_two_phases(
     return history
 
 
-def compare(task: Task, args: argparse.Namespace, recipe: Recipe) -> Comparison:
+def compare(task: Task, args: argparse.Namespace, recipe: Settings) -> Comparison:
     """Runs every seed; prints, and writes to `args.out`, what came of it."""
     began, accuracies, first = time.perf_counter(), {}, None
 
@@ -149,7 +156,7 @@ def write_model(
 
 
 def write_comparison(
-    args: argparse.Namespace, recipe: Recipe, accuracies: dict[str, list[float]]
+    args: argparse.Namespace, recipe: Settings, accuracies: dict[str, list[float]]
 ) -> None:
     """Writes the comparison as a picture and as JSON."""
     axis = plot_bars(accuracies, ylabel="test accuracy")

@@ -12,12 +12,12 @@ from tlkeras.builders import TransferModel, image_classifier
 from tlkeras.data import Splits, from_tfds, image_folder
 from tlkeras.evaluation import evaluate
 from tlkeras.inputs.arrays import ArrayExamples
-from tlkeras.quickstart.comparison import Announce, Recipe, Task, train_two_phases
+from tlkeras.quickstart.comparison import Announce, Settings, Task, train_two_phases
 from tlkeras.training import fine_tune
 
 
 @dataclass(frozen=True)
-class ImageRecipe(Recipe):
+class ImageSettings(Settings):
     """How the quickstart trains on pictures.
 
     Attributes:
@@ -30,7 +30,7 @@ class ImageRecipe(Recipe):
 
 
 # Chosen on the development half of the digits, 5 labels per class; see `read_digits`.
-DIGITS_RECIPE = ImageRecipe(
+DIGITS_RECIPE = ImageSettings(
     head_epochs=60,
     epochs=40,
     scratch_epochs=60,
@@ -88,7 +88,7 @@ def read_digits(labels_per_class: int, batch_size: int, seed: int) -> Splits:
     )
 
 
-def read_data(args: argparse.Namespace, recipe: ImageRecipe, seed: int) -> Splits:
+def read_data(args: argparse.Namespace, recipe: ImageSettings, seed: int) -> Splits:
     """Makes the `Splits` that `--data` names."""
     if args.data == "digits":
         return read_digits(args.labels_per_class, recipe.batch_size, seed)
@@ -116,7 +116,7 @@ def build(args: argparse.Namespace, data: Splits, weights: str | None) -> Transf
 
 
 def train_all_ways(
-    args: argparse.Namespace, recipe: ImageRecipe, data: Splits, announce: Announce
+    args: argparse.Namespace, recipe: ImageSettings, data: Splits, announce: Announce
 ) -> tuple[TransferModel, Any]:
     """Trains in all the ways that are compared; returns the fine-tuned model."""
     if not args.skip_scratch:
@@ -138,12 +138,22 @@ def train_all_ways(
     return model, history
 
 
+def check(args: argparse.Namespace) -> str | None:
+    """Says which arguments do not go together."""
+    if args.data == "digits" and args.backbone != "glyphnet":
+        return "--data digits are 32x32 grey pictures, for --backbone glyphnet."
+    return None
+
+
 IMAGES = Task(
+    name="images",
     data="digits",
     backbone="glyphnet",
     recipe=DIGITS_RECIPE,
-    own_recipe=ImageRecipe(),
+    own_recipe=ImageSettings(),
     read_data=read_data,
     train_all_ways=train_all_ways,
     example="picture.png",
+    options={"labels_per_class": 5, "image_size": None, "skip_scratch": False},
+    check=check,
 )

@@ -10,7 +10,7 @@ import numpy as np
 from tlkeras.builders import TransferModel, text_classifier
 from tlkeras.data import Splits, from_csv, from_dataframe
 from tlkeras.evaluation import Report
-from tlkeras.quickstart.comparison import Announce, Recipe, Task, train_two_phases
+from tlkeras.quickstart.comparison import Announce, Settings, Task, train_two_phases
 
 if TYPE_CHECKING:
     import pandas
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # of the top two at 3e-5: 0.671, 0.675, 0.658. After 20 epochs, the top two at 1e-4:
 # 0.667 after 4, 0.638 after 8. On other folds, all layers at 2e-5 for 4 epochs: 0.721
 # from 0.712. The standard error of each is 0.03: a gain on the head is not shown.
-SENTENCES_RECIPE = Recipe(
+SENTENCES_RECIPE = Settings(
     head_epochs=20,
     epochs=3,
     unfreeze_from="transformer_layer_0",
@@ -33,7 +33,7 @@ SENTENCES_RECIPE = Recipe(
 )
 
 # Every layer trains, for few epochs: Devlin et al., BERT (2019), appendix A.3.
-OWN_TEXTS_RECIPE = Recipe(
+OWN_TEXTS_RECIPE = Settings(
     head_epochs=20,
     epochs=3,
     unfreeze_from=0,
@@ -83,7 +83,7 @@ def split_sentences() -> tuple["pandas.DataFrame", "pandas.DataFrame"]:
     return train, test
 
 
-def read_data(args: argparse.Namespace, recipe: Recipe, seed: int) -> Splits:
+def read_data(args: argparse.Namespace, recipe: Settings, seed: int) -> Splits:
     """Makes the `Splits` that `--data` names."""
     if args.data != "sentences":
         return from_csv(
@@ -106,7 +106,7 @@ def read_data(args: argparse.Namespace, recipe: Recipe, seed: int) -> Splits:
 
 
 def train_all_ways(
-    args: argparse.Namespace, recipe: Recipe, data: Splits, announce: Announce
+    args: argparse.Namespace, recipe: Settings, data: Splits, announce: Announce
 ) -> tuple[TransferModel, Any]:
     """Trains in all the ways that are compared; returns the fine-tuned model."""
     # First, for it says at once where a backbone is not installed.
@@ -155,7 +155,15 @@ def topic_table(args: argparse.Namespace, report: Report) -> str:
     return "\n".join(lines)
 
 
+def check(args: argparse.Namespace) -> str | None:
+    """Says which arguments do not go together."""
+    if args.data == "sentences" and (args.text_column or args.label_column):
+        return "--text-column and --label-column are for --data FILE."
+    return None
+
+
 TEXT = Task(
+    name="text",
     data="sentences",
     backbone="minilm",
     recipe=SENTENCES_RECIPE,
@@ -164,4 +172,6 @@ TEXT = Task(
     train_all_ways=train_all_ways,
     details=topic_table,
     example="A text of your own.",
+    options={"text_column": "text", "label_column": "label"},
+    check=check,
 )
