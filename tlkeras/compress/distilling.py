@@ -1,9 +1,9 @@
 """The verb `distill`: a small model learns from labels and a larger model's answers."""
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
-import keras
 import numpy as np
 
 from tlkeras import _keras
@@ -14,8 +14,8 @@ from tlkeras.compress.measuring import measure
 from tlkeras.compress.reports import DistillationReport
 from tlkeras.compress.teaching import (
     JointLoss,
+    Lessons,
     answers,
-    as_seen_by,
     joint_metric,
     packed,
     with_labels,
@@ -23,12 +23,11 @@ from tlkeras.compress.teaching import (
 from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import recompile
 from tlkeras.inputs.examples import Examples, Reading
+from tlkeras.problem import Problem
 from tlkeras.runtime import current_runtime, jit_compile
 from tlkeras.training import FineTuneHistory, fine_tune
 from tlkeras.training.checks import check_data, check_model
 from tlkeras.training.running import parts_of
-
-_TASKS = ("classification", "multi_label", "regression")
 
 # What `fine_tune` would need the bare labels for.
 _NOT_HERE = ("model", "train", "val", "plan", "class_weight", "sampling")
@@ -118,12 +117,14 @@ def distill(
         if reading is None:
             lessons.append(None)
             continue
-        seen = as_seen_by(teacher, reading.examples)
-        taught = answers(teacher, seen, reading.batch_size, cache, verbose)
+        taught = answers(
+            teacher, _as_seen_by(teacher, reading), reading.batch_size, cache, verbose
+        )
         rows = packed(reading.examples.labels, taught)
         width = rows.shape[1] - taught.shape[1]
         lessons.append(_lesson(student, reading, rows))
-    loss = JointLoss(student.loss, student.task, width, temperature, alpha)
+    output = student.problem.output
+    loss = JointLoss(student.loss, output, width, temperature, alpha)
     history = _train(student, loss, lessons, {"verbose": verbose, **fine_tuning})
     models = {"teacher": teacher, "student": student}
     data = {name: _seen(model, readings[0]) for name, model in models.items()}
@@ -143,8 +144,9 @@ def distill(
 
 def _check_pair(teacher: Any, student: Any) -> None:
     for name, model in (("teacher", teacher), ("student", student)):
-        if not isinstance(model, TransferModel) or model.task not in _TASKS:
-            what = getattr(model, "task", None) or type(model).__name__
+        ours = isinstance(model, TransferModel)
+        if not ours or model.problem.named:
+            what = model.problem if ours else type(model).__name__
             raise ValueError(
                 f"`{name}` must be a TransferModel with one head, such as "
                 f"tl.image_classifier builds. Received: {what!r}."
@@ -152,13 +154,13 @@ def _check_pair(teacher: Any, student: Any) -> None:
     check_model(student, None)
     if teacher is student:
         raise ValueError("`teacher` and `student` are the same model.")
-    if teacher.task != student.task or teacher.output_shape != student.output_shape:
+    first, second = teacher.problem.output, student.problem.output
+    if not first.fits(second):
         raise ValueError(
             "Teacher and student must be of one task and as many outputs. Received: "
-            f"{teacher.task} with {teacher.output_shape[-1]} and {student.task} with "
-            f"{student.output_shape[-1]}."
+            f"{first.task} with {first.units} and {second.task} with {second.units}."
         )
-    check_same_classes("teacher", teacher.class_names, student.class_names)
+    check_same_classes("teacher", first.class_names, second.class_names)
 
 
 def _check_augment(augment: Any) -> None:
@@ -183,32 +185,36 @@ def _reading(data: Any, name: str) -> Reading:
     return reading
 
 
-def _seen(model: keras.Model, reading: Reading) -> Any:
+def _as_seen_by(model: TransferModel, reading: Reading) -> Examples:
+    return model.problem.input.seen(reading.examples, f"Model {model.name!r}")
+
+
+def _seen(model: TransferModel, reading: Reading) -> Any:
     """Returns a dataset of the examples as a model takes them."""
-    return _with_examples(reading, as_seen_by(model, reading.examples))
+    return _with_examples(reading, _as_seen_by(model, reading))
 
 
-def _lesson(student: keras.Model, reading: Reading, rows: np.ndarray) -> Any:
-    seen = as_seen_by(student, reading.examples)
-    return _with_examples(reading, with_labels(seen, rows))
+def _lesson(student: TransferModel, reading: Reading, rows: np.ndarray) -> Any:
+    return _with_examples(reading, with_labels(_as_seen_by(student, reading), rows))
 
 
 def _with_examples(reading: Reading, examples: Examples) -> Any:
-    settings = reading.batch_size, reading.shuffled, reading.seed, reading.class_names
-    return Reading(examples, *settings).dataset()
+    return replace(reading, examples=examples).dataset()
 
 
 def _train(
     student: TransferModel, loss: JointLoss, lessons: list, fine_tuning: dict[str, Any]
 ) -> FineTuneHistory:
     """Trains the student's layers as another model, whose labels are lessons."""
+    problem, output = student.problem, student.problem.output
+    width = loss.width + output.units
     with current_runtime().scope():
         pupil = TransferModel(student.input, student.output, name=student.name)
-        pupil.preprocessor = student.preprocessor
+        pupil.problem = Problem(problem.input, Lessons(output.units, width=width))
         pupil.compile(
             optimizer=_keras.unused_optimizer(student.optimizer),
             loss=loss,
-            metrics=[joint_metric(student.task, loss.width)],
+            metrics=[joint_metric(output, loss.width)],
             jit_compile=jit_compile(),
         )
     try:

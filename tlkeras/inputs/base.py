@@ -7,6 +7,8 @@ import keras
 import numpy as np
 
 from tlkeras._validation import UnsupportedError
+from tlkeras.inputs.explaining import Explainer, Settings
+from tlkeras.inputs.likeness import Likeness
 
 _TABLE: "dict[str, type[Input]]" = {}
 
@@ -263,10 +265,87 @@ class Input:
                 "batched, and are its inputs of the model's size?"
             )
 
+    @property
+    def longest(self) -> int | None:
+        """How long sequences are at most, where the graph's shapes leave it open."""
+        return None
+
+    # Training.
+
+    # Whether `augment=` changes its examples.
+    augmentable: ClassVar[bool] = False
+
+    def check_augment(self, augment: Any) -> None:
+        """Raises `ValueError` where examples of this kind are not augmented.
+
+        Args:
+            augment: What the user passed, not `None`.
+        """
+        if not self.augmentable:
+            raise self.unsupported("augment=", "augmentable")
+
+    # Explanations.
+
+    def explainer(self, probe: Any, settings: Settings) -> Explainer:
+        """Returns what explains inputs of this kind to a model.
+
+        Args:
+            probe: The model as a function from any of its tensors to one head's logits.
+            settings: How.
+
+        Raises:
+            ValueError: If the settings do not fit the kind or the model.
+        """
+        raise self.unsupported("tl.explain", "explainer")
+
+    # Distillation.
+
+    def seen(self, examples: Any, about: str) -> Any:
+        """Returns a data set's examples as a model with this input takes them.
+
+        Args:
+            examples: `Examples`, as they were read for another model.
+            about: What the model is called, for messages.
+
+        Raises:
+            ValueError: If the model cannot take them.
+        """
+        return examples
+
+    # Suspects.
+
+    def likeness(self, parts: Mapping[str, Any]) -> Likeness | None:
+        """Returns what compares examples by what they show.
+
+        Args:
+            parts: The `Examples` of each part.
+
+        Returns:
+            `None`: their features alone tell what is alike.
+        """
+        return None
+
+    def draw_grid(
+        self, inputs: np.ndarray, titles: Sequence[str], columns: int | None = None
+    ) -> Any:
+        """Draws inputs in rows, each below its title; returns the axes.
+
+        Args:
+            inputs: A batch of them.
+            titles: One for each.
+            columns: Inputs per row. By default as many as make the grid square.
+        """
+        raise self.unsupported("Suspects.plot", "draw_grid")
+
     @classmethod
-    def unsupported(cls, verb: str) -> UnsupportedError:
-        """Makes the error for a verb that this kind of input does not offer."""
-        method = verb.rpartition(".")[2]
+    def unsupported(cls, verb: str, method: str | None = None) -> UnsupportedError:
+        """Makes the error for a verb that this kind of input does not offer.
+
+        Args:
+            verb: What was asked for: `"tl.explain"`.
+            method: The attribute of those that offer it; by default named as the verb.
+        """
+        method = method or verb.rpartition(".")[2]
         plain = getattr(Input, method, None)
         others = [
             kind.nouns

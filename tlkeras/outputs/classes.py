@@ -1,14 +1,16 @@
 """`Classes`: one of several classes for each input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
+from keras import ops
 
 from tlkeras._validation import unknown_name
 from tlkeras.outputs.base import Output, Prediction
+from tlkeras.outputs.divergence import of_classes, of_labels
 from tlkeras.outputs.losses import classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
@@ -20,6 +22,7 @@ from tlkeras.outputs.naming import (
     unit_values,
 )
 from tlkeras.outputs.sampling import are_numbers, class_shares
+from tlkeras.outputs.suspicion import Wrong, wrong_classes
 from tlkeras.outputs.weighing import Weighing, class_weighing
 
 
@@ -218,6 +221,41 @@ class Classes(Output):
 
     def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return first.argmax(axis=-1) == second.argmax(axis=-1)
+
+    # Explanations.
+
+    gives_probabilities: ClassVar[bool] = True
+
+    @property
+    def unit_names(self) -> tuple[str, ...]:
+        return self.names[1:] if self.single_unit else self.names
+
+    def explained(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.argmax(axis=1)
+
+    # Distillation.
+
+    score_name: ClassVar[str] = "accuracy"
+
+    def soft_loss(self, temperature: float) -> Callable[[Any, Any], Any]:
+        if self.single_unit:
+            return of_labels(temperature)
+        return of_classes(temperature)
+
+    def score(self, labels: Any, outputs: Any) -> Any:
+        if self.single_unit:
+            return keras.metrics.binary_accuracy(ops.reshape(labels, (-1, 1)), outputs)
+        if len(labels.shape) == 2:
+            labels = ops.argmax(labels, axis=-1)
+        right = ops.cast(ops.argmax(outputs, -1), "int32")
+        return ops.equal(ops.cast(labels, "int32"), right)
+
+    # Suspects.
+
+    def wrong_labels(
+        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    ) -> list[Wrong]:
+        return wrong_classes(features, labels, groups, self.names)
 
     def _prediction(self, row: np.ndarray) -> Prediction:
         named = dict(zip(self.names, map(float, row), strict=True))

@@ -1,6 +1,6 @@
 """`Labels`: any of several labels for each input, one, many or none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from tlkeras.outputs.base import Output, Prediction, known
 from tlkeras.outputs.classes import check_rows
+from tlkeras.outputs.divergence import of_labels
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
@@ -18,6 +19,7 @@ from tlkeras.outputs.naming import (
     unit_values,
 )
 from tlkeras.outputs.sampling import label_shares
+from tlkeras.outputs.suspicion import Wrong, wrong_rows
 from tlkeras.outputs.weighing import Weighing, label_weighing
 
 
@@ -204,6 +206,30 @@ class Labels(Output):
 
     def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (first >= self.least) == (second >= self.least)
+
+    # Explanations.
+
+    gives_probabilities: ClassVar[bool] = True
+
+    def explained(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.argmax(axis=1)
+
+    # Distillation.
+
+    score_name: ClassVar[str] = "accuracy"
+
+    def soft_loss(self, temperature: float) -> Callable[[Any, Any], Any]:
+        return of_labels(temperature)
+
+    def score(self, labels: Any, outputs: Any) -> Any:
+        return keras.metrics.binary_accuracy(labels, outputs)
+
+    # Suspects.
+
+    def wrong_labels(
+        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    ) -> list[Wrong]:
+        return wrong_rows(features, labels, groups, self.names)
 
     def _prediction(self, row: np.ndarray, given: np.ndarray) -> Prediction:
         named = dict(zip(self.names, map(float, row), strict=True))

@@ -13,6 +13,7 @@ from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
 from tlkeras.outputs.naming import check_count, unfit
 from tlkeras.outputs.sampling import target_shares
+from tlkeras.outputs.suspicion import Wrong, wrong_targets
 from tlkeras.outputs.weighing import Weighing, target_weighing
 
 
@@ -160,3 +161,10 @@ class Numbers(Output):
 
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         return {"value": outputs}
+
+    # Suspects.
+
+    def wrong_labels(
+        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    ) -> list[Wrong]:
+        return wrong_targets(features, labels, groups)

@@ -11,9 +11,14 @@ import numpy as np
 from tlkeras._validation import check_choice
 from tlkeras.heads import to_vector
 from tlkeras.inputs.base import Assembled, Input
+from tlkeras.inputs.examples import Examples, check_kind
+from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.pictures import backbones
 from tlkeras.inputs.pictures.decoding import load_images, resize_image
+from tlkeras.inputs.pictures.explaining import PictureExplainer
+from tlkeras.inputs.pictures.likeness import PictureLikeness
 from tlkeras.inputs.pictures.pixels import read_pixels
+from tlkeras.inputs.pictures.sizing import at_size
 
 # How pictures come to the shape that a model takes.
 FITS = ("crop", "pad", "stretch")
@@ -217,3 +222,30 @@ class Pictures(Input):
         if height is None or pixels.shape[1:3] == (height, width):
             return pixels
         return np.stack([resize_image(image, (height, width)) for image in pixels])
+
+    # Training.
+
+    augmentable: ClassVar[bool] = True
+
+    # Explanations.
+
+    def explainer(self, probe: Any, settings: Settings) -> PictureExplainer:
+        return PictureExplainer(probe, settings, self)
+
+    # Distillation.
+
+    def seen(self, examples: Examples, about: str) -> Examples:
+        check_kind(examples, (self.name,), f"{about} takes {self.nouns}")
+        return at_size(examples, self, about)
+
+    # Suspects.
+
+    def likeness(self, parts: Mapping[str, Examples]) -> PictureLikeness:
+        return PictureLikeness(parts)
+
+    def draw_grid(
+        self, inputs: np.ndarray, titles: Sequence[str], columns: int | None = None
+    ) -> Any:
+        from tlkeras.plots.images import image_grid
+
+        return image_grid(inputs, titles, columns=columns)

@@ -13,7 +13,11 @@ from tlkeras._validation import check_choice, check_int
 from tlkeras.heads import TokenPooling
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.base import Assembled, Input, Prepared
+from tlkeras.inputs.examples import Examples, check_kind
+from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.texts import backbones
+from tlkeras.inputs.texts.explaining import TextExplainer
+from tlkeras.inputs.texts.likeness import TextLikeness
 from tlkeras.inputs.texts.reading import holds_texts, read_texts
 from tlkeras.inputs.texts.tokens import are_texts, tokenize, trim
 from tlkeras.inputs.texts.words import word_counts
@@ -234,6 +238,35 @@ True
                 f"or pairs of shape (batch, 2). Received: {dtype} of shape "
                 f"{inputs.shape}."
             )
+
+    @property
+    def longest(self) -> int | None:
+        return self.preprocessor and self.preprocessor.sequence_length
+
+    # Training.
+
+    def check_augment(self, augment: Any) -> None:
+        raise ValueError(
+            "`augment=` changes pictures; this model takes texts. Change texts in the "
+            f"data before. Received: augment={augment!r}."
+        )
+
+    # Explanations.
+
+    def explainer(self, probe: Any, settings: Settings) -> TextExplainer:
+        return TextExplainer(probe, settings, self.preprocessor)
+
+    # Distillation.
+
+    def seen(self, examples: Examples, about: str) -> Examples:
+        kinds = [type(self)(pairs=pairs).kind for pairs in (False, True)]
+        check_kind(examples, kinds, f"{about} takes {self.nouns}")
+        return examples
+
+    # Suspects.
+
+    def likeness(self, parts: Mapping[str, Examples]) -> TextLikeness:
+        return TextLikeness(parts)
 
 
 def _with_adapters(loaded: Any, given: Any, rank: int) -> Any:
