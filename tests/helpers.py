@@ -1,11 +1,14 @@
 """Checks and generated data that several test modules share."""
 
+import inspect
 import os
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+
+import tlkeras as tl
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -22,6 +25,13 @@ def needs_shared(*parts: str) -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+def with_recipe(**arguments):
+    """Returns arguments of `fine_tune`; settings that it has not are a recipe's."""
+    own = inspect.signature(tl.fine_tune).parameters
+    settings = {n: arguments.pop(n) for n in [*arguments] if n not in own}
+    return {**arguments, **({"recipe": tl.Recipe(**settings)} if settings else {})}
 
 
 def solid_colours(n: int, classes: int, size: int = 16, seed: int = 0):

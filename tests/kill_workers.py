@@ -89,10 +89,9 @@ def train(folder: Path, photographs: Path | None, worker: int) -> None:
         unfreeze_from=unfreeze_from,
         learning_rate=1e-2,
         fine_tune_learning_rate=1e-3,
-        optimizer="adamw",
-        schedule="cosine",
-        layer_decay=0.8,
-        batch_size=16,
+        recipe=tl.Recipe(
+            optimizer="adamw", schedule="cosine", layer_decay=0.8, batch_size=16
+        ),
         cache=cache,
         checkpoint_dir=folder / "checkpoints",
         log_dir=folder / "logs",

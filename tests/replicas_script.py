@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from helpers import with_recipe
 from runs import SETTINGS, VAL_X, VAL_Y, StopAt, Stopped, X, Y, plain_backbone
 from text_models import tiny_bert
 
@@ -64,7 +65,7 @@ def fitted(strategy, build, train, val, precision="float32", fit=tl.fine_tune, *
         settings["optimizer"] = settings["optimizer"]()
     if "callbacks" in settings:
         settings["callbacks"] = settings["callbacks"]()
-    history = fit(model, train, val, **settings)
+    history = fit(model, train, val, **with_recipe(**settings))
     return model, history.history, largest(before, weights_of(model))
 
 
@@ -430,7 +431,9 @@ def learning_rate_range():
             model = classifier()
         before = weights_of(model)
         found.append(
-            tl.find_learning_rate(model, (X, Y), steps=40, optimizer="sgd", verbose=0)
+            tl.find_learning_rate(
+                model, (X, Y), steps=40, recipe=tl.Recipe(optimizer="sgd"), verbose=0
+            )
         )
         unchanged = largest(before, weights_of(model))
     one, two = found

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import solid_colours, tiny_backbone, with_head
+from helpers import solid_colours, tiny_backbone, with_head, with_recipe
 
 import tlkeras as tl
 from tlkeras.training.feeding import plan_steps
@@ -30,7 +30,14 @@ def test_pictures_are_augmented_and_nothing_is_cached(capsys):
         tf.numpy_function(lambda x: seen.append(x.shape[0]), [images], [])
         return images / 2
 
-    tl.fit_head(classifier(), data.train, data.val, epochs=2, augment=darken, verbose=2)
+    tl.fit_head(
+        classifier(),
+        data.train,
+        data.val,
+        epochs=2,
+        recipe=tl.Recipe(augment=darken),
+        verbose=2,
+    )
     assert sum(seen) >= 2 * 18
     assert "Not cached" in capsys.readouterr().out
     assert tl.cache_info().entries == ()
@@ -40,7 +47,12 @@ def test_validation_pictures_are_not_augmented():
     """A step that blackens training pictures must not touch validation."""
     data, model = splits(), classifier()
     history = tl.fit_head(
-        model, data.train, data.val, epochs=1, augment=lambda x: 0 * x + 9, verbose=0
+        model,
+        data.train,
+        data.val,
+        epochs=1,
+        recipe=tl.Recipe(augment=lambda x: 0 * x + 9),
+        verbose=0,
     )
     plain = model.evaluate(data.val, verbose=0, return_dict=True)
     assert history.history["val_loss"][-1] == pytest.approx(plain["loss"], rel=1e-5)
@@ -59,8 +71,7 @@ def test_history_has_validation_whatever_the_labels_become(augment, views):
         head_epochs=2,
         epochs=1,
         unfreeze_from="block3",
-        augment=augment,
-        cached_views=views,
+        recipe=tl.Recipe(augment=augment, cached_views=views),
         verbose=0,
     )
     assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
@@ -76,8 +87,7 @@ def test_views_are_computed_once_and_epochs_take_turns():
         data.train,
         epochs=4,
         learning_rate=1e-6,
-        augment="medium",
-        cached_views=2,
+        recipe=tl.Recipe(augment="medium", cached_views=2),
         verbose=0,
     )
     (entry,) = tl.cache_info().entries
@@ -93,11 +103,13 @@ def test_a_second_run_with_the_same_views_extracts_nothing():
     data, model = splits(), classifier()
     again = keras.models.clone_model(model)
     again.set_weights(model.get_weights())
-    arguments = {"epochs": 1, "cached_views": 2, "verbose": 0}
-    tl.fit_head(model, data.train, augment="light", **arguments)
-    history = tl.fit_head(model, data.train, augment="light", **arguments)
+    light, medium = (
+        tl.Recipe(augment=name, cached_views=2) for name in ("light", "medium")
+    )
+    tl.fit_head(model, data.train, epochs=1, recipe=light, verbose=0)
+    history = tl.fit_head(model, data.train, epochs=1, recipe=light, verbose=0)
     assert history.phases[0].extraction_seconds == 0.0
-    history = tl.fit_head(model, data.train, augment="medium", **arguments)
+    history = tl.fit_head(model, data.train, epochs=1, recipe=medium, verbose=0)
     assert history.phases[0].extraction_seconds > 0.0
 
 
@@ -112,8 +124,12 @@ def test_data_that_are_not_of_splits_are_augmented_anew_in_each_epoch():
         return images
 
     train = data.train.map(lambda x, y: (x, y)).cache()
-    tl.fit_head(classifier(), train, epochs=2, augment=jitter, verbose=0)
-    tl.fit_head(classifier(), (X, Y), epochs=1, augment=jitter, verbose=0)
+    tl.fit_head(
+        classifier(), train, epochs=2, recipe=tl.Recipe(augment=jitter), verbose=0
+    )
+    tl.fit_head(
+        classifier(), (X, Y), epochs=1, recipe=tl.Recipe(augment=jitter), verbose=0
+    )
     assert len(set(means)) == len(means) >= 9
 
 
@@ -128,12 +144,19 @@ def test_data_that_are_not_of_splits_are_augmented_anew_in_each_epoch():
 )
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        tl.fit_head(classifier(), (X, Y), epochs=1, verbose=0, **arguments)
+        tl.fit_head(
+            classifier(), (X, Y), epochs=1, verbose=0, **with_recipe(**arguments)
+        )
 
 
 def test_mixed_labels_need_a_loss_that_takes_them():
     with pytest.raises(ValueError, match="categorical_crossentropy"):
-        tl.fit_head(with_head(tiny_backbone(), 3), (X, Y), augment="mixup", verbose=0)
+        tl.fit_head(
+            with_head(tiny_backbone(), 3),
+            (X, Y),
+            recipe=tl.Recipe(augment="mixup"),
+            verbose=0,
+        )
 
 
 def test_steps_are_taken_together_only_where_they_are_cheap():

@@ -1,5 +1,6 @@
 """The table of backbones, loading by name, weights files, models of the user's own."""
 
+import functools
 import gc
 import inspect
 import sys
@@ -14,12 +15,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlkeras.backbone_loading import load_backbone
-from tlkeras.backbones.applications import full_input_shape
+from tlkeras.backbones.applications import full_input_shape, is_scaling
 from tlkeras.backbones.table import TABLE, entry_for, entry_for_model_name
 from tlkeras.inputs.pictures.backbones import load_backbone as load_image_backbone
-from tlkeras.inputs.pictures.preprocessing import BGRRescaling
+from tlkeras.inputs.pictures.preprocessing import SCALINGS, BGRRescaling, scaling_layer
 
 APPLICATIONS = [name for name in TABLE if name != "glyphnet"]
+
+
+@functools.cache
+def built(name, policy="float32"):
+    """Returns the same backbone to every test that only looks at it."""
+    keras.config.set_dtype_policy(policy)
+    return load_image_backbone(name, weights=None, input_shape=32)
+
+
+def scaled_inside(model):
+    """Returns the part of `model` that scales, with statistics as they are published.
+
+    EfficientNet's file holds deviations in the place of the variances.
+    """
+    scaling = [layer for layer in model.layers if is_scaling(layer)]
+    for layer in scaling:
+        if layer.weights:
+            mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+            layer.load_own_variables(
+                {"0": np.array(mean), "1": np.array(std), "2": np.array(1)}
+            )
+    return keras.Model(model.input, scaling[-1].output)
 
 
 def tiny_model(name="own", rescaling=False, **kwargs):
@@ -97,15 +120,30 @@ def test_bad_input_shapes_are_refused(bad):
 
 
 @pytest.mark.parametrize(
-    "name", ["vgg16", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0"]
+    ("name", "policy"),
+    [
+        ("vgg16", "float32"),
+        ("mobilenet_v2", "mixed_bfloat16"),
+        ("mobilenet_v3_small", "float32"),
+        ("mobilenet_v3_small", "mixed_bfloat16"),
+        ("efficientnet_b0", "float32"),
+        ("efficientnet_v2_b0", "mixed_bfloat16"),
+        ("efficientnet_v2_s", "float32"),
+        ("convnext_tiny", "float32"),
+    ],
 )
-def test_small_backbones_build_with_random_weights(name):
-    loaded = load_image_backbone(name, weights=None, input_shape=32)
-    assert loaded.name == name
-    assert loaded.licence is None
+def test_backbone_is_what_the_table_says(name, policy):
+    loaded, entry = built(name, policy), TABLE[name]
+    assert (loaded.name, loaded.licence) == (name, None)
     assert loaded.input_shape == (32, 32, 3) == loaded.model.input_shape[1:]
     assert len(loaded.model.output_shape) == 4
-    assert (loaded.preprocessing is None) == TABLE[name].scales_itself
+    assert loaded.model.layers[-1].compute_dtype == policy.removeprefix("mixed_")
+    assert {weight.dtype for weight in loaded.model.trainable_weights} == {"float32"}
+    assert (loaded.preprocessing is None) == entry.scales_itself
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    scale = loaded.preprocessing or scaled_inside(loaded.model)
+    expected = scaling_layer(SCALINGS[entry.scaling])(pixels)
+    np.testing.assert_allclose(scale(pixels), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_backbone_has_one_channel_without_pretrained_weights():
@@ -134,13 +172,6 @@ def test_channels_first_is_refused():
             load_backbone("vgg16", weights=None)
     finally:
         keras.config.set_image_data_format("channels_last")
-
-
-def test_backbone_has_the_current_dtype_policy():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    model = load_backbone("mobilenet_v2", weights=None, input_shape=32)
-    assert model.layers[1].compute_dtype == "bfloat16"
-    assert model.layers[1].dtype == "float32"
 
 
 # The embedded default, behind its two functions
@@ -217,10 +248,7 @@ def test_pixels_are_not_scaled_twice():
     with pytest.raises(ValueError, match="scale them twice"):
         load_image_backbone(tiny_model(rescaling=True), preprocessing="vgg16")
     loaded = load_image_backbone(
-        "mobilenet_v3_small",
-        weights=None,
-        input_shape=32,
-        preprocessing="mobilenet_v3",
+        built("mobilenet_v3_small").model, preprocessing="mobilenet_v3"
     )
     assert loaded.preprocessing is None
 

@@ -4,9 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tlkeras.backbones.applications import is_scaling
 from tlkeras.backbones.table import TABLE
-from tlkeras.inputs.pictures.backbones import load_backbone as load_image_backbone
 from tlkeras.inputs.pictures.preprocessing import (
     SCALINGS,
     BGRRescaling,
@@ -33,42 +31,6 @@ def test_scaling_is_that_of_preprocess_input(name, pixels):
     else:
         scaled = scaling_layer(SCALINGS[entry.scaling])(pixels)
         np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("name", "policy"),
-    [
-        ("mobilenet_v3_small", "float32"),
-        ("mobilenet_v3_small", "mixed_bfloat16"),
-        ("efficientnet_v2_b0", "mixed_bfloat16"),
-        ("efficientnet_v2_s", "float32"),
-        ("convnext_tiny", "float32"),
-    ],
-)
-def test_scaling_inside_the_model_is_what_the_table_says(name, policy, pixels):
-    keras.config.set_dtype_policy(policy)
-    loaded = load_image_backbone(name, weights=None, input_shape=32)
-    assert loaded.preprocessing is None
-    scaled = scaled_inside(loaded.model)(pixels)
-    expected = scaling_layer(SCALINGS[TABLE[name].scaling])(pixels)
-    np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-5)
-    assert loaded.model.layers[-1].compute_dtype == policy.removeprefix("mixed_")
-
-
-def test_efficientnet_scales_as_its_pretrained_weights_need(pixels):
-    model = load_image_backbone("efficientnet_b0", weights=None, input_shape=32).model
-    normalization = next(
-        layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)
-    )
-    # What the published file holds: the deviations in the place of the variances.
-    normalization.load_own_variables(
-        {"0": np.array([0.485, 0.456, 0.406]), "1": np.array([0.229, 0.224, 0.225])}
-        | {"2": np.array(1)}
-    )
-    expected = scaling_layer(SCALINGS["torch"])(pixels)
-    np.testing.assert_allclose(
-        scaled_inside(model)(pixels), expected, rtol=1e-5, atol=1e-5
-    )
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -120,8 +82,3 @@ def test_scaling_is_seen_after_augmentation_but_not_after_weights():
     assert scales_its_input(keras.Model(inputs, keras.layers.Conv2D(2, 3)(scaled)))
     late = keras.layers.Rescaling(2.0)(keras.layers.Conv2D(2, 3)(inputs))
     assert not scales_its_input(keras.Model(inputs, late))
-
-
-def scaled_inside(model):
-    last = [layer for layer in model.layers if is_scaling(layer)][-1]
-    return keras.Model(model.input, last.output)

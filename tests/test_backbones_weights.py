@@ -20,16 +20,16 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def mobilenet_files(tmp_path_factory):
-    """A MobileNetV2 and its weights in each format that Keras reads."""
+    """A MobileNet and its weights in each format that Keras reads."""
     folder = tmp_path_factory.mktemp("weights")
-    model = keras.applications.MobileNetV2(
+    model = keras.applications.MobileNet(
         weights=None, include_top=False, input_shape=(32, 32, 3)
     )
     # Weights that no seed would give.
     model.set_weights([weights + 1 for weights in model.get_weights()])
     model.save_weights(folder / "mobilenet.weights.h5")
     model.save(folder / "mobilenet.keras")
-    model.save(folder / TABLE["mobilenet_v2"].weights_file((32, 32, 3)))
+    model.save(folder / TABLE["mobilenet"].weights_file((32, 32, 3)))
     return model, folder
 
 
@@ -44,10 +44,10 @@ def mobilenet_files(tmp_path_factory):
 )
 def test_weights_load_from_each_format(mobilenet_files, file, policy):
     source, folder = mobilenet_files
-    published = TABLE["mobilenet_v2"].weights_file((32, 32, 3))
+    published = TABLE["mobilenet"].weights_file((32, 32, 3))
     weights = folder / {"folder": "", "published": published}.get(file, file)
     keras.config.set_dtype_policy(policy)
-    loaded = load_image_backbone("mobilenet_v2", weights=weights, input_shape=32)
+    loaded = load_image_backbone("mobilenet", weights=weights, input_shape=32)
     for expected, weight in zip(source.weights, loaded.model.weights, strict=True):
         np.testing.assert_array_equal(expected, weight)
     is_published = file in ("folder", "published")
@@ -66,7 +66,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path, ending):
     file = tmp_path / f"broken{ending}"
     file.write_text("cut off")
     with pytest.raises(ValueError, match="does not hold weights") as caught:
-        load_backbone("mobilenet_v2", weights=file, input_shape=32)
+        load_backbone("mobilenet", weights=file, input_shape=32)
     assert caught.value.__cause__ is not None
 
 
@@ -109,14 +109,14 @@ def test_weights_are_downloaded_once_by_keras(monkeypatch, tmp_path, mobilenet_f
         if weights == "imagenet":
             calls.append(input_shape)
             (tmp_path / "models").mkdir()
-            file = TABLE["mobilenet_v2"].weights_file(input_shape)
+            file = TABLE["mobilenet"].weights_file(input_shape)
             source.save(tmp_path / "models" / file)
         return keras.Model(source.inputs, source.outputs)
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(keras.applications, "MobileNetV2", downloads)
+    monkeypatch.setattr(keras.applications, "MobileNet", downloads)
     for _ in range(2):
-        loaded = load_image_backbone("mobilenet_v2", weights="imagenet", input_shape=32)
+        loaded = load_image_backbone("mobilenet", weights="imagenet", input_shape=32)
         assert loaded.licence == "Apache-2.0"
     assert calls == [(32, 32, 3)]
 

@@ -7,7 +7,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import assert_equal_weights, solid_colours, tiny_backbone, weights_of
+from helpers import (
+    assert_equal_weights,
+    solid_colours,
+    tiny_backbone,
+    weights_of,
+    with_recipe,
+)
 from helpers import with_head as hand_written
 
 import tlkeras as tl
@@ -21,7 +27,11 @@ def classifier(classes=2, **kwargs):
 
 def fit(model, train, **kwargs):
     return tl.fit_head(
-        model, train, epochs=1, verbose=kwargs.pop("verbose", 0), **kwargs
+        model,
+        train,
+        epochs=1,
+        verbose=kwargs.pop("verbose", 0),
+        **with_recipe(**kwargs),
     )
 
 

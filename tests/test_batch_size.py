@@ -7,10 +7,18 @@ from test_finder import assert_same_state, state_of, trained_model
 from text_models import SENTENCES, tiny_bert
 
 import tlkeras as tl
+from tlkeras.freezing import freeze_index
 from tlkeras.training import batch_size
-from tlkeras.training.batch_size import BatchSize, largest_batch, search
+from tlkeras.training.batch_size import BatchSize, search
+from tlkeras.training.job import Fitting, open_job
 
 GB = 10**9
+
+
+def largest_batch(model, data, unfreeze_from=None, verbose=0):
+    job = open_job(model, data, fitting=Fitting(verbose=verbose))
+    frozen = freeze_index(job.backbone, unfreeze_from)
+    return batch_size.largest_batch(job, frozen)
 
 
 class Memory:
@@ -153,9 +161,9 @@ def test_texts_are_tried_at_their_greatest_length():
     texts = np.array([*filter(None, SENTENCES * 20), long])
     labels = np.arange(len(texts)) % 2
     data = tl.from_arrays(texts, labels, validation_split=0, test_split=0)
-    with batch_size.trial(
-        model, "transformer_layer_1", batch_size.Source(data.train, None, "auto")
-    ) as ready:
+    job = open_job(model, data.train, fitting=Fitting(verbose=0))
+    frozen = freeze_index(job.backbone, "transformer_layer_1")
+    with batch_size.trial(job, frozen) as ready:
         step = batch_size._Step(ready)
         lengths = {part.shape[1] for part in _flat(step.batch[0])}
         step(16)

@@ -13,7 +13,7 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
-from helpers import solid_colours, tiny_backbone, with_head
+from helpers import solid_colours, tiny_backbone, with_head, with_recipe
 
 import tlkeras as tl
 from tlkeras.features import cache, extraction
@@ -50,7 +50,9 @@ def tune(model, splits, **arguments):
         "fine_tune_learning_rate": 0.01,
         "verbose": 0,
     }
-    return tl.fine_tune(model, splits.train, splits.val, **{**settings, **arguments})
+    return tl.fine_tune(
+        model, splits.train, splits.val, **with_recipe(**{**settings, **arguments})
+    )
 
 
 def plain_backbone():

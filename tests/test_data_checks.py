@@ -180,6 +180,9 @@ def test_small_long_and_blank_pictures(folder):
     blank = names(the(checks, "blank pictures"))
     assert blank == [{"train/cat/blank.png"}, {"train/cat/blank2.png"}]
     assert len(checks) == 3
+    # A padded picture loses nothing, and is enlarged less.
+    assert kinds(check(folder, image_size=50, fit="pad")) == ["blank pictures"]
+    assert "extreme aspect ratios" not in kinds(check(folder, 50, fit="stretch"))
 
 
 def test_the_shape_is_judged_upright_and_by_the_target(folder):

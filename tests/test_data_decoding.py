@@ -5,6 +5,7 @@ import io
 import keras
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 import tensorflow as tf
 from helpers import needs_shared
@@ -14,6 +15,7 @@ from images import damaged_files, encode, picture, pillow_pixels
 from keras.preprocessing.image import smart_resize
 
 from tlkeras.inputs.pictures.decoding import (
+    FITS,
     Decoder,
     choose_decoders,
     decode_image,
@@ -241,6 +243,11 @@ def test_grayscale_of_grey_is_exact(tmp_path):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 20), st.integers(1, 20))
 def test_resizing_keeps_the_range_and_a_flat_colour(height, width, high, wide):
+    padded = resize_image(np.full((height, width, 3), 77, "uint8"), (high, wide), "pad")
+    assert padded.shape == (high, wide, 3)
+    rows = np.isclose(padded, 77, atol=1e-3).all(axis=2)
+    assert rows.all(axis=1).any() or rows.all(axis=0).any()
+    assert (rows | np.isclose(padded, 0).all(axis=2)).all()
     flat = resize_image(np.full((height, width, 3), 77, "uint8"), (high, wide))
     assert flat.shape == (high, wide, 3)
     assert flat.dtype == tf.float32
@@ -249,6 +256,58 @@ def test_resizing_keeps_the_range_and_a_flat_colour(height, width, high, wide):
     resized = resize_image(noise, (high, wide)).numpy()
     assert resized.min() >= noise.min() - 1e-3
     assert resized.max() <= noise.max() + 1e-3
+
+
+@pytest.mark.parametrize("shape", [(24, 80), (80, 24), (105, 300), (300, 105)])
+def test_a_padded_picture_is_whole_and_in_the_middle(tmp_path, shape):
+    pixels = picture(*shape)
+    path = save(tmp_path, "a.jpg", encode(pixels, "JPEG", quality=100, subsampling=0))
+    padded = load_images(path, (40, 40), fit="pad")[0]
+    image = PIL.Image.fromarray(pillow_pixels(path))
+    expected = PIL.ImageOps.pad(image, (40, 40), PIL.Image.Resampling.BILINEAR)
+    assert padded.shape == (40, 40, 3)
+    assert np.abs(padded - np.asarray(expected, float)).mean() < 2.5
+    keras_pads = keras.ops.image.resize(
+        pillow_pixels(path).astype("float32"),
+        (40, 40),
+        antialias=True,
+        pad_to_aspect_ratio=True,
+    )
+    # Keras pads before it resizes, which blends the edge with black.
+    assert np.abs(padded - np.asarray(keras_pads, float)).mean() < 4
+
+
+@pytest.mark.parametrize("shape", [(24, 80), (80, 24), (105, 300), (300, 105)])
+def test_a_stretched_picture_fills_the_target(tmp_path, shape):
+    path = save(tmp_path, "a.png", encode(picture(*shape), "PNG"))
+    stretched = load_images(path, (40, 40), fit="stretch")[0]
+    image = PIL.Image.fromarray(pillow_pixels(path))
+    expected = image.resize((40, 40), PIL.Image.Resampling.BILINEAR)
+    assert np.abs(stretched - np.asarray(expected, float)).mean() < 1.5
+    assert stretched.min() > 0 or np.asarray(expected).min() == 0
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_picture_fits_as_an_upright_one(tmp_path, orientation, fit):
+    turned = save(tmp_path, "a.png", encode(PHOTO, "PNG", exif=exif(orientation)))
+    upright = save(tmp_path, "b.png", encode(pillow_pixels(turned), "PNG"))
+    pictures = load_images([turned, upright], 16, fit=fit)
+    np.testing.assert_allclose(*pictures, atol=1e-3)
+
+
+def test_how_pictures_fit_is_one_of_three(tmp_path):
+    path = save(tmp_path, "a.png", encode(PHOTO, "PNG"))
+    with pytest.raises(ValueError, match="fit='cut'"):
+        load_images(path, 8, fit="cut")
+
+
+def test_a_padded_jpeg_is_decoded_no_larger_than_it_has_to_be():
+    headers = np.zeros(2, HEADER)
+    headers["height"], headers["width"] = (100, 100), (400, 60)
+    found = {fit: choose_decoders(headers, (50, 50), fit).tolist() for fit in FITS}
+    assert found["pad"] == [Decoder.JPEG_EIGHTH, Decoder.JPEG_HALF]
+    assert found["crop"] == found["stretch"] == [Decoder.JPEG_HALF, Decoder.JPEG]
 
 
 def test_load_images_takes_one_path_or_many(tmp_path):

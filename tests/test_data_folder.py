@@ -71,6 +71,16 @@ def test_grayscale(pets):
     assert data.train.element_spec[0].shape.as_list() == [None, 8, 8, 1]
 
 
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_pictures_fit_as_load_images_does_it(pets, fit):
+    data = image_folder(pets, image_size=(8, 12), fit=fit)
+    files = [pets / name for name in examples_of(data.test).files]
+    found = np.concatenate([x for x, _ in data.test])
+    np.testing.assert_array_equal(found, load_images(files, (8, 12), fit=fit))
+    cropped = examples_of(image_folder(pets, image_size=(8, 12)).test).fingerprint()
+    assert (examples_of(data.test).fingerprint() == cropped) == (fit == "crop")
+
+
 def test_training_order_changes_and_repeats_with_the_seed(pets):
     def two_epochs(seed):
         keras.utils.set_random_seed(0)

@@ -540,8 +540,9 @@ def pictures(tmp_path):
     return write(root / "list.csv", rows, "path,label")
 
 
-def test_images_are_those_of_a_folder(pictures):
-    arguments = {"image_size": (12, 16), **WHOLE}
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_images_are_those_of_a_folder(pictures, fit):
+    arguments = {"image_size": (12, 16), "fit": fit, **WHOLE}
     data = tl.from_csv(pictures, image="path", **arguments)
     folder = image_folder(pictures.parent, **arguments)
     assert (data.inputs_kind, data.image_size) == ("images", (12, 16))

@@ -201,6 +201,17 @@ def test_images_of_any_depth(tmp_path, shape, dtype, value):
         np.testing.assert_allclose(x, 80, atol=1e-3)
 
 
+def test_images_fit_as_asked_for(tmp_path):
+    grey = np.full((4, 8, 3), 80, "uint8")
+    examples = [{"image": grey, "label": i % 2} for i in range(8)]
+    builder = write_dataset(tmp_path, {"train": examples})
+    means = {}
+    for fit in ("crop", "pad", "stretch"):
+        data = from_tfds(builder, image_size=8, fit=fit)
+        means[fit] = float(np.mean(next(iter(data.test))[0]))
+    assert means == pytest.approx({"crop": 80, "pad": 40, "stretch": 80})
+
+
 def test_float_images_are_refused(tmp_path):
     features = {"image": tfds.features.Image(shape=(4, 4, 1), dtype=np.float32)}
     examples = [

@@ -31,8 +31,8 @@ QUIET = {"cache": False, "verbose": 0}
 WHOLE = {
     "head_epochs": 0,
     "unfreeze_from": 1.0,
-    "train_batch_norm": True,
     "fine_tune_learning_rate": 1e-2,
+    "recipe": tl.Recipe(train_batch_norm=True),
 }
 
 
@@ -211,7 +211,8 @@ def noisy(count, seed):
 @pytest.mark.slow
 def test_a_distilled_student_is_closer_to_its_teacher_than_one_of_labels_alone():
     teacher = classifier(3, width=8)
-    settings = {**WHOLE, **QUIET, "batch_size": 8, "epochs": 40}
+    recipe = WHOLE["recipe"].but(batch_size=8)
+    settings = {**WHOLE, **QUIET, "recipe": recipe, "epochs": 40}
     tl.fine_tune(teacher, noisy(240, 0), **{**settings, "epochs": 5})
     x, y = noisy(24, 1)
     held_out = solid_colours(60, 3, seed=2)[0]
@@ -361,7 +362,13 @@ def test_arguments_that_do_not_do(arguments, message):
 def test_what_mixes_labels_is_refused_before_the_teacher_answers(augment, monkeypatch):
     monkeypatch.setattr(distilling, "answers", None)
     with pytest.raises(ValueError, match="must not mix labels here"):
-        tl.distill(classifier(), classifier(), (X, Y), augment=augment, **QUIET)
+        tl.distill(
+            classifier(),
+            classifier(),
+            (X, Y),
+            recipe=tl.Recipe(augment=augment),
+            **QUIET,
+        )
 
 
 def test_a_calibration_does_not_outlive_distillation():
@@ -371,7 +378,7 @@ def test_a_calibration_does_not_outlive_distillation():
         classifier(),
         student,
         (X, Y),
-        augment="strong",
+        recipe=tl.Recipe(augment="strong"),
         head_epochs=1,
         epochs=0,
         **QUIET,

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -420,7 +421,7 @@ class Feeding(Feeder):
     def __init__(self, replicas, *readings):
         self.replicas, self.verbose = replicas, 1
         self.readings = list(readings)
-        self.source = type("Given", (), {"train": 1, "val": None})
+        self.job = SimpleNamespace(train=1, val=None)
 
 
 def replicas_of(workers, count):

@@ -13,9 +13,10 @@ from tlkeras import _keras
 from tlkeras.plots import plot_learning_rates
 from tlkeras.training import finder
 from tlkeras.training.finder import LearningRateRange, find_learning_rate
-from tlkeras.training.trial import set_freeze_point, unchanged
+from tlkeras.training.unchanged import set_freeze_point, unchanged
 
 X, Y = solid_colours(48, 2)
+SGD = tl.Recipe(optimizer="sgd")
 
 
 def find(model, **arguments):
@@ -85,7 +86,7 @@ def test_a_diverged_run_leaves_no_trace(stop):
         model,
         (X, Y.astype("float32") * 10),
         unfreeze_from="stem",
-        optimizer="sgd",
+        recipe=SGD,
         start=1e-6,
         stop=stop,
         verbose=0,
@@ -213,7 +214,7 @@ def test_cached_and_uncached_tests_see_the_same():
 @pytest.mark.slow
 def test_augmented_pictures_and_mixed_labels():
     model = tl.image_classifier(tiny_backbone(), 2)
-    found = find(model, augment=["light", "mixup"], steps=30)
+    found = find(model, recipe=tl.Recipe(augment=["light", "mixup"]), steps=30)
     assert len(found.losses) <= 30 and found.suggestion > 0
 
 
@@ -265,7 +266,7 @@ def test_a_rate_that_is_too_high_from_the_start_is_an_error():
     model = regressor()
     before = state_of(model)
     with pytest.raises(ValueError, match=r"diverged after \d+ step.*Start lower"):
-        find(model, unfreeze_from="stem", optimizer="sgd", start=1e5, stop=1e9)
+        find(model, unfreeze_from="stem", recipe=SGD, start=1e5, stop=1e9)
     assert_same_state(before, state_of(model))
 
 

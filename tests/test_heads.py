@@ -299,5 +299,12 @@ def test_focal_loss_learns_from_class_numbers_and_from_mixed_ones(augment):
     model = tl.image_classifier(
         tiny_backbone(blocks=0), 2, loss="focal", preprocessing=None
     )
-    tl.fit_head(model, (x, y), epochs=20, learning_rate=0.2, augment=augment, verbose=0)
+    tl.fit_head(
+        model,
+        (x, y),
+        epochs=20,
+        learning_rate=0.2,
+        recipe=tl.Recipe(augment=augment),
+        verbose=0,
+    )
     assert model.evaluate(x, y, verbose=0)[1] > 0.9

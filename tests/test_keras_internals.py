@@ -139,3 +139,9 @@ def test_plain_keras_still_cannot_do_with_uneven_parts():
     assert "must have the same size" in result.get("error", "") or (
         result["difference"] > 1e-3
     )
+
+
+def test_the_loss_tracker_is_the_first_metric():
+    model = with_head(tiny_backbone())
+    assert _keras.loss_tracker(model) is model.metrics[0]
+    assert model.metrics[0].name == "loss"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import solid_colours, tiny_backbone
+from helpers import solid_colours, tiny_backbone, with_recipe
 from text_models import tiny_bert
 
 import tlkeras as tl
@@ -29,7 +29,7 @@ def several(**heads):
 
 def tune(model, train, val=None, **arguments):
     settings = {"head_epochs": 2, "epochs": 1, "unfreeze_from": "block3", **QUIET}
-    return tl.fine_tune(model, train, val, **{**settings, **arguments})
+    return tl.fine_tune(model, train, val, **with_recipe(**{**settings, **arguments}))
 
 
 @pytest.mark.slow
@@ -75,7 +75,9 @@ def test_class_weights_of_a_head_are_those_of_a_single_task():
     model.set_weights(single.get_weights())
     data = {"epochs": 3, "verbose": 0}
     ours = tl.fit_head(model, (X, {"only": Y}), (X, {"only": Y}), **data).history
-    theirs = tl.fit_head(single, (X, Y), (X, Y), class_weight=weights, **data).history
+    theirs = tl.fit_head(
+        single, (X, Y), (X, Y), recipe=tl.Recipe(class_weight=weights), **data
+    ).history
     for name, values in theirs.items():
         np.testing.assert_allclose(ours[name], values, rtol=1e-5, err_msg=name)
 
@@ -126,7 +128,9 @@ def test_what_several_heads_cannot_have_is_refused():
 @pytest.mark.slow
 def test_pictures_are_augmented():
     data = X, LABELS
-    history = tl.fit_head(several(), data, epochs=1, augment="light", verbose=0)
+    history = tl.fit_head(
+        several(), data, epochs=1, recipe=tl.Recipe(augment="light"), verbose=0
+    )
     assert np.isfinite(history.history["loss"]).all()
 
 

@@ -1,6 +1,5 @@
 """`plan`: what it measures, what it proposes for what, and how it says so."""
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -10,17 +9,17 @@ from test_finder import assert_same_state, state_of
 from text_models import SENTENCES, tiny_bert
 
 import tlkeras as tl
-from tlkeras.training.facts import (
-    Facts,
-    measure,
+from tlkeras.training import planning
+from tlkeras.training.plan_facts import (
+    PlanFacts,
     numbered_blocks,
     sample_rows,
     separability,
 )
-from tlkeras.training.plan import make_plan, plan, plan_for
-from tlkeras.training.recipe import Recipe
+from tlkeras.training.planning import make_plan
+from tlkeras.training.recipe import SETTINGS, Recipe
 
-PICTURES = Facts(
+PICTURES = PlanFacts(
     examples=200,
     has_validation=True,
     inputs_kind="images",
@@ -47,7 +46,7 @@ TEXTS = replace(
 
 
 def recipe_for(facts, **changes):
-    return make_plan(replace(facts, **changes)).recipe
+    return make_plan(replace(facts, **changes))
 
 
 def points(facts=PICTURES):
@@ -100,7 +99,7 @@ def test_only_colour_pictures_are_augmented_and_it_says_why():
     assert recipe_for(PICTURES).cached_views == 4
     assert recipe_for(PICTURES, devices="1 GPU").cached_views is None
     grey = make_plan(replace(PICTURES, is_colour=False))
-    assert grey.recipe.augment is None and grey.recipe.cached_views is None
+    assert grey.augment is None and grey.cached_views is None
     assert "must not be flipped" in str(grey)
     assert "flips" in str(make_plan(PICTURES))
 
@@ -108,10 +107,10 @@ def test_only_colour_pictures_are_augmented_and_it_says_why():
 def test_classes_are_weighed_where_their_sizes_differ():
     assert recipe_for(PICTURES).class_weight is None
     uneven = make_plan(replace(PICTURES, class_sizes=(150, 50, 0)))
-    assert uneven.recipe.class_weight == "balanced"
+    assert uneven.class_weight == "balanced"
     assert "1 have none" in str(uneven).replace("\n", " ")
     targets = replace(PICTURES, task="regression", class_sizes=())
-    assert make_plan(targets).recipe.class_weight is None
+    assert make_plan(targets).class_weight is None
     assert make_plan(targets).builder["label_smoothing"] == 0
 
 
@@ -122,8 +121,8 @@ def test_a_phase_ends_early_only_where_there_is_validation_data():
 
 def test_a_gpu_takes_the_largest_batch_of_many_examples():
     many = replace(PICTURES, examples=50_000)
-    assert make_plan(many).recipe.batch_size == 32
-    assert make_plan(replace(many, devices="1 GPU")).recipe.batch_size == "auto"
+    assert make_plan(many).batch_size == 32
+    assert make_plan(replace(many, devices="1 GPU")).batch_size == "auto"
 
 
 def test_every_setting_has_a_reason_and_every_reason_is_a_setting():
@@ -131,13 +130,11 @@ def test_every_setting_has_a_reason_and_every_reason_is_a_setting():
         found = make_plan(facts)
         for setting, value, why in found.reasons:
             assert len(why) > 10
-            known = found.builder.get(setting, getattr(found.recipe, setting, None))
+            known = found.builder.get(setting, getattr(found, setting, None))
             assert known == value
         told = {reason.setting for reason in found.reasons}
         changed = {
-            name
-            for name, value in vars(found.recipe).items()
-            if value != getattr(Recipe(), name)
+            name for name in SETTINGS if getattr(found, name) != getattr(Recipe(), name)
         }
         assert changed <= told
 
@@ -155,9 +152,9 @@ def test_it_prints_as_a_table_and_as_html():
 def test_but_changes_settings_of_both_kinds():
     found = make_plan(PICTURES)
     other = found.but(epochs=3, dropout=0.5, l2_sp=0.1)
-    assert (other.record.epochs, other.builder["dropout"]) == (3, 0.5)
-    assert other.recipe.unfreeze_from == found.recipe.unfreeze_from
-    assert found.recipe.epochs != 3
+    assert (other.epochs, other.builder["dropout"]) == (3, 0.5)
+    assert other.unfreeze_from == found.unfreeze_from
+    assert found.epochs != 3
     why = {reason.setting: reason.why for reason in other.reasons}
     assert why["epochs"] == why["l2_sp"] == "as you asked"
     with pytest.raises(ValueError, match="No such setting: 'epoch'.*'epochs'"):
@@ -172,15 +169,13 @@ def noise(n, classes=4, seed=0):
 
 @pytest.mark.slow
 def test_few_near_and_many_far_pictures_get_different_plans(monkeypatch):
-    # By name: the package has a function `plan`, which hides the module.
-    module = importlib.import_module("tlkeras.training.plan")
-    monkeypatch.setattr(module, "_LARGE", 1_500)
+    monkeypatch.setattr(planning, "_LARGE", 1_500)
     few = tl.from_arrays(*solid_colours(60, 2), test_split=0)
     many = tl.from_arrays(*noise(2_000), test_split=0)
-    near, far = (plan(data, tiny_backbone(), verbose=0) for data in (few, many))
+    near, far = (tl.plan(tiny_backbone(), data, verbose=0) for data in (few, many))
     assert (near.size, near.distance) == ("small", "near")
     assert (far.size, far.distance) == ("large", "far")
-    assert near.recipe.unfreeze_from < far.recipe.unfreeze_from == 1.0
+    assert near.unfreeze_from < far.unfreeze_from == 1.0
     assert near.builder["dropout"] > far.builder["dropout"]
     assert far.facts.sampled == 500
 
@@ -190,10 +185,10 @@ def test_the_model_stays_as_it_was_and_the_plan_is_the_same_each_time():
     tl.freeze(model, "block2")
     data = tl.from_arrays(*noise(120), test_split=0)
     before = state_of(model)
-    first = plan(data, model, verbose=0)
+    first = tl.plan(model, data, verbose=0)
     assert_same_state(before, state_of(model))
-    assert plan(data, model, verbose=0) == first
-    assert plan_for(model, data.train, data.val, verbose=0) == first
+    assert tl.plan(model, data, verbose=0) == first
+    assert tl.plan(model, data.train, data.val, verbose=0) == first
 
 
 @pytest.mark.slow
@@ -204,30 +199,30 @@ def test_texts_with_a_model():
     )
     texts = [*filter(None, SENTENCES)] * 10
     data = tl.from_arrays(texts, ["a", "b"] * 20, test_split=0)
-    found = plan(data, model, verbose=0)
+    found = tl.plan(model, data, verbose=0)
     assert found.facts.inputs_kind == "texts"
     assert found.facts.blocks == ("transformer_layer_0", "transformer_layer_1")
-    assert found.recipe.unfreeze_from in found.facts.blocks
+    assert found.unfreeze_from in found.facts.blocks
 
 
 @pytest.mark.slow
 def test_targets_and_labels_that_are_not_exclusive():
     x, y = solid_colours(60, 2)
     targets = tl.from_arrays(x, x.mean((1, 2, 3)) / 255.0, test_split=0)
-    found = plan(targets, tiny_backbone(), verbose=0)
+    found = tl.plan(tiny_backbone(), targets, verbose=0)
     assert found.facts.task == "regression" and found.facts.separability > 0.8
     rows = np.stack([y, np.ones_like(y)], 1)
     labels = tl.from_arrays(x, rows, task="multi_label", test_split=0)
-    found = plan(labels, tiny_backbone(), verbose=0)
+    found = tl.plan(tiny_backbone(), labels, verbose=0)
     assert found.facts.task == "multi_label" and found.facts.separability > 0.8
 
 
 @pytest.mark.slow
 def test_a_model_that_is_not_ours_and_arrays():
     model = with_head(tiny_backbone())
-    found = plan_for(model, solid_colours(40, 2), verbose=0)
+    found = tl.plan(model, solid_colours(40, 2), verbose=0)
     assert found.facts.class_sizes == (20, 20)
-    assert found.recipe.patience is None
+    assert found.patience is None
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -274,21 +269,21 @@ def test_grey_pictures_in_three_channels_are_grey():
     x, y = noise(40, 2)
     grey = np.repeat(x[..., :1], 3, axis=-1)
     model = with_head(tiny_backbone())
-    assert not measure(model, (grey, y), verbose=0).is_colour
-    assert measure(model, (x, y), verbose=0).is_colour
+    assert not tl.plan(model, (grey, y), verbose=0).facts.is_colour
+    assert tl.plan(model, (x, y), verbose=0).facts.is_colour
 
 
 def test_bad_arguments():
     import tensorflow as tf
 
     data = tl.from_arrays(*solid_colours(40, 2), test_split=0)
-    with pytest.raises(ValueError, match="`data` must be a `Splits`"):
-        plan(data.train, "glyphnet")
+    with pytest.raises(ValueError, match="needs `Splits` with training"):
+        tl.plan("glyphnet", data.train)
     with pytest.raises(ValueError, match="backbone"):
-        plan(data, "mobilnet_v2")
+        tl.plan("mobilnet_v2", data)
     unknown = tf.data.Dataset.from_tensor_slices(solid_colours(8, 2)).batch(4)
     with pytest.raises(ValueError, match="A plan needs to know"):
-        plan_for(with_head(tiny_backbone()), unknown)
+        tl.plan(with_head(tiny_backbone()), unknown)
 
 
 @pytest.mark.real
@@ -296,6 +291,6 @@ def test_photographs_are_near_to_imagenet(monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(needs_shared("keras_home")))
     folder = needs_shared("data", "ants_bees", "train")
     data = tl.image_folder(folder, test_split=0)
-    found = plan(data, "mobilenet_v2", verbose=0)
+    found = tl.plan("mobilenet_v2", data, verbose=0)
     assert (found.size, found.distance) == ("small", "near")
-    assert found.recipe.augment == "medium"
+    assert found.augment == "medium"

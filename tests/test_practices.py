@@ -8,12 +8,20 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import solid_colours, tiny_backbone, weights_of, with_head
+from helpers import solid_colours, tiny_backbone, weights_of, with_head, with_recipe
 
 import tlkeras as tl
+from tlkeras.data import ArrayExamples
 from tlkeras.training.recipe import completed
 
 X, Y = solid_colours(48, 2)
+FIVE = (
+    "head_epochs",
+    "epochs",
+    "unfreeze_from",
+    "learning_rate",
+    "fine_tune_learning_rate",
+)
 
 
 def tune(model, **arguments):
@@ -25,7 +33,7 @@ def tune(model, **arguments):
         "fine_tune_learning_rate": 0.01,
         "verbose": 0,
     }
-    return tl.fine_tune(model, (X, Y), **{**settings, **arguments})
+    return tl.fine_tune(model, (X, Y), **with_recipe(**{**settings, **arguments}))
 
 
 class Rates(keras.callbacks.Callback):
@@ -39,19 +47,71 @@ class Rates(keras.callbacks.Callback):
         self.seen.append(float(np.asarray(self.model.optimizer.learning_rate)))
 
 
-def test_the_verbs_take_what_a_recipe_holds_with_the_same_defaults():
+def test_what_verbs_and_recipe_both_hold_is_auto_in_both():
     fields = {field.name: field.default for field in dataclasses.fields(tl.Recipe)}
-    parameters = inspect.signature(tl.fine_tune).parameters
-    assert fields == {name: parameters[name].default for name in fields}
-    of_head = inspect.signature(tl.fit_head).parameters
-    for name in fields.keys() & of_head.keys() - {"epochs"}:
-        assert of_head[name].default == fields[name], name
+    for verb, names in ((tl.fine_tune, FIVE), (tl.fit_head, ("learning_rate",))):
+        parameters = inspect.signature(verb).parameters
+        shared = fields.keys() & parameters.keys() - {"epochs"}
+        assert shared == set(names) - {"epochs"}
+        for name in (*names, "epochs"):
+            assert parameters[name].default == fields[name] == "auto", name
+
+
+@pytest.mark.parametrize("name", FIVE)
+def test_a_setting_that_call_and_recipe_say_is_refused_with_both_values(name):
+    recipe = tl.Recipe(**{name: 7})
+    message = rf"{name}=5 in the call and {name}=7 in `recipe=`.*but\({name}=5\)"
+    with pytest.raises(ValueError, match=message):
+        tl.fine_tune(with_head(tiny_backbone()), (X, Y), recipe=recipe, **{name: 5})
+
+
+def test_a_recipe_is_a_recipe():
+    for recipe in ({"epochs": 3}, "fast", 3):
+        with pytest.raises(ValueError, match="`recipe` must be a `tl.Recipe`"):
+            tl.fit_head(with_head(tiny_backbone()), (X, Y), recipe=recipe)
+    with pytest.raises(ValueError, match="No such setting: 'epoch'"):
+        tl.Recipe().but(epoch=3)
+
+
+def test_the_head_alone_is_trained_by_a_recipe_of_both_phases():
+    recipe = tl.Recipe(
+        head_epochs=2, epochs=5, unfreeze_from="nowhere", layer_decay=7, l2_sp=0.1
+    )
+    model = tl.image_classifier(tiny_backbone(), 2)
+    history = tl.fit_head(model, (X, Y), recipe=recipe, verbose=0)
+    assert [phase.epochs for phase in history.phases] == [2]
+    settings = model.record.runs[0].settings
+    assert (settings["epochs"], settings["l2_sp"]) == (0, 0.0)
+    with pytest.raises(ValueError, match="`head_epochs` must be .* at least 1"):
+        tl.fit_head(model, (X, Y), recipe=tl.Recipe(head_epochs=0), verbose=0)
+
+
+def test_a_record_names_the_backbone():
+    backbone = tiny_backbone()
+    model = tl.image_classifier(backbone, 2)
+    recipe = tl.Recipe(backbone=backbone)
+    tl.fit_head(model, (X, Y), epochs=1, recipe=recipe, verbose=0)
+    assert model.record.runs[0].settings["backbone"] == backbone.name
+
+
+def test_arrays_are_read_once(monkeypatch):
+    made = []
+    init = ArrayExamples.__init__
+
+    def note(self, *arguments, **settings):
+        made.append(self)
+        init(self, *arguments, **settings)
+
+    monkeypatch.setattr(ArrayExamples, "__init__", note)
+    model = tl.image_classifier(tiny_backbone(), 2)
+    tl.fine_tune(model, (X, Y), (X, Y), head_epochs=1, epochs=1, verbose=0)
+    assert len(made) == 2
 
 
 @pytest.mark.slow
 def test_gradual_unfreezes_block_by_block():
     history = tune(with_head(tiny_backbone(blocks=4)), unfreeze_from="gradual")
-    points = [phase.freeze_point for phase in history.phases]
+    points = [phase.unfreeze_from for phase in history.phases]
     assert points == [None, "block4", "block3", "block2"]
     assert [phase.epochs for phase in history.phases] == [1, 2, 2, 2]
     trainable = [phase.trainable for phase in history.phases]
@@ -69,7 +129,7 @@ def test_a_stage_that_stalls_gives_way_to_the_next():
         epochs=30,
         unfreeze_from=["block3", "block2"],
         fine_tune_learning_rate=0.02,
-        patience=1,
+        recipe=tl.Recipe(patience=1),
         verbose=0,
     )
     assert all(2 <= phase.epochs < 30 for phase in history.phases)
@@ -148,7 +208,12 @@ def test_a_schedule_needs_to_know_the_number_of_steps():
         tf.data.Dataset.from_tensor_slices((X, Y)).batch(16).filter(lambda x, y: True)
     )
     with pytest.raises(ValueError, match="how many batches an epoch has"):
-        tl.fit_head(with_head(tiny_backbone()), data, schedule="cosine", verbose=0)
+        tl.fit_head(
+            with_head(tiny_backbone()),
+            data,
+            recipe=tl.Recipe(schedule="cosine"),
+            verbose=0,
+        )
 
 
 def test_a_schedule_and_a_callback_that_sets_rates_are_refused():
@@ -205,7 +270,12 @@ def test_balance_helps_the_rare_class(argument):
         keras.utils.set_random_seed(0)
         model = tl.image_classifier(tiny_backbone(), 2)
         tl.fit_head(
-            model, (pixels, labels), epochs=15, learning_rate=0.02, verbose=0, **setting
+            model,
+            (pixels, labels),
+            epochs=15,
+            learning_rate=0.02,
+            recipe=tl.Recipe(**setting),
+            verbose=0,
         )
         found = model.predict(pixels, verbose=0).argmax(axis=1)
         recalls.append(np.mean(found[labels == 1]))
@@ -250,13 +320,13 @@ def test_defaults_of_texts_and_pictures_differ():
 @pytest.mark.slow
 def test_a_plan_is_followed():
     data = tl.from_arrays(X, Y, validation_split=0.25, test_split=0.0)
-    plan = tl.plan(data, with_head(tiny_backbone()), verbose=0)
+    plan = tl.plan(with_head(tiny_backbone()), data, verbose=0)
     plan = plan.but(head_epochs=2, epochs=1, unfreeze_from="block3", patience=None)
     model = tl.image_classifier(tiny_backbone(), 2)
-    history = tl.fine_tune(model, data, plan=plan, verbose=0)
+    history = tl.fine_tune(model, data, recipe=plan, verbose=0)
     assert [p.epochs for p in history.phases] == [2, 1]
     recipe = tl.Recipe(head_epochs=1, epochs=0)
-    history = tl.fine_tune(model, data, plan=recipe, verbose=0)
+    history = tl.fine_tune(model, data, recipe=recipe, verbose=0)
     assert [p.name for p in history.phases] == ["head"]
 
 
@@ -264,7 +334,7 @@ def test_a_plan_is_followed():
 def test_a_plan_is_made_and_shown(capsys):
     data = tl.from_arrays(X, Y, validation_split=0.25, test_split=0.0)
     model = tl.image_classifier(tiny_backbone(), 2)
-    tl.fine_tune(model, data, plan="auto", cache="memory", verbose=2)
+    tl.fine_tune(model, data, recipe="auto", cache="memory", verbose=2)
     printed = capsys.readouterr().out
     assert "Plan for 36 images" in printed and "Phase head" in printed
 
@@ -272,7 +342,7 @@ def test_a_plan_is_made_and_shown(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"plan": "auto"}, r"settles 'head_epochs'.*plan.but\(head_epochs"),
+        ({"recipe": "auto"}, r"settles head_epochs, .*but\(head_epochs=1\)"),
         ({"layer_decay": 1.5}, "layer_decay"),
         ({"layer_decay": {"blok": 0.5}}, "blok"),
         ({"schedule": "wavy"}, "schedule"),

@@ -94,7 +94,9 @@ def test_no_step_brings_a_weight_back_and_the_ramp_is_cubic():
         sparsity=0.7,
         epochs=5,
         callbacks=[zeros],
-        optimizer=keras.optimizers.Adam(use_ema=True, ema_overwrite_frequency=None),
+        recipe=tl.Recipe(
+            optimizer=keras.optimizers.Adam(use_ema=True, ema_overwrite_frequency=None)
+        ),
         **QUIET,
     )
     # 2 steps in each of 5 epochs.

@@ -55,16 +55,20 @@ def test_another_process_comes_to_the_same_weights(form, batch_size, tmp_path):
         head_epochs=2,
         epochs=(1, 1),
         unfreeze_from=("block3", "block2"),
-        augment=["light", keras.layers.RandomContrast(0.2)],
-        optimizer=keras.optimizers.AdamW(weight_decay=0.01, clipnorm=1.0),
-        schedule=tl.Cosine(warmup=0.2),
-        layer_decay={"block3": 0.5},
-        class_weight={0: 1.0, 1: 3.0},
-        patience=5,
+        recipe=tl.Recipe(
+            augment=["light", keras.layers.RandomContrast(0.2)],
+            optimizer=keras.optimizers.AdamW(weight_decay=0.01, clipnorm=1.0),
+            schedule=tl.Cosine(warmup=0.2),
+            layer_decay={"block3": 0.5},
+            class_weight={0: 1.0, 1: 3.0},
+            patience=5,
+        ),
         verbose=0,
     )
     val = x[:8], y[:8]
-    tl.fit_head(model, (x, y), val, epochs=1, batch_size=batch_size, verbose=0)
+    tl.fit_head(
+        model, (x, y), val, epochs=1, recipe=tl.Recipe(batch_size=batch_size), verbose=0
+    )
     if form == "keras":
         model.save(tmp_path / "model.keras")
     else:
@@ -116,7 +120,7 @@ def test_a_file_without_a_record_loads(tmp_path):
 
 def test_a_file_of_a_later_version_loads_without_its_record():
     config = trained().get_config()
-    config["tlkeras"]["recipe"]["layout"] = 99
+    config["tlkeras"]["record"]["layout"] = 99
     assert tl.TransferModel.from_config(config).record is None
 
 
@@ -255,7 +259,7 @@ def test_functions_and_callbacks_have_to_be_given():
         model,
         letters(),
         epochs=1,
-        augment=halve,
+        recipe=tl.Recipe(augment=halve),
         callbacks=[Odd(), keras.callbacks.CSVLogger("log.csv")][:1],
         verbose=0,
     )

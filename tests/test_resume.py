@@ -9,7 +9,7 @@ import filelock
 import keras
 import numpy as np
 import pytest
-from helpers import solid_colours, tiny_backbone
+from helpers import solid_colours, tiny_backbone, with_recipe
 from runs import StopAt, Stopped
 
 import tlkeras as tl
@@ -35,7 +35,7 @@ def head(model, folder, stop_at=None, **arguments):
         arguments.pop("train", (X, Y)),
         checkpoint_dir=folder,
         callbacks=callbacks,
-        **{**settings, **arguments},
+        **with_recipe(**{**settings, **arguments}),
     )
 
 
@@ -65,7 +65,7 @@ def tune(model, folder, stop_at=None, **arguments):
         (X[:16], Y[:16]),
         checkpoint_dir=folder,
         callbacks=callbacks,
-        **{**settings, **arguments},
+        **with_recipe(**{**settings, **arguments}),
     )
 
 

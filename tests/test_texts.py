@@ -311,4 +311,6 @@ def test_what_is_no_text_is_refused():
     with pytest.raises(ValueError, match="must hold texts"):
         tl.fit_head(model, (np.zeros((4, 8, 8, 3), "float32"), LABELS[:4]), verbose=0)
     with pytest.raises(ValueError, match="takes texts"):
-        tl.fit_head(model, (TEXTS, LABELS), augment="light", verbose=0)
+        tl.fit_head(
+            model, (TEXTS, LABELS), recipe=tl.Recipe(augment="light"), verbose=0
+        )

@@ -9,10 +9,11 @@ from helpers import (
     tiny_backbone,
     weights_of,
     with_head,
+    with_recipe,
 )
 
 import tlkeras as tl
-from tlkeras.training.promises import Promises
+from tlkeras.training.verification import Verification
 
 X, Y = solid_colours(48, 2)
 
@@ -32,7 +33,9 @@ def tune(model, **arguments):
         "fine_tune_learning_rate": 0.01,
         "verbose": 0,
     }
-    return tl.fine_tune(model, batches(), batches(), **{**settings, **arguments})
+    return tl.fine_tune(
+        model, batches(), batches(), **with_recipe(**{**settings, **arguments})
+    )
 
 
 def test_two_phases_learn_and_join_their_history():
@@ -133,7 +136,7 @@ def test_gradual_unfreezing_runs_a_stage_for_each_freeze_point():
         epochs=[1, 2],
         unfreeze_from=["block3", "block2"],
     )
-    assert [(p.name, p.freeze_point, p.epochs) for p in history.phases] == [
+    assert [(p.name, p.unfreeze_from, p.epochs) for p in history.phases] == [
         ("head", None, 1),
         ("fine-tune 1", "block3", 1),
         ("fine-tune 2", "block2", 2),
@@ -193,7 +196,7 @@ def test_class_weights_shift_the_balance():
             batches(noise),
             epochs=20,
             learning_rate=0.1,
-            class_weight=weights,
+            recipe=tl.Recipe(class_weight=weights),
             verbose=0,
         )
         return model.predict(noise, verbose=0)[:, 1].mean()
@@ -309,7 +312,7 @@ def test_weights_that_do_not_move_raise():
     history = keras.callbacks.History()
     history.history = {"loss": [1.0]}
     with pytest.raises(tl.PhaseError, match="No trainable weight moved"):
-        Promises(model).verify(tl.split_model(model).suffix, history)
+        Verification(model).verify(tl.split_model(model).suffix, history)
 
 
 def test_flags_changed_during_a_phase_raise():
@@ -384,7 +387,7 @@ def test_datasets_that_do_not_fit():
     ):
         with pytest.raises(ValueError, match=message):
             tl.fit_head(model, data, verbose=0)
-    with pytest.raises(ValueError, match="`val` must hold|Labels in `val`"):
+    with pytest.raises(ValueError, match="Labels in `validation_data`"):
         tl.fit_head(model, batches(), (X, Y + 5), verbose=0)
 
 

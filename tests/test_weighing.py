@@ -126,7 +126,8 @@ def test_weights_of_labels_are_1_on_average_and_bounded(seed, rarest):
         "balanced", task="multi_label", num_classes=3, labels=rows
     )
     weights = weighing(rows).numpy()
-    np.testing.assert_allclose(weights.mean(axis=0), 1, rtol=1e-5)
+    mean = weights.mean(axis=0, dtype="float64")
+    np.testing.assert_allclose(mean, 1, rtol=1e-5)
     for label in range(3):
         column, has = weights[:, label], rows[:, label] == 1
         assert column.max() <= 100.01 * column.min()

@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from helpers import with_recipe
 from runs import SETTINGS, VAL_X, VAL_Y, X, Y, plain_backbone
 from text_models import tiny_bert
 
@@ -43,7 +44,7 @@ def fitted(worker, build=classifier, data=DATA, seed=0, **given):
     with tl.current_runtime().scope():
         model = build()
     before = model.get_weights()
-    history = tl.fine_tune(model, *data, **{**SETTINGS, **given})
+    history = tl.fine_tune(model, *data, **with_recipe(**{**SETTINGS, **given}))
     after = model.get_weights()
     return model, {
         "weights": [w.ravel().astype("float64").tolist() for w in after],
@@ -135,7 +136,9 @@ def learning_rate_range(worker):
     keras.utils.set_random_seed(0)
     with tl.current_runtime().scope():
         model = classifier()
-    found = tl.find_learning_rate(model, (X, Y), steps=40, optimizer="sgd", verbose=0)
+    found = tl.find_learning_rate(
+        model, (X, Y), steps=40, recipe=tl.Recipe(optimizer="sgd"), verbose=0
+    )
     return {"suggestion": float(found.suggestion), "losses": found.smoothed.tolist()}
 
 

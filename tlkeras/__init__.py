@@ -1,6 +1,7 @@
 """tlkeras: transfer learning and fine-tuning on Keras 3, verified phase by phase."""
 
 from tlkeras._validation import UnsupportedError
+from tlkeras._version import __version__ as __version__
 from tlkeras.backbone_loading import list_backbones, load_backbone
 from tlkeras.builders import (
     TransferModel,
@@ -71,8 +72,6 @@ from tlkeras.training import (
     fit_head,
     plan,
 )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CacheInfo",

@@ -96,6 +96,11 @@ def compile_arguments(model: keras.Model) -> Mapping[str, Any]:
     return arguments
 
 
+def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
+    """Returns the metric of a compiled model that is its mean loss."""
+    return model._loss_tracker
+
+
 def unused_optimizer(
     optimizer: keras.optimizers.Optimizer, learning_rate: Any = None
 ) -> keras.optimizers.Optimizer:

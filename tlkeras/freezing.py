@@ -63,7 +63,8 @@ def find_backbone(
         )
     raise ValueError(
         f"Model {model.name!r} nests several models: "
-        f"{[layer.name for layer in nested]}. Name the backbone with `backbone=`."
+        f"{[layer.name for layer in nested]}. Name the backbone with `backbone=`, to "
+        "the fit verbs with `recipe=tl.Recipe(backbone=...)`."
     )
 
 

@@ -9,7 +9,13 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_same_classes, unknown_name
 from tlkeras.inputs import Input, input_kinds, reading_of
-from tlkeras.outputs import Output, output_from_config, output_of_keras
+from tlkeras.outputs import (
+    Anything,
+    Numbers,
+    Output,
+    output_from_config,
+    output_of_keras,
+)
 
 # What the one output of a model is called whose user named none.
 PREDICTIONS = "predictions"
@@ -356,6 +362,30 @@ class Problem:
                 raise ValueError(f"Head {name!r}: {error}") from error
         return found
 
+    def counts(self, labels: np.ndarray) -> dict[str, dict[str, int] | None]:
+        """Returns for each head how many examples have each class, by its name.
+
+        Args:
+            labels: As data hold them; those that are missing do not count.
+        """
+        found = {}
+        for name, values in self.unpack(np.asarray(labels)).items():
+            output = self.outputs[name]
+            counts = output.counts(values)
+            if counts is not None:
+                pairs = zip(output.class_names, counts.tolist(), strict=True)
+                found[name] = dict(pairs)
+        return found if self.named else {PREDICTIONS: found.get(PREDICTIONS)}
+
+    def mixed_output(self) -> Output | None:
+        """Returns the output whose labels augmentation may mix; `None` if not known.
+
+        Rows of several heads' labels cannot be mixed, as numbers cannot.
+        """
+        if self.named:
+            return Numbers(self.columns)
+        return None if isinstance(self.output, Anything) else self.output
+
     # Training and answers.
 
     def compile_arguments(self) -> dict[str, Any]:
@@ -413,6 +443,29 @@ def problem_of(model: keras.Model, labels: np.ndarray | None = None) -> Problem 
         return own
     outputs = _outputs_of_keras(model, labels)
     return None if outputs is None else Problem(input_of(model), outputs)
+
+
+def problem_to_learn(model: keras.Model, labels: Any = None) -> Problem:
+    """Returns what a model is to learn: as `problem_of`, or something unknown.
+
+    Args:
+        model: A `keras.Model`.
+        labels: Labels that it is to learn, where these are at hand.
+    """
+    found = problem_of(model, labels)
+    return Problem(input_of(model), Anything()) if found is None else found
+
+
+def adopt_reading(model: keras.Model, of_data: Problem | None) -> None:
+    """Has a model of tlkeras keep how the data that it was trained on are read.
+
+    Args:
+        model: Any model; others are left alone.
+        of_data: The data's problem, where it is known.
+    """
+    own = getattr(model, "problem", None)
+    if isinstance(own, Problem) and of_data is not None:
+        model.problem = own.but(input=own.input.adopt(of_data.input))
 
 
 def input_of(model: keras.Model) -> Input:

@@ -18,18 +18,18 @@ from tlkeras.records import RunRecord, TrainingRecord
 from tlkeras.records.encoding import decode, missing, without_names
 from tlkeras.saving import load
 from tlkeras.training import Recipe, fine_tune
-from tlkeras.training.recording import compiled_as
-from tlkeras.training.running import parts_of
+from tlkeras.training.job import parts_of
+from tlkeras.training.recipe import SETTINGS
+from tlkeras.training.run_records import compiled_as
 
 _KEPT = (Classes, Labels, Numbers, Constant, Cosine, OneCycle)
 _CLASSES = {kind.__name__: kind for kind in _KEPT}
-_SETTINGS = tuple(Recipe.__dataclass_fields__)
 
 
 def rerun(
-    recipe: TrainingRecord | TransferModel | str | os.PathLike,
+    record: TrainingRecord | TransferModel | str | os.PathLike,
     train: Any,
-    val: Any = None,
+    validation_data: Any = None,
     *,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
     seed: int | None = None,
@@ -49,18 +49,18 @@ def rerun(
     of your own known, or of a stream of TFDS.
 
     Args:
-        recipe: `model.record`, a model that has one, or the path of a model's file or
+        record: `model.record`, a model that has one, or the path of a model's file or
             of what `model.record.save` wrote.
         train: The data, as in `tl.fine_tune`: `Splits`, a dataset or a tuple of
             arrays. Where the runs had different data, a list with one of these each.
-        val: The same for validation, where `train` is not of `Splits`.
+        validation_data: The same for validation, where `train` is not of `Splits`.
         callbacks: Fresh callbacks like those that the record names; `[]` for none.
         seed: In place of the recorded one, to see how much hangs on the random start.
         cache: In place of the recorded one, as in `tl.fine_tune`.
         verbose: As in `tl.fine_tune`.
-        **replaced: Arguments of the builder or of the fit verbs, in place of the
-            recorded ones. Those that could not be kept (`recipe.not_kept`) have to be
-            given: a backbone of your own as it was before training, a tokenizer, a
+        **replaced: Arguments of the builder or settings of `tl.Recipe`, in place of
+            the recorded ones. Those that could not be kept (`record.not_kept`) have to
+            be given: a backbone of your own as it was before training, a tokenizer, a
             loss, a function in `augment`.
 
     Returns:
@@ -84,7 +84,7 @@ def rerun(
     Reference:
         Pineau et al., Improving Reproducibility in Machine Learning Research (2021).
     """
-    record = _record_of(recipe)
+    record = _record_of(record)
     _check_given(record, replaced, callbacks)
     trains = train if isinstance(train, list) else [train] * len(record.runs)
     if len(trains) != len(record.runs):
@@ -93,16 +93,18 @@ def rerun(
             f"a list of as many. Received: {len(trains)}."
         )
     model = _built(record, seed, replaced)
+    # A name that the builder has, too, such as `backbone`, is meant for it.
+    given = {n: v for n, v in replaced.items() if n not in record.arguments}
     for number, (run, data) in enumerate(zip(record.runs, trains, strict=True), 1):
         if verbose != 0:
             print(f"Run {number} of {len(record.runs)}:")
         _compile_as_recorded(model, run, number)
-        part, validation = parts_of(data, val)
+        part, validation = parts_of(data, validation_data)
         fine_tune(
             model,
             part,
             None if run.val is None else validation,
-            plan=_settings(run, replaced),
+            recipe=_recipe(run, given),
             cache=run.cache if cache is None else cache,
             callbacks=(callbacks or ()) if run.callbacks else (),
             verbose=verbose,
@@ -112,17 +114,17 @@ def rerun(
     return model
 
 
-def _record_of(recipe: Any) -> TrainingRecord:
-    if isinstance(recipe, (str, os.PathLike)):
-        is_record = Path(recipe).suffix == ".json"
-        recipe = TrainingRecord.load(recipe) if is_record else load(recipe)
-    record = getattr(recipe, "recipe", recipe)
+def _record_of(given: Any) -> TrainingRecord:
+    if isinstance(given, (str, os.PathLike)):
+        is_record = Path(given).suffix == ".json"
+        given = TrainingRecord.load(given) if is_record else load(given)
+    record = getattr(given, "record", given)
     if not isinstance(record, TrainingRecord):
         raise ValueError(
-            "`recipe` must be `model.record`, a model that has one, or the path of a "
+            "`record` must be `model.record`, a model that has one, or the path of a "
             "'.keras' or '.json' file. Models that earlier versions of tlkeras saved, "
             "and those that other code built, have none. Received: "
-            f"{type(recipe).__name__}{' without a record' if record is None else ''}."
+            f"{type(given).__name__}{' without a record' if record is None else ''}."
         )
     if not record.runs:
         raise ValueError(
@@ -135,7 +137,7 @@ def _record_of(recipe: Any) -> TrainingRecord:
 def _check_given(
     record: TrainingRecord, replaced: Mapping[str, Any], callbacks: Any
 ) -> None:
-    known = [*record.arguments, *_SETTINGS]
+    known = [*record.arguments, *SETTINGS]
     for name in replaced:
         if name not in known:
             raise unknown_name("argument", name, known)
@@ -168,12 +170,12 @@ def _built(
     return model
 
 
-def _settings(run: RunRecord, replaced: Mapping[str, Any]) -> Recipe:
+def _recipe(run: RunRecord, replaced: Mapping[str, Any]) -> Recipe:
     return Recipe(
         **{
             name: replaced[name] if name in replaced else _decoded(name, value)
             for name, value in run.settings.items()
-            if name in _SETTINGS
+            if name in SETTINGS
         }
     )
 

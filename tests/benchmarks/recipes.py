@@ -88,8 +88,10 @@ def sentences(folder: Path, count: int, seed: int) -> tuple:
 def run(name: str, recipe: dict, arguments: argparse.Namespace, seed: int) -> list:
     """Trains once; returns accuracies after the head and at the end, and seconds."""
     keras.utils.set_random_seed(seed)
-    recipe = dict(recipe)
-    dropout = {"dropout": recipe.pop("dropout")} if "dropout" in recipe else {}
+    dropout = {}
+    if recipe != "auto":
+        recipe = dict(recipe)
+        dropout = {n: recipe.pop(n) for n in ("dropout",) if n in recipe}
     if arguments.photographs is not None:
         size = arguments.image_size
         data = photographs(arguments.photographs, size, seed)
@@ -99,9 +101,9 @@ def run(name: str, recipe: dict, arguments: argparse.Namespace, seed: int) -> li
         train, val, test, names = sentences(arguments.sentences, arguments.count, seed)
         model = tl.text_classifier("minilm", names, **dropout)
     began = time.perf_counter()
-    if name != DEFAULT and "plan" not in recipe:
-        recipe = {**PLAIN, **recipe}
-    tl.fine_tune(model, train, val, **recipe, verbose=0)
+    if recipe != "auto":
+        recipe = tl.Recipe(**({} if name == DEFAULT else PLAIN | recipe))
+    tl.fine_tune(model, train, val, recipe=recipe, verbose=0)
     seconds = time.perf_counter() - began
     return [tl.evaluate(model, test, verbose=0).accuracy, seconds]
 
@@ -124,7 +126,7 @@ def main() -> None:
             "augment": "medium",
             "cached_views": 4,
         }
-        recipes['plan="auto"'] = {"plan": "auto"}
+        recipes['recipe="auto"'] = "auto"
     print(f"{'':<28} {'median':>7} {'range':>15} {'seconds':>8}")
     for name, recipe in recipes.items():
         if arguments.only and name not in arguments.only:

@@ -243,7 +243,7 @@ def _phases(runs: Sequence[Any]) -> str:
     rows = [
         (
             f"{f'{i}: ' * several}{escaped(phase['name'])}",
-            _point(phase["freeze_point"]),
+            _point(phase["unfreeze_from"]),
             f"{phase['learning_rate']:.3g}",
             phase["epochs"],
             f"{phase['trainable']:,}",

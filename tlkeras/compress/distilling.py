@@ -20,24 +20,25 @@ from tlkeras.compress.teaching import (
     packed,
     with_labels,
 )
-from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import recompile
-from tlkeras.inputs.examples import Examples, Reading
+from tlkeras.inputs.examples import Examples, Reading, reading_of
 from tlkeras.problem import Problem
 from tlkeras.runtime import current_runtime, jit_compile
-from tlkeras.training import FineTuneHistory, fine_tune
-from tlkeras.training.checks import check_data, check_model
-from tlkeras.training.running import parts_of
+from tlkeras.training import FineTuneHistory, Recipe, fine_tune
+from tlkeras.training.compatibility import check_data, check_model
+from tlkeras.training.job import as_dataset, parts_of
+from tlkeras.training.own_loss import refuse_own_loss
 
+_OWN = ("model", "train", "validation_data", "verbose")
 # What `fine_tune` would need the bare labels for.
-_NOT_HERE = ("model", "train", "val", "plan", "class_weight", "sampling")
+_OF_LABELS = ("class_weight", "sampling")
 
 
 def distill(
     teacher: TransferModel,
     student: TransferModel,
     train: Any,
-    val: Any = None,
+    validation_data: Any = None,
     *,
     temperature: float = 4.0,
     alpha: float = 0.1,
@@ -52,37 +53,39 @@ def distill(
 
     The teacher answers once for each example, and its answers are kept, as the frozen
     part's features are. Each model sees pictures at its own size, read anew from their
-    files or resized, and texts by its own tokenizer. With `augment=` the student sees
+    files or resized, and texts by its own tokenizer. With augmentation the student sees
     changed pictures, and the teacher's answers are still those to the plain ones: so
-    `augment=` must not mix pictures, as `"mixup"` and `"cutmix"` do.
+    it must not mix pictures, as `"mixup"` and `"cutmix"` do.
 
     The student trains as in `tl.fine_tune`: a pretrained one needs no more than that;
     one that starts from random weights needs all of its layers and a large rate:
-    `head_epochs=0, unfreeze_from=1.0, train_batch_norm=True,
-    fine_tune_learning_rate=1e-3` and many epochs. Where examples have no labels, any
-    will do with `alpha=0`.
+    `head_epochs=0, unfreeze_from=1.0, fine_tune_learning_rate=1e-3,
+    recipe=tl.Recipe(train_batch_norm=True)` and many epochs. Where examples have no
+    labels, any will do with `alpha=0`.
 
     Args:
         teacher: A trained `TransferModel` with one head. It stays as it is.
         student: A compiled `TransferModel` of the same task and classes, which is
             trained and afterwards compiled as it was.
         train: A part of `Splits`, a tuple of arrays, or `Splits`, as in `tl.fine_tune`.
-        val: The same for validation after each epoch, or `None`.
+        validation_data: The same for validation after each epoch, or `None`.
         temperature: What the logits of both are divided by; not used for a regression.
         alpha: The share of the labels in the loss, in [0, 1]; the rest is the
             teacher's: the divergence from its probabilities, times the temperature
             squared; of a regression, the squared difference from its numbers.
         test: Labelled data to score both on, as `train`.
         verbose: As in `tl.fine_tune`.
-        **fine_tuning: Other arguments of `tl.fine_tune`, such as `epochs=`.
+        **fine_tuning: Other arguments of `tl.fine_tune`, such as `epochs=` and
+            `recipe=`. The recipe cannot be `"auto"`, nor weigh or draw by classes.
 
     Returns:
         A `DistillationReport`: accuracy, parameters, size and latency of both. Its
         history's loss is the joint one.
 
     Raises:
-        ValueError: If the models are not of one task and classes, the data are not as
-            above, `augment=` mixes labels, or an argument is out of range.
+        ValueError: If the models are not of one task and classes, the student has a
+            `compute_loss` of its own, the data are not as above, augmentation mixes
+            labels, or an argument is out of range.
         PhaseError: As in `tl.fine_tune`.
 
     Example:
@@ -102,15 +105,18 @@ def distill(
     check_number("temperature", temperature, above=0)
     if check_number("alpha", alpha, minimum=0) > 1:
         raise ValueError(f"`alpha` must be at most 1. Received: alpha={alpha!r}.")
-    names = set(inspect.signature(fine_tune).parameters) - set(_NOT_HERE)
+    names = set(inspect.signature(fine_tune).parameters) - set(_OWN)
     for name in fine_tuning:
         if name not in names:
             raise unknown_name("argument", name, sorted(names))
     _check_pair(teacher, student)
-    _check_augment(fine_tuning.get("augment"))
-    train, val = parts_of(train, val)
-    readings = _reading(train, "train"), None if val is None else _reading(val, "val")
-    check_data(student, *(each and _seen(student, each) for each in readings))
+    _check_recipe(fine_tuning.get("recipe"))
+    train, val = parts_of(train, validation_data)
+    readings = [_reading(train, "train")]
+    readings.append(None if val is None else _reading(val, "validation_data"))
+    for name, reading in zip(("train", "validation_data"), readings, strict=True):
+        if reading is not None:
+            check_data(student.problem, student, _seen(student, reading), name)
     cache = fine_tuning.get("cache", "auto")
     lessons, width = [], 0
     for reading in readings:
@@ -151,7 +157,8 @@ def _check_pair(teacher: Any, student: Any) -> None:
                 f"`{name}` must be a TransferModel with one head, such as "
                 f"tl.image_classifier builds. Received: {what!r}."
             )
-    check_model(student, None)
+    check_model(student)
+    refuse_own_loss(student, "a student learns from the teacher's answers instead.")
     if teacher is student:
         raise ValueError("`teacher` and `student` are the same model.")
     first, second = teacher.problem.output, student.problem.output
@@ -161,6 +168,24 @@ def _check_pair(teacher: Any, student: Any) -> None:
             f"{first.task} with {first.units} and {second.task} with {second.units}."
         )
     check_same_classes("teacher", first.class_names, second.class_names)
+
+
+def _check_recipe(recipe: Any) -> None:
+    """Raises `ValueError` for what does not go with a teacher's answers."""
+    if recipe is None:
+        return
+    if not isinstance(recipe, Recipe):
+        raise ValueError(
+            "`recipe` must be a `tl.Recipe` or a plan of `tl.plan` here. Received: "
+            f"recipe={recipe!r}."
+        )
+    for name in _OF_LABELS:
+        if getattr(recipe, name) is not None:
+            raise ValueError(
+                f"`{name}` goes by labels, which are not all that a student learns "
+                f"from; leave it out. Received: {name}={getattr(recipe, name)!r}."
+            )
+    _check_augment(recipe.augment)
 
 
 def _check_augment(augment: Any) -> None:
@@ -175,7 +200,7 @@ def _check_augment(augment: Any) -> None:
 
 
 def _reading(data: Any, name: str) -> Reading:
-    reading = reading_for(data)
+    reading = reading_of(as_dataset(data))
     if reading is None:
         raise ValueError(
             f"`{name}` must be a part of `Splits`, such as `data.train`, or a tuple of "
@@ -218,7 +243,9 @@ def _train(
             jit_compile=jit_compile(),
         )
     try:
-        return fine_tune(pupil, *lessons, **fine_tuning)
+        history = fine_tune(pupil, *lessons, **fine_tuning)
+        student.problem = problem.but(input=pupil.problem.input)
+        return history
     finally:
         # The flags of their common layers are as the last phase left them.
         recompile(student)

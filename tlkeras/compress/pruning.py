@@ -24,21 +24,20 @@ from tlkeras.compress.shrinking import without_channels
 from tlkeras.freezing import FreezePoint, find_backbone, freeze
 from tlkeras.lora import adapted_layers
 from tlkeras.runtime import current_runtime
-from tlkeras.training import FineTuneHistory, fine_tune
-from tlkeras.training.checks import check_data, check_model, pack_labels
-from tlkeras.training.running import parts_of
+from tlkeras.training import FineTuneHistory, Recipe, fine_tune
+from tlkeras.training.compatibility import check_model
+from tlkeras.training.job import parts_of, resolve_data
 
 METHODS = ("magnitude", "channels")
 
 _OWN = (
     "model",
     "train",
-    "val",
+    "validation_data",
     "epochs",
     "unfreeze_from",
     "fine_tune_learning_rate",
     "head_epochs",
-    "plan",
     "verbose",
 )
 # One folder is for one run; masks are several.
@@ -54,7 +53,7 @@ _ADAPTERS_NOTE = "LoRA adapters were merged into their kernels first"
 def prune(
     model: keras.Model,
     train: Any,
-    val: Any = None,
+    validation_data: Any = None,
     *,
     sparsity: float = 0.5,
     method: str = "magnitude",
@@ -81,13 +80,13 @@ def prune(
     Batch norms stay in inference mode, as in `tl.fine_tune`; before each round their
     statistics are moved as far as the pruned network's activations have moved on 32
     training examples. What lies below `unfreeze_from` cannot recover, and is left as it
-    is. The promises of `tl.fine_tune` are checked here, too.
+    is. What `tl.fine_tune` verifies is verified here, too.
 
     Args:
         model: A trained, compiled model with a nested backbone, such as a
             `TransferModel`. It stays as it is.
         train: As in `tl.fine_tune`.
-        val: As in `tl.fine_tune`.
+        validation_data: As in `tl.fine_tune`.
         sparsity: The share to remove, in (0, 1): of the weights of each kernel, or of
             the channels of each layer.
         method: `"magnitude"` or `"channels"`.
@@ -97,7 +96,8 @@ def prune(
         learning_rate: Of the fine-tuning.
         test: Labelled data to score both models on, as `tl.evaluate` takes it.
         verbose: As in `tl.fine_tune`.
-        **fine_tuning: Other arguments of `tl.fine_tune`, such as `augment=`.
+        **fine_tuning: Other arguments of `tl.fine_tune`, such as `recipe=`, which
+            cannot be `"auto"`.
 
     Returns:
         A `PruningReport`; `.model` is the pruned model. Latency is the median of 30
@@ -125,9 +125,9 @@ def prune(
     check_number("sparsity", sparsity, above=0, below=1)
     check_int("epochs", epochs, 1 if method == "magnitude" else 0)
     _check_fine_tuning(fine_tuning, method)
-    train, val = parts_of(train, val)
-    check_model(model, None)
-    check_data(model, *pack_labels(model, train, val))
+    check_model(model)
+    lessons = resolve_data(model, train, validation_data)
+    train, _ = parts_of(train, None)
     training = {
         "epochs": epochs,
         "unfreeze_from": unfreeze_from,
@@ -137,7 +137,7 @@ def prune(
         **fine_tuning,
     }
     small = freeze(working_copy(model), unfreeze_from)
-    job = _Job(model, small, train, val, training)
+    job = _Job(model, small, train, lessons, training)
     run = _without_weights if method == "magnitude" else _without_channels
     small, layers, share, history = run(job, sparsity)
     pair = {"before": model, "after": small}
@@ -162,12 +162,20 @@ def prune(
 
 @dataclass(frozen=True)
 class _Job:
-    """A model, a copy frozen at the freeze point, and what to train that on."""
+    """A model, a copy frozen at the freeze point, and what to train that on.
+
+    Attributes:
+        original: The model.
+        model: The copy.
+        train: Training data as they came: what norms and channels are measured on.
+        lessons: Training and validation data for `fine_tune`.
+        training: Its other arguments.
+    """
 
     original: keras.Model
     model: keras.Model
     train: Any
-    val: Any
+    lessons: tuple[Any, Any]
     training: dict[str, Any]
 
 
@@ -185,7 +193,7 @@ def _without_weights(job: _Job, sparsity: float) -> _Pruned:
             masks.update(share)
             match_norms(job.model, job.original, moments, job.train)
             training = {**job.training, "epochs": epochs}
-            one = fine_tune(job.model, job.train, job.val, **training)
+            one = fine_tune(job.model, *job.lessons, **training)
             _join(history, one, f"{share:.0%} zeros")
             # Averages of weights, which a callback or an optimizer may put in last,
             # need not be zero in the same places.
@@ -234,7 +242,7 @@ def _without_channels(job: _Job, sparsity: float) -> _Pruned:
     match_norms(small, job.original, moments, job.train, norms)
     history = None
     if job.training["epochs"]:
-        history = fine_tune(small, job.train, job.val, **job.training)
+        history = fine_tune(small, *job.lessons, **job.training)
     layers = tuple((g.producer.path, 1 - len(rows) / g.width) for g, rows in kept)
     gone = sum(group.width - len(rows) for group, rows in kept)
     return small, layers, gone / sum(group.width for group in groups), history
@@ -264,6 +272,12 @@ def _nothing(job: _Job, what: str) -> ValueError:
 def _check_fine_tuning(given: dict[str, Any], method: str) -> None:
     """Raises for arguments that `fine_tune` does not have, or that do not go here."""
     names = set(inspect.signature(fine_tune).parameters) - set(_OWN)
+    recipe = given.get("recipe")
+    if recipe is not None and not isinstance(recipe, Recipe):
+        raise ValueError(
+            "`recipe` must be a `tl.Recipe` or a plan of `tl.plan` here. Received: "
+            f"recipe={recipe!r}."
+        )
     for name in given:
         if name not in names:
             raise unknown_name("argument", name, sorted(names))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlkeras._validation import check_int
+from tlkeras.data.groups import groups_of_array
 from tlkeras.data.labels import read_labels
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_fractions
@@ -22,6 +23,7 @@ def from_arrays(
     validation_split: float = 0.15,
     test_split: float = 0.15,
     seed: int = 0,
+    groups: Sequence | None = None,
 ) -> Splits:
     """Makes `Splits` from images or texts in memory.
 
@@ -41,6 +43,9 @@ def from_arrays(
         validation_split: Fraction of the examples for validation; 0 for none.
         test_split: Fraction of the examples for testing; 0 for none.
         seed: Seed of the split and of the order of training.
+        groups: One value per example, such as the patient whom a picture shows.
+            Examples of one group stay in one part, which is then only nearly as large
+            as asked for.
 
     Returns:
         The `Splits`. Classification is split stratified by class.
@@ -69,6 +74,7 @@ def from_arrays(
             "`x` and `y` must have the same length. Received: "
             f"len(x)={len(inputs)}, len(y)={len(labels.values)}."
         )
+    together = None if groups is None else groups_of_array(groups, len(inputs))
     return make_splits(
         ArrayExamples(inputs, labels.values),
         validation_split=validation_split,
@@ -78,4 +84,5 @@ def from_arrays(
         task=labels.task,
         class_names=labels.class_names,
         image_size=None if is_text else inputs.shape[1:3],
+        groups=None if together is None else {"train": together},
     )

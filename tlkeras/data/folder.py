@@ -1,24 +1,27 @@
 """Splits from a folder of image files."""
 
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from tlkeras._validation import check_int, did_you_mean, unknown_name
+from tlkeras.data.description import warn_of_skipped
+from tlkeras.data.groups import groups_of_files
 from tlkeras.data.labels import check_class_names
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PART_OF_NAME, check_fractions
-from tlkeras.inputs.pictures.decoding import check_color_mode, check_image_size
+from tlkeras.inputs.pictures.decoding import (
+    check_color_mode,
+    check_fit,
+    check_image_size,
+)
 from tlkeras.inputs.pictures.files import ImageFiles
 from tlkeras.inputs.pictures.headers import read_headers
 
 # What operating systems and tools leave behind, besides names with a leading dot.
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
-
-_SKIPPED_IN_WARNING = 5
 
 
 def image_folder(
@@ -30,7 +33,9 @@ def image_folder(
     test_split: float = 0.15,
     seed: int = 0,
     color_mode: str = "rgb",
+    fit: str = "crop",
     class_names: Sequence[str] | None = None,
+    groups: Callable[[str], Hashable] | Mapping[str, Hashable] | None = None,
 ) -> Splits:
     """Makes `Splits` from a folder with one sub-folder of images per class.
 
@@ -43,8 +48,8 @@ def image_folder(
     skipped and reported once, in a warning and in `Splits.skipped`. Pictures are
     turned upright by their EXIF orientation, made RGB (an alpha channel is dropped,
     as in Pillow and Keras) and resized bilinearly, cropped to the target's aspect ratio
-    first: the middle is kept, as with `crop_to_aspect_ratio=True` in
-    `keras.utils.image_dataset_from_directory`.
+    first, as with `crop_to_aspect_ratio=True` in
+    `keras.utils.image_dataset_from_directory`, unless `fit` says otherwise.
 
     Args:
         path: The folder.
@@ -56,15 +61,23 @@ def image_folder(
             none.
         seed: Seed of the split and of the order of training.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
+            window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
+            keeps all and distorts.
         class_names: Which class folders to read, in the order of the class ids. By
             default all of them, sorted by name.
+        groups: What gives the group of a file, such as the patient whom a picture
+            shows, by its path relative to `path` (`"rose/17_left.jpg"`): a function
+            or a dictionary. Examples of one group stay in one part, which is then
+            only nearly as large as asked for.
 
     Returns:
         The `Splits`.
 
     Raises:
         ValueError: If the folder is not as described, a class has no readable
-            image or is too small to split, or there is only one class.
+            image or is too small to split, there is only one class, or a group is in
+            two folders of split data.
 
     Example:
     >>> data = tl.image_folder("flowers/", image_size=224, batch_size=32)
@@ -76,6 +89,7 @@ def image_folder(
     check_int("seed", seed, 0)
     check_fractions(validation_split, test_split)
     check_color_mode(color_mode)
+    check_fit(fit)
     root = _existing_folder(path)
     folders = _part_folders(root)
     class_names = _class_folders(folders, class_names)
@@ -83,11 +97,16 @@ def image_folder(
     parts: dict[str, ImageFiles] = {}
     for part, folder in folders.items():
         listing = _list_files(root, folder, class_names)
-        parts[part] = _readable(root, listing, skipped, size, color_mode)
-    _warn_of_skipped(root, skipped, sum(map(len, parts.values())))
+        parts[part] = _readable(root, listing, skipped, size, color_mode, fit)
+    short = [(os.path.relpath(file, root), reason) for file, reason in skipped]
+    warn_of_skipped(short, sum(map(len, parts.values())), f"files in {root!r}")
     _check_no_empty_class(root, parts["train"], class_names, skipped)
+    together = None
+    if groups is not None:
+        together = {part: groups_of_files(groups, x.files) for part, x in parts.items()}
     return make_splits(
         **parts,
+        groups=together,
         validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
@@ -220,6 +239,7 @@ def _readable(
     skipped: list[tuple[str, str]],
     image_size: tuple[int, int],
     color_mode: str,
+    fit: str,
 ) -> ImageFiles:
     """Returns the files that can be decoded, and adds the others to `skipped`."""
     paths = [os.path.join(root, name) for name in listing.names]
@@ -228,28 +248,9 @@ def _readable(
         (path, reason) for path, reason in zip(paths, reasons, strict=True) if reason
     ]
     files = ImageFiles(
-        root, listing.names, headers, listing.labels, image_size, color_mode
+        root, listing.names, headers, listing.labels, image_size, color_mode, fit
     )
     return files.select(np.flatnonzero([reason is None for reason in reasons]))
-
-
-def _warn_of_skipped(
-    root: str, skipped: Sequence[tuple[str, str]], readable: int
-) -> None:
-    if not skipped:
-        return
-    shown = [
-        f"{os.path.relpath(path, root)} {reason}"
-        for path, reason in skipped[:_SKIPPED_IN_WARNING]
-    ]
-    more = len(skipped) - len(shown)
-    warnings.warn(
-        f"Skipped {len(skipped)} of {len(skipped) + readable} files in {root!r}: "
-        f"{'; '.join(shown)}{f'; and {more} more' if more else ''}. All of them are "
-        "in `.skipped`.",
-        UserWarning,
-        stacklevel=3,
-    )
 
 
 def _check_no_empty_class(

@@ -2,7 +2,7 @@
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 from tlkeras._validation import check_choice, check_int
 from tlkeras.data.checks import Checks, check_splits
 from tlkeras.data.description import Description, skipped_notes
+from tlkeras.data.groups import check_apart, split_groups
 from tlkeras.data.splitting import PARTS, split_positions
 from tlkeras.inputs.arrays import on_one_line
 from tlkeras.inputs.examples import Examples, Reading
@@ -92,9 +93,7 @@ class Splits:
         examples = self._parts.get(part)
         if examples is None:
             return None
-        return Reading(
-            examples, self.batch_size, shuffle, self._seed, self.class_names
-        ).dataset()
+        return Reading(examples, self.batch_size, shuffle, self._seed).dataset()
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={self._size(part)}" for part in PARTS)
@@ -307,6 +306,7 @@ def make_splits(
     class_names: Sequence[str] | None,
     image_size: tuple[int, int] | None,
     skipped: Sequence[tuple[str, str]] = (),
+    groups: Mapping[str, Sequence[Hashable]] | None = None,
 ) -> Splits:
     """Splits the parts that are missing from `train`, and makes the `Splits`.
 
@@ -322,31 +322,42 @@ def make_splits(
         class_names: As in `Splits`.
         image_size: As in `Splits`.
         skipped: As in `Splits`.
+        groups: For each part that came with the data the group of each example, where
+            groups stay together.
 
     Returns:
         The `Splits`.
 
     Raises:
-        ValueError: If there is only one class, or a class is too small to split.
+        ValueError: If there is only one class, a class is too small to split, there
+            are too few groups or one is in two parts.
     """
     is_classes = task == "classification"
     if is_classes:
         _check_several_classes(train, class_names)
-    groups = train.labels if is_classes else np.zeros(len(train), int)
-    drawn = split_positions(
-        groups,
+    strata = train.labels if is_classes else np.zeros(len(train), int)
+    fractions = (
         0 if val is not None else validation_split,
         0 if test is not None else test_split,
-        seed,
-        class_names if is_classes else None,
     )
+    if groups is None:
+        names = class_names if is_classes else None
+        drawn = split_positions(strata, *fractions, seed, names)
+    else:
+        check_apart(groups)
+        drawn = split_groups(groups["train"], strata, *fractions, seed)
     given = {"train": None, "val": val, "test": test}
     parts = {
         part: train.select(drawn[part]) if given[part] is None else given[part]
         for part in PARTS
     }
     if is_classes:
-        _warn_of_absent_classes(train, {"val": val, "test": test}, class_names)
+        measured = {
+            part: parts[part]
+            for part in ("val", "test")
+            if given[part] is not None or len(parts[part])
+        }
+        _warn_of_absent_classes(train, measured, class_names)
     return Splits(
         parts,
         task=task,
@@ -369,12 +380,10 @@ def _check_several_classes(train: Examples, class_names: Sequence[str]) -> None:
 
 
 def _warn_of_absent_classes(
-    train: Examples, given: dict[str, Examples | None], class_names: Sequence[str]
+    train: Examples, parts: dict[str, Examples], class_names: Sequence[str]
 ) -> None:
-    """Warns where a part that came with the data lacks a class of training."""
-    for part, examples in given.items():
-        if examples is None:
-            continue
+    """Warns where a part to measure on lacks a class of training."""
+    for part, examples in parts.items():
         absent = np.setdiff1d(train.labels, examples.labels)
         if len(absent):
             named = ", ".join(repr(class_names[i]) for i in absent[:10])

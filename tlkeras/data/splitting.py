@@ -37,43 +37,43 @@ def check_fractions(validation_split: float, test_split: float) -> tuple[float, 
 
 
 def split_positions(
-    groups: np.ndarray,
+    strata: np.ndarray,
     validation_split: float,
     test_split: float,
     seed: int,
     names: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Splits examples into parts with the same share of every group.
+    """Splits examples into parts with the same share of every stratum.
 
     The shares are as stratified as in scikit-learn's `train_test_split`, but no
-    group is ever left out of a part that is asked for, however small the group:
+    stratum is ever left out of a part that is asked for, however small it is:
     a class that is missing from the test part would have no measured quality.
 
     Args:
-        groups: int `(n,)`, each example's group: its class, or 0 for all where
+        strata: int `(n,)`, each example's stratum: its class, or 0 for all where
             there are no classes.
         validation_split: Fraction for validation, in [0, 1].
         test_split: Fraction for testing, in [0, 1].
         seed: Which examples are drawn; the same in every process.
-        names: The groups' names, for the error message.
+        names: The strata's names, for the error message.
 
     Returns:
         For each of `"train"`, `"val"`, `"test"` the increasing positions of its
         examples, int64. Every position is in exactly one of them.
 
     Raises:
-        ValueError: If a group has fewer examples than there are parts to fill.
+        ValueError: If a stratum has fewer examples than there are parts to fill.
     """
     fractions = np.array(
         [1 - validation_split - test_split, validation_split, test_split]
     )
-    present, sizes = np.unique(groups, return_counts=True)
+    present, sizes = np.unique(strata, return_counts=True)
     _check_sizes(present, sizes, int(np.count_nonzero(fractions)), names)
     # The legacy generator: its stream is frozen across NumPy versions.
     random = np.random.RandomState(seed % 2**32)
     drawn: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    for group, shares in zip(present, _shares(sizes, fractions), strict=True):
-        members = random.permutation(np.flatnonzero(groups == group))
+    for stratum, shares in zip(present, _shares(sizes, fractions), strict=True):
+        members = random.permutation(np.flatnonzero(strata == stratum))
         pieces = np.split(members, np.cumsum(shares)[:-1])
         for part, piece in zip(PARTS, pieces, strict=True):
             drawn[part].append(piece)
@@ -87,13 +87,13 @@ def _check_sizes(
     present: np.ndarray, sizes: np.ndarray, parts: int, names: Sequence[str] | None
 ) -> None:
     counts = zip(present.tolist(), sizes.tolist(), strict=True)
-    small = [(group, count) for group, count in counts if count < parts]
+    small = [(stratum, count) for stratum, count in counts if count < parts]
     if not small:
         return
     named = [
-        f"{'class ' + repr(names[group]) if names else 'the data set'} has "
+        f"{'class ' + repr(names[stratum]) if names else 'the data set'} has "
         f"{count} example{'s' * (count != 1)}"
-        for group, count in small[:5]
+        for stratum, count in small[:5]
     ]
     more = f" and {len(small) - 5} more classes have too few" * (len(small) > 5)
     raise ValueError(
@@ -104,17 +104,17 @@ def _check_sizes(
 
 
 def _shares(sizes: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """Rounds each group's share of each part to whole examples.
+    """Rounds each stratum's share of each part to whole examples.
 
-    What rounding adds to one group it takes from the next (error diffusion), so
+    What rounding adds to one stratum it takes from the next (error diffusion), so
     that the parts also have the right size in total.
 
     Args:
-        sizes: int `(groups,)`.
+        sizes: int `(strata,)`.
         fractions: float `(parts,)`, sum 1.
 
     Returns:
-        int `(groups, parts)`: rows sum to `sizes`, at least 1 where the fraction
+        int `(strata, parts)`: rows sum to `sizes`, at least 1 where the fraction
         is not 0.
     """
     least = (fractions > 0).astype(int)

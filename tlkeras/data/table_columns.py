@@ -19,6 +19,7 @@ class TableColumns(NamedTuple):
 
     inputs: tuple[Any, ...]
     labels: tuple[Any, ...]
+    groups: tuple[Any, ...]
 
 
 def by_part(argument: str, value: Any) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def parts_of_column(tables: dict[str, Table], split: Any) -> dict[str, Table]:
 
 
 def choose_columns(
-    tables: dict[str, Table], text: Any, image: Any, label: Any, split: Any
+    tables: dict[str, Table], text: Any, image: Any, label: Any, split: Any, groups: Any
 ) -> dict[str, TableColumns]:
     """Returns the columns of each part, all of them there.
 
@@ -79,8 +80,9 @@ def choose_columns(
     columns: dict[str, TableColumns] = {}
     for part, table in tables.items():
         labels = _named_columns("label", label, part, table)
+        together = () if groups is None else _group_column(groups, part, table)
         if inputs is None:
-            chosen = (_only_text_column(table, {*labels, split}),)
+            chosen = (_only_text_column(table, {*labels, *together, split}),)
         else:
             chosen = _named_columns(argument, inputs, part, table)
         if len(chosen) > (1 if argument == "image" else 2):
@@ -88,7 +90,7 @@ def choose_columns(
                 f"`{argument}` must name one column{' or two' * (argument == 'text')}. "
                 f"Received: {argument}={inputs!r}."
             )
-        columns[part] = TableColumns(chosen, labels)
+        columns[part] = TableColumns(chosen, labels, together)
     for field in TableColumns._fields:
         counts = {part: len(getattr(chosen, field)) for part, chosen in columns.items()}
         if len(set(counts.values())) > 1:
@@ -116,6 +118,13 @@ def _named_columns(argument: str, value: Any, part: str, table: Table) -> tuple:
         raise ValueError(f"`{argument}` names no column: {argument}={value!r}.")
     for name in names:
         table.check_column(argument, name)
+    return names
+
+
+def _group_column(groups: Any, part: str, table: Table) -> tuple:
+    names = _named_columns("groups", groups, part, table)
+    if len(names) > 1:
+        raise ValueError(f"`groups` must name one column. Received: groups={groups!r}.")
     return names
 
 

@@ -22,7 +22,11 @@ from tlkeras.data.table_files import read_files
 from tlkeras.data.table_labels import PartLabels, read_part_labels
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import Examples
-from tlkeras.inputs.pictures.decoding import check_color_mode, check_image_size
+from tlkeras.inputs.pictures.decoding import (
+    check_color_mode,
+    check_fit,
+    check_image_size,
+)
 from tlkeras.inputs.pictures.files import ImageFiles
 from tlkeras.inputs.pictures.headers import read_headers
 from tlkeras.inputs.texts.reading import NOT_UTF8, text_problem
@@ -46,8 +50,10 @@ def from_csv(
     task: str | None = None,
     class_names: Sequence[str] | None = None,
     split: str | None = None,
+    groups: str | None = None,
     image_size: int | tuple[int, int] = 224,
     color_mode: str = "rgb",
+    fit: str = "crop",
     image_root: Path | None = None,
     batch_size: int = 32,
     validation_split: float = 0.15,
@@ -81,8 +87,14 @@ def from_csv(
             the label columns.
         split: A column that says `"train"`, `"val"` (also `"valid"`,
             `"validation"`) or `"test"`.
+        groups: A column that says what belongs together, such as a patient. Examples
+            of one group stay in one part, which is then only nearly as large as asked
+            for.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
+            window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
+            keeps all and distorts.
         image_root: The folder that image paths are relative to. By default that of
             the file itself.
         batch_size: Examples per batch.
@@ -123,8 +135,10 @@ def from_csv(
             task=task,
             class_names=class_names,
             split=split,
+            groups=groups,
             image_size=image_size,
             color_mode=color_mode,
+            fit=fit,
             image_root=image_root,
             errors=errors,
         )
@@ -154,8 +168,10 @@ def from_dataframe(
     task: str | None = None,
     class_names: Sequence[str] | None = None,
     split: str | None = None,
+    groups: str | None = None,
     image_size: int | tuple[int, int] = 224,
     color_mode: str = "rgb",
+    fit: str = "crop",
     image_root: Path = ".",
     batch_size: int = 32,
     validation_split: float = 0.15,
@@ -174,8 +190,12 @@ def from_dataframe(
         task: As in `from_csv`.
         class_names: As in `from_csv`.
         split: As in `from_csv`.
+        groups: As in `from_csv`.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
+            window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
+            keeps all and distorts.
         image_root: The folder that image paths are relative to.
         batch_size: Examples per batch.
         validation_split: Fraction for validation where there is no such part; 0 for
@@ -209,8 +229,10 @@ def from_dataframe(
             task=task,
             class_names=class_names,
             split=split,
+            groups=groups,
             image_size=image_size,
             color_mode=color_mode,
+            fit=fit,
             image_root=image_root,
             errors=errors,
         )
@@ -241,8 +263,10 @@ class _Wanted(NamedTuple):
     task: str | None
     class_names: Sequence[str] | None
     split: str | None
+    groups: str | None
     image_size: tuple[int, int]
     color_mode: str
+    fit: str
     image_root: Path | None
     errors: str
 
@@ -250,6 +274,7 @@ class _Wanted(NamedTuple):
 def _check_wanted(wanted: _Wanted) -> _Wanted:
     """Returns the arguments with `image_size` as a pair, or raises `ValueError`."""
     check_color_mode(wanted.color_mode)
+    check_fit(wanted.fit)
     check_choice("errors", wanted.errors, ("raise", "skip"))
     if wanted.text is not None and wanted.image is not None:
         raise ValueError(
@@ -280,19 +305,23 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
     if wanted.split is not None:
         tables = parts_of_column(tables, wanted.split)
     columns = choose_columns(
-        tables, wanted.text, wanted.image, wanted.label, wanted.split
+        tables, wanted.text, wanted.image, wanted.label, wanted.split, wanted.groups
     )
     tables, labels, skipped = _usable_rows(tables, columns, wanted)
     parts: dict[str, Examples] = {}
+    groups: dict[str, list] = {}
     for part, table in tables.items():
         cells = [table.columns[name] for name in columns[part].inputs]
+        rows: Sequence[int] = range(len(table))
         if wanted.image is None:
             parts[part] = _text_examples(cells, labels.values[part])
         else:
-            parts[part], unreadable = _image_examples(
+            parts[part], rows, unreadable = _image_examples(
                 table, cells[0], labels.values[part], wanted
             )
             skipped += unreadable
+        for name in columns[part].groups:
+            groups[part] = [table.columns[name][row] for row in rows]
     if wanted.image is not None and labels.task == "classification":
         _check_readable_classes(parts["train"], labels)
     return {
@@ -301,6 +330,7 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
         "class_names": labels.class_names,
         "image_size": None if wanted.image is None else wanted.image_size,
         "skipped": skipped,
+        "groups": groups or None,
     }
 
 
@@ -357,6 +387,7 @@ def _cell_problems(
     checks = [
         *((name, _label_problem) for name in columns.labels),
         *((name, input_problem) for name in columns.inputs),
+        *((name, _group_problem) for name in columns.groups),
     ]
     for name, problem_of in checks:
         for row, cell in enumerate(table.columns[name]):
@@ -371,6 +402,10 @@ def _label_problem(cell: Any) -> str | None:
         return "has no label"
     # What a text must be, a class name must be too.
     return text_problem(cell) if isinstance(cell, str) else None
+
+
+def _group_problem(cell: Any) -> str | None:
+    return "has no group" if is_blank(cell) else None
 
 
 def _path_problem(cell: Any) -> str | None:
@@ -424,8 +459,8 @@ def _text_examples(cells: Sequence[Sequence[str]], labels: np.ndarray) -> ArrayE
 
 def _image_examples(
     table: Table, cells: Sequence[str], labels: np.ndarray, wanted: _Wanted
-) -> tuple[ImageFiles, list[tuple[str, str]]]:
-    """Returns the files that can be decoded, and the others with the reason."""
+) -> tuple[ImageFiles, np.ndarray, list[tuple[str, str]]]:
+    """Returns the files that can be decoded, their rows, and why others cannot."""
     folders = [os.path.dirname(source) for source in table.sources]
     if wanted.image_root is not None:
         folders = [os.path.expanduser(os.fsdecode(wanted.image_root))] * len(folders)
@@ -440,10 +475,16 @@ def _image_examples(
     ]
     names = [os.path.relpath(path, folders[0]) for path in paths]
     files = ImageFiles(
-        folders[0], names, headers, labels, wanted.image_size, wanted.color_mode
+        folders[0],
+        names,
+        headers,
+        labels,
+        wanted.image_size,
+        wanted.color_mode,
+        wanted.fit,
     )
     readable = np.flatnonzero([reason is None for reason in reasons])
-    return files.select(readable), unreadable
+    return files.select(readable), readable, unreadable
 
 
 def _check_readable_classes(train: ImageFiles, labels: PartLabels) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.loading import plain_graph
 from tlkeras.inputs.pictures.decoding import (
     check_color_mode,
+    check_fit,
     check_image_size,
 )
 from tlkeras.inputs.pictures.tfds import TfdsExamples, encoded_rows, import_tfds
@@ -39,7 +40,9 @@ def from_tfds(
     test_split: float = 0.15,
     seed: int = 0,
     color_mode: str = "rgb",
+    fit: str = "crop",
     data_dir: str | os.PathLike | None = None,
+    groups: str | None = None,
 ) -> Splits:
     """Makes `Splits` from an image or text data set of TensorFlow Datasets.
 
@@ -62,8 +65,14 @@ def from_tfds(
             for none.
         seed: Seed of the split and of the order of training.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
+            window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
+            keeps all and distorts.
         data_dir: Where data sets are kept, for a name. By default the folder of
             TensorFlow Datasets, `~/tensorflow_datasets`.
+        groups: A feature that says what belongs together, such as a patient. Examples
+            of one group stay in one part, which is then only nearly as large as asked
+            for.
 
     Returns:
         The `Splits`. The task is classification for a class label, multi-label for
@@ -83,10 +92,11 @@ def from_tfds(
     check_int("seed", seed, 0)
     check_fractions(validation_split, test_split)
     check_color_mode(color_mode)
+    check_fit(fit)
     builder = _prepared_builder(name_or_builder, data_dir)
-    keys = _find_keys(builder, text)
+    keys = _find_keys(builder, text, groups)
     skipped: list[tuple[str, str]] = []
-    parts, labels = _read_parts(builder, keys, size, color_mode, skipped)
+    parts, labels, together = _read_parts(builder, keys, size, color_mode, fit, skipped)
     warn_of_skipped(skipped, sum(map(len, parts.values())), "texts")
     return make_splits(
         **parts,
@@ -98,6 +108,7 @@ def from_tfds(
         class_names=labels.class_names,
         image_size=None if keys.is_text else size,
         skipped=skipped,
+        groups=together or None,
     )
 
 
@@ -154,10 +165,13 @@ class _Keys(NamedTuple):
 
     inputs: tuple[str, ...]
     label: str
+    group: str | None
     is_text: bool
 
 
-def _find_keys(builder: Any, text: str | Sequence[str] | None) -> _Keys:
+def _find_keys(
+    builder: Any, text: str | Sequence[str] | None, group: str | None
+) -> _Keys:
     """Finds the inputs and the label among a data set's features."""
     features = dict(builder.info.features.items())
     declared = builder.info.supervised_keys or (None, None)
@@ -176,7 +190,10 @@ def _find_keys(builder: Any, text: str | Sequence[str] | None) -> _Keys:
             f"or two: text=... Its features are {present}, its supervised keys "
             f"{builder.info.supervised_keys}."
         )
-    return _Keys(inputs, label, is_text)
+    single = [key for key, feature in features.items() if feature.shape == ()]
+    if group is not None and group not in single:
+        raise unknown_name("feature of single values for `groups`", group, single)
+    return _Keys(inputs, label, group, is_text)
 
 
 def _only_name(key: Any) -> str | None:
@@ -230,12 +247,14 @@ class _Table(NamedTuple):
         hashes: int64 `(n,)`, hashes of the encoded images; of texts, none.
         sizes: int64 `(n,)`, their sizes in bytes.
         texts: The texts of each example, one or two; of images, none.
+        groups: The group of each example, where that is asked for.
     """
 
     labels: list[np.ndarray]
     hashes: np.ndarray
     sizes: np.ndarray
     texts: list[np.ndarray]
+    groups: list[Hashable]
 
 
 def _read_parts(
@@ -243,13 +262,15 @@ def _read_parts(
     keys: _Keys,
     image_size: tuple[int, int],
     color_mode: str,
+    fit: str,
     skipped: list[tuple[str, str]],
-) -> tuple[dict[str, Examples], Labels]:
-    """Returns the examples of each split there is, and what their labels mean.
+) -> tuple[dict[str, Examples], Labels, dict[str, list[Hashable]]]:
+    """Returns each split's examples, what their labels mean, and their groups.
 
     What has no text is added to `skipped`.
     """
     parts: dict[str, Examples] = {}
+    groups: dict[str, list[Hashable]] = {}
     meaning = None
     for split, part in _splits_in_use(builder).items():
         table = _read_table(builder, split, keys)
@@ -264,9 +285,13 @@ def _read_parts(
             )
             continue
         meaning = meaning or labels
+        together = table.groups
         if keys.is_text:
-            parts[part], without = _text_examples(split, table.texts, labels.values)
+            parts[part], rows, without = _text_examples(
+                split, table.texts, labels.values
+            )
             skipped += without
+            together = together and [together[row] for row in rows]
         else:
             image = keys.inputs[0]
             parts[part] = TfdsExamples(
@@ -278,8 +303,11 @@ def _read_parts(
                 table.sizes,
                 image_size,
                 color_mode,
+                fit,
             )
-    return parts, meaning
+        if keys.group is not None:
+            groups[part] = together
+    return parts, meaning, groups
 
 
 def _check_not_train(builder: Any, split: str, part: str) -> None:
@@ -292,14 +320,15 @@ def _check_not_train(builder: Any, split: str, part: str) -> None:
 
 def _text_examples(
     split: str, texts: list[np.ndarray], labels: np.ndarray
-) -> tuple[ArrayExamples, list[tuple[str, str]]]:
-    """Returns the examples that have texts, and the others with the reason."""
+) -> tuple[ArrayExamples, np.ndarray, list[tuple[str, str]]]:
+    """Returns the examples that have texts, their rows, and why others have none."""
     rows = np.array(texts, dtype=object)
     problems = [next(filter(None, map(text_problem, row)), None) for row in rows]
     skipped = [(f"{split}[{i}]", why) for i, why in enumerate(problems) if why]
     is_good = np.array([why is None for why in problems], bool)
     inputs = rows[:, 0] if rows.shape[1] == 1 else rows
-    return ArrayExamples(inputs[is_good], labels[is_good]), skipped
+    examples = ArrayExamples(inputs[is_good], labels[is_good])
+    return examples, np.flatnonzero(is_good), skipped
 
 
 def _splits_in_use(builder: Any) -> dict[str, str]:
@@ -323,17 +352,35 @@ def _read_table(builder: Any, split: str, keys: _Keys) -> _Table:
         label = example[keys.label]
         if isinstance(label, tf.RaggedTensor):
             label = label.to_tensor()
+        row = {"labels": label}
+        if keys.group is not None:
+            row["groups"] = example[keys.group]
         if keys.is_text:
-            return label, tf.stack([example[key] for key in keys.inputs])
+            return row | {"texts": tf.stack([example[key] for key in keys.inputs])}
         image = example[keys.inputs[0]]
         hashed = tf.strings.to_hash_bucket_fast(image, 2**63 - 1)
-        return label, hashed, tf.strings.length(image, "BYTE")
+        return row | {"hashes": hashed, "sizes": tf.strings.length(image, "BYTE")}
 
     rows = encoded_rows(builder, split).map(summarise, tf.data.AUTOTUNE)
     rows = list(rows.prefetch(_LABELS_AT_ONCE).as_numpy_iterator())
-    labels, *found = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
-    texts, (hashes, sizes) = (found[0], ([], [])) if keys.is_text else ([], found)
-    return _Table(labels, np.array(hashes, np.int64), np.array(sizes, np.int64), texts)
+
+    def column(name: str) -> list[Any]:
+        return [row[name] for row in rows if name in row]
+
+    return _Table(
+        labels=column("labels"),
+        hashes=np.array(column("hashes"), np.int64),
+        sizes=np.array(column("sizes"), np.int64),
+        texts=column("texts"),
+        groups=[_plain(group) for group in column("groups")],
+    )
+
+
+def _plain(value: Any) -> Hashable:
+    """Returns a NumPy scalar or bytes as a number or a string."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value.item()
 
 
 def _read_labels(feature: Any, labels: list[np.ndarray]) -> Labels:

@@ -20,7 +20,7 @@ from tlkeras.features.splitting import split_model
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.inputs.feature_set import FeatureSet
-from tlkeras.inputs.texts.tokens import tokenize
+from tlkeras.problem import input_of
 
 # The share of free memory that features in memory may take.
 _MEMORY_SHARE = 0.5
@@ -69,9 +69,7 @@ def extract_features(
             f"arrays (x, y). Received: {type(data).__name__}."
         )
     store = choose_store(cache) or Store(None)
-    examples, order = reading.examples, None
-    if getattr(model, "preprocessor", None) is not None:
-        examples, order, _ = tokenize(examples, model.preprocessor)
+    examples, order, _ = input_of(model).prepare(reading.examples)
     size, key = feature_bytes(prefix, examples), entry_key(prefix, examples)
     if size is None or not store.has_room([size], [key]):
         raise ValueError(

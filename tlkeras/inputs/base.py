@@ -79,12 +79,19 @@ class Input:
         "schedule": "cosine",
     }
 
+    # Whether augmentation changes its examples.
+    augmentable: ClassVar[bool] = False
     # Of the builders' `dropout`.
     default_dropout: ClassVar[float] = 0.0
     # Examples for the builders' docstrings, by the end of their names.
     builder_examples: ClassVar[Mapping[str, str]] = {}
 
     preprocessor: Any = None
+
+    @property
+    def longest(self) -> int | None:
+        """How long sequences of the model's graph get; `None` where they are none."""
+        return None
 
     @property
     def kind(self) -> str:
@@ -212,6 +219,15 @@ class Input:
         """
         return self
 
+    def check_augment(self, augment: Any) -> None:
+        """Raises `UnsupportedError` unless examples can be augmented.
+
+        Args:
+            augment: What the recipe says.
+        """
+        if not self.augmentable:
+            raise self.unsupported("tl.Recipe(augment=...)", "augmentable")
+
     def ready(self, x: Any) -> Any:
         """Returns inputs as the model's graph takes them.
 
@@ -264,25 +280,6 @@ class Input:
                 f"the model takes {expected} (None is the batch). Is the dataset "
                 "batched, and are its inputs of the model's size?"
             )
-
-    @property
-    def longest(self) -> int | None:
-        """How long sequences are at most, where the graph's shapes leave it open."""
-        return None
-
-    # Training.
-
-    # Whether `augment=` changes its examples.
-    augmentable: ClassVar[bool] = False
-
-    def check_augment(self, augment: Any) -> None:
-        """Raises `ValueError` where examples of this kind are not augmented.
-
-        Args:
-            augment: What the user passed, not `None`.
-        """
-        if not self.augmentable:
-            raise self.unsupported("augment=", "augmentable")
 
     # Explanations.
 

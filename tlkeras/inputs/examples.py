@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import weakref
 from collections.abc import Collection, Hashable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -170,14 +171,14 @@ class Reading:
         batch_size: Examples per batch.
         shuffled: Whether every pass has an order of its own.
         seed: Seed of these orders.
-        class_names: The classes' names in the order of their ids, where there are any.
+        problem: The `Problem` that they are of, where it is known.
     """
 
     examples: Examples
     batch_size: int
     shuffled: bool
     seed: int
-    class_names: tuple[str, ...] | None = None
+    problem: Any = None
 
     def dataset(self) -> tf.data.Dataset:
         """Makes the dataset, and remembers what is behind it while it lives."""

@@ -1,5 +1,6 @@
 """Outputs: all that depends on what a model answers, one file for each kind."""
 
+from tlkeras.outputs.anything import Anything
 from tlkeras.outputs.base import Output, Prediction
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.labels import Labels
@@ -18,6 +19,7 @@ from tlkeras.outputs.table import (
 __all__ = [
     "OUTPUTS",
     "TASKS",
+    "Anything",
     "ClassCrossentropy",
     "ClassLoss",
     "Classes",

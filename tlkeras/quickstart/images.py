@@ -13,7 +13,7 @@ from tlkeras.data import Splits, from_tfds, image_folder
 from tlkeras.evaluation import evaluate
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.quickstart.comparison import Announce, Settings, Task, train_two_phases
-from tlkeras.training import fine_tune
+from tlkeras.training import Recipe, fine_tune
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def train_all_ways(
             head_epochs=0,
             epochs=recipe.scratch_epochs,
             unfreeze_from=0,
-            train_batch_norm=True,
             fine_tune_learning_rate=recipe.scratch_learning_rate,
+            recipe=Recipe(train_batch_norm=True),
             cache=False,
             verbose="auto" if args.verbose else 0,
         )

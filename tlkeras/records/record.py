@@ -37,7 +37,7 @@ class RunRecord:
         compiled: Optimizer, loss, loss weights and metrics that the model had.
         callbacks: Names of the callbacks' classes.
         cache: Where the frozen part's features were kept.
-        phases: One dictionary for each phase: its `"name"`, `"freeze_point"`,
+        phases: One dictionary for each phase: its `"name"`, `"unfreeze_from"`,
             `"learning_rate"`, `"epochs"` that ran, `"trainable"` parameters,
             `"seconds"`.
         metrics: From each metric to its value after the last epoch.
@@ -82,7 +82,7 @@ class RunRecord:
         yield f"  settings: {settings}"
         for phase in self.phases:
             yield (
-                f"  phase {phase['name']}: freeze point {phase['freeze_point']!r}, "
+                f"  phase {phase['name']}: freeze point {phase['unfreeze_from']!r}, "
                 f"learning rate {phase['learning_rate']:.3g}, {phase['epochs']} "
                 f"epoch(s), {phase['trainable']:,} parameters, "
                 f"{phase['seconds']:.1f} s"
@@ -187,7 +187,7 @@ class TrainingRecord:
         Example:
 
         >>> tl.image_classifier("glyphnet", 2).record.save("record.json")
-        >>> tl.TrainingRecord.load("recipe.json").builder
+        >>> tl.TrainingRecord.load("record.json").builder
         'image_classifier'
         """
         if Path(path).suffix != ".json":

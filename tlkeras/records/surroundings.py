@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from tlkeras._version import __version__
 from tlkeras.runtime import current_runtime
 
 _PACKAGES = ("keras", "tensorflow", "keras-hub", "numpy")
@@ -60,8 +61,6 @@ def surroundings() -> Surroundings:
 
 
 def _versions() -> dict[str, str]:
-    from tlkeras import __version__
-
     found = {"tlkeras": __version__}
     for package in _PACKAGES:
         try:

@@ -4,10 +4,10 @@ from tlkeras.training.averaging import WeightAveraging
 from tlkeras.training.checkpoints import CheckpointError
 from tlkeras.training.finder import LearningRateRange, find_learning_rate
 from tlkeras.training.history import FineTuneHistory, Phase
-from tlkeras.training.plan import Plan, plan
-from tlkeras.training.promises import PhaseError
+from tlkeras.training.planning import Plan
 from tlkeras.training.recipe import Recipe
-from tlkeras.training.verbs import fine_tune, fit_head
+from tlkeras.training.verbs import fine_tune, fit_head, plan
+from tlkeras.training.verification import PhaseError
 
 __all__ = [
     "CheckpointError",

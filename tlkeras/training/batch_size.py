@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from tlkeras import cache as disk
 from tlkeras.features.extraction import longest_of
-from tlkeras.freezing import FreezePoint
+from tlkeras.inputs.examples import reading_of
 from tlkeras.inputs.feature_set import bucket_length
 from tlkeras.runtime import current_runtime
-from tlkeras.training.feeding import Source
+from tlkeras.training.job import Job
 from tlkeras.training.trial import Trial, trial
 
 # Where the search starts, and where it ends on any machine.
@@ -46,18 +46,7 @@ class BatchSize:
         return f"Batch size {self.size}: {self.reason}."
 
 
-def largest_batch(
-    model: keras.Model,
-    train: Any,
-    *,
-    unfreeze_from: FreezePoint = None,
-    optimizer: Any = None,
-    augment: Any = None,
-    cached_views: int | None = None,
-    cache: str | Path | bool = "auto",
-    backbone: keras.Model | str | None = None,
-    verbose: Any = "auto",
-) -> BatchSize:
+def largest_batch(job: Job, frozen: int) -> BatchSize:
     """Finds the largest batch that a phase can be trained with, by training steps.
 
     It doubles from 8 on. On a GPU or TPU it ends where the memory is exhausted. On a
@@ -66,51 +55,38 @@ def largest_batch(
     fewer than 20 steps, and at 512. The model stays as it was.
 
     Args:
-        model: As in `tl.fine_tune`.
-        train: A dataset of `Splits` or a tuple of arrays.
-        unfreeze_from: The freeze point of the phase that trains most.
-        optimizer: As in `tl.find_learning_rate`.
-        augment: As in `tl.fine_tune`.
-        cached_views: As in `tl.fine_tune`.
-        cache: As in `tl.fine_tune`.
-        backbone: As in `tl.fine_tune`.
-        verbose: 0 for no messages.
+        job: Model, data and recipe.
+        frozen: How many of the backbone's layers the phase that trains most freezes.
 
     Returns:
         A `BatchSize`.
 
     Raises:
-        ValueError: If not even one example fits, the number of examples is not known,
-            or model and data cannot be trained.
+        ValueError: If not even one example fits, or the number of examples is not
+            known.
 
     Example:
 
     >>> from tlkeras.training.batch_size import largest_batch
+    >>> from tlkeras.training.job import Fitting, open_job
     >>> x, y = np.zeros((640, 32, 32, 1), "uint8"), np.arange(640) % 2
-    >>> print(largest_batch(tl.image_classifier("glyphnet", 2), (x, y), verbose=0))
+    >>> model = tl.image_classifier("glyphnet", 2)
+    >>> job = open_job(model, (x, y), fitting=Fitting(verbose=0))
+    >>> print(largest_batch(job, len(model.backbone.layers)))
     Batch size 32: the largest that leaves 20 steps in an epoch of 640 examples.
     """
-    source = Source(train, None, cache, augment, cached_views)
-    with trial(
-        model,
-        unfreeze_from,
-        source,
-        optimizer=optimizer,
-        backbone=backbone,
-        verbose=verbose,
-    ) as ready:
-        reading = ready.feeder.readings[0]
-        if reading is None:
-            raise ValueError(
-                "batch_size='auto' needs to know how many examples there are: pass "
-                "`data.train` of `Splits` or a tuple of arrays, or a number. "
-                f"Received: {type(train).__name__}."
-            )
-        most, reason = _upper_bound(len(reading.examples))
+    if reading_of(job.train) is None:
+        raise ValueError(
+            "batch_size='auto' needs to know how many examples there are: pass "
+            "`data.train` of `Splits` or a tuple of arrays, or a number. "
+            f"Received: {type(job.train).__name__}."
+        )
+    with trial(replace(job, val=None), frozen) as ready:
+        most, reason = _upper_bound(len(ready.feeder.readings[0].examples))
         step = _Step(ready)
         free = None if _is_accelerated() else _free_memory()
         found = search(step, most, reason, free)
-    if verbose != 0:
+    if job.fitting.verbose != 0:
         print(found)
     return found
 
@@ -224,15 +200,15 @@ def _some_batch(ready: Trial) -> tuple[Any, np.ndarray]:
     """Returns a batch of the phase, with sequences as long as they get."""
     batches = ready.feed.arguments["x"]
     shapes = [tensor.shape[1:2] for tensor in ready.feed.model.inputs]
-    preprocessor = getattr(ready.feeder.model, "preprocessor", None)
-    if preprocessor is None or (None,) not in shapes:
+    most = ready.feeder.job.problem.input.longest
+    if most is None or (None,) not in shapes:
         return _as_arrays(next(iter(batches)))
     found = [_as_arrays(batch) for batch in batches.take(_LOOKED_AT)]
     x, y = max(found, key=lambda batch: keras.tree.flatten(batch[0])[0].shape[1])
     longest = longest_of(ready.feeder.readings[0].examples)
     if longest is None:
         return x, y
-    length = min(int(bucket_length(longest)), preprocessor.sequence_length)
+    length = min(int(bucket_length(longest)), most)
     resized = [
         repeated(part, length, axis=1) if shape == (None,) else part
         for part, shape in zip(keras.tree.flatten(x), shapes, strict=True)

@@ -11,8 +11,10 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_choice, check_int, check_number
-from tlkeras.freezing import FreezePoint
-from tlkeras.training.feeding import Source
+from tlkeras.freezing import FreezePoint, freeze_index
+from tlkeras.records.encoding import random_state_kept
+from tlkeras.training.job import Fitting, open_job
+from tlkeras.training.recipe import Recipe
 from tlkeras.training.trial import trial
 
 # As in fastai: weight of the past in the smoothed loss; the rise that ends the test;
@@ -85,13 +87,11 @@ def find_learning_rate(
     train: Any,
     *,
     unfreeze_from: FreezePoint = None,
-    optimizer: Any = None,
+    recipe: Recipe | None = None,
     start: float = 1e-7,
     stop: float = 10.0,
     steps: int = 100,
-    augment: Any = None,
     cache: str | Path | bool = "auto",
-    backbone: keras.Model | str | None = None,
     verbose: Any = "auto",
 ) -> LearningRateRange:
     """Looks for a learning rate: trains some steps, each at a higher rate than before.
@@ -106,14 +106,13 @@ def find_learning_rate(
         train: As in `tl.fit_head`; read again from its start when it ends.
         unfreeze_from: The phase's freeze point, as in `tl.freeze`. `None`: the head's
             phase, all of the backbone frozen.
-        optimizer: A Keras optimizer or its name, whose learning rate does not matter.
-            `None`: one like the model's.
+        recipe: A `tl.Recipe` or a plan, of which it reads what a step depends on:
+            optimizer, batch size, augmentation, class weights and so on; not lengths,
+            rates, schedule, layer decay, L2-SP and patience.
         start: The first step's learning rate.
         stop: The last step's.
         steps: Training steps at most, at least 20.
-        augment: As in `tl.fit_head`.
         cache: As in `tl.fit_head`.
-        backbone: As in `tl.fit_head`.
         verbose: 0 for no progress bar and no messages.
 
     Returns:
@@ -141,15 +140,15 @@ def find_learning_rate(
     check_int("steps", steps, _FEWEST_STEPS)
     check_number("stop", stop, above=check_number("start", start, above=0))
     test = _RangeTest(np.geomspace(start, stop, steps), verbose in ("auto", 1))
-    with trial(
-        model,
-        unfreeze_from,
-        Source(train, None, cache, augment),
-        optimizer=optimizer,
-        learning_rate=float(start),
-        backbone=backbone,
-        verbose=verbose,
-    ) as ready:
+    if isinstance(recipe, Recipe):
+        # There is no validation to wait for.
+        recipe = recipe.but(patience=None)
+    fitting = Fitting(cache, verbose=verbose)
+    # Augmenting layers draw their seeds.
+    with random_state_kept():
+        job = open_job(model, train, None, recipe, fitting)
+    frozen = freeze_index(job.backbone, unfreeze_from)
+    with trial(job, frozen, float(start)) as ready:
         # Each epoch has a step at least; the test ends itself.
         ready.feed.model.fit(
             **{**ready.feed.arguments, "validation_data": None},

@@ -15,7 +15,7 @@ class Phase:
 
     Attributes:
         name: `"head"`, `"fine-tune"`, or `"fine-tune 1"` and so on for stages.
-        freeze_point: What `freeze` was given.
+        unfreeze_from: Its freeze point, as it was given.
         learning_rate: Its peak learning rate, the head's where blocks have their own.
         first_epoch: Index of its first epoch in the joined history, from 0.
         epochs: How many epochs ran.
@@ -25,7 +25,7 @@ class Phase:
     """
 
     name: str
-    freeze_point: FreezePoint
+    unfreeze_from: FreezePoint
     learning_rate: float
     first_epoch: int
     epochs: int

@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,16 +10,17 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.distribution import scope_of
-from tlkeras.freezing import FreezePoint, find_backbone, freeze, recompile
+from tlkeras.freezing import FreezePoint, freeze, recompile
 from tlkeras.optimizers import phase_optimizer, resolve_schedule
 from tlkeras.runtime import jit_compile
 from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
+from tlkeras.training.job import Job
 from tlkeras.training.logs import PhaseLog
-from tlkeras.training.promises import Promises, frozen_weights
+from tlkeras.training.monitoring import EpochLogs, LossMonitor, overfitting
 from tlkeras.training.recipe import Recipe
 from tlkeras.training.resume import Keeper, Resumer
-from tlkeras.training.watch import Record, Watch, overfitting
+from tlkeras.training.verification import Verification, frozen_weights
 from tlkeras.training.whole_model import WholeModel, watches_batches
 
 # Callbacks that only write: of several workers the chief's do.
@@ -38,24 +37,21 @@ _METRICS = ("metrics", "weighted_metrics")
 
 @dataclass(frozen=True)
 class Stage:
-    """What one phase is asked to do."""
+    """What one phase is asked to do.
+
+    Attributes:
+        name: As in `Phase`.
+        unfreeze_from: The freeze point, in the user's words.
+        frozen: How many of the backbone's layers it freezes.
+        epochs: Epochs at most.
+        learning_rate: The peak.
+    """
 
     name: str
-    freeze_point: FreezePoint
+    unfreeze_from: FreezePoint
+    frozen: int
     epochs: int
     learning_rate: Any
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """What all phases share, besides the recipe."""
-
-    callbacks: Sequence[keras.callbacks.Callback] = ()
-    backbone: keras.Model | str | None = None
-    cache: str | Path | bool = "auto"
-    checkpoint_dir: str | Path | None = None
-    log_dir: str | Path | None = None
-    verbose: Any = "auto"
 
 
 @dataclass
@@ -63,9 +59,7 @@ class Run:
     """One call of a fit verb, as its phases see it.
 
     Attributes:
-        model: The model.
-        recipe: How to train.
-        fitting: Everything else that was asked for.
+        job: Model, data, recipe, and everything else that was asked for.
         feeder: Feeds the phases.
         history: Of the phases that are complete.
         resumer: Keeps the state, where that was asked for.
@@ -73,41 +67,34 @@ class Run:
             its value when the run began, where weights decay towards these.
     """
 
-    model: keras.Model
-    recipe: Recipe
-    fitting: Fitting
+    job: Job
     feeder: Feeder
-    history: FineTuneHistory
+    history: FineTuneHistory = field(default_factory=FineTuneHistory)
     resumer: Resumer | None = None
     pretrained: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 def run_stage(run: Run, number: int, stage: Stage) -> None:
     """Freezes, splits, compiles, fits and verifies a phase; adds it to the history."""
-    model, fitting, done = run.model, run.fitting, len(run.history.epoch)
+    model, fitting, done = run.job.model, run.job.fitting, len(run.history.epoch)
     started = time.perf_counter()
     if run.resumer is not None:
         run.resumer.enter_stage(number, run.history)
-    freeze(
-        model,
-        stage.freeze_point,
-        train_batch_norm=run.recipe.train_batch_norm,
-        backbone=fitting.backbone,
-    )
+    freeze_for(run, stage)
     announce(model, stage, fitting.verbose)
-    feed = run.feeder.feed(stage.freeze_point, done)
+    feed = run.feeder.feed(stage.frozen, done)
     together = compile_phase(run, stage, feed)
     workers = run.feeder.replicas.workers
-    promises = Promises(model)
-    record, watch = Record(), Watch(stage.name, changeable(model))
+    verification = Verification(model)
+    logs, monitor = EpochLogs(), LossMonitor(stage.name, changeable(model))
     if together and together > 1:
-        watch.first_loss = max(workers.gather(loss_now(feed)))
-    callbacks = [*stage_callbacks(run), record, watch]
+        monitor.first_loss = max(workers.gather(loss_now(feed)))
+    callbacks = [*stage_callbacks(run), logs, monitor]
     keeper = None
     # Logs are no part of the state: a run may go on with or without them.
     others = list(callbacks)
     if fitting.log_dir is not None:
-        callbacks.append(PhaseLog(fitting.log_dir, stage.name, run.history, record))
+        callbacks.append(PhaseLog(fitting.log_dir, stage.name, run.history, logs))
     if run.resumer is not None:
         steps = feed.steps if feed.seekable else None
         keeper = Keeper(run.resumer, number, feed.model, others, run.history, steps)
@@ -115,23 +102,33 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     if not workers.is_chief:
         callbacks = [one for one in callbacks if not isinstance(one, WRITERS)]
     fit_phase(run, feed, callbacks, keeper, done + stage.epochs)
-    promises.verify(feed.suffix, record)
+    verification.verify(feed.suffix, logs)
     phase = Phase(
         name=stage.name,
-        freeze_point=stage.freeze_point,
+        unfreeze_from=stage.unfreeze_from,
         learning_rate=peak_rate(stage.learning_rate),
         first_epoch=done,
-        epochs=len(record.epoch),
+        epochs=len(logs.epoch),
         trainable=count_trainable(model),
         seconds=time.perf_counter() - started + (keeper.spent if keeper else 0.0),
         extraction_seconds=feed.extraction_seconds,
     )
-    run.history.append(record, phase)
-    note = overfitting(stage.name, record.history)
+    run.history.append(logs, phase)
+    note = overfitting(stage.name, logs.history)
     if note is not None:
         run.history.notes.append(note)
         if fitting.verbose != 0:
             print(note)
+
+
+def freeze_for(run: Run, stage: Stage) -> None:
+    """Freezes the model as a stage wants it."""
+    freeze(
+        run.job.model,
+        stage.frozen,
+        train_batch_norm=run.job.recipe.train_batch_norm,
+        backbone=run.job.backbone,
+    )
 
 
 def fit_phase(
@@ -139,8 +136,9 @@ def fit_phase(
 ) -> None:
     """Fits the phase model, from where an interrupted run stopped if it did."""
     epoch, step = (feed.first_epoch, 0) if keeper is None else keeper.position
-    bridge = WholeModel(run.model, callbacks, end)
-    fixed = {"callbacks": [bridge], "verbose": run.fitting.verbose}
+    model = run.job.model
+    bridge = WholeModel(model, callbacks, end)
+    fixed = {"callbacks": [bridge], "verbose": run.job.fitting.verbose}
     if step:
         # The rest of an epoch; what ends a phase does not belong to it. Its metrics go
         # on from values that they can only take once they are built.
@@ -151,7 +149,7 @@ def fit_phase(
         keeper.undo_finalizing()
         bridge.first_step, bridge.goes_on, keeper.goes_on = 0, False, False
         epoch += 1
-        if run.model.stop_training or epoch == end:
+        if model.stop_training or epoch == end:
             feed.model.optimizer.finalize_variable_values(feed.model.trainable_weights)
             bridge.on_train_end()
             return
@@ -168,14 +166,14 @@ def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
     Returns:
         How many steps Keras takes at once.
     """
-    model, recipe = run.model, run.recipe
+    model, recipe = run.job.model, run.job.recipe
     together = feed.steps_per_execution
-    if any(map(watches_batches, run.fitting.callbacks)):
+    if any(map(watches_batches, run.job.fitting.callbacks)):
         together = together and 1
     with scope_of(model):
         optimizer = phase_optimizer(
             model,
-            find_backbone(model, run.fitting.backbone),
+            run.job.backbone,
             optimizer=recipe.optimizer,
             learning_rate=phase_rate(recipe, stage, feed),
             layer_decay=recipe.layer_decay,
@@ -227,15 +225,16 @@ def peak_rate(learning_rate: Any) -> float:
 
 def stage_callbacks(run: Run) -> list[keras.callbacks.Callback]:
     """Returns the user's callbacks, ready for one more phase, with early stopping."""
-    callbacks = list(run.fitting.callbacks)
+    callbacks = list(run.job.fitting.callbacks)
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger) and run.history.epoch:
             # It would begin its file anew in each phase.
             callback.append = True
-    if run.recipe.patience is None:
+    patience = run.job.recipe.patience
+    if patience is None:
         return callbacks
     stopping = keras.callbacks.EarlyStopping(
-        "val_loss", patience=run.recipe.patience, restore_best_weights=True
+        "val_loss", patience=patience, restore_best_weights=True
     )
     return [stopping, *callbacks]
 
@@ -274,8 +273,8 @@ def announce(model: keras.Model, stage: Stage, verbose: Any) -> None:
         return
     where = (
         "backbone frozen"
-        if stage.freeze_point is None
-        else f"backbone trained from {stage.freeze_point!r}"
+        if stage.unfreeze_from is None
+        else f"backbone trained from {stage.unfreeze_from!r}"
     )
     print(
         f"Phase {stage.name}: {where}, {count_trainable(model):,} of "

@@ -2,68 +2,95 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import keras
 
-from tlkeras._validation import check_int
+from tlkeras._validation import check_int, unknown_name
 from tlkeras.freezing import FreezePoint
 
-# What "auto" stands for. Rates and epochs are measured: 5 folds of the training part of
-# ants/bees with MobileNetV2, 2,000 sentences of SST-2 with MiniLM (see the README).
-_PICTURES = {
-    "epochs": 10,
-    "unfreeze_from": 0.3,
-    "fine_tune_learning_rate": 1e-5,
-    "schedule": "constant",
-}
-_TEXTS = {
-    "epochs": 3,
-    "unfreeze_from": 0.5,
-    "fine_tune_learning_rate": 1e-4,
-    "schedule": "cosine",
-}
+# What "auto" stands for, beside what a kind of input says (`Input.defaults`).
+_HEAD_LEARNING_RATE = 1e-3
 # A head needs some steps whatever the number of examples: 50 pictures of digits, 2
 # steps an epoch, are at 0.34 after 10 epochs and at 0.93 after 300 steps. On cached
 # features they cost next to nothing.
 _HEAD_EPOCHS, _HEAD_STEPS, _MOST_HEAD_EPOCHS = 10, 300, 150
+# What phase one does not read.
+_OF_PHASE_TWO = (
+    "epochs",
+    "unfreeze_from",
+    "fine_tune_learning_rate",
+    "layer_decay",
+    "l2_sp",
+    "train_batch_norm",
+)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How `fine_tune` trains: every setting that changes the result.
+    """How the fit verbs train: every setting that changes the result.
 
-    The fields are the arguments of `fine_tune` of the same names.
+    The first five are arguments of `tl.fine_tune`, too; say each in one place. The
+    others are said here alone.
 
     Attributes:
-        head_epochs: Epochs of phase one; 0 skips it.
-        epochs: Epochs of phase two, or of each of its stages.
-        unfreeze_from: Freeze point of phase two, a list of them, or `"gradual"`.
-        learning_rate: Phase one's peak learning rate.
-        fine_tune_learning_rate: Phase two's peak learning rate.
-        optimizer: A Keras optimizer or its name; `None` for the model's.
-        schedule: How the learning rate runs within a phase.
-        layer_decay: Factor on the learning rate from each block to the one below.
-        l2_sp: Decay of trained backbone weights towards their pretrained values.
-        patience: Epochs without a better validation loss after which a phase ends.
-        train_batch_norm: Whether batch norms above the freeze point train.
-        class_weight: From class number to weight, or `"balanced"`.
-        sampling: `"balanced"` draws each class equally often.
-        batch_size: Examples per batch, `"auto"`, or `None` for the data's own.
-        augment: Random changes to training pictures.
-        cached_views: Augmented views of each picture to keep.
+        head_epochs: Epochs of phase one; 0 skips it. `"auto"`: 10; where features are
+            cached and these were less than 300 steps, as many as make 300, but at most
+            150.
+        epochs: Epochs of phase two, or of each of its stages. `"auto"`: 10 for
+            pictures, 3 for texts.
+        unfreeze_from: A freeze point as in `tl.freeze`: `"block5"`, `15`, or `0.3` for
+            the top 30 % of the layers with weights. A list unfreezes gradually, one
+            stage each; `"gradual"` chooses three stages by the backbone's blocks. With
+            `patience`, a stage whose validation loss stalls gives way to the next.
+            `"auto"`: 0.3 for pictures, 0.5 for texts.
+        learning_rate: Phase one's: the peak of `schedule`, a float; or a
+            `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: 1e-3.
+        fine_tune_learning_rate: Phase two's. `"auto"`: 1e-5 for pictures, 1e-4 for
+            texts.
+        optimizer: `"adam"`, `"adamw"`, `"sgd"` (with momentum), another name that
+            Keras knows, or a Keras optimizer, whose settings are kept: `clipnorm`,
+            `gradient_accumulation_steps`, `use_ema`, `weight_decay` and so on. Weight
+            decay spares biases and norms. `None`: the kind that the model has.
+        schedule: `"constant"`, `"cosine"` (after a warm-up), `"one_cycle"`, or one of
+            `tl.Constant`, `tl.Cosine`, `tl.OneCycle` with settings of your own; it
+            runs anew in each phase. `"auto"`: constant for pictures, cosine for texts.
+        layer_decay: Factor on the learning rate from each block of the backbone to the
+            one below, such as 0.8; or a map from names of layers, as freeze points are
+            named, to factors.
+        l2_sp: Decay of trained backbone weights towards their pretrained values, per
+            unit of learning rate, as AdamW's `weight_decay` is towards zero.
+        patience: Epochs without a better validation loss after which a phase ends; it
+            ends with its best weights, early or not. `None`: all epochs, and the last
+            weights.
+        train_batch_norm: Whether batch norms above the freeze point train, as in
+            `tl.freeze`.
+        class_weight: From class number to weight, or `"balanced"`: all classes (of
+            several labels, all labels' presence and absence; of numbers, all ranges)
+            count the same in total.
+        sampling: `"balanced"` draws them equally often instead.
+        batch_size: Examples per step; `"auto"`: as many as fit; `None`: as the data.
+        augment: Random changes to training pictures: `"light"`, `"medium"` or
+            `"strong"`; `"mixup"` or `"cutmix"`; an augmentation layer of Keras or
+            KerasCV; a function of pictures, or of pictures and labels; or a list of
+            these. The presets flip pictures: not for digits or print. Every epoch sees
+            others, and nothing is cached, unless `cached_views` is given.
+        cached_views: How many augmented views of each example to compute and keep;
+            the epochs take turns with them.
+        backbone: The nested backbone or its name, where a model nests several.
 
     Example:
 
-    >>> tl.Recipe(epochs=3, layer_decay=0.8).unfreeze_from
-    'auto'
+    >>> recipe = tl.Recipe(epochs=3, layer_decay=0.8)
+    >>> recipe.unfreeze_from, recipe.but(epochs=5).epochs
+    ('auto', 5)
     """
 
     head_epochs: int | str = "auto"
-    epochs: int | str | tuple[int, ...] = "auto"
-    unfreeze_from: FreezePoint | tuple[FreezePoint, ...] = "auto"
-    learning_rate: Any = 1e-3
+    epochs: int | str | Sequence[int] = "auto"
+    unfreeze_from: FreezePoint | Sequence[FreezePoint] = "auto"
+    learning_rate: Any = "auto"
     fine_tune_learning_rate: Any = "auto"
     optimizer: Any = None
     schedule: Any = "auto"
@@ -76,12 +103,80 @@ class Recipe:
     batch_size: int | str | None = None
     augment: Any = None
     cached_views: int | None = None
+    backbone: keras.Model | str | None = None
+
+    def but(self, **changes: Any) -> Self:
+        """Returns the recipe with some settings changed.
+
+        Args:
+            **changes: Settings by name.
+
+        Raises:
+            ValueError: If there is no such setting.
+        """
+        for name in changes:
+            if name not in SETTINGS:
+                raise unknown_name("setting", name, SETTINGS)
+        return replace(self, **changes)
+
+
+SETTINGS = tuple(field.name for field in fields(Recipe))
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Returns a recipe's settings by name, of a plan its recipe's alone."""
+    return {name: getattr(recipe, name) for name in SETTINGS}
+
+
+def with_arguments(recipe: Any, arguments: Mapping[str, Any]) -> Recipe | str:
+    """Returns the recipe that a call asks for, or `"auto"`, if it asks for a plan.
+
+    Args:
+        recipe: What the fit verb was given as `recipe`.
+        arguments: Its other arguments that a recipe holds, too, by the recipe's names.
+
+    Raises:
+        ValueError: If `recipe` is none, or both say the same setting.
+    """
+    said = {name: value for name, value in arguments.items() if not is_auto(value)}
+    if is_auto(recipe):
+        if said:
+            name, value = next(iter(said.items()))
+            raise ValueError(
+                f"recipe='auto' makes a plan, which settles {', '.join(said)}. "
+                f"Received {name}={value!r} besides: change the plan instead, "
+                f"`recipe=tl.plan(model, data).but({name}={value!r})`."
+            )
+        return recipe
+    recipe = Recipe() if recipe is None else recipe
+    if not isinstance(recipe, Recipe):
+        raise ValueError(
+            "`recipe` must be a `tl.Recipe`, a plan of `tl.plan`, or 'auto'. Received: "
+            f"recipe={recipe!r}."
+        )
+    for name, value in said.items():
+        other = getattr(recipe, name)
+        if not is_auto(other):
+            raise ValueError(
+                f"`{name}` is said twice: {name}={value!r} in the call and "
+                f"{name}={other!r} in `recipe=`. Leave one of them out, or pass "
+                f"`recipe.but({name}={value!r})`."
+            )
+    return Recipe(**{**settings_of(recipe), **said})
+
+
+def of_head(recipe: Recipe) -> Recipe:
+    """Returns a recipe for phase one alone, without what only phase two reads."""
+    if not is_auto(recipe.head_epochs):
+        check_int("head_epochs", recipe.head_epochs, 1)
+    kept = {n: v for n, v in settings_of(recipe).items() if n not in _OF_PHASE_TWO}
+    return Recipe(**kept, epochs=0)
 
 
 def completed(
     recipe: Recipe,
     *,
-    is_text: bool,
+    defaults: Mapping[str, Any],
     steps: int | None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Recipe:
@@ -89,16 +184,16 @@ def completed(
 
     Args:
         recipe: What was asked for.
-        is_text: Whether the model takes texts.
+        defaults: What the kind of input says of some settings.
         steps: Steps of an epoch of phase one where its features are cached, so that
             epochs are cheap; otherwise `None`.
         callbacks: What the fit verb was given.
     """
-    usual = _TEXTS if is_text else _PICTURES
+    usual = {**defaults, "learning_rate": _HEAD_LEARNING_RATE}
     found = {
         name: value for name, value in usual.items() if is_auto(getattr(recipe, name))
     }
-    if recipe.head_epochs == "auto":
+    if is_auto(recipe.head_epochs):
         found["head_epochs"] = _HEAD_EPOCHS
         if steps is not None:
             wanted = math.ceil(_HEAD_STEPS / steps)

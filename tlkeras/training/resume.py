@@ -15,7 +15,7 @@ from tlkeras.freezing import freeze
 from tlkeras.inputs.examples import Reading
 from tlkeras.training.checkpoints import Checkpoints, State, from_bytes, to_bytes
 from tlkeras.training.history import FineTuneHistory, Phase
-from tlkeras.training.promises import digest, frozen_weights
+from tlkeras.training.verification import digest, frozen_weights
 
 # How long a run goes without a checkpoint, and which share of its time they may take.
 SECONDS_BETWEEN, _SHARE = 30.0, 0.05

@@ -1,6 +1,7 @@
-"""The fit verbs: phase one alone, and both phases."""
+"""The verbs of training: a plan, phase one alone, both phases."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +10,23 @@ import keras
 from tlkeras._validation import check_int
 from tlkeras.freezing import FreezePoint
 from tlkeras.training.history import FineTuneHistory
-from tlkeras.training.phase import Fitting
+from tlkeras.training.job import Fitting, open_job
+from tlkeras.training.plan_facts import measure_facts
+from tlkeras.training.planning import Plan, make_plan, model_for
 from tlkeras.training.recipe import Recipe, is_auto
-from tlkeras.training.running import RECIPE, planned, train_by
+from tlkeras.training.running import train_by
 
 
 def fit_head(
     model: keras.Model,
     train: Any,
-    val: Any = None,
+    validation_data: Any = None,
     *,
     epochs: int | str = "auto",
-    learning_rate: Any = 1e-3,
-    optimizer: keras.optimizers.Optimizer | str | None = None,
-    schedule: Any = "auto",
-    patience: int | None = None,
-    class_weight: Mapping[Any, float] | str | None = None,
-    sampling: str | None = None,
-    batch_size: int | str | None = None,
-    augment: Any = None,
-    cached_views: int | None = None,
+    learning_rate: Any = "auto",
+    recipe: Recipe | str | None = None,
     cache: str | Path | bool = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    backbone: keras.Model | str | None = None,
     checkpoint_dir: str | Path | None = None,
     log_dir: str | Path | None = None,
     verbose: Any = "auto",
@@ -40,43 +35,24 @@ def fit_head(
 
     Args:
         model: Compiled functional `keras.Model` with a nested backbone, from
-            `tl.image_classifier` or your own. Its loss and metrics are kept.
+            `tl.image_classifier` or your own. Its loss and metrics are kept, also a
+            `compute_loss` or `compute_metrics` of its own; a `train_step` is refused.
         train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
             a tuple of arrays; or `Splits`, whose `val` then serves as well.
-        val: The same for validation after each epoch, or `None`.
-        epochs: Passes over `train`. `"auto"`: 10; where features are cached and these
-            were less than 300 steps, as many as make 300, but at most 150.
-        learning_rate: The peak of `schedule`, a float; or a
-            `keras.optimizers.schedules.LearningRateSchedule` of your own.
-        optimizer: `"adam"`, `"adamw"`, `"sgd"` (with momentum), another name that
-            Keras knows, or a Keras optimizer, whose settings are kept: `clipnorm`,
-            `gradient_accumulation_steps`, `use_ema`, `weight_decay` and so on. Weight
-            decay spares biases and norms. `None`: the kind that `model` has.
-        schedule: `"constant"`, `"cosine"` (after a warm-up), `"one_cycle"`, or one of
-            `tl.Constant`, `tl.Cosine`, `tl.OneCycle` with settings of your own.
-            `"auto"`: constant for pictures, cosine for texts.
-        patience: Epochs without a better validation loss after which the phase ends;
-            it ends with its best weights, early or not. `None`: all epochs, and the
-            last weights.
-        class_weight: From class number to weight, or `"balanced"`: all classes (of
-            several labels, all labels' presence and absence; of numbers, all ranges)
-            count the same in total.
-        sampling: `"balanced"` draws them equally often instead.
-        batch_size: Examples per step; `"auto"`: as many as fit; `None`: as the data.
-        augment: Random changes to training pictures: `"light"`, `"medium"` or
-            `"strong"`; `"mixup"` or `"cutmix"`; an augmentation layer of Keras or
-            KerasCV; a function of pictures, or of pictures and labels; or a list of
-            these. The presets flip pictures: not for digits or print. Every epoch sees
-            others, and nothing is cached, unless `cached_views` is given.
-        cached_views: How many augmented views of each example to compute and keep;
-            the epochs take turns with them.
+        validation_data: The same for validation after each epoch, or `None`.
+        epochs: Passes over `train`: the recipe's `head_epochs`.
+        learning_rate: The recipe's `learning_rate`.
+        recipe: A `tl.Recipe` with all other settings: optimizer, schedule, patience,
+            class weights, sampling, batch size, augmentation and so on; a plan of
+            `tl.plan`; or `"auto"`, which makes one. What is for phase two alone is not
+            read: `epochs`, `unfreeze_from`, `fine_tune_learning_rate`, `layer_decay`,
+            `l2_sp`, `train_batch_norm`.
         cache: Where to keep what the frozen part computes, once for all epochs.
             `"auto"` or `"disk"`: in the cache folder (`tl.cache_info()`), for later
             runs too; `"memory"`; a folder; `False`: compute it anew in each epoch.
             What does not fit the budget, or comes from a dataset that is not of
             `Splits`, is computed anew, and the output says so.
         callbacks: Keras callbacks. They see `model`, not a part of it.
-        backbone: The nested backbone or its name, where there are several.
         checkpoint_dir: A folder of this run's own. Where the process dies, the same
             call goes on from the last checkpoint (at most 30 seconds of work, or 20
             times what writing one takes, are done again) to the same result; where the
@@ -88,8 +64,9 @@ def fit_head(
         A `FineTuneHistory` of one phase.
 
     Raises:
-        ValueError: If the model is not compiled or has no backbone, the data do not
-            fit it, or an argument is not one of the above.
+        ValueError: If the model is not compiled, has no backbone or a step of its own,
+            the data do not fit it, an argument is not one of the above, or the call
+            and the recipe say the same setting.
         PhaseError: If the loss is not finite or explodes (the best weights so far are
             restored), a frozen weight changed, or no other did.
         CheckpointError: If a checkpoint cannot be written, or is damaged.
@@ -106,48 +83,34 @@ def fit_head(
         The Keras guide to transfer learning and fine-tuning,
         https://keras.io/guides/transfer_learning/.
     """
-    recipe = Recipe(
-        head_epochs=epochs if is_auto(epochs) else check_int("epochs", epochs, 1),
-        epochs=0,
-        learning_rate=learning_rate,
-        optimizer=optimizer,
-        schedule=schedule,
-        patience=patience,
-        class_weight=class_weight,
-        sampling=sampling,
-        batch_size=batch_size,
-        augment=augment,
-        cached_views=cached_views,
+    if not is_auto(epochs):
+        check_int("epochs", epochs, 1)
+    return train_by(
+        open_job(
+            model,
+            train,
+            validation_data,
+            recipe,
+            Fitting(cache, callbacks, checkpoint_dir, log_dir, verbose),
+            arguments={"head_epochs": epochs, "learning_rate": learning_rate},
+            head_only=True,
+        )
     )
-    fitting = Fitting(callbacks, backbone, cache, checkpoint_dir, log_dir, verbose)
-    return train_by(recipe, model, train, val, fitting)
 
 
 def fine_tune(
     model: keras.Model,
     train: Any,
-    val: Any = None,
+    validation_data: Any = None,
     *,
     head_epochs: int | str = "auto",
     epochs: int | str | Sequence[int] = "auto",
     unfreeze_from: FreezePoint | Sequence[FreezePoint] = "auto",
-    learning_rate: Any = 1e-3,
+    learning_rate: Any = "auto",
     fine_tune_learning_rate: Any = "auto",
-    optimizer: keras.optimizers.Optimizer | str | None = None,
-    schedule: Any = "auto",
-    layer_decay: float | Mapping[str, float] | None = None,
-    l2_sp: float = 0.0,
-    patience: int | None = None,
-    train_batch_norm: bool = False,
-    class_weight: Mapping[Any, float] | str | None = None,
-    sampling: str | None = None,
-    batch_size: int | str | None = None,
-    augment: Any = None,
-    cached_views: int | None = None,
-    plan: Any = None,
+    recipe: Recipe | str | None = None,
     cache: str | Path | bool = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    backbone: keras.Model | str | None = None,
     checkpoint_dir: str | Path | None = None,
     log_dir: str | Path | None = None,
     verbose: Any = "auto",
@@ -156,55 +119,45 @@ def fine_tune(
 
     Each phase starts with a fresh optimizer, after a compilation that follows the last
     change of a `trainable` flag. The frozen part runs in inference mode, batch norms
-    and dropout included. After each phase the promises are checked: frozen weights are
-    bit for bit what they were, trained ones moved.
+    and dropout included. After each phase it is verified that frozen weights are bit
+    for bit what they were, and that trained ones moved.
 
     Args:
-        model: As in `fit_head`.
-        train: As in `fit_head`.
-        val: As in `fit_head`.
-        head_epochs: Epochs of phase one, as `epochs` in `fit_head`; 0 skips it.
+        model: As in `tl.fit_head`: a compiled functional `keras.Model` with a nested
+            backbone.
+        train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
+            a tuple of arrays; or `Splits`, whose `val` then serves as well.
+        validation_data: The same for validation after each epoch, or `None`.
+        head_epochs: Epochs of phase one; 0 skips it. `"auto"`: 10, of little data more.
         epochs: Epochs of phase two, or of each of its stages. `"auto"`: 10 for
             pictures, 3 for texts.
         unfreeze_from: A freeze point as in `tl.freeze`: `"block5"`, `15`, or `0.3` for
             the top 30 % of the layers with weights. A list unfreezes gradually, one
-            stage each; `"gradual"` chooses three stages by the backbone's blocks. With
-            `patience`, a stage whose validation loss stalls gives way to the next.
-            `"auto"`: 0.3 for pictures, 0.5 for texts.
-        learning_rate: Phase one's, as in `fit_head`.
+            stage each; `"gradual"` chooses three stages. `"auto"`: 0.3 for pictures,
+            0.5 for texts.
+        learning_rate: Phase one's. `"auto"`: 1e-3.
         fine_tune_learning_rate: Phase two's. `"auto"`: 1e-5 for pictures, 1e-4 for
             texts.
-        optimizer: As in `fit_head`.
-        schedule: As in `fit_head`; it runs anew in each phase.
-        layer_decay: Factor on the learning rate from each block of the backbone to the
-            one below, such as 0.8; or a map from names of layers, as freeze points are
-            named, to factors.
-        l2_sp: Decay of trained backbone weights towards their pretrained values, per
-            unit of learning rate, as AdamW's `weight_decay` is towards zero.
-        patience: As in `fit_head`, for each phase.
-        train_batch_norm: As in `tl.freeze`.
-        class_weight: As in `fit_head`.
-        sampling: As in `fit_head`.
-        batch_size: As in `fit_head`.
-        augment: As in `fit_head`.
-        cached_views: As in `fit_head`.
-        plan: A `Plan` of `tl.plan`, `"auto"` to make one, or a `Recipe`; it takes the
-            place of all arguments above.
-        cache: As in `fit_head`.
-        callbacks: As in `fit_head`.
-        backbone: As in `fit_head`.
-        checkpoint_dir: As in `fit_head`.
-        log_dir: As in `fit_head`.
+        recipe: A `tl.Recipe` with these and all other settings: optimizer, schedule,
+            layer decay, L2-SP, patience, batch norms, class weights, sampling, batch
+            size, augmentation and so on; a plan of `tl.plan`; or `"auto"`, which makes
+            one.
+        cache: Where to keep what the frozen part computes, as in `tl.fit_head`.
+        callbacks: Keras callbacks. They see `model`, not a part of it.
+        checkpoint_dir: A folder from which the same call goes on after an interruption,
+            as in `tl.fit_head`.
+        log_dir: A folder for `epochs.csv` and for TensorBoard's events.
         verbose: As in `keras.Model.fit`.
 
     Returns:
         A `FineTuneHistory` of all phases, joined.
 
     Raises:
-        ValueError: If an argument is out of range, the model is not compiled or has no
-            backbone, a freeze point does not exist, or the data do not fit.
-        PhaseError: As in `fit_head`.
-        CheckpointError: As in `fit_head`.
+        ValueError: If an argument is out of range, the model is not compiled, has no
+            backbone or a step of its own, a freeze point does not exist, the data do
+            not fit, or the call and the recipe say the same setting.
+        PhaseError: As in `tl.fit_head`.
+        CheckpointError: As in `tl.fit_head`.
 
     Example:
 
@@ -223,9 +176,76 @@ def fine_tune(
         Classification (2018); L2-SP: Li et al., Explicit Inductive Bias for Transfer
         Learning with Convolutional Networks (2018).
     """
-    given = locals()
-    recipe = Recipe(**{field.name: given[field.name] for field in RECIPE})
-    fitting = Fitting(callbacks, backbone, cache, checkpoint_dir, log_dir, verbose)
-    if plan is not None:
-        recipe = planned(plan, recipe, model, train, val, fitting)
-    return train_by(recipe, model, train, val, fitting)
+    return train_by(
+        open_job(
+            model,
+            train,
+            validation_data,
+            recipe,
+            Fitting(cache, callbacks, checkpoint_dir, log_dir, verbose),
+            arguments={
+                "head_epochs": head_epochs,
+                "epochs": epochs,
+                "unfreeze_from": unfreeze_from,
+                "learning_rate": learning_rate,
+                "fine_tune_learning_rate": fine_tune_learning_rate,
+            },
+        )
+    )
+
+
+def plan(
+    model: keras.Model | str | os.PathLike,
+    train: Any,
+    validation_data: Any = None,
+    *,
+    cache: str | Path | bool = "auto",
+    seed: int = 0,
+    verbose: Any = "auto",
+) -> Plan:
+    """Proposes how to fine-tune a backbone on data, and says why.
+
+    It counts examples and classes, looks at the machine, and measures how well the
+    frozen backbone's features of at most 2,000 training examples, mostly 500, tell the
+    labels. Few examples near to what the backbone knows: little is unfrozen and much is
+    regularised; many examples that are far: all of it is trained. A plan is where to
+    start from, not the best that there is. The test part is not looked at.
+
+    Args:
+        model: A backbone, or its name; or a whole compiled model such as a
+            `TransferModel`, which stays as it is. A text backbone other than by name:
+            as a whole model.
+        train: `Splits`; for a whole model also what `tl.fine_tune` takes: a dataset of
+            `Splits` or a tuple of arrays.
+        validation_data: The same for validation, where `train` is not `Splits`.
+        cache: Where to keep the features, as in `tl.extract_features`.
+        seed: Seed of the examples that are looked at.
+        verbose: 0 for no progress bar.
+
+    Returns:
+        A `Plan`, which is a `tl.Recipe`: `recipe=plan` for `tl.fine_tune`;
+        `plan.builder` goes into the builder; `plan.but(epochs=3)` changes a setting.
+
+    Raises:
+        ValueError: If the training examples are not known beforehand, or the backbone
+            does not fit them.
+
+    Example:
+
+    >>> x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), "uint8")
+    >>> data = tl.from_arrays(x, np.arange(60) % 2)
+    >>> proposal = tl.plan("glyphnet", data, verbose=0)
+    >>> proposal.distance, proposal.but(epochs=3).epochs
+    ('far', 3)
+
+    Reference:
+        CS231n, Transfer Learning, https://cs231n.github.io/transfer-learning/; the
+        Keras guide, https://keras.io/guides/transfer_learning/.
+    """
+    check_int("seed", seed, 0)
+    fitting = Fitting(cache=cache, verbose=verbose)
+    job = open_job(model_for(model, train), train, validation_data, fitting=fitting)
+    facts = measure_facts(
+        job.model, job.train, job.val, cache=cache, seed=seed, verbose=verbose
+    )
+    return make_plan(facts)

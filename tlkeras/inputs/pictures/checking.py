@@ -119,10 +119,12 @@ def _size_findings(parts: dict[str, Examples]) -> Iterator[Finding]:
             continue
         sides = _upright_sides(examples.headers)
         scale = sides / np.array(examples.image_size)
-        # The shorter side, compared with its target, is the one that fills it.
-        enlarged = 1 / scale.min(axis=1) > _ENLARGED
-        kept = scale.min(axis=1) / scale.max(axis=1) < _KEPT
-        for found, rows in ((small, enlarged), (long, kept)):
+        # The shorter side, compared with its target, is the one that fills it; of
+        # what is padded it is the longer one.
+        least, most = scale.min(axis=1), scale.max(axis=1)
+        filling = most if examples.fit == "pad" else least
+        is_long = (least / most < _KEPT) & (examples.fit == "crop")
+        for found, rows in ((small, 1 / filling > _ENLARGED), (long, is_long)):
             found += [[x] for x in places_of(part, examples, np.flatnonzero(rows))]
     if small:
         yield finding_of_places(
@@ -141,8 +143,8 @@ def _size_findings(parts: dict[str, Examples]) -> Iterator[Finding]:
             "pictures that lose more than two thirds: only their middle is kept, in "
             "the aspect ratio of `image_size`.",
             long,
-            "Cut out what matters, or choose an `image_size` of (height, width) like "
-            "them.",
+            "Cut out what matters, choose an `image_size` of (height, width) like "
+            "them, or keep all of them with `fit='pad'`.",
         )
 
 

@@ -13,6 +13,9 @@ from tlkeras.inputs.pictures.headers import Decoder, read_headers
 
 COLOR_CHANNELS = {"rgb": 3, "grayscale": 1}
 
+# How pictures come to the shape of the target.
+FITS = ("crop", "pad", "stretch")
+
 # Rec. 601, the weights of JPEG's own luma.
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -38,18 +41,24 @@ def check_color_mode(color_mode: str) -> str:
     return check_choice("color_mode", color_mode, COLOR_CHANNELS)
 
 
+def check_fit(fit: str) -> str:
+    """Returns `fit` if it is known, or raises `ValueError`."""
+    return check_choice("fit", fit, FITS)
+
+
 def load_images(
     paths: str | os.PathLike | Sequence[str | os.PathLike],
     image_size: int | tuple[int, int],
     color_mode: str = "rgb",
+    fit: str = "crop",
 ) -> np.ndarray:
     """Loads image files, pixel for pixel as `image_folder` does.
 
     Args:
         paths: One file or several: JPEG, PNG, GIF (its first frame), BMP, WebP.
-        image_size: Side, or `(height, width)`, in pixels. The aspect ratio is not
-            kept.
+        image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: As in `image_folder`: `"crop"`, `"pad"` or `"stretch"`.
 
     Returns:
         A float32 array `(n, height, width, channels)` of raw pixels, 0 to 255.
@@ -63,14 +72,15 @@ def load_images(
     """
     size = check_image_size(image_size)
     check_color_mode(color_mode)
+    check_fit(fit)
     single = isinstance(paths, str | bytes | os.PathLike)
     paths = [paths] if single else list(paths)
     headers, reasons = read_headers(paths)
     _raise_unreadable(paths, reasons)
-    decoders = choose_decoders(headers, size)
+    decoders = choose_decoders(headers, size, fit)
     orientations = headers["orientation"].astype(np.int32)
     images = np.empty((len(paths), *size, COLOR_CHANNELS[color_mode]), np.float32)
-    decode = _compiled_decoder(size, color_mode)
+    decode = _compiled_decoder(size, color_mode, fit)
 
     def load(i: int) -> None:
         try:
@@ -89,14 +99,14 @@ def load_images(
 
 @functools.lru_cache(maxsize=8)
 def _compiled_decoder(
-    image_size: tuple[int, int], color_mode: str
+    image_size: tuple[int, int], color_mode: str, fit: str
 ) -> Callable[[bytes, np.int32, np.int32], tf.Tensor]:
     """Compiles `decode_image` for one target: half the time of eager calls."""
     scalars = [tf.TensorSpec((), dtype) for dtype in (tf.string, tf.int32, tf.int32)]
 
     @tf.function(autograph=False, input_signature=scalars)
     def decode(path, decoder, orientation):
-        return decode_image(path, decoder, orientation, image_size, color_mode)
+        return decode_image(path, decoder, orientation, image_size, color_mode, fit)
 
     return decode
 
@@ -115,16 +125,19 @@ def _raise_unreadable(paths: Sequence, reasons: Sequence[str | None]) -> None:
         )
 
 
-def choose_decoders(headers: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+def choose_decoders(
+    headers: np.ndarray, image_size: tuple[int, int], fit: str = "crop"
+) -> np.ndarray:
     """Chooses each file's decoder for a target size.
 
     A JPEG is decoded at the smallest of 1, 1/2, 1/4 and 1/8 of its size that
-    leaves both sides at least as long as the target: faster, and smoother than
-    skipping pixels afterwards.
+    leaves both sides at least as long as the target, or as the picture that fits into
+    it where `fit` is `"pad"`: faster, and smoother than skipping pixels afterwards.
 
     Args:
         headers: `HEADER` records, `(n,)`.
         image_size: The target, `(height, width)` in pixels.
+        fit: As in `image_folder`.
 
     Returns:
         `Decoder` numbers, int32 `(n,)`.
@@ -135,7 +148,8 @@ def choose_decoders(headers: np.ndarray, image_size: tuple[int, int]) -> np.ndar
     decoders = headers["decoder"].astype(np.int32)
     for reduced in (Decoder.JPEG_HALF, Decoder.JPEG_QUARTER, Decoder.JPEG_EIGHTH):
         ratio = 2 ** int(reduced)
-        fits = (height >= ratio * image_size[0]) & (width >= ratio * image_size[1])
+        high, wide = height >= ratio * image_size[0], width >= ratio * image_size[1]
+        fits = high | wide if fit == "pad" else high & wide
         decoders[fits & (headers["decoder"] == Decoder.JPEG)] = reduced
     return decoders
 
@@ -146,6 +160,7 @@ def decode_image(
     orientation: tf.Tensor | int,
     image_size: tuple[int, int],
     color_mode: str = "rgb",
+    fit: str = "crop",
 ) -> tf.Tensor:
     """Decodes one image file, upright and at the size asked for.
 
@@ -159,6 +174,7 @@ def decode_image(
         orientation: Scalar int32: its EXIF orientation, 1 to 8.
         image_size: `(height, width)` in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: As in `image_folder`.
 
     Returns:
         Raw pixels, 0 to 255, float32 `(height, width, channels)`.
@@ -168,7 +184,7 @@ def decode_image(
     image = tf.switch_case(tf.convert_to_tensor(decoder), branches)
     image = tf.ensure_shape(image, (None, None, 3))
     sideways = tf.convert_to_tensor(orientation) >= 5
-    image = resize_image(image, tf.where(sideways, image_size[::-1], image_size))
+    image = resize_image(image, tf.where(sideways, image_size[::-1], image_size), fit)
     image = turn_upright(image, orientation)
     return to_color_mode(tf.ensure_shape(image, (*image_size, 3)), color_mode)
 
@@ -206,35 +222,73 @@ DECODERS: dict[Decoder, Callable[[tf.Tensor], tf.Tensor]] = {
 }
 
 
-def resize_image(image: tf.Tensor, size: tf.Tensor | tuple[int, int]) -> tf.Tensor:
-    """Crops one image to the target's aspect ratio and resizes it bilinearly.
+def resize_image(
+    image: tf.Tensor, size: tf.Tensor | tuple[int, int], fit: str = "crop"
+) -> tf.Tensor:
+    """Resizes one image bilinearly, to the target's aspect ratio as `fit` says.
 
-    The largest window in the middle is kept, as
+    By default the largest window in the middle is kept, as
     `keras.utils.image_dataset_from_directory(crop_to_aspect_ratio=True)` does:
-    pretrained backbones have seen undistorted objects. An image that is twice the
-    target or more is averaged by a whole factor before, since plain bilinear would
-    skip most of its pixels (`antialias=True` would do as well, at several times the
-    cost of the decoding itself).
+    pretrained backbones have seen undistorted objects.
 
     Args:
         image: `(height, width, channels)`.
         size: The target `(height, width)` in pixels, may be a tensor.
+        fit: `"crop"`; `"pad"` keeps all of the image, in the middle of black; or
+            `"stretch"`, which distorts it.
 
     Returns:
         float32, `(*size, channels)`.
     """
     size = tf.convert_to_tensor(size, tf.int32)
-    image = _crop_to_aspect_ratio(image, size)
-    factor = tf.reduce_min(tf.shape(image)[:2] // size)
+    if fit == "stretch":
+        factors = tf.maximum(tf.shape(image)[:2] // size, 1)
+        return _resize_averaged(image, size, factors)
+    if fit == "crop":
+        image = _crop_to_aspect_ratio(image, size)
+        return _resize_averaged(image, size, _common_factor(image, size))
+    inner = _fitting(image, size)
+    return _pad(_resize_averaged(image, inner, _common_factor(image, inner)), size)
+
+
+def _resize_averaged(
+    image: tf.Tensor, size: tf.Tensor, factors: tf.Tensor
+) -> tf.Tensor:
+    """Resizes bilinearly what is averaged by whole factors before.
+
+    Plain bilinear would skip most pixels of a large image (`antialias=True` would do
+    as well, at several times the cost of the decoding itself).
+    """
 
     def averaged() -> tf.Tensor:
-        whole = tf.shape(image)[:2] // factor
+        whole = tf.shape(image)[:2] // factors
         return tf.image.resize(tf.image.resize(image, whole, "area"), size)
 
     def direct() -> tf.Tensor:
         return tf.cast(tf.image.resize(image, size), tf.float32)
 
-    return tf.cond(factor > 1, averaged, direct)
+    return tf.cond(tf.reduce_max(factors) > 1, averaged, direct)
+
+
+def _common_factor(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Returns how many times the image is as large as `size`, in both directions."""
+    return tf.reduce_min(tf.shape(image)[:2] // size)
+
+
+def _fitting(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Returns the largest size within `size` that has the image's aspect ratio."""
+    given = tf.shape(image)[:2]
+    scale = tf.reduce_min(size / given)
+    rounded = tf.cast(tf.round(tf.cast(given, scale.dtype) * scale), tf.int32)
+    return tf.clip_by_value(rounded, 1, size)
+
+
+def _pad(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Puts an image in the middle of black of a size."""
+    room = size - tf.shape(image)[:2]
+    before = room // 2
+    sides = tf.stack([before, room - before], axis=1)
+    return tf.pad(image, tf.concat([sides, [[0, 0]]], axis=0))
 
 
 def _crop_to_aspect_ratio(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

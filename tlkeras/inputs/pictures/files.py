@@ -28,6 +28,7 @@ class ImageFiles(RandomAccessExamples):
         labels: As in `Examples`.
         image_size: `(height, width)` in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: As in `image_folder`.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ImageFiles(RandomAccessExamples):
         labels: np.ndarray,
         image_size: tuple[int, int],
         color_mode: str,
+        fit: str = "crop",
     ):
         super().__init__(labels)
         self.root = root
@@ -45,6 +47,7 @@ class ImageFiles(RandomAccessExamples):
         self.headers = headers
         self.image_size = image_size
         self.color_mode = color_mode
+        self.fit = fit
 
     @property
     def paths(self) -> list[str]:
@@ -58,6 +61,7 @@ class ImageFiles(RandomAccessExamples):
             self.labels[positions],
             self.image_size,
             self.color_mode,
+            self.fit,
         )
 
     @functools.cached_property
@@ -65,7 +69,7 @@ class ImageFiles(RandomAccessExamples):
         """Paths, decoders, orientations and labels, as tensors outside any graph."""
         # As bytes: a file name need not be valid UTF-8.
         paths = [os.fsencode(path) for path in self.paths]
-        decoders = choose_decoders(self.headers, self.image_size)
+        decoders = choose_decoders(self.headers, self.image_size, self.fit)
         orientations = self.headers["orientation"].astype(np.int32)
         with tf.init_scope(), tf.device("CPU:0"):
             columns = paths, decoders, orientations, self.labels
@@ -76,7 +80,12 @@ class ImageFiles(RandomAccessExamples):
 
         def load(i):
             return decode_image(
-                paths[i], decoders[i], orientations[i], self.image_size, self.color_mode
+                paths[i],
+                decoders[i],
+                orientations[i],
+                self.image_size,
+                self.color_mode,
+                self.fit,
             )
 
         batches = load_batches(
@@ -103,7 +112,7 @@ class ImageFiles(RandomAccessExamples):
             return list(pool.map(_file_digest, paths))
 
     def _inputs_identity(self) -> Iterable[bytes]:
-        yield f"{self.image_size} {self.color_mode}".encode()
+        yield f"{self.image_size} {self.color_mode} {self.fit}".encode()
         yield hashlib.sha256(
             "\0".join(self.files).encode(errors="surrogateescape")
         ).digest()

@@ -13,7 +13,8 @@ from tlkeras.inputs.pictures.decoding import resize_image
 def at_size(examples: Examples, pictures: Any, about: str) -> Examples:
     """Returns pictures at a model's own size.
 
-    Files are read at it, arrays of pixels are resized as files are.
+    Files are read at it, arrays of pixels are resized as files are: as the model's
+    `fit` says, or else that of the data.
 
     Args:
         examples: Pictures.
@@ -25,21 +26,20 @@ def at_size(examples: Examples, pictures: Any, about: str) -> Examples:
     """
     height, width = pictures.image_size
     if isinstance(examples, ArrayExamples):
-        return _resized(examples, (height, width), pictures.channels, about)
+        return _resized(examples, pictures, about)
     size = (height or examples.image_size[0], width or examples.image_size[1])
-    mode = pictures.color_mode
-    if (tuple(examples.image_size), examples.color_mode) == (size, mode):
+    wanted = size, pictures.color_mode, pictures.fit or examples.fit
+    if (tuple(examples.image_size), examples.color_mode, examples.fit) == wanted:
         return examples
     twin = copy.copy(examples)
-    twin.image_size, twin.color_mode = size, mode
+    twin.image_size, twin.color_mode, twin.fit = wanted
     return twin.select(np.arange(len(twin)))
 
 
-def _resized(
-    examples: ArrayExamples, size: tuple, channels: int | None, about: str
-) -> ArrayExamples:
+def _resized(examples: ArrayExamples, pictures: Any, about: str) -> ArrayExamples:
     import tensorflow as tf
 
+    size, channels = pictures.image_size, pictures.channels
     given = tuple(examples.inputs.shape[1:])
     if channels not in (None, given[-1]):
         raise ValueError(
@@ -49,5 +49,6 @@ def _resized(
     if all(want in (None, got) for want, got in zip(size, given, strict=False)):
         return examples
     pixels = tf.gather(examples.inputs, examples.rows)
-    one = np.stack([resize_image(picture, size).numpy() for picture in pixels])
+    fit = pictures.fit or "crop"
+    one = np.stack([resize_image(picture, size, fit).numpy() for picture in pixels])
     return ArrayExamples(one, examples.labels)

@@ -49,6 +49,7 @@ class TfdsExamples(Examples):
         sizes: int64, their sizes in bytes.
         image_size: `(height, width)` in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
+        fit: As in `image_folder`.
         rows: int64, the chosen examples in increasing order; all by default.
     """
 
@@ -62,6 +63,7 @@ class TfdsExamples(Examples):
         sizes: np.ndarray,
         image_size: tuple[int, int],
         color_mode: str,
+        fit: str,
         rows: np.ndarray | None = None,
     ):
         super().__init__(labels)
@@ -72,6 +74,7 @@ class TfdsExamples(Examples):
         self.sizes = sizes
         self.image_size = image_size
         self.color_mode = color_mode
+        self.fit = fit
         self.rows = np.arange(len(labels)) if rows is None else rows
 
     def select(self, positions: np.ndarray) -> "TfdsExamples":
@@ -84,6 +87,7 @@ class TfdsExamples(Examples):
             self.sizes,
             self.image_size,
             self.color_mode,
+            self.fit,
             self.rows[positions],
         )
 
@@ -122,7 +126,7 @@ class TfdsExamples(Examples):
                 f"Images of {self.builder.info.full_name!r} must hold 8 or 16-bit "
                 f"pixels. Received: {decoded.dtype.name}."
             )
-        resized = resize_image(_three_channels(decoded), self.image_size)
+        resized = resize_image(_three_channels(decoded), self.image_size, self.fit)
         if decoded.dtype == tf.uint16:
             resized = resized / 257.0
         image = to_color_mode(resized, self.color_mode)
@@ -134,7 +138,7 @@ class TfdsExamples(Examples):
         yield from zip(hashes.tolist(), sizes.tolist(), strict=True)
 
     def _inputs_identity(self) -> Iterable[bytes]:
-        yield f"{self.image_size} {self.color_mode}".encode()
+        yield f"{self.image_size} {self.color_mode} {self.fit}".encode()
         yield self.hashes[self.rows].tobytes()
 
 

@@ -87,6 +87,10 @@ True
         return cls(kept, config["pairs"])
 
     @property
+    def longest(self) -> int | None:
+        return self.preprocessor and self.preprocessor.sequence_length
+
+    @property
     def kind(self) -> str:
         return "text pairs" if self.pairs else self.name
 
@@ -187,6 +191,12 @@ True
         pairs = other.pairs if type(other) is type(self) else None
         return self if pairs is None else type(self)(self.preprocessor, pairs)
 
+    def check_augment(self, augment: Any) -> None:
+        raise ValueError(
+            "`augment=` changes pictures; this model takes texts. Change texts in the "
+            f"data before. Received: augment={augment!r}."
+        )
+
     def ready(self, x: Any) -> Any:
         spec = getattr(x, "element_spec", None)
         if spec is None:
@@ -238,18 +248,6 @@ True
                 f"or pairs of shape (batch, 2). Received: {dtype} of shape "
                 f"{inputs.shape}."
             )
-
-    @property
-    def longest(self) -> int | None:
-        return self.preprocessor and self.preprocessor.sequence_length
-
-    # Training.
-
-    def check_augment(self, augment: Any) -> None:
-        raise ValueError(
-            "`augment=` changes pictures; this model takes texts. Change texts in the "
-            f"data before. Received: augment={augment!r}."
-        )
 
     # Explanations.
 

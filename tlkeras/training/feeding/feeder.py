@@ -19,14 +19,12 @@ from tlkeras.features.extraction import (
     entry_key,
     extract,
     feature_bytes,
-    reading_for,
 )
 from tlkeras.features.order import Order, endless_epochs
 from tlkeras.features.splitting import SplitModel, is_fixed, join, split_model
 from tlkeras.features.views import Views
-from tlkeras.freezing import FreezePoint, find_backbone, freeze, freeze_index
-from tlkeras.inputs.examples import Reading
-from tlkeras.inputs.texts.tokens import tokenize
+from tlkeras.freezing import freeze
+from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.outputs.sampling import balanced_positions
 from tlkeras.outputs.weighing import Weighing
 from tlkeras.training.feeding.feed import Feed, plan_steps
@@ -37,7 +35,8 @@ from tlkeras.training.feeding.own_data import (
     batches_of,
     count_batches,
 )
-from tlkeras.training.feeding.source import Source
+from tlkeras.training.job import Job
+from tlkeras.training.own_loss import OwnLossModel, own_loss
 
 
 class Feeder:
@@ -48,51 +47,37 @@ class Feeder:
     examples, where these fit the budget.
 
     Args:
-        model: The model to train.
-        points: The freeze points of the phases to come.
-        source: The data.
-        backbone: What the fit verbs were given.
-        train_batch_norm: What the fit verbs were given.
-        verbose: What the fit verbs were given.
+        job: Model, data and recipe.
+        frozen: How many of the backbone's layers each of the phases to come freezes.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        points: Sequence[FreezePoint],
-        source: Source,
-        *,
-        backbone: keras.Model | str | None,
-        train_batch_norm: bool,
-        verbose: Any,
-    ):
-        self.model, self.backbone = model, find_backbone(model, backbone)
-        self.train_batch_norm, self.verbose = train_batch_norm, verbose
-        self.source, self.replicas = source, Replicas(model)
-        self.readings = [self._reading(source.train), self._reading(source.val)]
+    def __init__(self, job: Job, frozen: Sequence[int]):
+        self.job, self.recipe, self.model = job, job.recipe, job.model
+        self.backbone, self.verbose = job.backbone, job.fitting.verbose
+        self.replicas = Replicas(job.model, job.problem.input.longest)
+        self.readings = [self._reading(job.train), self._reading(job.val)]
         self.whole = list(self.readings)
         self.counts = [r and len(r.examples) for r in self.readings]
-        self.targets = getattr(model, "targets", None)
-        self.weighing = self._weighing()
+        self.weighings = self._weighings()
         self._share_out()
-        self.store = self._usable_store(source.cache)
-        self.lowest = min(freeze_index(self.backbone, point) for point in points)
+        self.store = self._usable_store(job.fitting.cache)
+        self.lowest = min(frozen)
         self.lower: SplitModel | None = None
         self.features: list[FeatureSet | None] = []
         self.seconds = 0.0
         if self.store is not None:
-            self._fill_lowest(len(points))
+            self._fill_lowest(len(frozen))
 
-    def feed(self, point: FreezePoint, first_epoch: int) -> Feed:
+    def feed(self, frozen: int, first_epoch: int) -> Feed:
         """Returns the feed for a phase that is about to start.
 
         Args:
-            point: The freeze point that the model is frozen at.
+            frozen: How many of the backbone's layers the model is frozen at.
             first_epoch: How many epochs ran before, in all phases.
         """
         parts, features = split_model(self.model, self.backbone), None
         if self.lower is not None:
-            if freeze_index(self.backbone, point) == self.lowest:
+            if frozen == self.lowest:
                 parts, features = self.lower, self.features
             else:
                 parts = split_model(self.lower.suffix, f"{self.backbone.name}_trained")
@@ -104,34 +89,27 @@ class Feeder:
         return self._cached(parts.suffix, features, first_epoch)
 
     def _reading(self, data: Any) -> Reading | None:
-        """Returns what is behind the data; texts are tokenized, once for all phases."""
-        reading = reading_for(data)
-        if reading is None and self.source.batch_size is not None and data is not None:
+        """Returns what is behind the data, made ready once for all phases."""
+        reading, batch_size = reading_of(data), self.recipe.batch_size
+        if reading is None and batch_size is not None and data is not None:
             raise ValueError(
                 "`batch_size` is for data of `Splits` or arrays; batch a dataset of "
                 "your own with `.batch(n)`. Received: "
-                f"batch_size={self.source.batch_size}."
+                f"batch_size={batch_size}."
             )
-        preprocessor = getattr(self.model, "preprocessor", None)
-        if reading is not None and self.source.batch_size is not None:
-            reading = replace(reading, batch_size=self.source.batch_size)
-        if reading is None or preprocessor is None:
-            return reading
-        tokens, _, truncated = tokenize(reading.examples, preprocessor)
-        if truncated:
-            self._say(
-                f"{truncated:,} of {len(tokens):,} texts are longer than "
-                f"{preprocessor.sequence_length} tokens and are cut."
-            )
-        return replace(reading, examples=tokens)
+        if reading is None:
+            return None
+        prepared = self.job.problem.input.prepare(reading.examples)
+        for note in prepared.notes:
+            self._say(note)
+        batch_size = reading.batch_size if batch_size is None else batch_size
+        return replace(reading, examples=prepared.examples, batch_size=batch_size)
 
     def _share_out(self) -> None:
         """Leaves this worker its share of the data; checks that there is one."""
         replicas, known = self.replicas, self.readings[0]
         if replicas.workers.count > 1:
-            given = zip(
-                (self.source.train, self.source.val), self.readings, strict=True
-            )
+            given = zip((self.job.train, self.job.val), self.readings, strict=True)
             if any(data is not None and reading is None for data, reading in given):
                 raise ValueError(
                     "Several workers share out data of `Splits` and arrays; a dataset "
@@ -165,19 +143,16 @@ class Feeder:
                 f"{replicas.count} replica(s) on {replicas.workers.count} worker(s)."
             )
 
-    def _weighing(self) -> Weighing | None:
-        """Returns how examples are weighed; checks how they are drawn."""
-        source, known = self.source, self.readings[0]
-        if self.targets is not None:
-            labels = None if known is None else known.examples.labels
-            return self.targets.weighings(resolve_weighing, labels)
-        if source.sampling is not None:
-            check_choice("sampling", source.sampling, ("balanced",))
-            if source.class_weight is not None:
+    def _weighings(self) -> dict[str, Weighing]:
+        """Returns how examples are weighed by head; checks how they are drawn."""
+        recipe, known = self.recipe, self.readings[0]
+        if recipe.sampling is not None:
+            check_choice("sampling", recipe.sampling, ("balanced",))
+            if recipe.class_weight is not None:
                 raise ValueError(
                     "`class_weight` and `sampling` both correct for what is rare: pass "
-                    f"one of them. Received: class_weight={source.class_weight!r}, "
-                    f"sampling={source.sampling!r}."
+                    f"one of them. Received: class_weight={recipe.class_weight!r}, "
+                    f"sampling={recipe.sampling!r}."
                 )
             if known is None or not known.examples.random_access:
                 raise ValueError(
@@ -185,33 +160,20 @@ class Feeder:
                     "data of `Splits` or arrays, or draw from your dataset with "
                     "`tf.data.Dataset.rejection_resample`."
                 )
-        return resolve_weighing(
-            source.class_weight,
-            task=getattr(self.model, "task", None),
-            num_classes=self._units,
-            labels=None if known is None else known.examples.labels,
-            class_names=getattr(self.model, "class_names", None),
-            loss=self.model.loss,
-        )
-
-    @property
-    def _units(self) -> int | None:
-        outputs = self.model.output_shape
-        return outputs[-1] if isinstance(outputs, tuple) else None
+        labels = None if known is None else np.asarray(known.examples.labels)
+        return self.job.problem.weighings(recipe.class_weight, labels, self.model.loss)
 
     def _ready(self, data: Any) -> Any:
         """Returns data not known beforehand as the graph takes them."""
-        ready = getattr(self.model, "ready", None)
-        if ready is None:
-            return data
+        ready = self.job.problem.input.ready
         return (ready(data[0]), *data[1:]) if isinstance(data, tuple) else ready(data)
 
     def _examples(self) -> list:
         """Returns what the frozen part runs over: of training, the views, if any."""
         train, val = (reading and reading.examples for reading in self.readings)
-        views = self.source.cached_views
+        views = self.recipe.cached_views
         if views is not None:
-            train = Views(train, self.source.augment, views, self.readings[0].seed)
+            train = Views(train, self.job.augment, views, self.readings[0].seed)
         return [train, val]
 
     def _usable_store(self, cache: str | Path | bool) -> Store | None:
@@ -219,19 +181,21 @@ class Feeder:
         if store is None:
             return None
         known = self.readings[0] is not None
-        known = known and (self.source.val is None or self.readings[1] is not None)
+        known = known and (self.job.val is None or self.readings[1] is not None)
         refusal = None
         if not known:
             refusal = (
                 "the data are not from `Splits` or arrays, so that each pass over them "
                 "may differ."
             )
-        elif self.source.augment is not None and self.source.cached_views is None:
+        elif own_loss(self.model):
+            refusal = "the model's own loss may read its inputs, not features alone."
+        elif self.job.augment is not None and self.recipe.cached_views is None:
             refusal = (
-                f"each epoch is augmented anew ({self.source.augment}); "
+                f"each epoch is augmented anew ({self.job.augment}); "
                 "`cached_views=8` would keep 8 views of each example."
             )
-        elif self.source.cached_views and not self.readings[0].examples.random_access:
+        elif self.recipe.cached_views and not self.readings[0].examples.random_access:
             refusal = "views need examples that can be read in any order."
         if refusal is not None:
             self._say(f"Not cached: {refusal}")
@@ -245,7 +209,7 @@ class Feeder:
         freeze(
             self.model,
             self.lowest,
-            train_batch_norm=self.train_batch_norm,
+            train_batch_norm=self.recipe.train_batch_norm,
             backbone=self.backbone,
         )
         parts = split_model(self.model, self.backbone)
@@ -278,7 +242,7 @@ class Feeder:
             return None
         batch_size = self.readings[0].batch_size
         where = self.store.folder or "memory"
-        views = self.source.cached_views
+        views = self.recipe.cached_views
         self._say(
             f"Frozen part: {disk.readable(size)} of features of "
             f"{sum(map(len, known)):,} examples{f' ({views} views)' * bool(views)}, "
@@ -309,8 +273,8 @@ class Feeder:
         if val is not None and val.examples.random_access:
             val = self._once(val.examples)
         else:
-            val = self._ready(self.source.val)
-        model = join(parts)
+            val = self._ready(self.job.val)
+        model = self._joined(parts)
         if reading is not None and reading.examples.random_access:
             return self._known(model, parts.suffix, reading.examples, val, first_epoch)
         arguments, steps = self._unknown(first_epoch)
@@ -331,6 +295,11 @@ class Feeder:
             steps_per_execution=None,
         )
 
+    def _joined(self, parts: SplitModel) -> keras.Model:
+        """Returns the model of all parts, with the user's own loss if she has one."""
+        model = join(parts)
+        return OwnLossModel(model, self.model) if own_loss(self.model) else model
+
     def _known(
         self,
         model: keras.Model,
@@ -340,9 +309,9 @@ class Feeder:
         first_epoch: int,
     ) -> Feed:
         """Feeds examples or features that can be read in any order."""
-        reading, augment = self.readings[0], self.source.augment
+        reading, augment = self.readings[0], self.job.augment
         cached = model is suffix
-        views = (self.source.cached_views or 1) if cached else 1
+        views = (self.recipe.cached_views or 1) if cached else 1
         # Where the backbone runs in each step, it is costly, and each is shown.
         head_only = cached and is_fixed(self.backbone)
         steps, together = plan_steps(
@@ -381,13 +350,9 @@ class Feeder:
     def _order(self, examples: Any, views: int) -> Order:
         """Returns the order of training examples, which no cache changes."""
         known, count, draw = self.readings[0], len(examples) // views, None
-        if self.source.sampling is not None:
-            labels = np.asarray(examples.labels)
-            task = getattr(self.model, "task", None)
-            task = task or task_of(labels, self.model.loss, self._units)
-            draw = balanced_positions(
-                labels, task, num_classes=self._units, draws=count
-            )
+        if self.recipe.sampling is not None:
+            shares = self.job.problem.output.shares(np.asarray(examples.labels))
+            draw = balanced_positions(*shares, draws=count)
         # Shares are as long as each other: a seed of their own keeps what was apart in
         # the data apart in the batches.
         seed = known.seed + 7919 * self.replicas.workers.index
@@ -395,9 +360,8 @@ class Feeder:
 
     def _labelled(self, batches: Any, training: bool) -> Any:
         """Gives batches their labels' last form, and training examples weights."""
-        if self.targets is not None:
-            return self.targets.unpacked(batches, self.weighing if training else None)
-        return self.weighing.over(batches) if training and self.weighing else batches
+        weighings = self.weighings if training else None
+        return self.job.problem.unpacked(batches, weighings)
 
     def _unknown(self, first_epoch: int) -> tuple[dict[str, Any], int | None]:
         """Returns arguments of `fit` for data that are not known beforehand, steps."""
@@ -407,8 +371,16 @@ class Feeder:
                 "features are cached. Leave `cache` as it is, with `cached_views=8` "
                 "beside `augment=`, raise TLKERAS_CACHE_GB, or use `tl.image_folder`."
             )
-        train, augment = self._ready(self.source.train), self.source.augment
-        plain = augment is None and self.weighing is None and self.targets is None
+        reading, augment = self.readings[0], self.job.augment
+        # What can only be read in its order may have a batch size of its own here.
+        if reading is None:
+            train = self._ready(self.job.train)
+        else:
+            train = reading.examples.dataset(
+                reading.batch_size, reading.shuffled, reading.seed
+            )
+        as_it_is = not self.weighings and not self.job.problem.named
+        plain = augment is None and as_it_is
         if plain and isinstance(train, tuple):
             arguments = dict(zip(("x", "y", "sample_weight"), train, strict=False))
             return arguments, math.ceil(len(train[1]) / 32)
@@ -417,7 +389,7 @@ class Feeder:
             arguments = augmented(batches, augment, first_epoch)
         else:
             arguments = {"x": batches, "shuffle": False}
-        if self.weighing is not None:
+        if not as_it_is:
             if not hasattr(batches, "map"):
                 raise ValueError(
                     "`class_weight` needs data of `Splits`, arrays or a "
@@ -458,8 +430,8 @@ class Feeder:
 
     def _formed(self, val: Any) -> Any:
         """Gives validation labels the form that augmented training labels have."""
-        augment = self.source.augment
-        if val is not None and self.targets is not None:
+        augment = self.job.augment
+        if val is not None and self.job.problem.named:
             batches = batches_of(val) if isinstance(val, tuple) else val
             return self._labelled(batches, training=False)
         if val is None or augment is None or not augment.mixes_labels:

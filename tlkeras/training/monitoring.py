@@ -1,4 +1,4 @@
-"""The watch over a phase: what it recorded, its best weights, and when to stop it."""
+"""Monitoring of a phase: its logs, its best weights, when to stop, overfitting."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tlkeras.freezing import recompile
-from tlkeras.training.promises import PhaseError
+from tlkeras.training.verification import PhaseError
 
 # A run has exploded when its loss is so many times as bad as where it began, and its
 # weights are so many times as large. Both: targets may need large weights, and a loss
@@ -16,7 +16,7 @@ from tlkeras.training.promises import PhaseError
 _WORSE, _LARGER = 2.0, 30.0
 
 
-class Record(keras.callbacks.Callback):
+class EpochLogs(keras.callbacks.Callback):
     """The logs of a phase's epochs, also of those before a resumption.
 
     Attributes:
@@ -37,7 +37,7 @@ class Record(keras.callbacks.Callback):
             values.append(_number((logs or {}).get(name, math.nan)))
 
 
-class Watch(keras.callbacks.Callback):
+class LossMonitor(keras.callbacks.Callback):
     """Stops a phase whose loss explodes or is not finite; restores its best weights.
 
     The best are those after the epoch with the least validation loss, where nothing is

@@ -1,4 +1,4 @@
-"""The watch: what explodes is stopped, what overfits is said, what is best is kept."""
+"""Monitoring: what explodes is stopped, what overfits is said, what is best is kept."""
 
 import math
 
@@ -8,7 +8,7 @@ import pytest
 from helpers import solid_colours, tiny_backbone, weights_of, with_head
 
 import tlkeras as tl
-from tlkeras.training.watch import overfitting
+from tlkeras.training.monitoring import overfitting
 
 X, Y = solid_colours(48, 2)
 
@@ -47,7 +47,7 @@ def test_the_step_is_named_and_the_best_epoch_restored():
             (X, Y),
             (X, Y),
             epochs=5,
-            batch_size=16,
+            recipe=tl.Recipe(batch_size=16),
             callbacks=[Poison()],
             verbose=0,
         )
@@ -82,7 +82,7 @@ def test_patience_ends_each_phase_with_its_best_weights():
         epochs=20,
         learning_rate=0.05,
         fine_tune_learning_rate=0.01,
-        patience=2,
+        recipe=tl.Recipe(patience=2),
         verbose=0,
     )
     for phase in history.phases:
@@ -95,7 +95,9 @@ def test_patience_ends_each_phase_with_its_best_weights():
 
 def test_patience_needs_validation():
     with pytest.raises(ValueError, match="pass validation data"):
-        tl.fit_head(with_head(tiny_backbone()), (X, Y), patience=1, verbose=0)
+        tl.fit_head(
+            with_head(tiny_backbone()), (X, Y), recipe=tl.Recipe(patience=1), verbose=0
+        )
 
 
 @pytest.mark.parametrize(

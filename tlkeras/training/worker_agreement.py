@@ -4,48 +4,43 @@ import hashlib
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from tlkeras.distribution import Workers
-from tlkeras.features.extraction import reading_for
-from tlkeras.training.promises import digest
-from tlkeras.training.recipe import Recipe
+from tlkeras.inputs.examples import reading_of
+from tlkeras.training.job import Job
+from tlkeras.training.recipe import settings_of
 from tlkeras.training.resume import describe, describe_data
+from tlkeras.training.verification import digest
 from tlkeras.training.whole_model import watches_batches
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def check_agreement(
-    workers: Workers,
-    model: keras.Model,
-    recipe: Recipe,
-    stages: Sequence[Any],
-    data: Sequence[Any],
-    fitting: Any,
-) -> None:
+def check_agreement(workers: Workers, job: Job, stages: Sequence[Any]) -> None:
     """Raises `WorkerError` on every worker unless all are about to do the same.
 
     Args:
         workers: The processes.
-        model: The model.
-        recipe: How to train it.
+        job: Model, data, recipe and the rest.
         stages: The recipe's stages.
-        data: Training and validation data.
-        fitting: What the fit verb was given besides.
     """
     if workers.count == 1:
         return
-    train, val = (describe_data(part, reading_for(part)) for part in data)
+    parts, fitting = (job.train, job.val), job.fitting
+    train, val = (describe_data(part, reading_of(part)) for part in parts)
+    settings = {
+        name: describe(value) for name, value in settings_of(job.recipe).items()
+    }
     workers.check_same(
         {
             **versions(),
             "the program": _program(),
-            "the model's weights": weights_digest(model),
+            "the model's weights": weights_digest(job.model),
             "the training data": train,
             "the validation data": val,
             # Checkpoints are sent, and losses exchanged for callbacks of single steps.
@@ -54,7 +49,7 @@ def check_agreement(
                 map(watches_batches, fitting.callbacks)
             ),
             "the stages": [describe(list(astuple(stage))) for stage in stages],
-            **{one.name: describe(getattr(recipe, one.name)) for one in fields(Recipe)},
+            **settings,
         }
     )
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.data.labels import read_labels
-from tlkeras.features.extraction import extract_features, reading_for
+from tlkeras.features.extraction import extract_features
 from tlkeras.freezing import find_backbone
-from tlkeras.inputs.examples import Reading
+from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.lora import adapted_layers
 from tlkeras.runtime import current_runtime
-from tlkeras.training.trial import set_freeze_point, unchanged
+from tlkeras.training.unchanged import set_freeze_point, unchanged
 
 # Training examples whose features are looked at: enough for 5 folds to agree to a few
 # hundredths, few enough to take seconds. More where there are many classes.
@@ -37,7 +37,7 @@ _NUMBERED_BLOCK = re.compile(r".*?(\D)(\d+)$")
 
 
 @dataclass(frozen=True)
-class Facts:
+class PlanFacts:
     """What is known of data, backbone and machine.
 
     Attributes:
@@ -90,21 +90,21 @@ class Facts:
         return max(present) / min(present) if present else 1.0
 
 
-def measure(
+def measure_facts(
     model: keras.Model,
     train: Any,
-    val: Any = None,
+    val: Any,
     *,
     cache: str | Path | bool = "auto",
     seed: int = 0,
     verbose: Any = "auto",
-) -> Facts:
+) -> PlanFacts:
     """Looks at data and backbone; the model stays as it was.
 
     Args:
         model: A functional `keras.Model` with a nested backbone.
-        train: A dataset of `Splits` or a tuple of arrays.
-        val: The same, or `None`.
+        train: Training data as `open_job` has resolved them.
+        val: Validation data, or `None`.
         cache: As in `tl.extract_features`.
         seed: Seed of the examples that are looked at and of the folds.
         verbose: As in `tl.extract_features`.
@@ -116,9 +116,9 @@ def measure(
         raise ValueError(
             "A plan is made for one head; this model has several: "
             f"{list(model.targets.by_head)}. Make it for a model with the most "
-            "important of them, and pass its recipe as `plan=`."
+            "important of them, and pass it as `recipe=`."
         )
-    reading = reading_for(train)
+    reading = reading_of(train)
     if reading is None:
         raise ValueError(
             "A plan needs to know the training examples: pass a dataset of `Splits` "
@@ -133,7 +133,7 @@ def measure(
     with unchanged(model):
         set_freeze_point(model, None)
         features = extract_features(model, dataset, cache=cache, verbose=verbose)
-    return Facts(
+    return PlanFacts(
         examples=len(labels),
         has_validation=val is not None,
         inputs_kind=reading.examples.inputs_kind,

@@ -1,4 +1,4 @@
-"""What a phase promises, verified after it."""
+"""What must hold after a phase, verified: frozen weights stayed, others moved."""
 
 import hashlib
 from typing import Any
@@ -11,11 +11,11 @@ from tlkeras.lora import held_weights
 
 
 class PhaseError(RuntimeError):
-    """A phase of training broke one of its promises; the message says which."""
+    """A phase of training did not what it must; the message says what."""
 
 
-class Promises:
-    """What a phase promises, remembered before it and verified after it.
+class Verification:
+    """The state before a phase, which what must hold after it is verified against.
 
     Args:
         model: The model, frozen and compiled for the phase.
@@ -31,7 +31,7 @@ class Promises:
         ]
 
     def verify(self, suffix: keras.Model, history: Any) -> None:
-        """Raises `PhaseError` if a promise was broken.
+        """Raises `PhaseError` if something does not hold.
 
         Args:
             suffix: The part that trained.

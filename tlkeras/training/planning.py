@@ -1,17 +1,15 @@
-"""`plan`: settings for `fine_tune` and the builders, made of the data, with reasons."""
+"""Plans: recipes and builders' settings, made of facts about the data, with reasons."""
 
 import html
 import math
-import os
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
 
 import keras
 
-from tlkeras._validation import check_int, unknown_name
+from tlkeras._validation import unknown_name
 from tlkeras.builders import (
     TransferModel,
     image_classifier,
@@ -20,15 +18,15 @@ from tlkeras.builders import (
     text_regressor,
 )
 from tlkeras.data import Splits
-from tlkeras.training.facts import Facts, measure
-from tlkeras.training.recipe import Recipe
+from tlkeras.training.plan_facts import PlanFacts
+from tlkeras.training.recipe import SETTINGS, Recipe
 
 # Below the first number of training examples a data set is small, from the second on
 # large: the 1,000 of VTAB-1k (Zhai et al., 2019), the 20,000 up to which BiT-HyperRule
 # calls a task small (Kolesnikov et al., 2020).
 _SMALL, _LARGE = 1_000, 20_000
-# From the first separability on (`Facts.separability`) the data are near to what the
-# backbone was pretrained on, below the second far. The notes that the rules follow
+# From the first separability on (`PlanFacts.separability`) the data are near to what
+# the backbone was pretrained on, below the second far. The notes that the rules follow
 # name no numbers. Photographs of ants and bees with MobileNetV2 have 0.96, sentences
 # of film reviews with MiniLM 0.46.
 _NEAR, _FAR = 0.8, 0.4
@@ -112,21 +110,21 @@ class Reason(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Settings for a data set and a backbone, with the reasons; prints as a table.
+@dataclass(frozen=True, repr=False)
+class Plan(Recipe):
+    """A recipe for a data set and a backbone, with its reasons; prints as a table.
+
+    Besides the settings of `tl.Recipe` it has these.
 
     Attributes:
-        recipe: The arguments for `tl.fine_tune`.
         builder: The arguments for the builder, such as `tl.image_classifier`.
-        facts: What they were made of.
+        facts: What the settings were made of.
         reasons: One `(setting, value, why)` for each setting.
     """
 
-    recipe: Recipe
-    builder: Mapping[str, float]
-    facts: Facts = field(repr=False)
-    reasons: tuple[Reason, ...] = field(repr=False)
+    builder: Mapping[str, float] = field(kw_only=True)
+    facts: PlanFacts = field(kw_only=True)
+    reasons: tuple[Reason, ...] = field(kw_only=True)
 
     @property
     def size(self) -> str:
@@ -138,26 +136,24 @@ class Plan:
         """`"near"`, `"middling"` or `"far"`."""
         return distance_of(self.facts)
 
-    def but(self, **changes: Any) -> "Plan":
+    def but(self, **changes: Any) -> Self:
         """Returns the plan with some settings changed.
 
         Args:
-            **changes: Fields of `Recipe`, or settings of the builder.
+            **changes: Settings of `tl.Recipe` or of the builder, by name.
 
         Raises:
             ValueError: If there is no such setting.
         """
-        valid = [field.name for field in fields(Recipe)]
         for name in changes:
-            if name not in valid and name not in self.builder:
-                raise unknown_name("setting", name, [*valid, *self.builder])
+            if name not in SETTINGS and name not in self.builder:
+                raise unknown_name("setting", name, [*SETTINGS, *self.builder])
         known = {reason.setting: reason for reason in self.reasons}
         known.update((n, Reason(n, v, "as you asked")) for n, v in changes.items())
-        of_recipe = {n: v for n, v in changes.items() if n in valid}
-        of_builder = {n: v for n, v in changes.items() if n not in valid}
+        of_builder = {n: changes.pop(n) for n in self.builder if n in changes}
         return replace(
             self,
-            recipe=replace(self.recipe, **of_recipe),
+            **changes,
             builder={**self.builder, **of_builder},
             reasons=tuple(known.values()),
         )
@@ -206,86 +202,7 @@ class Plan:
         )
 
 
-def plan(
-    data: Splits,
-    backbone: str | os.PathLike | keras.Model,
-    *,
-    cache: str | Path | bool = "auto",
-    seed: int = 0,
-    verbose: Any = "auto",
-) -> Plan:
-    """Proposes how to fine-tune a backbone on data, and says why.
-
-    It counts examples and classes, looks at the machine, and measures how well the
-    frozen backbone's features of at most 2,000 training examples, mostly 500, tell the
-    labels. Few examples near to what the backbone knows: little is unfrozen and much is
-    regularised; many examples that are far: all of it is trained. A plan is where to
-    start from, not the best that there is. The test part is not looked at.
-
-    Args:
-        data: The `Splits`.
-        backbone: A name, a backbone, or a whole model such as a `TransferModel`. A
-            text backbone other than by name: as a whole model.
-        cache: Where to keep the features, as in `tl.extract_features`.
-        seed: Seed of the examples that are looked at.
-        verbose: 0 for no progress bar.
-
-    Returns:
-        A `Plan`. `plan.builder` goes into the builder, `plan=plan` into `tl.fine_tune`;
-        `plan.but(epochs=3)` changes a setting.
-
-    Raises:
-        ValueError: If `data` is not a `Splits` with training examples, or the backbone
-            does not fit them.
-
-    Example:
-
-    >>> x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), "uint8")
-    >>> data = tl.from_arrays(x, np.arange(60) % 2)
-    >>> proposal = tl.plan(data, "glyphnet", verbose=0)
-    >>> proposal.distance, proposal.but(epochs=3).recipe.epochs
-    ('far', 3)
-
-    Reference:
-        CS231n, Transfer Learning, https://cs231n.github.io/transfer-learning/; the
-        Keras guide, https://keras.io/guides/transfer_learning/.
-    """
-    if not isinstance(data, Splits) or data.train is None:
-        raise ValueError(
-            "`data` must be a `Splits` with training examples, as `tl.image_folder` "
-            f"and its siblings make it. Received: {data!r}."
-        )
-    check_int("seed", seed, 0)
-    model = _whole_model(data, backbone)
-    asked = {"cache": cache, "seed": seed, "verbose": verbose}
-    return make_plan(measure(model, data.train, data.val, **asked))
-
-
-def plan_for(
-    model: keras.Model,
-    train: Any,
-    val: Any = None,
-    *,
-    cache: str | Path | bool = "auto",
-    seed: int = 0,
-    verbose: Any = "auto",
-) -> Plan:
-    """Makes the plan for a model and what `fine_tune` is given, as `plan` does.
-
-    Args:
-        model: A functional `keras.Model` with a nested backbone. It stays as it was.
-        train: A dataset of `Splits` or a tuple of arrays.
-        val: The same, or `None`.
-        cache: As in `plan`.
-        seed: As in `plan`.
-        verbose: As in `plan`.
-    """
-    return make_plan(
-        measure(model, train, val, cache=cache, seed=seed, verbose=verbose)
-    )
-
-
-def make_plan(facts: Facts) -> Plan:
+def make_plan(facts: PlanFacts) -> Plan:
     """Turns facts into settings, by the rules at the top of this module."""
     found: list[Reason] = []
 
@@ -302,17 +219,17 @@ def make_plan(facts: Facts) -> Plan:
     _plan_balance(facts, say)
     settings = {reason.setting: reason.value for reason in found}
     builder = {name: settings.pop(name) for name in _BUILDER_SETTINGS}
-    return Plan(Recipe(**settings), builder, facts, tuple(found))
+    return Plan(**settings, builder=builder, facts=facts, reasons=tuple(found))
 
 
-def size_of(facts: Facts) -> str:
+def size_of(facts: PlanFacts) -> str:
     """Returns `"small"`, `"medium"` or `"large"`."""
     if facts.examples < _SMALL:
         return "small"
     return "medium" if facts.examples < _LARGE else "large"
 
 
-def distance_of(facts: Facts) -> str:
+def distance_of(facts: PlanFacts) -> str:
     """Returns `"near"`, `"middling"` or `"far"`; middling where it is not known."""
     if facts.separability is None:
         return "middling"
@@ -324,7 +241,7 @@ def distance_of(facts: Facts) -> str:
 _Say = Callable[[str, Any, str], Any]
 
 
-def _plan_batches(facts: Facts, say: _Say) -> int:
+def _plan_batches(facts: PlanFacts, say: _Say) -> int:
     """Says the batch size; returns one to count steps with."""
     if facts.examples < _FEW:
         why = "few examples: a larger batch would leave an epoch few steps"
@@ -335,7 +252,7 @@ def _plan_batches(facts: Facts, say: _Say) -> int:
     return say("batch_size", 32, "the usual size; a noisier step than a larger one")
 
 
-def _plan_lengths(facts: Facts, say: _Say, steps: int) -> None:
+def _plan_lengths(facts: PlanFacts, say: _Say, steps: int) -> None:
     head = _epochs_for(_HEAD_STEPS, steps, _HEAD_EPOCHS)
     say(
         "head_epochs",
@@ -357,7 +274,7 @@ def _epochs_for(wanted: int, steps: int, bounds: tuple[int, int]) -> int:
     return min(most, max(fewest, math.ceil(wanted / steps)))
 
 
-def _plan_freeze_point(facts: Facts, say: _Say) -> None:
+def _plan_freeze_point(facts: PlanFacts, say: _Say) -> None:
     where = size_of(facts), distance_of(facts)
     why = _QUADRANT[where]
     if not facts.is_text:
@@ -376,7 +293,7 @@ def _plan_freeze_point(facts: Facts, say: _Say) -> None:
     say("unfreeze_from", point, f"{layers}: {why}")
 
 
-def _plan_rates(facts: Facts, say: _Say) -> None:
+def _plan_rates(facts: PlanFacts, say: _Say) -> None:
     if size_of(facts) == "small" and not facts.is_text:
         why = "the head starts from nothing, and has few steps"
         say("learning_rate", _SMALL_HEAD_RATE, why)
@@ -401,7 +318,7 @@ def _plan_rates(facts: Facts, say: _Say) -> None:
         say("layer_decay", 0.8, "near: the lower a layer, the less it has to change")
 
 
-def _plan_regularisation(facts: Facts, say: _Say) -> None:
+def _plan_regularisation(facts: PlanFacts, say: _Say) -> None:
     size = size_of(facts)
     dropout, decay, smoothing = _REGULARISATION[size]
     if facts.is_text:
@@ -418,7 +335,7 @@ def _plan_regularisation(facts: Facts, say: _Say) -> None:
         say("label_smoothing", 0.0, "where it was tried, it took accuracy")
 
 
-def _plan_pictures(facts: Facts, say: _Say) -> None:
+def _plan_pictures(facts: PlanFacts, say: _Say) -> None:
     if facts.is_text:
         return
     if not facts.is_colour:
@@ -441,7 +358,7 @@ def _plan_pictures(facts: Facts, say: _Say) -> None:
         say("cached_views", views, why)
 
 
-def _plan_balance(facts: Facts, say: _Say) -> None:
+def _plan_balance(facts: PlanFacts, say: _Say) -> None:
     if facts.task == "regression":
         return
     absent = sum(size == 0 for size in facts.class_sizes)
@@ -454,12 +371,22 @@ def _plan_balance(facts: Facts, say: _Say) -> None:
         say("class_weight", None, "classes are of like size")
 
 
-def _whole_model(data: Splits, backbone: Any) -> keras.Model:
-    """Returns a model with a head; of a backbone, the one that a builder makes."""
+def model_for(backbone: Any, data: Any) -> keras.Model:
+    """Returns a model with a head; of a backbone, the one that a builder makes.
+
+    Raises:
+        ValueError: If a backbone alone came, and the data do not tell its head.
+    """
     if isinstance(backbone, TransferModel):
         return backbone
     if isinstance(backbone, keras.Model) and backbone.compiled:
         return backbone
+    if not isinstance(data, Splits) or data.train is None:
+        raise ValueError(
+            "A plan for a backbone needs `Splits` with training examples, as "
+            "`tl.image_folder` and its siblings make it: they tell the head. Pass one, "
+            f"or a compiled model. Received: {data!r}."
+        )
     is_image = data.inputs_kind == "images"
     shape = {"input_shape": data.image_size} if is_image else {}
     if data.task == "regression":

@@ -3,19 +3,20 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from tlkeras import _keras
 from tlkeras.builders import recording
-from tlkeras.features.extraction import reading_for
+from tlkeras.inputs.examples import reading_of
+from tlkeras.problem import Problem
 from tlkeras.records import RunRecord, TrainingRecord
 from tlkeras.records.encoding import encode
 from tlkeras.records.surroundings import surroundings
+from tlkeras.training.recipe import settings_of
 
 _START = "start.json"
 
@@ -26,7 +27,7 @@ def record_from(model: keras.Model) -> Callable[[Any], None]:
     Of a model without a record, such as one that a builder of tlkeras did not make, it
     does nothing.
     """
-    if getattr(model, "recipe", None) is None:
+    if getattr(model, "record", None) is None:
         return lambda run: None
     before, compiled = recording.fingerprint(model), compiled_as(model)
 
@@ -46,19 +47,19 @@ def keep_start(run: Any) -> None:
 
     The process that goes on may have built its model with another seed.
     """
-    record = getattr(run.model, "recipe", None)
+    record = getattr(run.job.model, "record", None)
     if record is None or run.resumer is None or run.resumer.state is not None:
         return
     if not run.resumer.workers.is_chief:
         return
-    start = {**record.to_dict(), "weights_before": recording.fingerprint(run.model)}
-    path = Path(run.fitting.checkpoint_dir).expanduser() / _START
+    start = {**record.to_dict(), "weights_before": recording.fingerprint(run.job.model)}
+    path = Path(run.job.fitting.checkpoint_dir).expanduser() / _START
     path.write_text(json.dumps(start), encoding="utf-8")
 
 
 def _as_it_began(run: Any, before: str) -> tuple[TrainingRecord, str]:
     """Returns the record that the run began with, and the weights' fingerprint."""
-    record, folder = run.model.record, run.fitting.checkpoint_dir
+    record, folder = run.job.model.record, run.job.fitting.checkpoint_dir
     if folder is None:
         return record, before
     try:
@@ -79,24 +80,23 @@ def compiled_as(model: keras.Model) -> dict[str, Any]:
 
 
 def _run_record(run: Any, compiled: dict, began: str, notes: list[str]) -> RunRecord:
-    history, source = run.history, run.feeder.source
-    settings = {f.name: getattr(run.recipe, f.name) for f in fields(run.recipe)}
-    cache = run.fitting.cache
+    job, history = run.job, run.history
+    cache = job.fitting.cache
     # Which folder does not matter, and is nobody else's business.
     known = isinstance(cache, bool) or cache in ("auto", "disk", "memory")
     return RunRecord(
-        settings={name: encode(value) for name, value in settings.items()},
-        train=facts_of(source.train, run.model),
-        val=None if source.val is None else facts_of(source.val, run.model),
+        settings={n: encode(value) for n, value in settings_of(job.recipe).items()},
+        train=facts_of(job.train, job.problem),
+        val=None if job.val is None else facts_of(job.val, job.problem),
         compiled=compiled,
-        callbacks=tuple(type(callback).__name__ for callback in run.fitting.callbacks),
+        callbacks=tuple(type(callback).__name__ for callback in job.fitting.callbacks),
         cache=cache if known else "disk",
         phases=tuple(json.loads(json.dumps(asdict(p))) for p in history.phases),
         metrics=_last(history.history),
         seconds=sum(phase.seconds for phase in history.phases),
         surroundings=surroundings(),
         weights_before=began,
-        weights=recording.fingerprint(run.model),
+        weights=recording.fingerprint(run.job.model),
         notes=tuple(notes),
     )
 
@@ -115,62 +115,44 @@ def _notes(record: TrainingRecord, run: Any, began: str) -> list[str]:
             "Before this run something other than a fit verb of tlkeras changed the "
             "weights: a rerun leaves that out."
         )
-    reading = reading_for(run.feeder.source.train)
+    reading = reading_of(run.job.train)
     if reading is None:
         found.append(
             "The training data came as a dataset that only reading it would identify: "
             "whether a rerun gets the same data in the same order is not known."
         )
-    head = [x for x in run.model.layers if x is not run.model.backbone and x.weights]
+    model = run.job.model
+    head = [x for x in model.layers if x is not model.backbone and x.weights]
     frozen = [layer.name for layer in head if not layer.trainable]
     if frozen:
         found.append(f"Layers frozen by hand: {', '.join(frozen)}.")
     return found
 
 
-def facts_of(data: Any, model: Any = None) -> dict[str, Any]:
-    """Returns the facts of a part of the data, as in `RunRecord.train`."""
-    reading = reading_for(data)
+def facts_of(data: Any, problem: Problem) -> dict[str, Any]:
+    """Returns the facts of a part of the data, as in `RunRecord.train`.
+
+    Args:
+        data: Training or validation data.
+        problem: The model's, which may have names where the data have numbers.
+    """
+    reading = reading_of(data)
     if reading is None:
         kind = str(getattr(data, "element_spec", type(data).__name__))
         return {"kind": f"dataset of {kind}", "examples": None, "fingerprint": None}
     examples = reading.examples
+    its_input = problem.input if reading.problem is None else reading.problem.input
     facts = {
-        "kind": examples.inputs_kind,
+        "kind": its_input.kind,
         "source": type(examples).__name__.removesuffix("Examples").lower(),
         "examples": len(examples),
         "fingerprint": examples.fingerprint(),
         "batch_size": reading.batch_size,
         "shuffled": reading.shuffled,
         "seed": reading.seed,
+        **its_input.facts(examples),
     }
-    size = getattr(examples, "image_size", None)
-    if size is not None:
-        facts["image_size"] = list(size)
-    targets = getattr(model, "targets", None)
-    if targets is not None:
-        return {**facts, "counts": _counts_by_head(targets, examples.labels)}
-    # The model may have names where the data have numbers.
-    names = getattr(model, "class_names", None) or reading.class_names
-    if names is not None:
-        facts["counts"] = _counts(examples.labels, names)
+    counts = problem.counts(examples.labels)
+    if problem.face(counts):
+        facts["counts"] = problem.face(counts)
     return facts
-
-
-def _counts(labels: np.ndarray, names: Any) -> dict[str, int]:
-    """Returns how many examples have each class or label; other than 0 counts."""
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == len(names):
-        counts = np.nansum(labels, axis=0)
-    else:
-        known = labels[np.isfinite(labels) & (labels >= 0)].astype(int)
-        counts = np.bincount(known, minlength=len(names))
-    return {name: int(count) for name, count in zip(names, counts, strict=False)}
-
-
-def _counts_by_head(targets: Any, rows: np.ndarray) -> Mapping[str, Any]:
-    return {
-        name: _counts(labels, targets.by_head[name].class_names)
-        for name, labels in targets.unpack(rows).items()
-        if targets.by_head[name].class_names is not None
-    }

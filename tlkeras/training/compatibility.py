@@ -1,0 +1,124 @@
+"""Whether a model can be trained, and whether data and callbacks fit it."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras.distribution import strategy_of
+from tlkeras.freezing import find_backbone
+from tlkeras.inputs.examples import reading_of
+from tlkeras.problem import Problem
+from tlkeras.training.own_loss import check_steps, refuse_own_loss
+
+
+def check_model(model: keras.Model, backbone: keras.Model | str | None = None) -> None:
+    """Raises `ValueError` unless phases can train `model`.
+
+    It has a backbone, a loss and an optimizer, and takes no steps of its own.
+    """
+    find_backbone(model, backbone)
+    if (
+        not model.compiled
+        or model.optimizer is None
+        or not getattr(model, "loss", None)
+    ):
+        raise ValueError(
+            f"Model {model.name!r} is not compiled. Call `model.compile(optimizer=..., "
+            "loss=..., metrics=[...])` first; the fit verbs keep its loss, metrics and "
+            "kind of optimizer."
+        )
+    check_steps(model)
+    if strategy_of(model) is not None:
+        refuse_own_loss(
+            model,
+            "on several replicas tlkeras averages over the examples of all of them, "
+            "which it cannot do inside of such a method. Train it on one device "
+            "(`tl.configure(strategy='none')`), or give `model.compile` a loss.",
+        )
+
+
+def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> None:
+    """Raises `ValueError` where data cannot be what the model was built for.
+
+    Labels of data sets that tlkeras made are all looked at; of others, the first batch.
+
+    Args:
+        problem: What the model is to learn.
+        model: The compiled model.
+        data: Batched dataset of `(inputs, labels)`, or a tuple of arrays.
+        name: What the verb calls them.
+    """
+    inputs, labels, of_data = look_into(data, name)
+    problem.input.check(model, inputs, name)
+    problem.check_fits(of_data, name)
+    # `Problem.pack_data` has looked at the labels of heads with names.
+    if not problem.named:
+        _check_numbers(labels, name)
+        problem.output.check(labels, name)
+
+
+def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks (one, several, none) as a list, or raises `ValueError`."""
+    listed = keras.tree.flatten(() if callbacks is None else callbacks)
+    wrong = [x for x in listed if not isinstance(x, keras.callbacks.Callback)]
+    if wrong:
+        raise ValueError(
+            "`callbacks` must be a list of `keras.callbacks.Callback`s. Received: "
+            f"{wrong[0]!r}."
+        )
+    return listed
+
+
+def check_arrays(data: tuple, name: str) -> None:
+    """Raises `ValueError` unless a tuple holds arrays of inputs and of labels."""
+    arrays = all(hasattr(part, "shape") for part in keras.tree.flatten(data[0]))
+    if not arrays or data[1] is None:
+        raise ValueError(
+            f"`{name}` must hold inputs and labels as arrays; make them of lists "
+            "with `np.array`. Received: "
+            f"{tuple(type(part).__name__ for part in data)}."
+        )
+    if len(data[0]) != len(data[1]) or not len(data[0]):
+        raise ValueError(
+            f"`{name}` must hold as many labels as inputs, and at least one. "
+            f"Received {len(data[0])} inputs and {len(data[1])} labels."
+        )
+
+
+def look_into(data: Any, name: str) -> tuple[Any, np.ndarray, Problem | None]:
+    """Returns what inputs look like, as many labels as are cheap to have, the problem.
+
+    Of data that tlkeras has read, nothing is decoded for it.
+    """
+    if isinstance(data, tuple) and len(data) in (2, 3):
+        return data[0][:1], np.asarray(data[1]), None
+    known = reading_of(data)
+    if known is not None and not len(known.examples):
+        raise ValueError(f"`{name}` is empty.")
+    if known is not None:
+        labels = np.asarray(known.examples.labels)
+        return data.element_spec[0], labels, known.problem
+    try:
+        # A generator would be without its first batch.
+        first = None if hasattr(data, "__next__") else next(iter(data))
+    except StopIteration:
+        raise ValueError(f"`{name}` is empty.") from None
+    except TypeError:
+        first = None
+    if not isinstance(first, tuple) or len(first) not in (2, 3):
+        raise ValueError(
+            f"`{name}` must be a batched dataset of (inputs, labels) or a tuple of "
+            f"arrays. Received: {type(data).__name__}"
+            + ("." if first is None else f" of {type(first).__name__}.")
+        )
+    return first[0], np.asarray(first[1]), None
+
+
+def _check_numbers(labels: np.ndarray, name: str) -> None:
+    if not np.issubdtype(labels.dtype, np.number) and labels.dtype != bool:
+        raise ValueError(
+            f"Labels in `{name}` must be numbers. Received dtype {labels.dtype}."
+        )
+    if not np.all(np.isfinite(labels.astype("float64"))):
+        raise ValueError(f"Labels in `{name}` hold NaN or infinity.")
