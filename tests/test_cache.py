@@ -16,7 +16,8 @@ import pytest
 from helpers import solid_colours, tiny_backbone, with_head, with_recipe
 
 import tlkeras as tl
-from tlkeras.features import cache, extraction
+from tlkeras import cache
+from tlkeras.features import extraction
 from tlkeras.features.fingerprints import fingerprint_model
 
 X, Y = solid_colours(40, 2)
@@ -233,7 +234,8 @@ sys.path.insert(0, sys.argv[1])
 import keras, numpy as np
 import tlkeras as tl
 from helpers import solid_colours, tiny_backbone
-from tlkeras.features import cache, extraction
+from tlkeras import cache
+from tlkeras.features import extraction
 cache.FLUSH_BYTES = 1
 backbone = tiny_backbone()
 for weight in backbone.weights:

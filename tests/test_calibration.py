@@ -7,6 +7,7 @@ from helpers import tiny_backbone, weights_of
 from sklearn.metrics import log_loss
 
 import tlkeras as tl
+from tlkeras._validation import UnsupportedError
 from tlkeras.evaluation import Report, calibrate, evaluate
 from tlkeras.evaluation.calibrating import find_logits
 from tlkeras.metrics import calibration
@@ -199,11 +200,11 @@ def test_each_head_with_classes_has_a_temperature():
     rng = np.random.default_rng(0)
     x = rng.integers(0, 255, (40, 16, 16, 3)).astype("float32")
     heads = {
-        "kind": tl.Head(classes=["a", "b"]),
-        "tags": tl.Head(classes=["c", "d"], multi_label=True),
-        "size": tl.Head(outputs=1),
+        "kind": tl.Classes(["a", "b"]),
+        "tags": tl.Labels(["c", "d"]),
+        "size": tl.Numbers(),
     }
-    model = tl.image_multi_task(tiny_backbone(), heads)
+    model = tl.image_classifier(tiny_backbone(), heads)
     for name in ("kind", "tags"):
         layer = find_logits(model, model.output[name]).layer
         layer.set_weights([9 * w + 4 for w in layer.get_weights()])
@@ -275,9 +276,10 @@ def test_a_model_that_cannot_be_calibrated_stays_as_it_was(make, message):
 
 def test_what_has_no_probabilities_is_not_calibrated():
     x = np.linspace(0, 1, 20, dtype="float32")[:, None]
-    with pytest.raises(ValueError, match="needs a classifier"):
+    offered = "`tl.calibrate`.*'regression'.*'classification', 'multi_label'"
+    with pytest.raises(UnsupportedError, match=offered):
         calibrate(head("linear", 1, inputs=1), (x, x), verbose=0)
-    with pytest.raises(ValueError, match="'classification' or 'multi_label'"):
+    with pytest.raises(UnsupportedError, match="`Report.temperature`"):
         Report(x, x, task="regression").temperature()
 
     class Own(keras.Model):
@@ -341,11 +343,8 @@ def test_calibrating_moves_thresholds_and_changes_no_decision(value):
 
 
 def test_heads_have_thresholds_of_their_own(tmp_path):
-    heads = {
-        "tags": tl.Head(classes=["red", "tall"], multi_label=True),
-        "kind": tl.Head(classes=2),
-    }
-    model = tl.image_multi_task(tiny_backbone(), heads)
+    heads = {"tags": tl.Labels(["red", "tall"]), "kind": tl.Classes(2)}
+    model = tl.image_classifier(tiny_backbone(), heads)
     x = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3)).astype("float32")
     model.thresholds = {"tags": [0.0, 1.0]}
     model.save(tmp_path / "model.keras")
@@ -380,13 +379,14 @@ def test_exclusive_classes_have_no_thresholds():
 
 
 def test_exported_labels_go_by_the_thresholds():
-    from tlkeras.export.interface import labelled, metadata
+    from tlkeras.export.interface import Interface
 
     model = tl.image_classifier(
         tiny_backbone(), ["red", "round", "tall"], multi_label=True
     )
     model.thresholds = [0.0, 1.0, 0.0]
     outputs = {"probabilities": keras.ops.full((4, 3), 0.5)}
-    said = labelled(model, outputs)["label"].numpy()
+    interface = Interface(model)
+    said = interface.answers(outputs)["label"].numpy()
     assert {tuple(row) for row in said} == {(b"red", b"", b"tall")}
-    assert metadata(model)["thresholds"] == "[0.0, 1.0, 0.0]"
+    assert interface.metadata()["thresholds"] == (0.0, 1.0, 0.0)

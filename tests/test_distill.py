@@ -345,7 +345,12 @@ def test_models_that_do_not_go_together():
         ({"temperature": 0}, "above 0"),
         ({"alpha": 1.5}, "at most 1"),
         ({"alpha": -1}, "at least 0"),
-        ({"class_weight": "balanced"}, "No such argument: 'class_weight'"),
+        (
+            {"recipe": tl.Recipe(class_weight="balanced")},
+            "`class_weight` goes by labels",
+        ),
+        ({"recipe": tl.Recipe(sampling="balanced")}, "`sampling` goes by labels"),
+        ({"recipe": "auto"}, "`recipe` must be a `tl.Recipe`"),
         ({"epoch": 1}, "Did you mean 'epochs'"),
         ({"test": X}, "`test` must be"),
     ],

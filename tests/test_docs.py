@@ -112,8 +112,12 @@ def test_docstring_example_runs_and_shows_what_it_says(example, names):
 
 def test_no_docstring_example_is_missed():
     sources = map(inspect.getsource, package_modules())
-    written = sum(len(re.findall(r"^ *>>> ", text, re.M)) for text in sources)
-    assert written == sum(len(test.examples) for test in EXAMPLES)
+    written = {
+        line for text in sources for line in re.findall(r"^ *>>> (.*)", text, re.M)
+    }
+    # One text may be part of several docstrings, as those of builders are.
+    run = {x.source.splitlines()[0] for test in EXAMPLES for x in test.examples}
+    assert written == run
 
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])

@@ -3,6 +3,7 @@
 import doctest
 import json
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -20,7 +21,10 @@ from sklearn import metrics as sk
 
 import tlkeras as tl
 from tlkeras import evaluation, metrics
+from tlkeras._validation import UnsupportedError
 from tlkeras.evaluation import Report, evaluate
+from tlkeras.inputs import Input
+from tlkeras.problem import Problem
 
 NAMES = ("cat", "dog", "owl")
 SCORES = {"precision": sk.precision_score, "recall": sk.recall_score, "f1": sk.f1_score}
@@ -285,12 +289,61 @@ def test_dropout_and_batch_norm_are_in_inference_mode():
 
 def test_what_the_model_knows_is_used():
     model = echo(2)
-    model.task, model.class_names = "multi_label", ("red", "round")
+    model.problem = Problem(Input(), tl.Labels(("red", "round")))
     one_active = np.array([[1, 0], [0, 1]])
     report = evaluate(model, (one_active.astype("float32"), one_active), verbose=0)
     assert (report.task, report.class_names) == ("multi_label", ("red", "round"))
     named = evaluate(model, (one_active, one_active), class_names=["a", "b"], verbose=0)
     assert named.class_names == ("a", "b")
+
+
+def test_what_is_said_wins_over_what_the_output_says():
+    y, p = [[1, 0], [0, 1]], [[0.6, 0.3], [0.2, 0.6]]
+    known = tl.Labels(["red", "round"], thresholds=0.5)
+    report = Report(y, p, output=known)
+    assert (report.output, report.task, report.class_names) == (
+        known,
+        "multi_label",
+        ("red", "round"),
+    )
+    assert report.accuracy == 1.0
+    other = Report(y, p, output=known, class_names=["a", "b"], thresholds=[0.7, 0.5])
+    assert other.output == tl.Labels(["a", "b"], thresholds=(0.7, 0.5))
+    assert other.subset([0]).accuracy == 0.0
+    report = Report(y, p, output=known, task="classification")
+    assert report.output == tl.Classes(["red", "round"])
+    with pytest.raises(ValueError, match="2 names.*'a', 'b', 'c'"):
+        Report(y, p, output=known, class_names=["a", "b", "c"])
+
+
+def test_labels_know_better_what_a_sigmoid_stands_for():
+    x = keras.Input((1,))
+    model = keras.Model(x, keras.layers.Activation("sigmoid")(x))
+    z = np.linspace(-1, 1, 9, dtype="float32")[:, None]
+    assert evaluate(model, (z, z > 0), verbose=0).task == "classification"
+    assert evaluate(model, (z, z / 3), verbose=0).task == "regression"
+    given = evaluate(model, (z, z > 0), task="regression", verbose=0)
+    assert given.output == tl.Numbers(1)
+
+
+def test_heads_of_a_model_of_somebody_else_are_told_by_its_graph():
+    x = keras.Input((3,))
+    kind, tags = keras.layers.Softmax()(x), keras.layers.Activation("sigmoid")(x)
+    model = keras.Model(x, {"kind": kind, "tags": tags})
+    y = {"kind": [0, 1, 2, -1], "tags": MULTI_HOT}
+    reports = evaluate(model, (P, y), verbose=0)
+    assert {name: report.task for name, report in reports.items()} == {
+        "kind": "classification",
+        "tags": "multi_label",
+    }
+    assert len(reports["kind"].y_true) == 3
+
+
+def test_reports_are_pickled_without_what_a_user_trained_with():
+    output = tl.Classes(2, loss=lambda y, p: keras.ops.mean(p))
+    report = Report([0, 1], [[0.9, 0.1], [0.7, 0.3]], output=output)
+    again = pickle.loads(pickle.dumps(report))
+    assert again.metrics == report.metrics
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
@@ -695,9 +748,10 @@ def test_plots_come_with_the_task_they_suit():
     ax = report_for("regression").plot_residuals(ax)
     assert ax.get_xlabel() == "Predicted"
     pyplot.close("all")
-    with pytest.raises(ValueError, match="'classification'.*'multi_label'"):
+    offered = "`Report.plot_confusion` .* task 'multi_label'.* for: 'classification'.$"
+    with pytest.raises(UnsupportedError, match=offered):
         report_for("multi_label").plot_confusion()
-    with pytest.raises(ValueError, match="'regression'"):
+    with pytest.raises(UnsupportedError, match="for: 'regression'"):
         report_for("classification").plot_residuals()
 
 

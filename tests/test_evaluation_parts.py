@@ -14,8 +14,9 @@ from sklearn.metrics import f1_score
 
 import tlkeras as tl
 from tlkeras.evaluation import Report, compare, evaluate
-from tlkeras.inputs.examples import examples_of
+from tlkeras.inputs import Input, examples_of
 from tlkeras.metrics.resampling import resampled_means, sums_by_unit, units
+from tlkeras.problem import Problem
 
 
 def echo(*shape):
@@ -203,8 +204,8 @@ def test_folders_slice_and_name_pictures_even_of_shuffled_data(tmp_path):
 
 def test_heads_have_slices_and_examples_of_their_own_rows():
     x = np.random.default_rng(0).integers(0, 255, (12, 16, 16, 3)).astype("float32")
-    heads = {"kind": tl.Head(classes=["a", "b"]), "size": tl.Head(outputs=1)}
-    model = tl.image_multi_task(tiny_backbone(), heads)
+    heads = {"kind": tl.Classes(["a", "b"]), "size": tl.Numbers()}
+    model = tl.image_classifier(tiny_backbone(), heads)
     kind = np.array([0, 1, -1, -1, 0, 1, 0, 1, 0, 1, 0, 1])
     labels = {"kind": kind, "size": np.ones(12)}
     reports = evaluate(
@@ -249,7 +250,7 @@ def test_thresholds_give_the_best_f1_of_all():
 def test_thresholds_of_the_model_are_used():
     p, y = np.array([[0.3, 0.3]] * 4, "float32"), np.array([[1, 0]] * 4)
     model = echo(2)
-    model.task, model.thresholds = "multi_label", (0.25, 0.5)
+    model.problem = Problem(Input(), tl.Labels(2, thresholds=(0.25, 0.5)))
     assert evaluate(model, (p, y), verbose=0).accuracy == 1.0
     assert evaluate(model, (p, y), thresholds=0.5, verbose=0).accuracy == 0.0
 
@@ -425,7 +426,10 @@ def test_regressions_are_compared_by_their_errors():
         (lambda: report_of([1]).subset([3]), "from 0 to 0"),
         (lambda: report_of([1]).thresholds, "'multi_label'"),
         (lambda: report_of([1]).interval(1.5), "below 1"),
-        (lambda: Report([0.5], [0.5]).plot_roc(), "'classification' or"),
+        (
+            lambda: Report([0.5], [0.5]).plot_roc(),
+            "task 'regression'.* for: 'classification', 'multi_label'",
+        ),
         (lambda: report_of([1]).plot_roc(), "No curve can be drawn"),
         (
             lambda: evaluate(echo(2), right_and_wrong([1, 1])[::-1], slices="folder"),

@@ -50,17 +50,17 @@ def test_curves_are_those_of_the_areas():
     report = report_of(3)
     ax = report.plot_roc()
     assert len(legend_of(ax)) == 3
-    for line, area in zip(ax.lines, report._areas[0], strict=False):
+    for line, area in zip(ax.lines, report.areas[0], strict=False):
         x, y = line.get_data()
         assert np.trapezoid(y, x) == pytest.approx(area)
-    assert f"0 (AP {report._areas[1][0]:.3f})" in legend_of(
+    assert f"0 (AP {report.areas[1][0]:.3f})" in legend_of(
         report.plot_precision_recall()
     )
 
 
 def test_of_many_classes_the_worst_ones_are_drawn_and_of_two_one():
     report = report_of(9)
-    worst = sorted(np.argsort(report._areas[0])[:6])
+    worst = sorted(np.argsort(report.areas[0])[:6])
     names = [text.split()[0] for text in legend_of(report.plot_roc())]
     assert names == [str(i) for i in worst]
     assert legend_of(report_of(2).plot_roc())[0].startswith("1 (area")

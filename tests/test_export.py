@@ -13,15 +13,18 @@ from images import encode, picture
 from text_models import SENTENCES, tiny_bert, tiny_f_net, tiny_gpt2, tiny_roberta
 
 import tlkeras as tl
-from tlkeras.builders import Head, image_multi_task
 from tlkeras.export import ExportError, export, exporting, litert, saved_model
 from tlkeras.export.copies import in_float32, precision_of
+from tlkeras.export.interface import Interface
 from tlkeras.export.parity import same_labels
 from tlkeras.export.replacing import replacing
 from tlkeras.export.samples import samples
 from tlkeras.export.scoring import scores
+from tlkeras.inputs import Input, Pictures
+from tlkeras.inputs.pictures.exporting import decode
+from tlkeras.problem import Problem
 
-SUFFIXES = {"keras": ".keras", "saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
+SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
 X, _ = solid_colours(6, 2)
 
 
@@ -40,11 +43,11 @@ def texts(make=tiny_bert, **arguments):
 
 def several():
     heads = {
-        "species": Head(classes=["ant", "bee", "wasp"]),
-        "tags": Head(classes=["red", "flying"], multi_label=True),
-        "length": Head(outputs=1),
+        "species": tl.Classes(["ant", "bee", "wasp"]),
+        "tags": tl.Labels(["red", "flying"]),
+        "length": tl.Numbers(),
     }
-    return image_multi_task(tiny_backbone(blocks=1), heads)
+    return tl.image_classifier(tiny_backbone(blocks=1), heads)
 
 
 def exported(model, folder, format, **arguments):
@@ -52,7 +55,7 @@ def exported(model, folder, format, **arguments):
         for package in ("onnx", "tf2onnx", "onnxruntime"):
             pytest.importorskip(package)
     path = folder / f"model{SUFFIXES[format]}"
-    report = export(model, path, format=format, **arguments)
+    report = export(model, path, **arguments)
     assert [each.name for each in folder.iterdir()] == [path.name]
     return report
 
@@ -159,10 +162,31 @@ def test_a_saved_model_gives_labels_to_pixels_and_to_files(tmp_path):
 def test_files_are_decoded_as_they_are_read_in_training(kind, size, tmp_path):
     path = tmp_path / f"picture.{kind.lower()}"
     path.write_bytes(encode(picture(*size, seed=1), kind))
-    for channels, mode in ((3, "rgb"), (1, "grayscale")):
-        wanted = tl.load_images(path, image_size=(16, 20), color_mode=mode)[0]
-        got = saved_model.decode(tf.constant(path.read_bytes()), (16, 20, channels))
+    for channels, mode, fit in (
+        (3, "rgb", "crop"),
+        (1, "grayscale", "crop"),
+        (3, "rgb", "pad"),
+        (3, "rgb", "stretch"),
+    ):
+        wanted = tl.load_images(path, (16, 20), color_mode=mode, fit=fit)[0]
+        got = decode(tf.constant(path.read_bytes()), (16, 20, channels), fit)
         np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_the_signature_for_files_fits_them_as_the_model_does(fit, tmp_path):
+    model = classifier()
+    model.problem = model.problem.but(input=Pictures((16, 16), fit=fit))
+    report = exported(model, tmp_path, "saved_model")
+    path = tmp_path / "wide.png"
+    path.write_bytes(encode(picture(30, 90, seed=3), "PNG"))
+    found = serve(report.path, "encoded", image_bytes=[path.read_bytes()])
+    said = model.classify([path])[0].probability
+    assert found["probability"][0] == pytest.approx(said, abs=1e-6)
+    cropped = model.classify(tl.load_images(path, image_size=16))[0].probability
+    assert said != pytest.approx(cropped, abs=1e-6)
+    metadata = json.loads((report.path / "assets.extra/metadata.json").read_text())
+    assert metadata["fit"] == fit
 
 
 def test_the_signature_for_files_takes_a_batch(tmp_path):
@@ -262,6 +286,30 @@ def test_models_of_the_users_own(tmp_path):
     assert report.outputs == ("output",) and report.agreement is None
 
 
+def test_two_outputs_of_nobody_knows_what(tmp_path):
+    inputs = keras.Input((3,), name="x")
+    outputs = [keras.layers.Dense(units)(inputs) for units in (1, 2)]
+    model = keras.Model(inputs, outputs)
+    report = exported(model, tmp_path, "saved_model")
+    assert report.outputs == ("output_0", "output_1")
+    run = {"model": lambda inputs: {"output_0": X[:2], "output_1": X[:2]}}
+    with pytest.raises(ValueError, match="does not say what they are for"):
+        scores(Interface(model), run, (np.zeros((2, 3)), np.zeros(2)))
+
+
+@pytest.mark.parametrize("format", ["litert", "saved_model"])
+def test_a_new_kind_of_input_exports_without_a_line_of_its_own(format, tmp_path):
+    model = classifier()
+    model.problem = Problem(Input(), model.problem.output)
+    report = exported(model, tmp_path, format)
+    assert "image" in report.inputs and not report.notes
+    if format == "saved_model":
+        found = serve(report.path, image=X.astype("float32"))
+        assert found["label"].tolist() == labels_of(model.classify(X))
+        signatures = tf.saved_model.load(str(report.path)).signatures
+        assert set(signatures) == {"serving_default", "serve"}
+
+
 def test_labels_lie_inside_the_files(tmp_path):
     path = exported(classifier(), tmp_path, "litert").path
     with zipfile.ZipFile(path) as archive:
@@ -296,12 +344,17 @@ def test_what_differs_is_not_exported_and_the_earlier_one_stays(
     if format == "litert":
         spoil(monkeypatch, litert.Interpreter, "all", off)
     else:
-        spoil(monkeypatch, saved_model, "run", lambda both: (off(both[0]), both[1]))
+        spoil(
+            monkeypatch,
+            saved_model,
+            "run",
+            lambda runs: [(runs[0][0], off(runs[0][1])), *runs[1:]],
+        )
     with pytest.raises(ExportError, match="differs from the model by 0.001"):
-        export(classifier(), report.path, format=format)
+        export(classifier(), report.path)
     assert {path: path.read_bytes() for path in files} == before
     assert list(tmp_path.iterdir()) == [report.path]
-    assert export(classifier(), report.path, format=format, tolerance=0.01)
+    assert export(classifier(), report.path, tolerance=0.01)
 
 
 def test_outputs_that_are_not_finite_are_not_exported(tmp_path, monkeypatch):
@@ -318,29 +371,37 @@ def test_outputs_that_are_not_finite_are_not_exported(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("format", ["litert", "onnx"])
 def test_operations_that_a_format_does_not_have(format, tmp_path):
-    with pytest.raises(ExportError, match=r"Complex.*saved_model") as caught:
+    with pytest.raises(
+        ExportError, match=r"Complex.*SavedModel takes every model"
+    ) as caught:
         exported(texts(tiny_f_net), tmp_path, format)
     assert len(str(caught.value)) < 300
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("name", "format", "message"),
+    ("name", "message"),
     [
-        ("model.pb", "litert", "must end in '.tflite'"),
-        ("no/model.onnx", "onnx", "there is no folder"),
-        ("photos", "saved_model", "is no earlier export"),
-        ("folder.keras", "keras", "there is a folder of that name"),
-        ("model.pb", "tflite", "must be one of 'keras', 'saved_model'"),
+        ("model.pb", r"'.tflite' is LiteRT, '.onnx' is ONNX, a folder"),
+        ("model.keras", "`model.save` writes '.keras' files"),
+        ("no/model.onnx", "there is no folder"),
+        ("photos", "is no earlier export"),
+        ("folder.tflite", "there is a folder of that name"),
     ],
 )
-def test_paths_and_formats_that_do_not_do(name, format, message, tmp_path):
+def test_paths_and_formats_that_do_not_do(name, message, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_bytes(b"dear")
-    (tmp_path / "folder.keras").mkdir()
+    (tmp_path / "folder.tflite").mkdir()
     with pytest.raises(ValueError, match=message):
-        export(classifier(), tmp_path / name, format=format)
+        export(classifier(), tmp_path / name)
     assert (tmp_path / "photos" / "1.jpg").read_bytes() == b"dear"
+
+
+def test_a_name_that_ends_in_a_slash_is_a_folder(tmp_path):
+    report = export(classifier(), f"{tmp_path}/v1.2/")
+    assert report.format == "saved_model" and report.path == tmp_path / "v1.2"
+    assert (tmp_path / "v1.2" / "saved_model.pb").exists()
 
 
 @pytest.mark.parametrize(
@@ -382,10 +443,10 @@ def test_scores_and_labels_are_those_of_the_models_thresholds():
     def run(inputs):
         return {"probabilities": chances}
 
-    found = scores(model, {"model": run}, (X[:2], labels))
+    found = scores(Interface(model), {"model": run}, (X[:2], labels))
     assert found["model"]["accuracy"] == 1.0
     other = {"probabilities": np.array([[0.6, 0.4], [0.1, 0.7]], "float32")}
-    assert same_labels(model, other, run(None)) == 0.75
+    assert same_labels(Interface(model), other, run(None)) == 0.75
 
 
 @pytest.mark.parametrize(
@@ -399,24 +460,25 @@ def test_scores_and_labels_are_those_of_the_models_thresholds():
 )
 def test_data_to_check_on(data, message):
     if message is None:
-        assert len(samples(classifier(), data, 4)) == 4
+        assert len(samples(Interface(classifier()), data, 4)) == 4
         return
     with pytest.raises(ValueError, match=message):
-        samples(classifier(), data, 4)
+        samples(Interface(classifier()), data, 4)
 
 
 def test_a_part_of_splits_is_data_and_splits_are_not(tmp_path):
     data = tl.from_arrays(
         X, np.arange(6) % 2, batch_size=4, validation_split=0, test_split=0
     )
-    assert len(samples(classifier(), data.train, 16)) == 6
+    assert len(samples(Interface(classifier()), data.train, 16)) == 6
     with pytest.raises(ValueError, match="one part"):
-        samples(classifier(), data, 16)
+        samples(Interface(classifier()), data, 16)
 
 
 def test_texts_of_a_dataset_are_data():
-    found = samples(texts(), tf.data.Dataset.from_tensor_slices(SENTENCES).batch(2), 3)
-    assert found.texts.tolist() == SENTENCES[:3]
+    data = tf.data.Dataset.from_tensor_slices(SENTENCES).batch(2)
+    found = samples(Interface(texts()), data, 3)
+    assert found.given.tolist() == SENTENCES[:3]
     assert found.arrays["token_ids"].shape == (3, 16)
 
 
@@ -430,7 +492,7 @@ def test_pictures_of_any_size_are_not_for_litert(tmp_path):
 
 def test_what_is_no_functional_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match="functional `keras.Model`"):
-        export(keras.Model(), tmp_path / "m.tflite", format="litert")
+        export(keras.Model(), tmp_path / "m.tflite")
 
 
 @pytest.mark.parametrize("package", ["onnx", "tf2onnx", "onnxruntime"])
@@ -441,7 +503,7 @@ def test_a_package_that_is_absent_is_named(package, tmp_path, monkeypatch):
     if package == "tf2onnx":
         monkeypatch.setitem(sys.modules, "onnxruntime", object())
     with pytest.raises(ImportError, match=r"pip install onnx tf2onnx onnxruntime"):
-        export(classifier(), tmp_path / "m.onnx", format="onnx")
+        export(classifier(), tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 
 

@@ -7,13 +7,16 @@ from helpers import solid_colours, tiny_backbone
 from text_models import tiny_bert
 
 import tlkeras as tl
-from tlkeras.heads import (
-    ClassCrossentropy,
-    ClassLoss,
-    LabelLoss,
-    add_head,
-    classifier_loss,
-)
+from tlkeras.heads import last_layer, stack_hidden, to_vector
+from tlkeras.outputs import ClassCrossentropy, ClassLoss, LabelLoss
+from tlkeras.outputs.losses import classifier_loss
+
+
+def with_head(features, units, activation, head="pool", **arguments):
+    """Stacks a head on features, as the builders do."""
+    penalty = arguments.get("weight_decay", 0.0)
+    x = stack_hidden(to_vector(features, head), **arguments)
+    return last_layer(x, units, activation, "predictions", penalty)
 
 
 def layer_names(inputs, outputs):
@@ -22,7 +25,7 @@ def layer_names(inputs, outputs):
 
 def test_the_classic_head():
     x = keras.Input((7, 7, 512))
-    y = add_head(x, 3, "softmax", head="flatten", hidden=(256,))
+    y = with_head(x, 3, "softmax", head="flatten", hidden=(256,))
     assert layer_names(x, y) == ["Flatten", "Dense", "Dense"]
     assert keras.Model(x, y).count_params() == 7 * 7 * 512 * 256 + 256 + 257 * 3
 
@@ -37,18 +40,18 @@ def test_the_classic_head():
 )
 def test_pooling_follows_the_rank_of_the_features(shape, pooling):
     x = keras.Input(shape)
-    assert layer_names(x, add_head(x, 2, None))[0] == pooling
+    assert layer_names(x, with_head(x, 2, None))[0] == pooling
 
 
 def test_dropout_stands_before_every_dense_layer():
     x = keras.Input((8,))
-    y = add_head(x, 2, None, hidden=(4,), dropout=0.5)
+    y = with_head(x, 2, None, hidden=(4,), dropout=0.5)
     assert layer_names(x, y) == ["Dropout", "Dense", "Dropout", "Dense"]
 
 
 def test_weight_decay_penalises_every_kernel():
     x = keras.Input((8,))
-    model = keras.Model(x, add_head(x, 2, None, hidden=(4,), weight_decay=0.5))
+    model = keras.Model(x, with_head(x, 2, None, hidden=(4,), weight_decay=0.5))
     expected = 0.5 * sum(np.sum(np.square(layer.kernel)) for layer in model.layers[1:])
     np.testing.assert_allclose(sum(model.losses), expected, rtol=1e-6)
 
@@ -57,7 +60,7 @@ def test_weight_decay_penalises_every_kernel():
 def test_outputs_are_float32_under_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     x = keras.Input((8,))
-    y = add_head(x, 2, "softmax", hidden=(4,))
+    y = with_head(x, 2, "softmax", hidden=(4,))
     assert y.dtype == "float32"
     assert keras.Model(x, y).layers[1].compute_dtype == policy.removeprefix("mixed_")
 
@@ -74,14 +77,14 @@ def test_outputs_are_float32_under_mixed_precision(policy):
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        add_head(keras.Input((8,)), 2, None, **arguments)
+        with_head(keras.Input((8,)), 2, None, **arguments)
 
 
 def test_flatten_needs_a_fixed_size_and_a_head_needs_features():
     with pytest.raises(ValueError, match="fixed input size"):
-        add_head(keras.Input((None, None, 8)), 2, None, head="flatten")
+        with_head(keras.Input((None, None, 8)), 2, None, head="flatten")
     with pytest.raises(ValueError, match="rank 2, 3 or 4"):
-        add_head(keras.Input((2, 3, 4, 8)), 2, None)
+        with_head(keras.Input((2, 3, 4, 8)), 2, None)
 
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], "float32")
@@ -230,7 +233,10 @@ def test_a_regressor_names_the_losses_that_there_are():
     with pytest.raises(ValueError, match="Did you mean 'huber'"):
         tl.image_regressor(tiny_backbone(), loss="hubr")
     with pytest.raises(ValueError, match="must be a Keras loss"):
-        tl.image_regressor(tiny_backbone(), loss=None)
+        tl.image_regressor(tiny_backbone(), loss=7)
+    assert tl.image_regressor(tiny_backbone(), loss=None).loss.__name__ == (
+        "mean_squared_error"
+    )
 
 
 LOSSES = [

@@ -11,6 +11,8 @@ from text_models import SENTENCES, tiny_bert, write_preset
 
 import tlkeras as tl
 from tlkeras.cards.markdown import escaped, yaml
+from tlkeras.inputs import Input, Pictures, Texts
+from tlkeras.problem import Problem
 
 CODE = re.compile(r"^```python\n(import tlkeras.*?)^```$", re.M | re.S)
 NASTY = ["a|b", "<b>x</b>", "*star*\n# no title"]
@@ -247,7 +249,7 @@ def test_the_code_of_a_classifier_runs(tmp_path, monkeypatch, capsys):
     card = tl.model_card(model, name="Ants & bees")
     save_beside_a_picture(model, card, tmp_path)
     said = run_code(card, tmp_path, monkeypatch, capsys)
-    assert re.fullmatch(r"(ant|bee) [\d.]+\n", said)
+    assert re.fullmatch(r"Prediction\(label='(ant|bee)', probability=.*\)\n", said)
     assert "python -m tlkeras predict ants_bees.keras picture.jpg" in str(card)
 
 
@@ -257,8 +259,44 @@ def test_the_code_of_a_regressor_runs(backbone, tmp_path, monkeypatch, capsys):
     card = tl.model_card(model, tl.Report([[0.5, 2.0]] * 3, [[0.1, 1.0]] * 3))
     assert "pipeline_tag" not in parsed(card) and parsed(card)["metrics"][0] == "mae"
     save_beside_a_picture(model, card, tmp_path)
-    assert "[[" in run_code(card, tmp_path, monkeypatch, capsys)
+    said = run_code(card, tmp_path, monkeypatch, capsys)
+    assert re.fullmatch(r"\([-\d.e]+, [-\d.e]+\)\n", said)
     assert "numbers, not probabilities" in section(card, "Calibration")
+
+
+def test_a_card_without_training_or_test_says_what_each_kind_of_model_is():
+    heads = {"tags": tl.Labels(["red", "tall"], thresholds=[0.25, 0.5])}
+    card = tl.model_card(tl.image_classifier(tiny_backbone(), heads))
+    assert "pipeline_tag" not in parsed(card)
+    assert "Head `tags`: The logits were not scaled" in section(card, "Calibration")
+    assert "0.25 (red), 0.5 (tall)" in section(card, "Calibration")
+    assert "cannot say that it does not know" not in str(card)
+    bert, tokenizer = tiny_bert()
+    model = tl.text_regressor(bert, tokenizer=tokenizer, sequence_length=16)
+    card = tl.model_card(model)
+    assert "gives each text a number" in section(card, "What it is")
+    assert "first 16 tokens" in section(card, "Limitations")
+    model.problem = model.problem.but(input=Texts(model.preprocessor, pairs=True))
+    assert '[["a text", "another"]]' in str(tl.model_card(model))
+
+
+def test_a_card_of_a_new_kind_of_input_needs_no_line_of_its_own():
+    model = tl.image_classifier(tiny_backbone(), ["ant", "bee"])
+    model.problem = Problem(Input(), model.problem.output)
+    card = tl.model_card(model)
+    assert parsed(card)["pipeline_tag"] == "array-classification"
+    assert "gives each array one of 2 classes (ant, bee)" in str(card)
+    assert "command line" not in section(card, "How to use it")
+
+
+@pytest.mark.parametrize(
+    ("fit", "lost"),
+    [("pad", "lose more of it"), ("stretch", "distorted"), (None, "the edges")],
+)
+def test_a_card_says_what_becomes_of_pictures_of_another_shape(fit, lost):
+    model = tl.image_classifier(tiny_backbone(), 2)
+    model.problem = model.problem.but(input=Pictures((16, 16), fit=fit))
+    assert lost in section(tl.model_card(model), "Limitations")
 
 
 @pytest.mark.slow
@@ -281,17 +319,23 @@ def test_a_text_model_has_a_card(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_several_heads_have_a_card(tmp_path, monkeypatch, capsys):
     heads = {
-        "kind": tl.Head(classes=["a", "b"]),
-        "tags": tl.Head(classes=["red", "tall"], multi_label=True),
-        "size": tl.Head(outputs=1),
+        "kind": tl.Classes(["a", "b"]),
+        "tags": tl.Labels(["red", "tall"]),
+        "size": tl.Numbers(),
     }
-    model = tl.image_multi_task(tiny_backbone(), heads)
+    model = tl.image_classifier(tiny_backbone(), heads)
     x, kind = solid_colours(12, 2)
     labels = {"kind": kind, "tags": np.stack([kind, 1 - kind], 1), "size": kind * 1.0}
     tl.fit_head(model, (x, labels), epochs=1, verbose=0)
     model.thresholds = {"tags": [0.25, 0.5]}
     card = tl.model_card(model, tl.evaluate(model, (x, labels), verbose=0))
-    assert len(parsed(card)["model-index"][0]["results"]) == 3
+    tasks = [each["task"] for each in parsed(card)["model-index"][0]["results"]]
+    assert [task["type"] for task in tasks] == [
+        "image-classification",
+        "image-classification",
+        "image-regression",
+    ]
+    assert "- `kind` gives each picture one of 2 classes (a, b)" in str(card)
     for part in ("### Head `kind`", "### Head `tags`", "### Head `size`"):
         assert part in section(card, "Results")
     assert "0.25 (red), 0.5 (tall)" in section(card, "Calibration")

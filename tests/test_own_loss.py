@@ -9,6 +9,7 @@ from helpers import solid_colours, tiny_backbone, with_recipe
 from runs import plain_backbone
 
 import tlkeras as tl
+from tlkeras.training import compatibility
 from tlkeras.training.own_loss import OwnLossModel, own_loss
 
 X, Y = solid_colours(48, 2)
@@ -149,6 +150,13 @@ def test_a_step_of_its_own_is_refused(name):
                 verb(model, (X, Y), verbose=0)
         for mine, old in zip(model.get_weights(), before, strict=True):
             np.testing.assert_array_equal(mine, old)
+
+
+def test_several_replicas_refuse_it(monkeypatch):
+    monkeypatch.setattr(compatibility, "strategy_of", lambda model: "two replicas")
+    compatibility.check_model(build(keras.Model))
+    with pytest.raises(ValueError, match="`compute_loss` of its own: on several rep"):
+        compatibility.check_model(build(Penalised))
 
 
 @pytest.mark.slow

@@ -5,28 +5,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import needs_shared, solid_colours, tiny_backbone, with_head
+from hums import Hums
 from test_finder import assert_same_state, state_of
 from text_models import SENTENCES, tiny_bert
 
 import tlkeras as tl
-from tlkeras.training import planning
-from tlkeras.training.plan_facts import (
-    PlanFacts,
-    numbered_blocks,
-    sample_rows,
-    separability,
-)
+from tlkeras.builders import build_for
+from tlkeras.inputs import Input, Pictures, Texts
+from tlkeras.problem import Problem
+from tlkeras.training import plan_facts
+from tlkeras.training.plan_facts import PlanFacts, numbered_blocks, sample_rows
 from tlkeras.training.planning import make_plan
 from tlkeras.training.recipe import SETTINGS, Recipe
 
 PICTURES = PlanFacts(
     examples=200,
     has_validation=True,
-    inputs_kind="images",
-    task="classification",
-    classes=2,
+    problem=Problem(Pictures((32, 32)), tl.Classes(2)),
     class_sizes=(100, 100),
-    is_colour=True,
+    details={"is_colour": True},
     backbone="any",
     parameters=2_000_000,
     has_adapters=False,
@@ -37,8 +34,8 @@ PICTURES = PlanFacts(
 )
 TEXTS = replace(
     PICTURES,
-    inputs_kind="texts",
-    is_colour=False,
+    problem=Problem(Texts(), tl.Classes(2)),
+    details={},
     parameters=22_000_000,
     blocks=tuple(f"transformer_layer_{n}" for n in range(6)),
     separability=0.5,
@@ -98,7 +95,7 @@ def test_only_colour_pictures_are_augmented_and_it_says_why():
     assert recipe_for(PICTURES, examples=5_000).augment == "light"
     assert recipe_for(PICTURES).cached_views == 4
     assert recipe_for(PICTURES, devices="1 GPU").cached_views is None
-    grey = make_plan(replace(PICTURES, is_colour=False))
+    grey = make_plan(replace(PICTURES, details={"is_colour": False}))
     assert grey.augment is None and grey.cached_views is None
     assert "must not be flipped" in str(grey)
     assert "flips" in str(make_plan(PICTURES))
@@ -109,9 +106,35 @@ def test_classes_are_weighed_where_their_sizes_differ():
     uneven = make_plan(replace(PICTURES, class_sizes=(150, 50, 0)))
     assert uneven.class_weight == "balanced"
     assert "1 have none" in str(uneven).replace("\n", " ")
-    targets = replace(PICTURES, task="regression", class_sizes=())
+    numbers = Problem(Pictures((32, 32)), tl.Numbers(3))
+    targets = replace(PICTURES, problem=numbers, class_sizes=())
     assert make_plan(targets).class_weight is None
     assert make_plan(targets).builder["label_smoothing"] == 0
+    assert "with 3 outputs on any" in str(make_plan(targets))
+    assert "with 2 classes on any" in str(make_plan(PICTURES))
+
+
+def test_inputs_of_any_kind_follow_the_general_rules():
+    for input in (Input(), Hums(2_000)):
+        facts = replace(PICTURES, problem=Problem(input, tl.Classes(2)), details={})
+        assert points(facts) == points()
+        found = make_plan(facts)
+        assert (found.augment, found.cached_views) == (None, None)
+        assert found.learning_rate == 1e-3
+        assert f"Plan for 200 {input.name} (small)" in str(found)
+
+
+def test_a_model_is_built_for_what_data_are_for():
+    problem = Problem(Pictures((24, 16), fit="pad"), tl.Numbers(2))
+    model = build_for(problem, tiny_backbone(size=None), dropout=0.1)
+    assert model.input_shape == (None, 24, 16, 3) and model.output_shape == (None, 2)
+    assert model.problem.input == problem.input
+    assert model.record.builder == "image_regressor"
+    heads = {"a": tl.Labels(["x", "y"]), "b": tl.Numbers()}
+    several = build_for(Problem(problem.input, heads), tiny_backbone(size=None))
+    assert several.problem.class_names == {"a": ("x", "y")}
+    with pytest.raises(ValueError, match="No such builder: 'array_classifier'"):
+        build_for(Problem(Input(), tl.Classes(2)), tiny_backbone())
 
 
 def test_a_phase_ends_early_only_where_there_is_validation_data():
@@ -169,7 +192,7 @@ def noise(n, classes=4, seed=0):
 
 @pytest.mark.slow
 def test_few_near_and_many_far_pictures_get_different_plans(monkeypatch):
-    monkeypatch.setattr(planning, "_LARGE", 1_500)
+    monkeypatch.setattr(plan_facts, "LARGE", 1_500)
     few = tl.from_arrays(*solid_colours(60, 2), test_split=0)
     many = tl.from_arrays(*noise(2_000), test_split=0)
     near, far = (tl.plan(tiny_backbone(), data, verbose=0) for data in (few, many))
@@ -200,7 +223,7 @@ def test_texts_with_a_model():
     texts = [*filter(None, SENTENCES)] * 10
     data = tl.from_arrays(texts, ["a", "b"] * 20, test_split=0)
     found = tl.plan(model, data, verbose=0)
-    assert found.facts.inputs_kind == "texts"
+    assert "Plan for 36 texts (small)" in str(found)
     assert found.facts.blocks == ("transformer_layer_0", "transformer_layer_1")
     assert found.unfreeze_from in found.facts.blocks
 
@@ -210,11 +233,11 @@ def test_targets_and_labels_that_are_not_exclusive():
     x, y = solid_colours(60, 2)
     targets = tl.from_arrays(x, x.mean((1, 2, 3)) / 255.0, test_split=0)
     found = tl.plan(tiny_backbone(), targets, verbose=0)
-    assert found.facts.task == "regression" and found.facts.separability > 0.8
+    assert found.facts.class_sizes == () and found.facts.separability > 0.8
     rows = np.stack([y, np.ones_like(y)], 1)
     labels = tl.from_arrays(x, rows, task="multi_label", test_split=0)
     found = tl.plan(tiny_backbone(), labels, verbose=0)
-    assert found.facts.task == "multi_label" and found.facts.separability > 0.8
+    assert len(found.facts.class_sizes) == 2 and found.facts.separability > 0.8
 
 
 @pytest.mark.slow
@@ -231,34 +254,37 @@ def test_separability_runs_from_chance_to_perfect(seed):
     labels = np.repeat([0, 1], [150, 50])
     noise = rng.normal(size=(200, 30)).astype("float32")
     informed = noise + 8 * labels[:, None]
-    assert separability(noise, labels, "classification") < 0.2
-    assert separability(informed, labels, "classification") > 0.95
-    target = informed[:, 0]
-    assert separability(informed, target, "regression") > 0.9
-    assert separability(noise[:, 1:], noise[:, 0], "regression") < 0.2
+    classes, numbers = tl.Classes(2), tl.Numbers()
+    assert classes.separability(noise, labels) < 0.2
+    assert classes.separability(informed, labels) > 0.95
+    assert classes.separability(informed, np.eye(2)[labels]) > 0.95
+    assert numbers.separability(informed, informed[:, 0]) > 0.9
+    assert numbers.separability(noise[:, 1:], noise[:, 0]) < 0.2
 
 
 def test_separability_of_too_few_examples_is_not_known():
     features = np.ones((3, 4), "float32")
-    assert separability(features, np.arange(3), "classification") is None
-    assert separability(features, np.ones(3), "regression") is None
+    assert tl.Classes(3).separability(features, np.arange(3)) is None
+    assert tl.Labels(2).separability(features, np.eye(3)[:, :2]) is None
+    assert tl.Numbers().separability(features, np.ones(3)) is None
 
 
 def test_very_wide_features_are_projected():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
     wide = rng.normal(size=(60, 4_200)).astype("float32") + labels[:, None]
-    assert separability(wide, labels, "classification") > 0.9
+    assert tl.Classes(2).separability(wide, labels) > 0.9
 
 
 def test_the_sample_is_stratified_and_seeded():
     labels = np.repeat(np.arange(3), [3_000, 300, 3])
-    rows = sample_rows(labels, "classification", 0)
+    rows = sample_rows(labels, len(labels), 0)
     counts = np.bincount(labels[rows])
     assert 490 <= len(rows) <= 510 and counts[2] == 2
     assert counts[0] / counts[1] == pytest.approx(10, rel=0.1)
-    np.testing.assert_array_equal(rows, sample_rows(labels, "classification", 0))
-    assert not np.array_equal(rows, sample_rows(labels, "classification", 1))
+    np.testing.assert_array_equal(rows, sample_rows(labels, len(labels), 0))
+    assert not np.array_equal(rows, sample_rows(labels, len(labels), 1))
+    assert len(sample_rows(None, 3_000, 0)) == 500
 
 
 def test_blocks_are_composite_layers_only():
@@ -269,8 +295,9 @@ def test_grey_pictures_in_three_channels_are_grey():
     x, y = noise(40, 2)
     grey = np.repeat(x[..., :1], 3, axis=-1)
     model = with_head(tiny_backbone())
-    assert not tl.plan(model, (grey, y), verbose=0).facts.is_colour
-    assert tl.plan(model, (x, y), verbose=0).facts.is_colour
+    for pixels, is_colour in ((grey, False), (x, True)):
+        facts = tl.plan(model, (pixels, y), verbose=0).facts
+        assert facts.details == {"is_colour": is_colour}
 
 
 def test_bad_arguments():

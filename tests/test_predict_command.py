@@ -16,8 +16,16 @@ from text_models import SENTENCES, tiny_bert
 
 import tlkeras as tl
 from tlkeras import __main__
-from tlkeras.builders import Head, image_multi_task
+from tlkeras.inputs import Input, Texts
 from tlkeras.predict_command import answers, run_predict
+from tlkeras.problem import Problem
+
+
+@keras.saving.register_keras_serializable("tlkeras_tests")
+class Sounds(Input):
+    """An input that cannot be read from a command line."""
+
+    nouns = "sounds"
 
 
 @pytest.fixture(scope="module")
@@ -101,23 +109,38 @@ def test_answers_come_before_the_last_input_is_read(folder):
 def test_texts(predict, folder, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(SENTENCES) + "\n"))
     given = ["a good\tfilm\nindeed", "-"]
-    code, lines, errors = predict("texts.keras", "--text", "--json", *given)
+    code, lines, errors = predict("texts.keras", "--json", *given)
     records = [json.loads(line) for line in lines]
     assert code == 0 and not errors
     assert [r["input"] for r in records] == [given[0], *SENTENCES]
     said = tl.load(folder / "texts.keras").classify([given[0], *SENTENCES])
     assert [r["label"] for r in records] == [each.label for each in said]
-    _, lines, _ = predict("texts.keras", "--text", given[0])
+    _, lines, _ = predict("texts.keras", given[0])
     assert lines[0].startswith("a good film indeed\t")
+
+
+@pytest.mark.slow
+def test_pairs_of_texts_have_a_tab_between_them(predict, folder):
+    model = tl.load(folder / "texts.keras")
+    model.problem = model.problem.but(input=Texts(model.preprocessor, pairs=True))
+    model.save(folder / "pairs.keras")
+    code, lines, errors = predict("pairs.keras", "a film\twas good", "alone", "--json")
+    first, second = map(json.loads, lines)
+    assert code == 1 and not errors
+    assert first["label"] == model.classify([["a film", "was good"]])[0].label
+    assert second == {
+        "input": "alone",
+        "error": "The model takes pairs: two texts with a tab between them.",
+    }
 
 
 def test_several_heads_and_regressors(predict, folder):
     heads = {
-        "species": Head(classes=["ant", "bee"]),
-        "tags": Head(classes=["red", "flying"], multi_label=True),
-        "length": Head(outputs=1),
+        "species": tl.Classes(["ant", "bee"]),
+        "tags": tl.Labels(["red", "flying"]),
+        "length": tl.Numbers(),
     }
-    image_multi_task(tiny_backbone(blocks=1), heads).save(folder / "heads.keras")
+    tl.image_classifier(tiny_backbone(blocks=1), heads).save(folder / "heads.keras")
     code, lines, _ = predict("heads.keras", "0.png")
     assert code == 0
     columns = [column.split("=")[0] for column in lines[0].split("\t")]
@@ -141,8 +164,11 @@ def test_several_heads_and_regressors(predict, folder):
     [
         (["absent.keras", "0.png"], "There is no file"),
         (["damaged.png", "0.png"], "damaged or no Keras model"),
-        (["texts.keras", "0.png"], "Add --text"),
-        (["pictures.keras", "--text", "good"], "Leave --text out"),
+        (["sizeless.keras", "0.png"], "pictures of any size"),
+        (
+            ["arrays.keras", "0.png"],
+            "`python -m tlkeras predict` is not offered for sounds",
+        ),
         (["plain.keras", "0.png"], "knows neither its classes"),
         (["pictures.keras", "0.png", "--batch-size", "0"], "at least 1"),
     ],
@@ -150,6 +176,12 @@ def test_several_heads_and_regressors(predict, folder):
 def test_what_cannot_be_run_ends_with_2(arguments, message, predict, folder):
     inputs = keras.Input((2,))
     keras.Model(inputs, keras.layers.Dense(1)(inputs)).save(folder / "plain.keras")
+    pictures = keras.Input((None, None, 3))
+    backbone = keras.Model(pictures, keras.layers.Conv2D(2, 1)(pictures), name="any")
+    tl.image_classifier(backbone, 2, preprocessing=None).save(folder / "sizeless.keras")
+    model = tl.load(folder / "pictures.keras")
+    model.problem = Problem(Sounds(), model.problem.output)
+    model.save(folder / "arrays.keras")
     code, lines, errors = predict(*arguments)
     assert code == 2 and not lines
     assert len(errors) == 1 and message in errors[0]

@@ -479,7 +479,7 @@ def test_a_model_with_fewer_channels_is_a_whole_one(build, tmp_path):
     np.testing.assert_allclose(got, wanted, atol=1e-6)
     assert loaded.classify(x[0])[0].label in ("ant", "bee")
     tl.fine_tune(loaded, (x, y), head_epochs=1, epochs=1, **QUIET)
-    exported = tl.export(small, tmp_path / "small.tflite", format="litert")
+    exported = tl.export(small, tmp_path / "small.tflite")
     assert exported.difference < 1e-4
 
 
@@ -523,11 +523,13 @@ def test_models_that_are_not_ours_can_be_pruned():
         ({"epochs": 0}, "at least 1"),
         ({"checkpoint_dir": "run"}, "in several rounds"),
         ({"head_epochs": 2}, "No such argument: 'head_epochs'"),
-        ({"schedul": "cosine"}, "Did you mean 'schedule'"),
+        ({"recip": None}, "Did you mean 'recipe'"),
+        ({"recipe": "auto"}, "`recipe` must be a `tl.Recipe`"),
+        ({"recipe": tl.Recipe(epochs=3)}, "epochs=10 in the call and epochs=3 in"),
         ({"unfreeze_from": None}, "Nothing to prune"),
         ({"unfreeze_from": None, "method": "channels"}, "Nothing to prune"),
         ({"unfreeze_from": "block9"}, "No such freeze point"),
-        ({"unfreeze_from": ["block2", "block1"]}, "before"),
+        ({"unfreeze_from": ["block2", "block1"]}, "must be None, an int"),
     ],
 )
 def test_arguments_that_do_not_do(arguments, message):
@@ -541,7 +543,7 @@ def test_data_that_do_not_do(method):
     model = tl.image_classifier(tiny_backbone(), 2)
     with pytest.raises(ValueError, match="`train` must hold inputs and labels as arr"):
         tl.prune(model, (X.tolist(), Y.tolist()), method=method, **QUIET)
-    with pytest.raises(ValueError, match="`val` does not fit the model"):
+    with pytest.raises(ValueError, match="`validation_data` does not fit"):
         tl.prune(model, (X, Y), (X[..., :1], Y), method=method, **QUIET)
 
 

@@ -6,13 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from tlkeras.features.sampling import (
+from tlkeras.outputs import Classes, Labels, Numbers
+from tlkeras.outputs.sampling import (
     balanced_class_weights,
     balanced_positions,
     balanced_target_bins,
 )
 
 IMBALANCED = np.array([0] * 90 + [1] * 9 + [2])
+
+
+def draws_of(labels, output=None, **arguments):
+    """Returns the draws of labels; by default of as many classes as they show."""
+    labels = np.asarray(labels)
+    classes = labels.shape[1] if labels.ndim == 2 else labels.max() + 1
+    shares, kinds = (output or Classes(int(classes))).shares(labels)
+    return balanced_positions(shares, kinds, **arguments)
 
 
 def drawn(positions, epochs, seed=0):
@@ -37,7 +46,7 @@ def test_class_weights_are_those_of_scikit_learn():
 def test_classes_come_equally_often_within_rounding(sizes, epoch, seed):
     labels = np.repeat(np.arange(len(sizes)), sizes)
     labels = np.random.default_rng(seed).permutation(labels)
-    positions = balanced_positions(labels, "classification")(seed, epoch).numpy()
+    positions = draws_of(labels)(seed, epoch).numpy()
     assert positions.dtype == np.int64 and positions.shape == labels.shape
     counts = np.bincount(labels[positions], minlength=len(sizes))
     share = len(labels) / len(sizes)
@@ -51,7 +60,7 @@ def test_classes_come_equally_often_within_rounding(sizes, epoch, seed):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_is_frequent_takes_turns(seed):
     """Each of 90 is drawn by an epoch 0.37 times on average: all within 3 / 0.37."""
-    epochs = drawn(balanced_positions(IMBALANCED, "classification"), 40, seed)
+    epochs = drawn(draws_of(IMBALANCED), 40, seed)
     window = 9
     for start in range(40 - window):
         assert len(np.unique(epochs[start : start + window])) == 100
@@ -62,25 +71,24 @@ def test_what_is_frequent_takes_turns(seed):
 @pytest.mark.parametrize("column", [False, True])
 def test_two_classes_of_one_output(column):
     labels = np.array([0] * 9 + [1])
-    positions = balanced_positions(
-        labels[:, None] if column else labels, "classification", num_classes=1
-    )
+    output = Classes(2, single_unit=True)
+    positions = draws_of(labels[:, None] if column else labels, output)
     assert np.bincount(labels[positions(0, 0).numpy()]).tolist() == [5, 5]
 
 
 def test_draws_depend_on_seed_and_epoch_alone():
-    first = drawn(balanced_positions(IMBALANCED, "classification"), 4)
-    again = drawn(balanced_positions(IMBALANCED, "classification"), 4)
+    first = drawn(draws_of(IMBALANCED), 4)
+    again = drawn(draws_of(IMBALANCED), 4)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
-    other = drawn(balanced_positions(IMBALANCED, "classification"), 4, seed=1)
+    other = drawn(draws_of(IMBALANCED), 4, seed=1)
     assert not np.array_equal(first, other)
 
 
 def test_draws_inside_of_a_data_pipeline():
     import tensorflow as tf
 
-    positions = balanced_positions(IMBALANCED, "classification")
+    positions = draws_of(IMBALANCED)
     epochs = tf.data.Dataset.counter(3).map(lambda epoch: positions(7, epoch)).take(2)
     found = np.stack([epoch.numpy() for epoch in epochs])
     np.testing.assert_array_equal(found[0], positions(7, 3).numpy())
@@ -88,7 +96,7 @@ def test_draws_inside_of_a_data_pipeline():
 
 
 def test_draws_are_in_random_order():
-    labels = IMBALANCED[balanced_positions(IMBALANCED, "classification")(0, 0).numpy()]
+    labels = IMBALANCED[draws_of(IMBALANCED)(0, 0).numpy()]
     halves = np.bincount(labels[:50]), np.bincount(labels[50:])
     assert np.all(np.minimum(*halves) >= 8)
 
@@ -96,7 +104,7 @@ def test_draws_are_in_random_order():
 def test_fewer_draws_than_examples():
     """As from several views of each example."""
     views = np.concatenate([IMBALANCED, IMBALANCED[::-1]])
-    epochs = drawn(balanced_positions(views, "classification", draws=100), 30)
+    epochs = drawn(draws_of(views, draws=100), 30)
     assert epochs.shape == (30, 100)
     for epoch in epochs:
         assert np.ptp(np.bincount(views[epoch])) <= 2
@@ -105,7 +113,7 @@ def test_fewer_draws_than_examples():
 
 def test_soft_rows_are_drawn_by_the_weights_of_their_classes():
     rows = np.eye(3)[IMBALANCED] * 0.9 + 0.1 / 3
-    epochs = drawn(balanced_positions(rows, "classification"), 100)
+    epochs = drawn(draws_of(rows), 100)
     times = np.bincount(epochs.ravel(), minlength=100) / 100
     expected = rows @ (100 / 3 / rows.sum(axis=0))
     np.testing.assert_allclose(times, expected, atol=0.05)
@@ -116,7 +124,7 @@ def test_examples_of_rare_labels_are_repeated():
     """Repeat factors by hand: frequencies 0.8, 0.2, 0.05 and 0."""
     rows = np.zeros((100, 4), "float32")
     rows[:80, 0] = rows[70:90, 1] = rows[85:90, 2] = 1
-    epochs = drawn(balanced_positions(rows, "multi_label"), 200)
+    epochs = drawn(draws_of(rows, Labels(4)), 200)
     times = np.bincount(epochs.ravel(), minlength=100) / 200
     factors = np.ones(100)
     factors[70:90], factors[85:90] = 2, 4
@@ -124,7 +132,7 @@ def test_examples_of_rare_labels_are_repeated():
 
 
 def test_rows_without_a_label_do():
-    found = drawn(balanced_positions(np.zeros((5, 2)), "multi_label"), 2)
+    found = drawn(draws_of(np.zeros((5, 2)), Labels(2)), 2)
     assert np.array_equal(np.sort(found, axis=1), [np.arange(5)] * 2)
 
 
@@ -134,7 +142,7 @@ def skewed_targets(n=2000):
 
 def test_draws_even_out_the_targets():
     targets = skewed_targets()
-    epochs = drawn(balanced_positions(targets, "regression"), 5)
+    epochs = drawn(draws_of(targets, Numbers()), 5)
     before, after = (
         np.histogram(values, bins=8, range=(0, 4))[0] / len(values)
         for values in (targets, targets[epochs.ravel()])
@@ -177,7 +185,7 @@ def test_even_targets_have_even_weights():
 
 def test_several_outputs_count_the_same():
     targets = np.stack([skewed_targets(200), np.linspace(0, 9, 200)], axis=1)
-    positions = balanced_positions(targets, "regression")
+    positions = draws_of(targets, Numbers(2))
     times = np.bincount(drawn(positions, 100).ravel(), minlength=200) / 100
     parts = [
         bins(column)

@@ -6,6 +6,7 @@ from helpers import tiny_backbone
 
 import tlkeras as tl
 from tlkeras.export import litert
+from tlkeras.export.interface import Interface
 from tlkeras.export.samples import samples
 from tlkeras.export.sharing import share_vectors
 
@@ -16,8 +17,9 @@ def converted(mode, monkeypatch):
     """Returns a LiteRT file as TensorFlow's converter gives it."""
     model = tl.image_classifier(tiny_backbone(blocks=2), ["ant", "bee"])
     monkeypatch.setattr(litert, "share_vectors", lambda content: content)
-    with litert.graph_of(model) as graph:
-        return litert._convert(graph, mode, samples(model, X, 8))
+    interface = Interface(model)
+    with litert.graph_of(interface) as graph:
+        return litert._convert(graph, mode, samples(interface, X, 8))
 
 
 def parsed(content):

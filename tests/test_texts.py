@@ -17,7 +17,6 @@ from text_models import (
 )
 
 import tlkeras as tl
-from tlkeras.builders.inputs import by_length
 from tlkeras.features.splitting import join
 from tlkeras.heads import TokenPooling
 
@@ -206,7 +205,7 @@ def test_batches_are_as_long_as_their_longest_text():
 
     tokens = keras.Input((None,), dtype="int32")
     spy = keras.Model(tokens, Spy()(tokens))
-    batches, _ = by_length(texts, model.preprocessor, 4)
+    batches, _ = model.problem.input.batches(texts, 4)
     for batch in batches:
         spy(batch["token_ids"])
     assert lengths == [16, 32]

@@ -10,18 +10,24 @@ from sklearn.utils.class_weight import compute_class_weight
 
 import tlkeras as tl
 from tlkeras.augmentation import resolve_augment
-from tlkeras.features.sampling import balanced_positions
-from tlkeras.heads import LabelLoss
-from tlkeras.training.weighing import resolve_weighing
+from tlkeras.outputs import Classes, LabelLoss, Labels, Numbers, output_of_keras
+from tlkeras.outputs.sampling import balanced_positions
 
 X, Y = solid_colours(12, 3)
 MULTI = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 1], [1, 1, 1]], "float32")
 
 
-def classes(class_weight, count=3, **arguments):
-    return resolve_weighing(
-        class_weight, task="classification", num_classes=count, **arguments
-    )
+def classes(class_weight, names=3, labels=None):
+    return Classes(names).weighing(class_weight, labels)
+
+
+def several(class_weight, labels=None, loss=None):
+    return Labels(3).weighing(class_weight, labels, loss)
+
+
+def regression(targets):
+    output = Numbers(targets.shape[1] if targets.ndim == 2 else 1)
+    return output.weighing("balanced", targets)
 
 
 def dataset(*arrays, size=4):
@@ -45,7 +51,7 @@ def test_weights_of_classes(form):
 
 def test_classes_may_be_named():
     names = ("cat", "dog", "newt")
-    found = classes({"newt": 3, "cat": 1, "dog": 2}, class_names=names)
+    found = classes({"newt": 3, "cat": 1, "dog": 2}, names)
     assert found(np.array([0, 1, 2])).numpy().tolist() == [1, 2, 3]
 
 
@@ -104,15 +110,13 @@ def test_weights_that_are_there_are_multiplied():
     np.testing.assert_allclose(found, own * (Y + 1), rtol=1e-6)
     np.testing.assert_array_equal(np.concatenate([y for _, y, _ in batches]), Y)
     np.testing.assert_allclose(weighing(Y, own), found)
-    rows = resolve_weighing("balanced", task="multi_label", num_classes=3, labels=MULTI)
+    rows = several("balanced", MULTI)
     both = rows(MULTI, np.arange(4)).numpy()
     np.testing.assert_allclose(both, rows(MULTI).numpy() * np.arange(4)[:, None])
 
 
 def test_positives_and_negatives_of_a_label_weigh_the_same():
-    found = resolve_weighing(
-        "balanced", task="multi_label", num_classes=3, labels=MULTI
-    )(MULTI).numpy()
+    found = several("balanced", MULTI)(MULTI).numpy()
     expected = [[1, 2 / 3, 1], [1, 2 / 3, 1], [1, 2 / 3, 1], [1, 2, 1]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -122,9 +126,7 @@ def test_positives_and_negatives_of_a_label_weigh_the_same():
 def test_weights_of_labels_are_1_on_average_and_bounded(seed, rarest):
     random = np.random.default_rng(seed)
     rows = (random.random((400, 3)) < [0.5, rarest, 1 - rarest / 50]).astype("float32")
-    weighing = resolve_weighing(
-        "balanced", task="multi_label", num_classes=3, labels=rows
-    )
+    weighing = several("balanced", rows)
     weights = weighing(rows).numpy()
     mean = weights.mean(axis=0, dtype="float64")
     np.testing.assert_allclose(mean, 1, rtol=1e-5)
@@ -136,9 +138,7 @@ def test_weights_of_labels_are_1_on_average_and_bounded(seed, rarest):
 
 
 def test_a_mapping_weighs_the_examples_that_have_a_label():
-    weighing = resolve_weighing(
-        {0: 3.0, 1: 1.0, 2: 0.5}, task="multi_label", num_classes=3
-    )
+    weighing = several({0: 3.0, 1: 1.0, 2: 0.5})
     expected = [[3, 1, 0.5], [1, 1, 0.5], [1, 1, 0.5], [3, 1, 0.5]]
     np.testing.assert_allclose(weighing(MULTI), expected)
 
@@ -148,9 +148,7 @@ def test_labels_are_weighed_one_by_one_in_fit():
     model = tl.image_classifier(
         tiny_backbone(), 3, multi_label=True, preprocessing=None
     )
-    weighing = resolve_weighing(
-        "balanced", task="multi_label", num_classes=3, labels=MULTI, loss=model.loss
-    )
+    weighing = several("balanced", MULTI, model.loss)
     p = np.clip(model.predict(X[:4], verbose=0), 1e-7, 1 - 1e-7)
     losses = -np.log(np.where(MULTI == 1, p, 1 - p))
     weights = np.array([[1, 2 / 3, 1], [1, 2 / 3, 1], [1, 2 / 3, 1], [1, 2, 1]])
@@ -159,10 +157,6 @@ def test_labels_are_weighed_one_by_one_in_fit():
     weighed = weighing.over(dataset(X[:4], MULTI))
     history = model.fit(weighed, epochs=2, shuffle=False, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
-
-
-def regression(targets):
-    return resolve_weighing("balanced", task="regression", labels=targets)
 
 
 def test_weights_of_targets():
@@ -192,30 +186,38 @@ def test_weights_of_targets_in_fit():
     assert found[0] == pytest.approx((weights * errors).mean(), rel=1e-4)
 
 
+NAMES = ("cat", "dog", "newt")
+
+
 @pytest.mark.parametrize(
-    ("class_weight", "arguments", "message"),
+    ("output", "class_weight", "loss", "message"),
     [
-        ("balancd", {}, "Did you mean 'balanced'"),
-        ([1.0, 2.0], {}, "each class number"),
-        ({0: 1.0}, {}, "from 0 to 2"),
-        ({0: 1, 1: 1, 2: 1, 3: 1}, {}, "from 0 to 2"),
-        ({0: 1, 1: 1, "cat": 1}, {"class_names": ("cat", "dog", "newt")}, "'newt'"),
-        ({0: 1, 1: 1, "newt": -1}, {"class_names": ("cat", "dog", "newt")}, "at least"),
-        ({"a": 1, "b": 1, "c": 1}, {}, "each class number"),
-        ("balanced", {"labels": None}, "pass a dataset of `Splits`"),
-        ({0: 1.0}, {"task": "regression"}, "it has no classes"),
-        ("balanced", {"task": "multi_label", "loss": "bce"}, "LabelLoss"),
+        (Classes(3), "balancd", None, "Did you mean 'balanced'"),
+        (Classes(3), [1.0, 2.0], None, "each class number"),
+        (Classes(3), {0: 1.0}, None, "from 0 to 2"),
+        (Classes(3), {0: 1, 1: 1, 2: 1, 3: 1}, None, "from 0 to 2"),
+        (Classes(NAMES), {0: 1, 1: 1, "cat": 1}, None, "'newt'"),
+        (Classes(NAMES), {0: 1, 1: 1, "newt": -1}, None, "at least"),
+        (Classes(3), {"a": 1, "b": 1, "c": 1}, None, "each class number"),
+        (Numbers(), {0: 1.0}, None, "it has no classes"),
+        (Labels(3), "balanced", "bce", "LabelLoss"),
         (
+            Labels(3),
             {0: 1, 1: 1, 2: 1},
-            {"task": "multi_label", "loss": keras.losses.BinaryFocalCrossentropy()},
-            "LabelLoss.'binary_focal_crossentropy'",
+            keras.losses.BinaryFocalCrossentropy(),
+            "outputs.LabelLoss.'binary_focal_crossentropy'",
         ),
     ],
 )
-def test_what_cannot_be_weighed(class_weight, arguments, message):
-    given = {"task": "classification", "num_classes": 3, "labels": MULTI}
+def test_what_cannot_be_weighed(output, class_weight, loss, message):
     with pytest.raises(ValueError, match=message):
-        resolve_weighing(class_weight, **{**given, **arguments})
+        output.weighing(class_weight, MULTI, loss)
+
+
+@pytest.mark.parametrize("output", [Classes(3), Labels(3), Numbers()])
+def test_balance_needs_to_know_the_labels(output):
+    with pytest.raises(ValueError, match="pass a dataset of `Splits`"):
+        output.weighing("balanced", None)
 
 
 def test_pictures_of_labels_are_not_weighed():
@@ -228,10 +230,7 @@ def test_losses_that_have_a_value_for_each_label():
         return (y_true - y_pred) ** 2
 
     for loss in (own, LabelLoss("binary_crossentropy"), None):
-        weighing = resolve_weighing(
-            "balanced", task="multi_label", num_classes=3, labels=MULTI, loss=loss
-        )
-        assert weighing(MULTI).shape == (4, 3)
+        assert several("balanced", MULTI, loss)(MULTI).shape == (4, 3)
 
 
 BINARY = keras.losses.BinaryCrossentropy()
@@ -251,19 +250,19 @@ BINARY = keras.losses.BinaryCrossentropy()
         (np.eye(3)[Y], LabelLoss(BINARY), 3, (12, 3)),
     ],
 )
-def test_models_of_others_tell_their_task(labels, loss, outputs, shape):
-    weighing = resolve_weighing(
-        "balanced", num_classes=outputs, labels=labels, loss=loss
-    )
+def test_models_of_others_tell_what_is_weighed(labels, loss, outputs, shape):
+    output = output_of_keras(loss, None, outputs, labels)
+    weighing = output.weighing("balanced", labels, loss)
     weights = weighing(labels).numpy()
     assert weights.shape == shape and weights.mean() == pytest.approx(1, rel=1e-5)
 
 
 def test_a_mapping_for_a_model_of_others():
-    sigmoid = resolve_weighing({0: 1.0, 1: 4.0}, num_classes=1, loss=BINARY)
+    weights = {0: 1.0, 1: 4.0}
+    sigmoid = output_of_keras(BINARY, None, 1).weighing(weights, None, BINARY)
     assert sigmoid(np.array([[0.0], [1.0]])).numpy().tolist() == [1, 4]
     with pytest.raises(ValueError, match="LabelLoss"):
-        resolve_weighing({0: 1.0, 1: 4.0}, num_classes=2, loss=BINARY)
+        output_of_keras(BINARY, None, 2).weighing(weights, None, BINARY)
 
 
 def imbalanced_colours(n=200):
@@ -286,7 +285,7 @@ def recalls(treatment):
     model.compile(keras.optimizers.Adam(0.1), model.loss, jit_compile=False)
     epochs = [np.arange(len(y))] * 15
     if treatment == "sampling":
-        positions = balanced_positions(y, "classification")
+        positions = balanced_positions(*Classes(2).shares(y))
         epochs = [positions(0, epoch).numpy() for epoch in range(15)]
     chosen = tf.data.Dataset.from_tensor_slices(np.concatenate(epochs))
     batches = chosen.batch(50).map(

@@ -10,6 +10,7 @@ from tlkeras.builders import (
     text_classifier,
     text_regressor,
 )
+from tlkeras.builders.merging import merge_lora
 from tlkeras.cards import ModelCard, model_card
 from tlkeras.compress import DistillationReport, PruningReport, distill, prune
 from tlkeras.data import (
@@ -50,7 +51,6 @@ from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.inputs.pictures.explaining import ImageExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
-from tlkeras.lora import merge_lora
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.outputs import Classes, Labels, Numbers, Prediction
 from tlkeras.problem import Problem, problem_of

@@ -1,4 +1,4 @@
-"""`python -m tlkeras predict`: a saved model's answers for files or texts, as lines."""
+"""`python -m tlkeras predict`: a saved model's answers to its arguments, as lines."""
 
 import argparse
 import itertools
@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 
 from tlkeras._validation import check_int
 from tlkeras.builders import TransferModel
-from tlkeras.inputs.pictures.decoding import load_images
-from tlkeras.outputs import Prediction
+from tlkeras.problem import Problem
 from tlkeras.saving import load
 
 
@@ -24,9 +22,8 @@ class Answer:
     """What the model says of one input, or why it says nothing.
 
     Attributes:
-        given: The path or the text.
-        said: A `Prediction`, a number or a tuple of numbers; of a model with several
-            heads a dictionary of these; `None` where there is an error.
+        given: The argument: a path, a text, whatever the model reads.
+        said: What `model.classify` says; `None` where there is an error.
         error: Why the input could not be read.
     """
 
@@ -43,13 +40,13 @@ def run_predict(arguments: Sequence[str]) -> int:
 
     Returns:
         0; 1 where some inputs could not be read; 2 where the model cannot be loaded or
-        does not fit the arguments.
+        takes nothing that a command line can give.
     """
     parser = make_parser()
     args = parser.parse_args(arguments)
     try:
         check_int("--batch-size", args.batch_size, 1)
-        model = _load(args.model, args.text)
+        model = _load(args.model)
     # Keras raises `TypeError` where a layer's class is not known here.
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"tlkeras: {error}", file=sys.stderr)
@@ -58,7 +55,7 @@ def run_predict(arguments: Sequence[str]) -> int:
     try:
         for answer in answers(model, _given(args.inputs), args.batch_size):
             failed |= answer.error is not None
-            _show(answer, args.json)
+            _show(model.problem, answer, args.json)
     except BrokenPipeError:
         # Whoever reads has enough; Python would complain once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,16 +67,21 @@ def make_parser() -> argparse.ArgumentParser:
     """Makes the parser."""
     parser = argparse.ArgumentParser(
         prog="python -m tlkeras predict",
-        description="Says what a saved model makes of files or texts. One line each: "
-        "the input, the label and its probability, with tabs between them; several "
-        "labels with commas between them. Exit code 0: all went well; 1: some inputs "
-        "could not be read: standard error says which, or with --json the "
-        "`error` in their lines; 2: wrong usage, or the model cannot be loaded.",
+        description="Says what a saved model makes of files, texts or whatever it "
+        "takes. One line each: the input, the label and its probability, with tabs "
+        "between them; several labels with commas between them. Exit code 0: all went "
+        "well; 1: some inputs could not be read: standard error says which, or with "
+        "--json the `error` in their lines; 2: wrong usage, or the model cannot be "
+        "loaded or takes nothing that a command line can give.",
     )
     add = parser.add_argument
     add("model", help="a file that model.save wrote")
-    add("inputs", nargs="+", help="picture files, or -: one on each line of stdin")
-    add("--text", action="store_true", help="the inputs are texts, not files")
+    add(
+        "inputs",
+        nargs="+",
+        help="picture files, texts (pairs with a tab between them), as the model takes "
+        "them; or -: one on each line of stdin",
+    )
     add("--json", action="store_true", help="lines of JSON, with all probabilities")
     add("--batch-size", type=int, default=32, help="inputs at a time (32)")
     return parser
@@ -92,16 +94,13 @@ def answers(
 
     Args:
         model: A `TransferModel`.
-        given: Paths of a model of pictures, texts of a model of texts.
+        given: Arguments, as the model's input reads them.
         batch_size: Inputs at a time.
     """
     rest = iter(given)
     while batch := list(itertools.islice(rest, batch_size)):
-        if model.preprocessor is not None:
-            rows, errors = np.asarray(batch, dtype=object), {}
-        else:
-            rows, errors = _read(batch, model.input_shape)
-        said = iter(_said(model, rows, batch_size))
+        rows, errors = model.problem.input.read_each(batch)
+        said = iter(model.classify(rows, batch_size=batch_size) if len(rows) else ())
         for i, item in enumerate(batch):
             if i in errors:
                 yield Answer(item, error=errors[i])
@@ -109,38 +108,8 @@ def answers(
                 yield Answer(item, next(said))
 
 
-def _read(paths: list[str], shape: tuple) -> tuple[np.ndarray, dict[int, str]]:
-    """Returns the pixels of those that can be read, and why others cannot."""
-    options = {
-        "image_size": shape[1:3],
-        "color_mode": "grayscale" if shape[3] == 1 else "rgb",
-    }
-    try:
-        return load_images(paths, **options), {}
-    except ValueError:
-        pass
-    parts, errors = [np.empty((0, *shape[1:]), "float32")], {}
-    for i, path in enumerate(paths):
-        try:
-            parts.append(load_images(path, **options))
-        except ValueError as error:
-            errors[i] = str(error)
-    return np.concatenate(parts), errors
-
-
-def _said(model: TransferModel, rows: np.ndarray, batch_size: int) -> list[Any]:
-    if not len(rows):
-        return []
-    if model.task != "regression":
-        return model.classify(
-            rows if model.preprocessor is None else list(rows), batch_size=batch_size
-        )
-    values = model.predict(rows, batch_size=batch_size, verbose=0).tolist()
-    return [row[0] if len(row) == 1 else tuple(row) for row in values]
-
-
-def _load(path: str, text: bool) -> TransferModel:
-    """Loads a model that fits the arguments, or raises `ValueError`."""
+def _load(path: str) -> TransferModel:
+    """Loads a model that reads arguments, or raises `ValueError`."""
     keras.utils.disable_interactive_logging()
     model = load(path)
     if not isinstance(model, TransferModel):
@@ -148,17 +117,8 @@ def _load(path: str, text: bool) -> TransferModel:
             f"{path!r} is a Keras model that knows neither its classes nor how its "
             "inputs are read; tl.image_classifier and its like build those that do."
         )
-    if text != (model.preprocessor is not None):
-        raise ValueError(
-            f"{path!r} is a model of pictures. Leave --text out."
-            if text
-            else f"{path!r} is a model of texts. Add --text."
-        )
-    if model.preprocessor is None and None in model.input_shape[1:]:
-        raise ValueError(
-            f"{path!r} takes pictures of any size, {model.input_shape[1:]}, so there "
-            "is none to bring files to. Build it with `input_shape=`."
-        )
+    # Raises where it can read nothing at all, before standard input is waited for.
+    model.problem.input.read_each([])
     return model
 
 
@@ -171,47 +131,36 @@ def _given(inputs: list[str]) -> Iterator[str]:
             yield item
 
 
-def _show(answer: Answer, as_json: bool) -> None:
+def _show(problem: Problem, answer: Answer, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_record(answer), ensure_ascii=False), flush=True)
+        print(json.dumps(_record(problem, answer), ensure_ascii=False), flush=True)
     elif answer.error is not None:
         print(f"tlkeras: {_one_line(answer.given)}: {answer.error}", file=sys.stderr)
     else:
-        fields = [_one_line(answer.given), *_fields(answer.said)]
+        fields = [_one_line(answer.given), *_fields(problem, answer.said)]
         print("\t".join(fields), flush=True)
 
 
-def _record(answer: Answer) -> dict[str, Any]:
+def _record(problem: Problem, answer: Answer) -> dict[str, Any]:
     """Returns an answer as what JSON knows."""
     if answer.error is not None:
         return {"input": answer.given, "error": answer.error}
-    said = answer.said
-    if isinstance(said, dict):
-        return {"input": answer.given, "heads": {n: _plain(v) for n, v in said.items()}}
-    return {"input": answer.given, **_plain(said)}
+    by_head = problem.by_head(answer.said)
+    records = problem.face(
+        {n: problem.outputs[n].record(v) for n, v in by_head.items()}
+    )
+    if problem.named:
+        return {"input": answer.given, "heads": records}
+    return {"input": answer.given, **records}
 
 
-def _plain(said: Any) -> dict[str, Any]:
-    if not isinstance(said, Prediction):
-        return {"value": said}
-    return {
-        "label": said.label,
-        "probability": said.probability,
-        "probabilities": said.probabilities,
-    }
-
-
-def _fields(said: Any) -> list[str]:
-    """Returns an answer as columns; those of several heads start with their names."""
-    if isinstance(said, dict):
-        return [f"{name}={'/'.join(_fields(value))}" for name, value in said.items()]
-    if not isinstance(said, Prediction):
-        values = said if isinstance(said, tuple) else (said,)
-        return [",".join(f"{value:.6g}" for value in values)]
-    several = isinstance(said.label, tuple)
-    labels = said.label if several else (said.label,)
-    chances = said.probability if several else (said.probability,)
-    return [",".join(labels), ",".join(f"{chance:.4f}" for chance in chances)]
+def _fields(problem: Problem, said: Any) -> list[str]:
+    """Returns an answer as columns; those of heads with names start with these."""
+    by_head = problem.by_head(said)
+    fields = {name: problem.outputs[name].fields(v) for name, v in by_head.items()}
+    if problem.named:
+        return [f"{name}={'/'.join(each)}" for name, each in fields.items()]
+    return problem.face(fields)
 
 
 def _one_line(text: str) -> str:

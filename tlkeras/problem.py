@@ -42,13 +42,13 @@ class Problem:
         named: Whether the user named the heads.
 
     Raises:
-        ValueError: If there is no output, a name cannot be that of a layer, or nothing
-            would be learnt.
+        ValueError: If there is no output or something else, a name cannot be that of a
+            layer, or nothing would be learnt.
 
     Example:
 
-    >>> problem = Problem(Input(), {"species": Classes(["ant", "bee"]),
-    ...                             "size": Numbers()})
+    >>> problem = Problem(Input(), {"species": tl.Classes(["ant", "bee"]),
+    ...                             "size": tl.Numbers()})
     >>> rows = problem.pack({"species": [1, -1], "size": [0.5, 2.0]}, 2, "train")
     >>> rows.tolist()
     [[1.0, 0.5], [nan, 2.0]]
@@ -58,18 +58,25 @@ class Problem:
         self.input = input
         self.named = isinstance(outputs, Mapping)
         self.outputs = dict(outputs) if self.named else {PREDICTIONS: outputs}
-        if self.named:
-            _check_heads(self.outputs)
+        _check_outputs(self.outputs, outputs)
 
     def __repr__(self) -> str:
         shown = self.face({name: one.task for name, one in self.outputs.items()})
         return f"Problem({self.input.nouns} -> {shown})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Problem) and self.get_config() == other.get_config()
+        return (
+            isinstance(other, Problem)
+            and (self.input, self.named) == (other.input, other.named)
+            and self._configs() == other._configs()
+        )
 
     def __hash__(self) -> int:
         return hash((self.input, self.named, tuple(self.outputs)))
+
+    def _configs(self) -> list[list[Any]]:
+        """Returns the outputs in their order, which is that of packed labels."""
+        return [[name, output.get_config()] for name, output in self.outputs.items()]
 
     # What it is.
 
@@ -111,7 +118,7 @@ class Problem:
         """Returns what a model's file keeps."""
         return {
             "input": keras.saving.serialize_keras_object(self.input),
-            "outputs": [[n, one.get_config()] for n, one in self.outputs.items()],
+            "outputs": self._configs(),
             "named": self.named,
         }
 
@@ -392,7 +399,11 @@ class Problem:
         """Returns losses, their weights and metrics, as `keras.Model.compile` does."""
         if not self.named:
             output = self.output
-            return {"loss": output.make_loss(), "metrics": output.make_metrics()}
+            return {
+                "loss": output.make_loss(),
+                "loss_weights": None if output.weight == 1 else float(output.weight),
+                "metrics": output.make_metrics(),
+            }
         each = self.outputs.items()
         return {
             "loss": {name: output.known_loss() for name, output in each},
@@ -402,11 +413,8 @@ class Problem:
 
     def outputs_by_head(self, outputs: Any) -> dict[str, Any]:
         """Returns a model's outputs by head, of its one tensor or its dictionary."""
-        return (
-            {name: outputs[name] for name in self.outputs}
-            if self.named
-            else ({PREDICTIONS: outputs})
-        )
+        given = self.by_head(outputs)
+        return {name: given[name] for name in self.outputs}
 
     def answers(self, outputs: Any) -> list[Any]:
         """Returns what `classify` says of each input, from a model's outputs."""
@@ -436,13 +444,19 @@ def problem_of(model: keras.Model, labels: np.ndarray | None = None) -> Problem 
     >>> x = keras.layers.GlobalAveragePooling2D()(inputs)
     >>> model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
     >>> problem_of(model)
-    Problem(images -> classification)
+    Problem(pictures -> classification)
     """
-    own = getattr(model, "problem", None)
-    if isinstance(own, Problem):
+    own = own_problem(model)
+    if own is not None:
         return own
     outputs = _outputs_of_keras(model, labels)
     return None if outputs is None else Problem(input_of(model), outputs)
+
+
+def own_problem(model: keras.Model) -> Problem | None:
+    """Returns what a model itself says it is for; `None` of somebody else's."""
+    own = getattr(model, "problem", None)
+    return own if isinstance(own, Problem) else None
 
 
 def problem_to_learn(model: keras.Model, labels: Any = None) -> Problem:
@@ -463,44 +477,50 @@ def adopt_reading(model: keras.Model, of_data: Problem | None) -> None:
         model: Any model; others are left alone.
         of_data: The data's problem, where it is known.
     """
-    own = getattr(model, "problem", None)
-    if isinstance(own, Problem) and of_data is not None:
+    own = own_problem(model)
+    if own is not None and of_data is not None:
         model.problem = own.but(input=own.input.adopt(of_data.input))
 
 
 def input_of(model: keras.Model) -> Input:
     """Returns what a model takes: its own word, or what its inputs' shapes tell."""
-    own = getattr(model, "problem", None)
-    if isinstance(own, Problem):
+    own = own_problem(model)
+    if own is not None:
         return own.input
+    if not _keras.is_functional(model):
+        return Input()
     found = (kind.of_model(model) for kind in input_kinds())
     return next((one for one in found if one is not None), Input())
 
 
 def _outputs_of_keras(model: keras.Model, labels: Any) -> Any:
     """Returns the output, or outputs by name, of a Keras model; `None` if not told."""
-    shape, loss = getattr(model, "output_shape", None), getattr(model, "loss", None)
-    if isinstance(shape, dict):
-        losses = loss if isinstance(loss, dict) else {}
-        names = {n: t for n, t in model.output.items()}
-        found = {
-            name: output_of_keras(
-                losses.get(name), _keras.last_activation(tensor), shape[name][-1]
-            )
-            for name, tensor in names.items()
-        }
-        return None if None in found.values() else found
-    if not isinstance(shape, tuple) or len(shape) != 2 or shape[-1] is None:
+    loss = getattr(model, "loss", None)
+    # A subclassed model has no graph.
+    outputs = getattr(_keras.as_graph(model), "output", None)
+    if not isinstance(outputs, dict):
+        return _output_of_tensor(outputs, loss, labels)
+    losses = loss if isinstance(loss, dict) else dict.fromkeys(outputs, loss)
+    found = {
+        name: _output_of_tensor(tensor, losses.get(name))
+        for name, tensor in outputs.items()
+    }
+    return None if None in found.values() else found
+
+
+def _output_of_tensor(tensor: Any, loss: Any, labels: Any = None) -> Output | None:
+    shape = getattr(tensor, "shape", ())
+    if len(shape) != 2 or shape[-1] is None:
         return None
-    activation = _keras.last_activation(model.output)
-    return output_of_keras(loss, activation, shape[-1], labels)
+    return output_of_keras(loss, _keras.last_activation(tensor), shape[-1], labels)
 
 
-def _check_heads(outputs: Mapping[str, Any]) -> None:
+def _check_outputs(outputs: Mapping[str, Any], received: Any) -> None:
     if not outputs or not all(isinstance(one, Output) for one in outputs.values()):
         raise ValueError(
-            "Heads must map names to outputs: {'species': tl.Classes(3), 'length': "
-            f"tl.Numbers()}}. Received: {dict(outputs)!r}."
+            "Outputs must be one, such as tl.Classes(3), or a dictionary from the "
+            "heads' names to theirs: {'species': tl.Classes(3), 'length': "
+            f"tl.Numbers()}}. Received: {received!r}."
         )
     wrong = [x for x in outputs if not isinstance(x, str) or not x or "/" in x]
     if wrong:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
-
 from tlkeras.inputs import Input
 from tlkeras.outputs import Classes, Labels, Numbers, Output
 
@@ -21,7 +19,7 @@ class Argument:
         name: Its name.
         annotation: Its type.
         default: What it is where it is left out, if it may be.
-        text: Its lines in the `Args` of a docstring.
+        text: What it is, for the `Args` of a docstring.
     """
 
     name: str
@@ -52,10 +50,9 @@ class Goal:
         name: The end of the builders' names: `"classifier"`.
         target: The argument that says what comes out.
         arguments: Further arguments about that.
-        summary: First line of the docstring, with `{noun}` and `{nouns}`.
-        description: What follows it.
-        returns: What is returned.
-        reference: Papers and guides.
+        summary: First line of the docstring, with `{noun}`.
+        description: What follows it, and what the kind of input says of what goes in.
+        references: Papers and guides.
     """
 
     name: str
@@ -63,15 +60,23 @@ class Goal:
     arguments: tuple[Argument, ...]
     summary: str
     description: str
-    returns: str
-    reference: str
+    references: str
 
     def outputs(self, target: Any, *given: Any) -> Output | Mapping[str, Output]:
         """Returns the outputs that the arguments ask for.
 
         Raises:
-            ValueError: If an output was given beside arguments that are for one.
+            ValueError: If an output was given beside arguments that are for one, or
+                outputs without names.
         """
+        if isinstance(target, (list, tuple)) and any(
+            isinstance(one, Output) for one in target
+        ):
+            raise ValueError(
+                "Several heads are a dictionary from their names to outputs: "
+                "{'species': tl.Classes(3), 'length': tl.Numbers()}. Received: "
+                f"{self.target.name}={target!r}."
+            )
         if not isinstance(target, (Output, Mapping)):
             return _OUTPUTS[self.name](target, *given)
         for argument, value in zip(self.arguments, given, strict=True):
@@ -99,7 +104,7 @@ _OUTPUTS = {"classifier": _classifier, "regressor": _regressor}
 
 
 def own_arguments(kind: type[Input]) -> list[Argument]:
-    """Returns the arguments of a kind's `assemble`, with their lines of its docstring.
+    """Returns the arguments of a kind's `assemble`, with what its docstring says.
 
     Raises:
         ValueError: If its docstring leaves one out.
@@ -119,11 +124,12 @@ def own_arguments(kind: type[Input]) -> list[Argument]:
 
 
 def _argument_texts(docstring: str) -> dict[str, str]:
-    """Returns the lines of each argument in the `Args` of a docstring, by its name."""
+    """Returns what the `Args` of a docstring say of each argument, by its name."""
     _, _, rest = docstring.partition("Args:\n")
     block = re.split(r"\n(?=\S)", rest, maxsplit=1)[0]
     parts = re.split(r"\n(?=\w)", textwrap.dedent(block).strip("\n"))
-    return {part.partition(":")[0]: part.rstrip() for part in parts if part}
+    pairs = (part.partition(":") for part in parts)
+    return {name: " ".join(text.split()) for name, _, text in pairs if text}
 
 
 HEAD = (
@@ -131,54 +137,57 @@ HEAD = (
         "hidden",
         Sequence[int],
         (),
-        "hidden: Units of relu layers between features and outputs: `(256,)`.",
+        "Units of relu layers between features and outputs: `(256,)`.",
     ),
     Argument(
         "dropout",
         float,
         0.0,
-        "dropout: Dropout before each Dense layer of the head, in [0, 1).",
+        "Dropout before each Dense layer of the head, in [0, 1).",
     ),
     Argument(
         "weight_decay",
         float,
         0.0,
-        "weight_decay: L2 penalty on the head's kernels.",
+        "L2 penalty on the head's kernels.",
     ),
 )
 
-_SEVERAL = """Several heads over one backbone are said as a dictionary of outputs: one
-pass of the backbone serves all heads, in training as in use, and what they have in
-common is learnt from the labels of all. Labels come as a dictionary by head, and may be
-missing (class numbers -1 or NaN, others NaN): they count neither in losses nor in
-metrics. A head's loss is the mean over the labels of a batch that are known; the sum
-over the heads, each times its `weight`, is minimised."""
+SEVERAL = """\
+Several heads over one backbone are said as a dictionary of outputs: one pass of the
+backbone serves all heads, in training as in use, and what they have in common is learnt
+from the labels of all. Labels come as a dictionary by head, and may be missing (class
+numbers -1 or NaN, others NaN): they count neither in losses nor in metrics. A head's
+loss is the mean over the labels of a batch that are known; the sum over the heads, each
+times its `weight`, is minimised."""
 
 _CLASSES = """\
-classes: The number of classes, or their names in the order of the labels. Or an output,
-    such as `tl.Classes([...], class_weight="balanced")`, or several by name:
-    `{"species": tl.Classes([...]), "length": tl.Numbers(1, weight=0.1)}`."""
+The number of classes, or their names in the order of the labels. Or an output, such as
+`tl.Classes([...], class_weight="balanced")`, or several by name:
+`{"species": tl.Classes([...]), "length": tl.Numbers(1, weight=0.1)}`."""
 
-_SMOOTHING = """\
-label_smoothing: Share of each label spread over all classes, in [0, 1)."""
+_SMOOTHING = "Share of each label spread over all classes, in [0, 1)."
 
 _MULTI_LABEL = """\
-multi_label: Whether an input may have several labels or none: sigmoid outputs, binary
-    cross-entropy, labels of shape `(n, classes)`."""
+Whether an input may have several labels or none: sigmoid outputs, binary cross-entropy,
+labels of shape `(n, classes)`."""
 
 _CLASS_LOSS = """\
-loss: `None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from examples
-    that are already right to those that are not, such as those of rare classes. Or a
-    Keras loss, its name, or a function of labels and probabilities. Losses of Keras
-    take class numbers here too."""
+`None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from examples that
+are already right to those that are not, such as those of rare classes. Or a Keras loss,
+its name, or a function of labels and probabilities. Losses of Keras take class numbers
+here too."""
 
 _OUTPUTS_TEXT = """\
-outputs: Numbers to predict for each input. Or an output, such as
-    `tl.Numbers(2, loss="huber")`, or several by name, as in a classifier."""
+Numbers to predict for each input. Or an output, such as
+`tl.Numbers(2, loss="huber")`, or several by name:
+`{"length": tl.Numbers(), "species": tl.Classes([...], weight=0.1)}`."""
 
 _NUMBER_LOSS = """\
-loss: A Keras loss, its name, or a function of targets and outputs. Targets of very
-    different sizes should be scaled before."""
+`None`: the mean squared error. Or a Keras loss, its name, or a function of targets and
+outputs. Targets of very different sizes should be scaled before."""
+
+_CARUANA = "several heads: Caruana, Multitask Learning (1997)"
 
 GOALS = (
     Goal(
@@ -196,33 +205,19 @@ GOALS = (
         ),
         summary="Builds a {noun} classifier on a frozen backbone, compiled, ready to "
         "fine-tune.",
-        description="Raw {nouns} go in: the preprocessing that belongs to the backbone "
-        "is part of the\nmodel and of its file. Probabilities come out, in float32.\n\n"
-        f"{_SEVERAL}",
-        returns="A `TransferModel`.",
-        reference="""\
-The Keras guide to transfer learning and fine-tuning,
-https://keras.io/guides/transfer_learning/; focal loss: Lin et al., Focal Loss for Dense
-Object Detection (2017); several heads: Caruana, Multitask Learning (1997); adapters: Hu
-et al., LoRA: Low-Rank Adaptation of Large Language Models (2021).""",
+        description="Probabilities come out, in float32.",
+        references="focal loss: Lin et al., Focal Loss for Dense Object Detection "
+        f"(2017); {_CARUANA}",
     ),
     Goal(
         name="regressor",
         target=Argument(
             "outputs", int | Output | Mapping[str, Output], 1, _OUTPUTS_TEXT
         ),
-        arguments=(
-            Argument(
-                "loss", str | keras.losses.Loss, "mean_squared_error", _NUMBER_LOSS
-            ),
-        ),
+        arguments=(Argument("loss", Any, None, _NUMBER_LOSS),),
         summary="Builds a {noun} regressor on a frozen backbone, compiled, ready to "
         "fine-tune.",
-        description="Raw {nouns} go in, linear float32 outputs `(batch, outputs)` come "
-        f"out.\n\n{_SEVERAL}",
-        returns="A `TransferModel`.",
-        reference="""\
-The Keras guide to transfer learning and fine-tuning,
-https://keras.io/guides/transfer_learning/.""",
+        description="Linear outputs `(batch, outputs)` come out, in float32.",
+        references=_CARUANA,
     ),
 )

@@ -9,15 +9,22 @@ from typing import Any
 
 import keras
 
+from tlkeras._validation import unknown_name
 from tlkeras.builders import recording
-from tlkeras.builders.arguments import GOALS, HEAD, Argument, Goal, own_arguments
+from tlkeras.builders.arguments import (
+    GOALS,
+    HEAD,
+    SEVERAL,
+    Argument,
+    Goal,
+    own_arguments,
+)
 from tlkeras.builders.transfer_model import TransferModel
 from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import freeze
 from tlkeras.heads import last_layer, stack_hidden
 from tlkeras.inputs import Assembled, Input
-from tlkeras.outputs import Output
-from tlkeras.problem import Problem
+from tlkeras.problem import Problem, adopt_reading
 from tlkeras.records.encoding import random_state_kept
 from tlkeras.runtime import current_runtime, jit_compile
 
@@ -42,6 +49,39 @@ def make_builders(kind: type[Input]) -> tuple[Builder, Builder]:
     return made
 
 
+def build_for(problem: Problem, backbone: Any, **arguments: Any) -> TransferModel:
+    """Builds a model for what data are for, by the builder that is made for that.
+
+    Args:
+        problem: Of data: `Splits.problem`.
+        backbone: As the builders take it.
+        **arguments: Others of the builder, such as `weights` or `dropout`.
+
+    Returns:
+        A `TransferModel` that takes inputs of the data's shape, and reads what
+        `classify` is given as the data were read.
+
+    Raises:
+        ValueError: If the kind of input has no builder, or the builder cannot build it.
+
+    Example:
+
+    >>> from tlkeras.inputs import Pictures
+    >>> problem = Problem(Pictures((32, 32), channels=1), tl.Numbers(2))
+    >>> build_for(problem, "glyphnet").output_shape
+    (None, 2)
+    """
+    goal = next(iter(problem.outputs.values())).goal
+    name = f"{problem.input.prefix}_{goal}"
+    if name not in BUILDERS:
+        raise unknown_name("builder", name, BUILDERS)
+    outputs = problem.face(problem.outputs)
+    given = {**problem.input.builder_arguments(), **arguments}
+    model = BUILDERS[name](backbone, outputs, **given)
+    adopt_reading(model, problem)
+    return model
+
+
 def _make_builder(kind: type[Input], goal: Goal) -> Builder:
     own = own_arguments(kind)
     head = [
@@ -56,10 +96,12 @@ def _make_builder(kind: type[Input], goal: Goal) -> Builder:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         values = given.arguments
+        target = (values[one.name] for one in (goal.target, *goal.arguments))
         return _build(
             kind,
             values["backbone"],
-            goal.outputs(*(values[one.name] for one in (goal.target, *goal.arguments))),
+            # What is wrong with the outputs is said before a backbone is loaded.
+            Problem(Input(), goal.outputs(*target)),
             {one.name: values[one.name] for one in rest},
             {one.name: values[one.name] for one in head},
         )
@@ -80,25 +122,48 @@ def _make_builder(kind: type[Input], goal: Goal) -> Builder:
 
 
 def _docstring(kind: type[Input], goal: Goal, arguments: list[Argument]) -> str:
-    listed = "\n".join(one.text for one in arguments)
     example = kind.builder_examples.get(goal.name, "").strip()
+    goes_in = kind.goes_in or f"{kind.nouns.capitalize()} go in."
+    references = "; ".join(filter(None, (kind.builder_references, goal.references)))
     blocks = [
-        goal.summary.format(noun=kind.noun, nouns=kind.nouns),
-        goal.description.format(noun=kind.noun, nouns=kind.nouns),
-        f"Args:\n{textwrap.indent(listed, '    ')}",
-        f"Returns:\n    {goal.returns}",
-        "Raises:\n    ValueError: If an argument is not one of the above.\n"
-        "    FileNotFoundError: If the weights are neither here nor to be downloaded.",
+        goal.summary.format(noun=kind.noun),
+        _filled(f"{goes_in} {goal.description}"),
+        _filled(SEVERAL),
+        _section("Args", *(f"{one.name}: {one.text}" for one in arguments)),
+        _section("Returns", "A `TransferModel`."),
+        _section(
+            "Raises",
+            "ValueError: If an argument is not one of the above.",
+            "FileNotFoundError: If the weights are neither here nor to be downloaded.",
+        ),
         *([f"Example:\n\n{example}"] if example else []),
-        f"Reference:\n{textwrap.indent(goal.reference, '    ')}",
+        f"Reference:\n{_filled(f'{references}.', '    ', '    ')}",
     ]
     return textwrap.indent("\n\n".join(blocks), "    ").strip() + "\n    "
+
+
+def _section(title: str, *items: str) -> str:
+    return "\n".join(
+        [f"{title}:", *(_filled(item, "    ", "        ") for item in items)]
+    )
+
+
+def _filled(text: str, first: str = "", others: str = "") -> str:
+    """Returns a paragraph as wide as a docstring's lines, inside of its indentation."""
+    return textwrap.fill(
+        " ".join(text.split()),
+        84,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _build(
     kind: type[Input],
     backbone: Any,
-    outputs: Output | Mapping[str, Output],
+    problem: Problem,
     arguments: Mapping[str, Any],
     head: Mapping[str, Any],
 ) -> TransferModel:
@@ -106,7 +171,7 @@ def _build(
     with _precision_for(kind, backbone, arguments):
         assembled = kind.assemble(backbone, **arguments)
         recording.note_backbone(assembled.name, assembled.licence)
-        problem = Problem(assembled.input, outputs)
+        problem = problem.but(input=assembled.input)
         model = _with_heads(assembled, problem, **head)
         model.compile(
             optimizer="adam", jit_compile=jit_compile(), **problem.compile_arguments()

@@ -16,7 +16,7 @@ from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
-from tlkeras.problem import Problem
+from tlkeras.problem import Problem, input_of
 from tlkeras.records import TrainingRecord
 from tlkeras.saving import save_whole
 
@@ -30,7 +30,8 @@ class TransferModel(keras.Model):
     `fit`, `evaluate` and `predict` take texts, too, and tokenize them.
 
     Attributes:
-        problem: What it is for: an input, and outputs by name.
+        problem: What it is for: an input, and outputs by name; `None` of a copy that
+            Keras made of it, such as `keras.models.clone_model` does.
         temperature: What `tl.calibrate` divided the logits by, of a model whose heads
             have names by head; `None` if it did not, or the model was fine-tuned since.
     """
@@ -166,7 +167,7 @@ class TransferModel(keras.Model):
         Of several workers each predicts for itself.
         """
         predict = functools.partial(predict_by, self, super().predict)
-        found = self.problem.input.batches(x, batch_size or 32)
+        found = input_of(self).batches(x, batch_size or 32)
         if found is None:
             return predict(self.ready(x), batch_size, **kwargs)
         batches, order = found
@@ -187,7 +188,7 @@ class TransferModel(keras.Model):
         Returns:
             Of texts, their tokens; everything else as it is.
         """
-        return self.problem.input.ready(x)
+        return input_of(self).ready(x)
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """Saves the model as `keras.Model.save` does: one file, whole or not at all.

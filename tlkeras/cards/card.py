@@ -15,6 +15,8 @@ from tlkeras.cards.markdown import escaped, yaml
 from tlkeras.cards.sections import sections
 from tlkeras.evaluation import Report
 from tlkeras.evaluation.rendering.pictures import Picture, pictures
+from tlkeras.inputs import Input
+from tlkeras.outputs import Output
 
 # Names of a report's figures, and the hub's names for them.
 _HUB_METRICS = {
@@ -78,12 +80,12 @@ class ModelCard:
                 f"The card cannot be written to {str(target)!r}: {error}."
             ) from error
 
-    def _drawn(self) -> dict[str | None, list[Picture]]:
+    def _drawn(self) -> dict[str, list[Picture]]:
         """Returns the pictures of each report, with names that differ."""
         return {
             head: [
                 picture._replace(
-                    name="_".join(filter(None, [_slug(head), picture.name]))
+                    name=f"{self.facts.head(_slug(head), '{}_')}{picture.name}"
                 )
                 for picture in pictures(report)
                 if picture.name not in _NOT_SHOWN
@@ -91,7 +93,7 @@ class ModelCard:
             for head, report in self.facts.reports.items()
         }
 
-    def _text(self, drawn: Mapping[str | None, list[Picture]]) -> str:
+    def _text(self, drawn: Mapping[str, list[Picture]]) -> str:
         parts = [
             f"---\n{yaml(self.header)}\n---",
             f"# {escaped(self.facts.name)}",
@@ -170,8 +172,6 @@ def model_card(
     facts = Facts(
         name=name,
         slug=_slug(name) or "model",
-        task=model.task,
-        is_text=model.preprocessor is not None,
         model=model,
         record=model.record,
         reports=_reports(model, report),
@@ -187,28 +187,29 @@ def model_card(
     return ModelCard(facts, {**_header(facts), **(header or {})})
 
 
-def _reports(model: TransferModel, report: Any) -> dict[str | None, Report]:
+def _reports(model: TransferModel, report: Any) -> dict[str, Report]:
     """Returns reports by head, or raises `ValueError`."""
+    problem = model.problem
     if report is None:
         return {}
-    reports = dict(report) if isinstance(report, Mapping) else {None: report}
-    by_head = {None: model} if model.targets is None else model.targets.by_head
+    of_heads = problem.named and isinstance(report, Mapping)
+    reports = problem.by_head(report) if of_heads or not problem.named else {"": report}
     for name, part in reports.items():
-        fits = name in by_head and isinstance(part, Report)
-        if not fits or part.task != by_head[name].task:
-            wanted = {head: kind.task for head, kind in by_head.items()}
+        output = problem.outputs.get(name)
+        came = part.task if isinstance(part, Report) else type(part).__name__
+        if output is None or came != output.task:
+            wanted = problem.face({n: one.task for n, one in problem.outputs.items()})
             raise ValueError(
                 "`report` must be what `tl.evaluate` gives for this model: a `Report`, "
-                f"or one for each head. Expected: {wanted}. Received: "
-                f"{name!r}: {getattr(part, 'task', type(part).__name__)!r}."
+                f"or one for each head. Expected: {wanted!r}. Received: "
+                f"{came!r}{f' of {name!r}' if of_heads else ''}."
             )
     return reports
 
 
 def _header(facts: Facts) -> dict[str, Any]:
-    kind = "text" if facts.is_text else "image"
-    labels = facts.task in ("classification", "multi_label")
-    tag = f"{kind}-classification" if labels else None
+    problem = facts.problem
+    tag = None if problem.named else _hub_task(problem.input, problem.output)
     found = {
         "license": facts.said.get("license"),
         "library_name": "keras",
@@ -216,9 +217,14 @@ def _header(facts: Facts) -> dict[str, Any]:
         "tags": ["tlkeras", "transfer-learning", "fine-tuning"],
         "base_model": hub_name(facts.published),
         "metrics": _metrics(facts),
-        "model-index": _index(facts, tag or f"{kind}-regression"),
+        "model-index": _index(facts),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _hub_task(input: Input, output: Output) -> str | None:
+    """Returns the hub's word for what a head does; `None` where it has none."""
+    return output.hub_task and f"{input.prefix}-{output.hub_task}"
 
 
 def _metrics(facts: Facts) -> list[str]:
@@ -226,17 +232,19 @@ def _metrics(facts: Facts) -> list[str]:
     return [_HUB_METRICS[name][0] for name in dict.fromkeys(found)]
 
 
-def _index(facts: Facts, task: str) -> list[dict[str, Any]]:
+def _index(facts: Facts) -> list[dict[str, Any]]:
     """Returns the results as hubs list them."""
-    results = []
+    results, its_input = [], facts.problem.input
     for head, report in facts.reports.items():
+        output = facts.problem.outputs[head]
+        task = _hub_task(its_input, output) or f"{its_input.prefix}-{output.task}"
         described = f"{len(report.y_true)} test examples"
-        dataset = f"{described}, head {head}" if head is not None else described
         metrics = [
             {"type": kind, "value": round(report.metrics[name], 4), "name": shown}
             for name, (kind, shown) in _HUB_METRICS.items()
             if report.metrics.get(name, float("nan")) == report.metrics.get(name)
         ]
+        dataset = f"{described}{facts.head(head, ', head {}')}"
         results.append(
             {
                 "task": {"type": task},

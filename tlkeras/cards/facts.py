@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
+
 from tlkeras.builders.recording import fingerprint
 from tlkeras.evaluation import Report
+from tlkeras.problem import Problem
 from tlkeras.records import TrainingRecord
 
 
@@ -17,22 +20,32 @@ class Facts:
     Attributes:
         name: The model's name, for people.
         slug: Its name, for files and addresses.
-        task: As in `TransferModel.task`.
-        is_text: Whether it takes texts.
         model: The model.
-        record: Its `recipe`, or `None`.
-        reports: From each head's name, `None` for a single one, to its `Report`.
+        record: Its `record`, or `None`.
+        reports: From each head's name, as in `Problem.outputs`, to its `Report`.
         said: What the author said, by argument of `model_card`.
     """
 
     name: str
     slug: str
-    task: str
-    is_text: bool
     model: Any
     record: TrainingRecord | None
-    reports: Mapping[str | None, Report]
+    reports: Mapping[str, Report]
     said: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> Problem:
+        """What the model is for."""
+        return self.model.problem
+
+    def head(self, name: str, words: str) -> str:
+        """Returns words about a head, where the user named it; otherwise `""`.
+
+        Args:
+            name: The head's.
+            words: Such as `"Head {}: "`, with a place for the name.
+        """
+        return words.format(name) if self.problem.named else ""
 
     @property
     def file(self) -> str:
@@ -83,16 +96,14 @@ class Facts:
         return last.weights == fingerprint(self.model)
 
     @property
-    def classes(self) -> dict[str | None, tuple[str, ...]]:
-        """The classes of each head that has some, under `None` of a single one."""
-        names = self.model.class_names
-        if names is None:
-            return {}
-        return dict(names) if isinstance(names, Mapping) else {None: names}
-
-    @property
     def training_data(self) -> list[dict[str, Any]]:
         """Facts of the training data of each run, those of equal data once."""
         runs = () if self.record is None else self.record.runs
         found = {run.train.get("fingerprint") or id(run): run.train for run in runs}
         return list(found.values())
+
+
+def square_confusion(report: Report) -> np.ndarray | None:
+    """Returns counts `(classes, classes)`, rows true; `None` where there are none."""
+    counts = report.confusion
+    return counts if counts is not None and counts.ndim == 2 else None

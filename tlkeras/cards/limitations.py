@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tlkeras.cards.facts import Facts
+from tlkeras.cards.facts import Facts, square_confusion
 from tlkeras.cards.markdown import escaped
 from tlkeras.evaluation import Report
 
@@ -22,7 +22,7 @@ def limitations(facts: Facts) -> Iterator[str]:
     if not facts.reports:
         yield "How good it is was not measured: no report was given to this card."
     for name, report in facts.reports.items():
-        head = f"Head {escaped(name)}: " if name is not None else ""
+        head = facts.head(escaped(name), "Head {}: ")
         for sentence in _of_report(report):
             yield f"{head}{sentence}"
     yield from _of_fairness(facts)
@@ -60,7 +60,7 @@ def _of_balance(counts: Mapping[str, Any]) -> Iterator[str]:
 def _of_report(report: Report) -> Iterator[str]:
     count = len(report.y_true)
     low, high = report.interval()
-    figure = report.main_values[0].replace("mae", "the mean error")
+    figure = report.main_values.name.replace("mae", "the mean error")
     if count < FEW_TESTED:
         yield (
             f"It was tested on {count:,} examples, which is few: the 95% interval of "
@@ -77,7 +77,7 @@ def _of_report(report: Report) -> Iterator[str]:
             f"Fewer than {FEW_OF_CLASS} test examples each of {_few(rare)}{more}: the "
             "figures of these classes say little."
         )
-    if report.task == "classification":
+    if square_confusion(report) is not None:
         yield from (_of_confusion(pair) for pair in report.most_confused(1))
     ece = report.metrics.get("ece")
     if ece is not None and ece > _BADLY_CALIBRATED:
@@ -119,26 +119,17 @@ def _of_fairness(facts: Facts) -> Iterator[str]:
 
 
 def _of_use(facts: Facts) -> Iterator[str]:
-    what = "text" if facts.is_text else "picture"
-    if facts.task == "classification":
-        yield (
-            f"It answers every {what} with one of its classes, also a {what} of "
-            "something else: it cannot say that it does not know."
-        )
+    problem = facts.problem
+    for name, output in problem.outputs.items():
+        head = facts.head(escaped(name), "Head {}: ")
+        for sentence in output.limits(problem.input.noun):
+            yield f"{head}{sentence}"
     if facts.reports:
         yield (
             "The figures hold for data like those of the test. On data from elsewhere "
             "expect less."
         )
-    if facts.is_text:
-        length = facts.model.preprocessor.sequence_length
-        yield f"It reads the first {length} tokens of a text; the rest is cut off."
-    elif None not in facts.model.input_shape[1:3]:
-        height, width = facts.model.input_shape[1:3]
-        yield (
-            f"It sees pictures at {height} x {width} pixels: finer detail is lost, and "
-            "so are the edges of pictures of another shape."
-        )
+    yield from problem.input.limits()
     if facts.is_pretrained:
         yield "What was lopsided in the backbone's pretraining data can show here, too."
 

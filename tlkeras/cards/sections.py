@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tlkeras.cards.backbone_facts import licence_sentence, pretraining
-from tlkeras.cards.facts import Facts
+from tlkeras.cards.facts import Facts, square_confusion
 from tlkeras.cards.limitations import limitations
 from tlkeras.cards.markdown import bullets, escaped, table
 from tlkeras.evaluation import Report
@@ -13,12 +13,6 @@ from tlkeras.metrics.slices import gap_sentences
 from tlkeras.metrics.table import number
 from tlkeras.records.encoding import readable
 
-_TASKS = {
-    "classification": "gives each {what} one of {classes}",
-    "multi_label": "gives each {what} those of {classes} that fit, several or none",
-    "regression": "gives each {what} {outputs}",
-    "multi_task": "answers several questions on each {what} at once",
-}
 _MOST_NAMES, _MOST_ROWS, _MOST_CONFUSION = 20, 50, 12
 _FIGURES = {
     "accuracy": "accuracy",
@@ -41,7 +35,7 @@ _UNRECORDED = "`tl.distill`, `tl.prune`, `tl.calibrate` or `fit`"
 _NOT_SAID = "_The author of this card has not said._"
 
 
-def sections(facts: Facts, pictures: Mapping[str | None, Sequence[Any]]) -> Iterator:
+def sections(facts: Facts, pictures: Mapping[str, Sequence[Any]]) -> Iterator:
     """Yields pairs of a title and the Markdown below it.
 
     Args:
@@ -64,27 +58,22 @@ def sections(facts: Facts, pictures: Mapping[str | None, Sequence[Any]]) -> Iter
 
 def what_it_is(facts: Facts) -> str:
     """Says what the model does, in a sentence or two."""
-    said = facts.said.get("description")
-    what = "text" if facts.is_text else "picture"
-    names = facts.classes.get(None, ())
-    outputs = facts.model.output_shape[-1] if facts.task == "regression" else 0
-    does = _TASKS[facts.task].format(
-        what=what,
-        classes=f"{len(names)} {'labels' if facts.task == 'multi_label' else 'classes'}"
-        f" ({_listed(names)})",
-        outputs="a number" if outputs == 1 else f"{outputs} numbers",
-    )
+    said, problem = facts.said.get("description"), facts.problem
+    noun = problem.input.noun
+    each = {
+        name: output.does(noun, _listed(output.class_names or ()))
+        for name, output in problem.outputs.items()
+    }
+    if problem.named:
+        does = f"answers several questions on each {noun} at once"
+    else:
+        does = problem.face(each)
     made = (
         f"It {does}. It was made of the backbone `{facts.backbone.get('name')}` by "
         "transfer learning, with Keras and [tlkeras](https://github.com/tlkeras/"
         "tlkeras)."
     )
-    by_head = {} if facts.model.targets is None else facts.model.targets.by_head
-    heads = [
-        f"`{name}`: {target.task.replace('_', '-')}"
-        + (f" of {_listed(target.class_names)}" if target.class_names else "")
-        for name, target in by_head.items()
-    ]
+    heads = [f"`{name}` {words}" for name, words in each.items() if problem.named]
     return "\n\n".join(filter(None, [said, made, bullets(heads)]))
 
 
@@ -100,31 +89,18 @@ def out_of_scope(facts: Facts) -> str:
 
 def how_to_use(facts: Facts) -> str:
     """Returns code that runs, where the model's file lies."""
-    lines = ["import tlkeras as tl", "", f'model = tl.load("{facts.file}")']
-    if facts.is_text:
-        pairs = any(d.get("kind") == "text pairs" for d in facts.training_data)
-        given = '[["a text", "another"]]' if pairs else '["a text", "another text"]'
-    else:
-        given = '["picture.jpg"]'
-    if facts.task == "regression":
-        if not facts.is_text:
-            sides = facts.model.input_shape[1:3]
-            size = 224 if None in sides else tuple(sides)
-            grey = facts.model.input_shape[3] == 1
-            mode = ', color_mode="grayscale"' if grey else ""
-            given = f"tl.load_images({given}, image_size={size}{mode})"
-        lines += [f"print(model.predict({given}))"]
-    elif facts.task == "multi_task":
-        lines += [f"for answer in model.classify({given}):", "    print(answer)"]
-    else:
-        lines += [
-            f"for prediction in model.classify({given}):",
-            "    print(prediction.label, prediction.probability)",
-        ]
+    usage = facts.problem.input.usage()
+    lines = [
+        "import tlkeras as tl",
+        "",
+        f'model = tl.load("{facts.file}")',
+        f"for answer in model.classify({usage.code}):",
+        "    print(answer)",
+    ]
     code = "\n".join(["```python", *lines, "```"])
-    text = " --text" if facts.is_text else ""
-    sample = '"a text"' if facts.is_text else "picture.jpg"
-    command = f"python -m tlkeras predict{text} {facts.file} {sample}"
+    if usage.command is None:
+        return code
+    command = f"python -m tlkeras predict {facts.file} {usage.command}"
     shell = f"```bash\npip install tlkeras\n{command}\n```"
     return f"{code}\n\nOr from the command line:\n\n{shell}"
 
@@ -148,14 +124,13 @@ def training_data(facts: Facts) -> str:
 def _data_sentence(train: Mapping[str, Any], val: Mapping[str, Any] | None) -> str:
     if train.get("examples") is None:
         return f"A {escaped(train['kind'])}, which tlkeras knows no more of."
-    size = train.get("image_size")
-    pixels = f" at {size[0]} x {size[1]} pixels" if size else ""
+    size = f" at {train['size']}" if train.get("size") else ""
     validated = ""
     if val is not None and val.get("examples") is not None:
         print_of = val["fingerprint"][:16]
         validated = f" and {val['examples']:,} for validation (`{print_of}`)"
     return (
-        f"{train['examples']:,} {train['kind']}{pixels} for training (fingerprint "
+        f"{train['examples']:,} {train['kind']}{size} for training (fingerprint "
         f"`{train['fingerprint'][:16]}`){validated}; seed of the split and of the "
         f"order {train['seed']}."
     )
@@ -286,7 +261,7 @@ def _again(facts: Facts) -> str:
     return f"{sentences} With the same data:\n\n```python\n{code}\n```"
 
 
-def results(facts: Facts, pictures: Mapping[str | None, Sequence[Any]]) -> str:
+def results(facts: Facts, pictures: Mapping[str, Sequence[Any]]) -> str:
     """Gives the figures, with intervals, classes and slices."""
     if not facts.reports:
         return "_Not measured._"
@@ -295,7 +270,7 @@ def results(facts: Facts, pictures: Mapping[str | None, Sequence[Any]]) -> str:
         "the author of this card alone knows."
     ]
     for name, report in facts.reports.items():
-        blocks += [f"### Head `{name}`"] if name is not None else []
+        blocks += filter(None, [facts.head(name, "### Head `{}`")])
         blocks += _figures(report)
         blocks += [
             f"![{escaped(p.description)}]({p.file})" for p in pictures.get(name, ())
@@ -315,10 +290,11 @@ def _figures(report: Report) -> Iterator[str]:
     yield f"{interval(report)}."
     if report.per_class is not None:
         yield _per_class(report)
-    if report.task == "classification" and len(report.class_names) <= _MOST_CONFUSION:
+    confusion = square_confusion(report)
+    if confusion is not None and len(confusion) <= _MOST_CONFUSION:
         yield "Rows true, columns predicted:"
         names = [escaped(name) for name in report.class_names]
-        counts = zip(names, report.confusion.tolist(), strict=True)
+        counts = zip(names, confusion.tolist(), strict=True)
         yield table(("true", *names), [(name, *row) for name, row in counts])
     for name, slices in report.slices.items():
         yield f"By {escaped(name)}:"
@@ -358,40 +334,21 @@ def _slices(slices: Any) -> str:
 
 def calibration(facts: Facts) -> str:
     """Says whether probabilities mean what they say, and where labels begin."""
-    model, sentences = facts.model, []
-    if model.temperature is None and facts.classes:
-        sentences.append("The logits were not scaled by `tl.calibrate`.")
-    elif facts.classes:
-        values = model.temperature
-        values = values if isinstance(values, Mapping) else {None: values}
-        listed = ", ".join(
-            f"{value:.3g}{f' (head {name})' if name else ''}"
-            for name, value in values.items()
-        )
-        sentences.append(f"`tl.calibrate` divided the logits by {listed}.")
-    for name, report in facts.reports.items():
-        if "ece" in report.metrics:
-            head = f" of the head `{name}`" if name is not None else ""
+    sentences, problem = [], facts.problem
+    temperature = facts.model.temperature
+    known = {} if temperature is None else problem.by_head(temperature)
+    for name, output in problem.outputs.items():
+        head = facts.head(name, "Head `{}`: ")
+        names = [escaped(each) for each in output.class_names or ()]
+        said = " ".join(output.calibration(known.get(name), names))
+        sentences += [f"{head}{said}"] if said else []
+        report = facts.reports.get(name)
+        if report is not None and "ece" in report.metrics:
             sentences.append(
-                f"The expected calibration error{head} on the test examples is "
+                "The expected calibration error on the test examples is "
                 f"{report.metrics['ece']:.3f} (15 bins)."
             )
-    if model.thresholds is not None:
-        sentences.append(f"A label is given from {_thresholds(facts)} on.")
-    return " ".join(sentences) or "The model gives numbers, not probabilities."
-
-
-def _thresholds(facts: Facts) -> str:
-    values = facts.model.thresholds
-    by_head = values if isinstance(values, Mapping) else {None: values}
-    parts = []
-    for head, value in by_head.items():
-        if isinstance(value, tuple):
-            named = zip(facts.classes[head], value, strict=True)
-            parts += [f"{t:.3g} ({escaped(name)})" for name, t in named]
-        else:
-            parts.append(f"{value:.3g}")
-    return f"a probability of {', '.join(parts)}"
+    return " ".join(sentences) or "_Not known._"
 
 
 def licence(facts: Facts) -> str:

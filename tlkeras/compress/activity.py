@@ -11,6 +11,7 @@ from keras import ops
 
 from tlkeras import _keras
 from tlkeras.compress.channels import Group
+from tlkeras.export.interface import Interface
 from tlkeras.export.samples import as_samples, batches
 from tlkeras.features.extraction import inference_function
 
@@ -43,8 +44,9 @@ def measure_activity(
     before = keras.Model(model.inputs, list(calls[0].input_tensors))
     ready, inner = inference_function(before), _probe(backbone, nested)
     whole, totals, count = _probe(model, outer), 0.0, 0
+    interface = Interface(model)
     for x, _ in itertools.islice(mixed_batches(data), _BATCHES):
-        arrays = list(as_samples(model, x).arrays.values())
+        arrays = list(as_samples(interface, x).arrays.values())
         moments = [*inner(keras.tree.flatten(ready(arrays))), *whole(arrays)]
         totals = totals + np.concatenate([np.ravel(m) for m in moments]) * len(
             arrays[0]

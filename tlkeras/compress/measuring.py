@@ -13,7 +13,7 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras.compress.reports import Figures
 from tlkeras.export.copies import plain_copy
-from tlkeras.export.interface import named_outputs
+from tlkeras.export.interface import Interface
 from tlkeras.export.replacing import size_of
 from tlkeras.export.samples import Samples, samples
 from tlkeras.export.scoring import milliseconds, scores
@@ -54,7 +54,7 @@ def measure(
     times = _times(models, data)
     found: dict[str, dict[str, float]] = {name: {} for name in models}
     for name, each in (test or {}).items():
-        found |= scores(models[name], {name: runner(models[name])}, each)
+        found |= scores(Interface(models[name]), {name: runner(models[name])}, each)
     return {
         name: Figures(
             size=_file_size(model),
@@ -71,11 +71,12 @@ def measure(
 def runner(model: keras.Model) -> Callable[[Samples | dict], dict[str, np.ndarray]]:
     """Returns a function from inputs by name to outputs by name."""
 
+    interface = Interface(model)
+
     def run(inputs: Samples | dict) -> dict[str, np.ndarray]:
         arrays = inputs.arrays if isinstance(inputs, Samples) else inputs
-        packed = keras.tree.pack_sequence_as(model.input, list(arrays.values()))
-        outputs = keras.Model.predict_on_batch(model, packed)
-        return named_outputs(model, outputs)
+        packed = interface.pack(arrays)
+        return interface.named_outputs(keras.Model.predict_on_batch(model, packed))
 
     return run
 
@@ -88,7 +89,7 @@ def count_zeros(weights: list[keras.Variable]) -> int:
 def _times(models: dict[str, keras.Model], data: dict[str, Any]) -> dict[str, float]:
     """Times each model on inputs of its own, in turn."""
     inputs = {
-        name: samples(model, _inputs(data[name]), _TIMED)
+        name: samples(Interface(model), _inputs(data[name]), _TIMED)
         for name, model in models.items()
     }
 

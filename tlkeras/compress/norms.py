@@ -9,6 +9,7 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.compress.activity import mixed_batches
+from tlkeras.export.interface import Interface
 from tlkeras.export.samples import as_samples
 from tlkeras.features.extraction import inference_function
 from tlkeras.freezing import find_backbone
@@ -111,8 +112,9 @@ _NORM = keras.layers.BatchNormalization
 def _inputs(model: keras.Model, data: Any) -> list[Any]:
     """Returns what goes into the backbone, for some examples."""
     backbone, parts, count = find_backbone(model), [], 0
+    interface = Interface(model)
     for x, _ in mixed_batches(data):
-        parts.append(list(as_samples(model, x).arrays.values()))
+        parts.append(list(as_samples(interface, x).arrays.values()))
         count += len(parts[-1][0])
         if count >= _EXAMPLES:
             break

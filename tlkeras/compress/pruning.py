@@ -25,8 +25,7 @@ from tlkeras.freezing import FreezePoint, find_backbone, freeze
 from tlkeras.lora import adapted_layers
 from tlkeras.runtime import current_runtime
 from tlkeras.training import FineTuneHistory, Recipe, fine_tune
-from tlkeras.training.compatibility import check_model
-from tlkeras.training.job import parts_of, resolve_data
+from tlkeras.training.job import Fitting, open_job, parts_of
 
 METHODS = ("magnitude", "channels")
 
@@ -125,17 +124,18 @@ def prune(
     check_number("sparsity", sparsity, above=0, below=1)
     check_int("epochs", epochs, 1 if method == "magnitude" else 0)
     _check_fine_tuning(fine_tuning, method)
-    check_model(model)
-    lessons = resolve_data(model, train, validation_data)
-    train, _ = parts_of(train, None)
-    training = {
+    own = {
         "epochs": epochs,
         "unfreeze_from": unfreeze_from,
         "fine_tune_learning_rate": learning_rate,
         "head_epochs": 0,
-        "verbose": verbose,
-        **fine_tuning,
     }
+    asked = {n: fine_tuning[n] for n in ("cache", "callbacks") if n in fine_tuning}
+    fitting, recipe = Fitting(verbose=verbose, **asked), fine_tuning.get("recipe")
+    door = open_job(model, train, validation_data, recipe, fitting, arguments=own)
+    lessons = door.train, door.val
+    train, _ = parts_of(train, None)
+    training = {**own, "verbose": verbose, **fine_tuning}
     small = freeze(working_copy(model), unfreeze_from)
     job = _Job(model, small, train, lessons, training)
     run = _without_weights if method == "magnitude" else _without_channels

@@ -7,7 +7,7 @@ import numpy as np
 
 from tlkeras.evaluation.aligned import check_values
 from tlkeras.evaluation.examples import EvaluatedExamples
-from tlkeras.metrics.multi_label import check_thresholds
+from tlkeras.outputs import Output, read_predictions
 
 
 def check_arrays(labels: Any, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -21,6 +21,11 @@ def check_arrays(labels: Any, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
         )
     if not len(labels):
         raise ValueError("`labels` and `outputs` must hold at least one example.")
+    if labels.ndim > 2:
+        raise ValueError(
+            "Labels must have shape (n,) or (n, columns). "
+            f"Received labels of shape {labels.shape}."
+        )
     return labels, outputs.reshape(len(outputs), -1)
 
 
@@ -40,16 +45,34 @@ def check_groups(groups: Any, examples: int) -> np.ndarray | None:
     return None if groups is None else check_values("`groups`", groups, examples)
 
 
-def options_of(task: str, thresholds: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Returns what the functions of a task's figures take beside the outputs."""
-    if thresholds is None:
-        return {}
-    if task != "multi_label":
-        raise ValueError(
-            "`thresholds` are for labels that are not exclusive. Received the task "
-            f"{task!r}."
-        )
-    return {"thresholds": check_thresholds(thresholds, len(names))}
+def output_for(
+    labels: np.ndarray,
+    outputs: np.ndarray,
+    known: Output | None,
+    task: str | None = None,
+    class_names: Sequence[str] | None = None,
+    thresholds: Any = None,
+) -> Output:
+    """Returns what labels and outputs are of.
+
+    Args:
+        labels: As `check_arrays` returned them.
+        outputs: The same.
+        known: What they are known to be of, or `None`.
+        task: Wins over what is known.
+        class_names: The same.
+        thresholds: The same.
+
+    Raises:
+        ValueError: If what was given does not fit, or nothing tells it.
+    """
+    if known is None or task not in (None, known.task):
+        if class_names is None and known is not None:
+            class_names = known.class_names
+        output = read_predictions(labels, outputs, task, class_names)
+    else:
+        output = known if class_names is None else known.renamed(class_names)
+    return output if thresholds is None else output.with_thresholds(thresholds)
 
 
 def examples_of(inputs: Any) -> EvaluatedExamples | None:

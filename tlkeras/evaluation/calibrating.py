@@ -1,6 +1,7 @@
 """The verb `calibrate`: a temperature that becomes part of the model."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,10 +10,11 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.evaluation.collecting import batches_of
-from tlkeras.evaluation.evaluating import evaluate
+from tlkeras.evaluation.evaluating import evaluate_heads
 from tlkeras.evaluation.report import Report
 from tlkeras.metrics import calibration
 from tlkeras.metrics.table import number
+from tlkeras.problem import Problem, own_problem
 
 # What rounding may change in an output where a head computes in half precision.
 _TOLERANCE = 2e-2
@@ -74,13 +76,13 @@ def calibrate(
 
     Returns:
         A `Temperature`; of a model with several heads, a dictionary with one for each
-        head that has classes. Its value is 1, and the model is as it was, where no
-        temperature makes the log loss smaller without making the calibration error
+        head that gives probabilities. Its value is 1, and the model is as it was, where
+        no temperature makes the log loss smaller without making the calibration error
         larger, and where no prediction in `data` is wrong.
 
     Raises:
-        ValueError: If the model is no classifier, or its logits do not come from a
-            Dense layer that is used once.
+        UnsupportedError: If the model is no classifier.
+        ValueError: If its logits do not come from a Dense layer that is used once.
 
     Example:
     >>> temperature = tl.calibrate(model, data.val, verbose=0)
@@ -90,21 +92,28 @@ def calibrate(
     Reference:
         Guo et al., On Calibration of Modern Neural Networks (2017), section 4.2.
     """
-    before = _reports(model, data, verbose)
+    problem, before = _reports(model, data, verbose)
     # All layers are found before any is changed.
-    logits = {name: find_logits(model, _output(model, name)) for name in before}
+    tensors = _outputs(model, problem)
+    logits = {name: find_logits(model, tensors[name]) for name in before}
     kept = {name: place.layer.get_weights() for name, place in logits.items()}
     values = {name: report.temperature() for name, report in before.items()}
     batch, *_ = keras.utils.unpack_x_y_sample_weight(next(iter(batches_of(data)[0])))
+
+    def predicted(name: str) -> np.ndarray:
+        outputs = problem.outputs_by_head(model.predict_on_batch(batch))[name]
+        outputs = np.asarray(outputs, "float32")
+        return outputs.reshape(len(outputs), -1)
+
     try:
         for name, place in logits.items():
-            _fold(model, place, values[name], batch, name)
+            _fold(functools.partial(predicted, name), place, values[name])
     except ValueError:
         for name, place in logits.items():
             place.layer.set_weights(kept[name])
         raise
     changed = any(value != 1.0 for value in values.values())
-    after = _reports(model, data, verbose) if changed else before
+    after = _reports(model, data, verbose)[1] if changed else before
     found = {
         name: _temperature(values[name], before[name], after[name]) for name in before
     }
@@ -112,22 +121,19 @@ def calibrate(
         if temperature.value == 1.0:
             logits[name].layer.set_weights(kept[name])
     _note(model, {name: temperature.value for name, temperature in found.items()})
-    return found[None] if None in found else found
+    return problem.face(found)
 
 
 def _reports(
     model: keras.Model, data: Any, verbose: str | int
-) -> dict[str | None, Report]:
-    """Returns the reports of the heads that have classes, under `None` of a single."""
-    found = evaluate(model, data, verbose=verbose)
-    reports = found if isinstance(found, dict) else {None: found}
-    reports = {n: r for n, r in reports.items() if r.probabilities is not None}
+) -> tuple[Problem, dict[str, Report]]:
+    """Returns what a model is for, and the reports of heads that are calibrated."""
+    problem, found = evaluate_heads(model, data, verbose=verbose)
+    reports = {n: r for n, r in found.items() if r.output.calibratable}
     if not reports:
-        raise ValueError(
-            "A temperature needs a classifier, whose outputs are probabilities or "
-            "logits. Received a regression."
-        )
-    return reports
+        output = next(iter(found.values())).output
+        raise output.unsupported("tl.calibrate", "temperature")
+    return problem, reports
 
 
 def _temperature(value: float, before: Report, after: Report) -> Temperature:
@@ -136,41 +142,35 @@ def _temperature(value: float, before: Report, after: Report) -> Temperature:
     Outputs that have run into 0 or 1 do not tell their logits, so that what was
     expected of a temperature and what it does can differ.
     """
-    pairs = [(report.y_true, report.probabilities) for report in (before, after)]
-    loss = tuple(calibration.log_loss(*pair) for pair in pairs)
-    ece = tuple(calibration.reliability(*pair).ece for pair in pairs)
+    loss = tuple(float(report.losses.mean()) for report in (before, after))
+    ece = tuple(report.reliability().ece for report in (before, after))
     if loss[1] > loss[0] or ece[1] > ece[0] + _ROUNDING:
         return Temperature(1.0, (loss[0], loss[0]), (ece[0], ece[0]))
     return Temperature(value, loss, ece)
 
 
-def _note(model: keras.Model, values: dict[str | None, float]) -> None:
-    """Moves a model's thresholds as its probabilities moved; has it keep the numbers.
-
-    sigmoid(z) >= t holds where sigmoid(z / T) >= sigmoid(logit(t) / T) does.
-    """
-    thresholds = getattr(model, "thresholds", None)
-    if isinstance(thresholds, dict):
-        model.thresholds = {
-            name: calibration.scaled_thresholds(value, values.get(name, 1.0))
-            for name, value in thresholds.items()
-        }
-    elif thresholds is not None and None in values:
-        model.thresholds = calibration.scaled_thresholds(thresholds, values[None])
-    if hasattr(model, "temperature"):
-        before = model.temperature or {}
-        before = before if isinstance(before, dict) else {None: before}
-        now = {name: value * before.get(name, 1.0) for name, value in values.items()}
-        model.temperature = now[None] if None in now else now
+def _note(model: keras.Model, values: dict[str, float]) -> None:
+    """Has a model of ours keep temperatures, and decide as it did before."""
+    problem = own_problem(model)
+    if problem is None:
+        return
+    changed = {n: problem.outputs[n].after_scaling(t) for n, t in values.items()}
+    model.problem = problem.but(outputs=changed)
+    before = getattr(model, "temperature", None)
+    before = {} if before is None else problem.by_head(before)
+    model.temperature = problem.face(
+        {name: value * before.get(name, 1.0) for name, value in values.items()}
+    )
 
 
-def _output(model: keras.Model, name: str | None) -> Any:
+def _outputs(model: keras.Model, problem: Problem) -> dict[str, Any]:
+    """Returns the output tensor of each head."""
     if not _keras.is_functional(model):
         raise ValueError(
             "`model` must be a functional `keras.Model` (or a built Sequential one), "
             f"in which the last layer can be found. Received: {type(model).__name__}."
         )
-    return model.outputs[0] if name is None else model.output[name]
+    return problem.outputs_by_head(model.output if problem.named else model.outputs[0])
 
 
 def find_logits(model: keras.Model, output: Any) -> Logits:
@@ -237,27 +237,21 @@ def _no_logits(layer: Any, problem: str = "") -> ValueError:
 
 
 def _fold(
-    model: keras.Model,
-    logits: Logits,
-    temperature: float,
-    batch: Any,
-    name: str | None,
+    predict: Callable[[], np.ndarray], logits: Logits, temperature: float
 ) -> None:
-    """Divides the layer's weights; raises where that does not scale the logits."""
+    """Divides the layer's weights; raises where that does not scale the logits.
+
+    Args:
+        predict: Returns the outputs for the same inputs every time.
+        logits: What is divided.
+        temperature: By what.
+    """
     if temperature == 1.0:
         return
-    layer = logits.layer
-    before = _predicted(model, batch, name)
+    layer, before = logits.layer, predict()
     layer.set_weights([weight / temperature for weight in layer.get_weights()])
-    after = _predicted(model, batch, name)
-    if not _is_scaled(before, after, temperature, logits.activation):
+    if not _is_scaled(before, predict(), temperature, logits.activation):
         raise _no_logits(layer, "changes the outputs in another way when it is scaled")
-
-
-def _predicted(model: keras.Model, batch: Any, name: str | None) -> np.ndarray:
-    outputs = model.predict_on_batch(batch)
-    outputs = np.asarray(outputs if name is None else outputs[name], "float32")
-    return outputs.reshape(len(outputs), -1)
 
 
 def _is_scaled(

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -17,11 +17,16 @@ from tlkeras.distribution import (
 )
 from tlkeras.distribution import predict as predict_by
 from tlkeras.inputs.examples import Reading, reading_of
+from tlkeras.problem import input_of
 
 _BATCH_SIZE = 32
 
 # What looks at each batch: from its inputs and labels to one value per example.
 Observer = Callable[[Any, np.ndarray], Any]
+# From what a model gives for a batch to the outputs of each head.
+ByHead = Callable[[Any], Mapping[str, Any]]
+# What raises where a batch's labels and its outputs by head cannot belong together.
+Check = Callable[[np.ndarray, dict[str, np.ndarray]], None]
 
 
 class Collected(NamedTuple):
@@ -29,13 +34,13 @@ class Collected(NamedTuple):
 
     Attributes:
         labels: Labels of shape `(n, ...)`.
-        outputs: Float32 outputs of shape `(n, outputs)`.
+        outputs: By head, float32 outputs of shape `(n, outputs)`.
         weights: Sample weights of shape `(n,)`, or `None` where the data has none.
         seen: What each observer returned, of shape `(n,)`, in their order.
     """
 
     labels: np.ndarray
-    outputs: np.ndarray
+    outputs: dict[str, np.ndarray]
     weights: np.ndarray | None
     seen: list[np.ndarray]
 
@@ -44,17 +49,18 @@ def collect(
     model: keras.Model,
     data: Any,
     verbose: str | int,
-    check_first_batch: Callable[[np.ndarray, np.ndarray], None],
+    by_head: ByHead,
+    check_first_batch: Check,
     observers: Sequence[Observer] = (),
 ) -> Collected:
     """Runs `model` over `data` once and keeps labels and outputs side by side.
 
     Args:
-        model: `keras.Model` with one output.
-        data: As in `evaluate`.
+        model: `keras.Model`.
+        data: As in `evaluate`, labels in one array.
         verbose: `"auto"`, 0, 1 or 2.
-        check_first_batch: Function of the first batch's labels and outputs that
-            raises where they cannot belong together.
+        by_head: Tells the outputs of its heads apart.
+        check_first_batch: Looks at the first batch.
         observers: Functions of a batch's inputs and labels, called in the same pass.
     """
     workers = Workers(strategy_of(model))
@@ -62,7 +68,7 @@ def collect(
     # Where some worker would have no example, each looks at all of them.
     if reading is not None and 1 < workers.count <= len(reading.examples):
         return _collect_shares(
-            workers, reading, model, verbose, check_first_batch, observers
+            workers, reading, model, verbose, by_head, check_first_batch, observers
         )
     batches, count = batches_of(data)
     bar = keras.utils.Progbar(count, verbose=1 if verbose == "auto" else verbose)
@@ -77,7 +83,7 @@ def collect(
         if not labels:
             _check_inputs(model, x)
         labels.append(y)
-        outputs.append(_output_array(predict(x), len(y)))
+        outputs.append(_output_arrays(by_head(predict(x)), len(y)))
         weights.append(_weight_array(weight, len(y)))
         for values, observe in zip(seen, observers, strict=True):
             values.append(np.asarray(observe(x, y)))
@@ -94,7 +100,7 @@ def collect(
     weighted = all(weight is not None for weight in weights)
     return Collected(
         _join(labels),
-        _join(outputs),
+        {name: _join([part[name] for part in outputs]) for name in outputs[0]},
         _join(weights) if weighted else None,
         [np.concatenate(values) for values in seen],
     )
@@ -107,10 +113,12 @@ def _collect_shares(
     share = Share(reading.examples, workers.index, workers.count)
     verbose = verbose if workers.is_chief else 0
     mine = collect(model, share.dataset(reading.batch_size), verbose, *rest)
-    arrays = [mine.labels, mine.outputs, *mine.seen]
+    arrays = [mine.labels, *mine.outputs.values(), *mine.seen]
     with losing_a_worker(workers, "the evaluation begins anew"):
-        labels, outputs, *seen = (_interleaved(workers, array) for array in arrays)
-    return Collected(labels, outputs, None, seen)
+        labels, *rest = (_interleaved(workers, array) for array in arrays)
+    heads = len(mine.outputs)
+    outputs = dict(zip(mine.outputs, rest[:heads], strict=True))
+    return Collected(labels, outputs, None, rest[heads:])
 
 
 def _interleaved(workers: Workers, mine: np.ndarray) -> np.ndarray:
@@ -211,7 +219,7 @@ def _predictor(model: keras.Model) -> Callable[[Any], Any]:
     strategy = getattr(model, "distribute_strategy", None)
     if getattr(strategy, "num_replicas_in_sync", 1) == 1:
         return model.predict_on_batch
-    ready = getattr(model, "ready", lambda x: x)
+    ready = input_of(model).ready
     if Workers(strategy).count > 1:
         local = plain_model(model)
         return lambda x: local.predict_on_batch(ready(x))
@@ -242,6 +250,10 @@ def label_array(y: Any) -> np.ndarray:
             f"{labels.dtype}. Batch the dataset; turn names into numbers."
         )
     return labels.astype("int8") if labels.dtype.kind == "b" else labels
+
+
+def _output_arrays(outputs: Mapping[str, Any], examples: int) -> dict[str, np.ndarray]:
+    return {name: _output_array(each, examples) for name, each in outputs.items()}
 
 
 def _output_array(outputs: Any, examples: int) -> np.ndarray:

@@ -97,19 +97,19 @@ def compare(
     """
     names = _check_names(names)
     groups = _check_same_data(report_a, report_b)
-    figure, a, higher_is_better = report_a.main_values
-    b = report_b.main_values[1]
+    figure, a = report_a.main_values, report_a.main_values.values
+    b = report_b.main_values.values
     differences = a - b
-    if groups is None and figure == "accuracy":
+    if groups is None and figure.are_hits:
         test, p_value = "exact McNemar test", _mcnemar(differences)
     else:
         test = "sign-flip test" if groups is None else "sign-flip test of groups"
         sums, _ = sums_by_unit(differences, units(groups, len(a)))
         p_value = sign_flip_p_value(sums[:, 0])
     difference = float(differences.mean())
-    better = names[0] if (difference > 0) == higher_is_better else names[1]
+    better = names[0] if (difference > 0) == figure.more_is_better else names[1]
     return Comparison(
-        figure=figure,
+        figure=figure.name,
         names=names,
         values=(float(a.mean()), float(b.mean())),
         difference=difference,

@@ -1,18 +1,12 @@
 """The drawing methods of a report: figures onto axes."""
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tlkeras._validation import unknown_name
 from tlkeras.evaluation.figures import Figures
-from tlkeras.metrics import ranking
-from tlkeras.metrics.ranking import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_MOST_CURVES = 6
 
 
 class Drawing(Figures):
@@ -35,15 +29,12 @@ class Drawing(Figures):
             The axes.
 
         Raises:
-            ValueError: If the classes are not exclusive, or there are none.
+            UnsupportedError: If the classes are not exclusive, or there are none.
 
         Example:
         >>> ax = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]]).plot_confusion()
         """
-        from tlkeras.plots import plot_confusion
-
-        self._check_task("plot_confusion", "classification")
-        return plot_confusion(self.confusion, self.class_names, ax, normalize)
+        return self.output.plot_confusion(self, ax, normalize)
 
     def plot_residuals(self, ax: "Axes | None" = None) -> "Axes":
         """Draws the residuals of a regression; see `tlkeras.plots.plot_residuals`.
@@ -55,15 +46,12 @@ class Drawing(Figures):
             The axes.
 
         Raises:
-            ValueError: If the task is no regression.
+            UnsupportedError: If the task is no regression.
 
         Example:
         >>> ax = tl.Report([0.5, 2.0], [0.4, 2.2]).plot_residuals()
         """
-        from tlkeras.plots import plot_residuals
-
-        self._check_task("plot_residuals", "regression")
-        return plot_residuals(self.y_true, self.y_pred, ax)
+        return self.output.plot_residuals(self, ax)
 
     def plot_roc(self, ax: "Axes | None" = None) -> "Axes":
         """Draws ROC curves, each class against the rest.
@@ -77,16 +65,13 @@ class Drawing(Figures):
             The axes.
 
         Raises:
-            ValueError: If the task is a regression, or no class has both examples and
-                others.
+            UnsupportedError: If the task is a regression.
+            ValueError: If no class has both examples and others.
 
         Example:
         >>> ax = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]]).plot_roc()
         """
-        from tlkeras.plots import plot_roc
-
-        self._check_task("plot_roc", "classification", "multi_label")
-        return plot_roc(self._curves(self._areas[0], ranking.roc_curve), ax)
+        return self.output.plot_roc(self, ax)
 
     def plot_precision_recall(self, ax: "Axes | None" = None) -> "Axes":
         """Draws precision-recall curves, each class against the rest.
@@ -101,16 +86,13 @@ class Drawing(Figures):
             The axes.
 
         Raises:
-            ValueError: If the task is a regression, or no class has examples.
+            UnsupportedError: If the task is a regression.
+            ValueError: If no class has examples.
 
         Example:
         >>> ax = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]]).plot_precision_recall()
         """
-        from tlkeras.plots import plot_precision_recall
-
-        self._check_task("plot_precision_recall", "classification", "multi_label")
-        curves = self._curves(self._areas[1], ranking.precision_recall_curve)
-        return plot_precision_recall(curves, ax)
+        return self.output.plot_precision_recall(self, ax)
 
     def plot_reliability(self, ax: "Axes | None" = None, bins: int = 15) -> "Axes":
         """Draws how often predictions of each confidence are right.
@@ -123,7 +105,7 @@ class Drawing(Figures):
             The axes.
 
         Raises:
-            ValueError: If the task is a regression.
+            UnsupportedError: If the task is a regression.
 
         Example:
         >>> ax = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]]).plot_reliability()
@@ -131,13 +113,7 @@ class Drawing(Figures):
         Reference:
             Guo et al., On Calibration of Modern Neural Networks (2017), figure 1.
         """
-        from tlkeras.plots import plot_reliability
-
-        self._check_task("plot_reliability", "classification", "multi_label")
-        found = self.reliability(bins)
-        return plot_reliability(
-            found.edges, found.confidence, found.accuracy, found.count, found.ece, ax
-        )
+        return self.output.plot_reliability(self, ax, bins)
 
     def plot_slices(self, name: str | None = None, ax: "Axes | None" = None) -> "Axes":
         """Draws the main figure of each slice with its interval.
@@ -194,21 +170,3 @@ class Drawing(Figures):
         inputs = self.examples(self.top_losses(n))
         titles = [self.verdict(i) for i in self.top_losses(n)]
         return plot_examples(inputs, titles, ax)
-
-    def _curves(self, areas: np.ndarray, curve: Any) -> dict[str, Curve]:
-        """Returns curves by class name, of the classes with the least areas."""
-        classes = np.flatnonzero(np.isfinite(areas))
-        if not len(classes):
-            raise ValueError(
-                "No curve can be drawn: no class has examples beside those of others."
-            )
-        if self.task == "classification" and len(self.class_names) == 2:
-            classes = classes[-1:]
-        worst = np.sort(
-            classes[np.argsort(areas[classes], kind="stable")][:_MOST_CURVES]
-        )
-        truths = ranking.as_rows(self.y_true, len(self.class_names))
-        return {
-            self.class_names[i]: curve(truths[:, i], self.probabilities[:, i])
-            for i in worst
-        }

@@ -1,19 +1,22 @@
 """The verb `evaluate`: from a model and data to a report."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
-from tlkeras._validation import check_choice, check_same_classes
-from tlkeras.evaluation.aligned import Aligned
-from tlkeras.evaluation.collecting import collect
+from tlkeras._validation import check_choice
+from tlkeras.evaluation.aligned import Aligned, check_values
+from tlkeras.evaluation.arguments import part_of
+from tlkeras.evaluation.collecting import Collected, collect
 from tlkeras.evaluation.examples import EvaluatedExamples, digests
-from tlkeras.evaluation.interpretation import TASKS, interpret
+from tlkeras.evaluation.heads import Heads
 from tlkeras.evaluation.report import Report
-from tlkeras.evaluation.several_heads import evaluate_heads
 from tlkeras.inputs.examples import Reading, reading_of
+from tlkeras.outputs import output_of_task
+from tlkeras.problem import Problem
 
 
 def evaluate(
@@ -45,19 +48,21 @@ def evaluate(
     applied to all values.
 
     Args:
-        model: `keras.Model` with one output of shape `(n, outputs)` or `(n,)`.
+        model: `keras.Model` with one output of shape `(n, outputs)` or `(n,)`, or with
+            a dictionary of such by head.
         data: Batched `tf.data.Dataset` or `keras.utils.PyDataset` of `(x, y)` or
             `(x, y, sample_weight)`, or a tuple of such arrays, which is read in
             batches of 32. `y` holds class numbers from 0, of shape `(n,)` or
             `(n, 1)`, or one-hot rows; rows of zeros and ones for labels that are
             not exclusive; numbers for a regression. Sample weights weigh the loss,
             as in `keras.Model.evaluate`; all other figures count every example
-            once.
+            once. Of a model whose heads have names, labels by head.
         task: `"classification"` (exclusive classes), `"multi_label"` or
-            `"regression"`. Defaults to `model.task` if there is one, else it is
-            inferred from labels and outputs.
+            `"regression"`. Defaults to what the model is for (`model.problem`); of
+            a model that tlkeras did not build it is inferred from its loss, its last
+            layer, labels and outputs.
         class_names: Names of the classes in the order of the labels. Defaults to
-            `model.class_names` if there is one, else the numbers from 0.
+            those of `model.problem`, else the numbers from 0.
         slices: From names to values, one per example: an array in the order of the
             data; a function of a batch `(x, y)` that returns an array; or, for image
             files, `"folder"` (the class folder and what is below it) or `"subfolder"`
@@ -68,7 +73,7 @@ def evaluate(
         thresholds: Of labels that are not exclusive: the probability from which one is
             predicted, a number or one per label, such as `report.thresholds` of
             validation data; of a model with several heads, from the head's name to
-            its own. Defaults to `model.thresholds` if there are some, else 0.5.
+            its own. Defaults to those of `model.problem`, else 0.5.
         verbose: `"auto"` or 1 (progress bar), 2 (one line) or 0 (silent).
 
     Returns:
@@ -91,59 +96,93 @@ def evaluate(
     >>> report.confusion.tolist()
     [[1, 0], [1, 1]]
     """
+    problem, reports = evaluate_heads(
+        model,
+        data,
+        task=task,
+        class_names=class_names,
+        thresholds=thresholds,
+        slices=slices,
+        groups=groups,
+        verbose=verbose,
+    )
+    return problem.face(reports)
+
+
+def evaluate_heads(
+    model: keras.Model,
+    data: Any,
+    *,
+    task: str | None = None,
+    class_names: Sequence[str] | None = None,
+    thresholds: Any = None,
+    slices: Any = None,
+    groups: Any = None,
+    verbose: str | int = "auto",
+) -> tuple[Problem, dict[str, Report]]:
+    """Returns what a model is for, and a report for each head that has labels.
+
+    Args:
+        model: As in `evaluate`, like all that follows.
+        data: Labelled data.
+        task: What the outputs are.
+        class_names: Their names.
+        thresholds: From which probability labels are given.
+        slices: From names to values.
+        groups: One value per example.
+        verbose: Whether to show progress.
+    """
     if not isinstance(model, keras.Model):
         raise ValueError(
             f"`model` must be a `keras.Model`. Received: {type(model).__name__}."
         )
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
+    if task is not None:
+        output_of_task(task)
     reading = reading_of(data)
     aligned = Aligned(slices, groups, reading)
     data = _in_stored_order(data, reading)
-    if getattr(model, "targets", None) is not None:
-        thresholds = _thresholds_of_heads(model, thresholds)
-        return evaluate_heads(model, data, aligned, thresholds, verbose)
-    task = task if task is not None else getattr(model, "task", None)
-    if task is not None:
-        check_choice("task", task, tuple(TASKS))
-    if class_names is None:
-        class_names = getattr(model, "class_names", None)
-    if thresholds is None and task in (None, "multi_label"):
-        thresholds = getattr(model, "thresholds", None)
-    check_same_classes("data", reading and reading.class_names, class_names)
-
-    def check_first_batch(labels: Any, outputs: Any) -> None:
-        # A mismatch shows on the first batch; an unknown task may need them all.
-        if task is not None:
-            interpret(labels, outputs, task, class_names)
-
+    heads = Heads(model, task, class_names, thresholds)
+    data = heads.with_one_array_of_labels(data)
+    heads.check_fits(reading and reading.problem)
     found = collect(
-        model, data, verbose, check_first_batch, [digests, *aligned.observers]
+        model,
+        data,
+        verbose,
+        heads.outputs,
+        heads.check_first_batch,
+        [digests, *aligned.observers],
     )
+    problem = heads.problem_for(found.labels, found.outputs)
+    return problem, _reports(problem, found, aligned, data)
+
+
+def _reports(
+    problem: Problem, found: Collected, aligned: Aligned, data: Any
+) -> dict[str, Report]:
+    """Returns a report for each head, of the examples whose labels are known."""
+    count = len(found.labels)
     slices, groups = aligned.values(found.seen[1:])
-    return Report(
-        found.labels,
-        found.outputs,
-        task=task,
-        class_names=class_names,
-        sample_weight=found.weights,
-        slices=slices,
-        groups=groups,
-        thresholds=thresholds,
-        inputs=EvaluatedExamples(data, found.labels, found.seen[0]),
-    )
-
-
-def _thresholds_of_heads(model: keras.Model, thresholds: Any) -> dict[str, Any] | None:
-    """Returns thresholds by head, given or the model's own."""
-    if thresholds is None:
-        return model.thresholds
-    several = [n for n, t in model.targets.by_head.items() if t.task == "multi_label"]
-    if not isinstance(thresholds, Mapping) or not set(thresholds) <= set(several):
+    slices = {n: check_values(f"`slices` {n!r}", v, count) for n, v in slices.items()}
+    groups = None if groups is None else check_values("`groups`", groups, count)
+    inputs = EvaluatedExamples(data, found.labels, found.seen[0])
+    reports = {}
+    for name, (labels, known) in problem.known(found.labels).items():
+        if known.any():
+            reports[name] = Report(
+                labels[known],
+                found.outputs[name][known],
+                output=problem.outputs[name],
+                sample_weight=part_of(found.weights, known),
+                slices={n: values[known] for n, values in slices.items()},
+                groups=part_of(groups, known),
+                inputs=inputs.select(np.flatnonzero(known)),
+            )
+    if not reports:
         raise ValueError(
-            "`thresholds` of a model with several heads are given by head, for those "
-            f"with labels that are not exclusive: {several}. Received: {thresholds!r}."
+            "`data` has no example all of whose labels of a head are known."
         )
-    return dict(thresholds)
+    return reports
 
 
 def _in_stored_order(data: Any, reading: Reading | None) -> Any:

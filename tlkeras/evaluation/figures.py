@@ -13,29 +13,17 @@ from tlkeras.evaluation.arguments import (
     check_groups,
     check_weights,
     examples_of,
-    options_of,
+    output_for,
     part_of,
     positions_of,
 )
-from tlkeras.evaluation.interpretation import interpret
 from tlkeras.evaluation.plain import plain
-from tlkeras.metrics import (
-    calibration,
-    classification,
-    multi_label,
-    ranking,
-    regression,
-    resampling,
-)
+from tlkeras.metrics import calibration, resampling
+from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.resampling import CONFIDENCE, Interval
 from tlkeras.metrics.slices import SliceTable, slice_table
-from tlkeras.metrics.table import ClassTable, number
-
-_FUNCTIONS = {
-    "classification": classification,
-    "multi_label": multi_label,
-    "regression": regression,
-}
+from tlkeras.metrics.table import ClassTable
+from tlkeras.outputs import Output
 
 
 class Figures:
@@ -56,16 +44,13 @@ class Figures:
         groups: Any = None,
         thresholds: Any = None,
         inputs: Any = None,
+        output: Output | None = None,
     ) -> None:
         labels, outputs = check_arrays(labels, outputs)
-        reading = interpret(labels, outputs, task, class_names)
-        self.task = reading.task
-        self.class_names = reading.class_names
-        self.y_true = reading.y_true
-        self._options = options_of(self.task, thresholds, self.class_names)
-        self.y_pred = self._functions.predictions(reading.outputs, **self._options)
-        values = self.task == "regression"
-        self.probabilities = None if values else reading.outputs
+        self.output = output_for(labels, outputs, output, task, class_names, thresholds)
+        self.y_true, self._outputs = self.output.read_predictions(labels, outputs)
+        self.y_pred = self.output.predictions(self._outputs)
+        self.probabilities = self.output.probabilities(self._outputs)
         count = len(labels)
         self.sample_weight = check_weights(sample_weight, count)
         self.slice_values = {
@@ -76,19 +61,19 @@ class Figures:
         self._inputs = examples_of(inputs)
 
     @property
-    def _functions(self) -> Any:
-        return _FUNCTIONS[self.task]
+    def task(self) -> str:
+        """The task of the output."""
+        return self.output.task
 
     @property
-    def _outputs(self) -> np.ndarray:
-        return self.y_pred if self.probabilities is None else self.probabilities
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the output; `None` where it has none."""
+        return self.output.class_names
 
     @functools.cached_property
     def metrics(self) -> dict[str, float]:
-        """Every figure by name; see `metrics` of the module named like the task."""
-        return self._functions.metrics(
-            self.y_true, self._outputs, self.sample_weight, **self._options
-        )
+        """Every figure by name; see `metrics` in the modules of `tlkeras.metrics`."""
+        return self.output.figures(self.y_true, self._outputs, self.sample_weight)
 
     @functools.cached_property
     def confusion(self) -> np.ndarray | None:
@@ -97,14 +82,12 @@ class Figures:
         For labels that are not exclusive `(labels, 2, 2)`, one matrix per label;
         `None` for a regression.
         """
-        return self._functions.confusion(self.y_true, self._outputs, **self._options)
+        return self.output.confusion(self.y_true, self._outputs)
 
     @functools.cached_property
     def per_class(self) -> ClassTable | None:
         """Precision, recall, F1 and support of every class; `None` for a regression."""
-        return self._functions.per_class(
-            self.y_true, self._outputs, self.class_names, **self._options
-        )
+        return self.output.per_class(self.y_true, self._outputs)
 
     @functools.cached_property
     def accuracy(self) -> float | None:
@@ -113,27 +96,21 @@ class Figures:
         Where labels are not exclusive, an example counts as right only if every one
         of its labels is.
         """
-        return None if self.probabilities is None else float(self.main_values[1].mean())
+        figure = self.main_values
+        return float(figure.values.mean()) if figure.are_hits else None
 
     @functools.cached_property
-    def main_values(self) -> tuple[str, np.ndarray, bool]:
+    def main_values(self) -> PerExample:
         """The main figure, its value for each example, and whether more is better.
 
         `"accuracy"`, of 0 and 1; or `"mae"`, of absolute errors (a mean over targets).
         """
-        if self.task == "regression":
-            errors = np.abs(self.y_true - self.y_pred)
-            return "mae", errors.reshape(len(errors), -1).mean(axis=1), False
-        right = (self.y_true == self.y_pred).reshape(len(self.y_true), -1)
-        return "accuracy", right.all(axis=1).astype("float64"), True
+        return self.output.main_values(self.y_true, self.y_pred)
 
     @functools.cached_property
     def losses(self) -> np.ndarray:
         """The loss of each example: log loss in nats, or the squared error."""
-        if self.probabilities is not None:
-            return calibration.losses(self.y_true, self.probabilities)
-        errors = (self.y_true - self.y_pred) ** 2
-        return errors.reshape(len(errors), -1).mean(axis=1)
+        return self.output.losses(self.y_true, self._outputs)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """Returns the confidence interval of the accuracy, or of the mean error.
@@ -153,10 +130,10 @@ class Figures:
         (0.806, 1.0)
         """
         check_number("confidence", confidence, above=0, below=1)
-        name, values, _ = self.main_values
-        share = name == "accuracy"
-        interval = resampling.share_interval if share else resampling.mean_interval
-        return interval(values, self.groups, confidence)
+        figure = self.main_values
+        if figure.are_hits:
+            return resampling.share_interval(figure.values, self.groups, confidence)
+        return resampling.mean_interval(figure.values, self.groups, confidence)
 
     def reliability(self, bins: int = calibration.BINS) -> calibration.Reliability:
         """Compares confidence with accuracy, bin by bin.
@@ -169,7 +146,7 @@ class Figures:
             A `Reliability`, with arrays by bin and `.ece`.
 
         Raises:
-            ValueError: If the task is a regression.
+            UnsupportedError: If the task is a regression.
 
         Example:
         >>> report = tl.Report([0, 1], [[0.9, 0.1], [0.1, 0.9]])
@@ -179,9 +156,8 @@ class Figures:
         Reference:
             Guo et al., On Calibration of Modern Neural Networks (2017).
         """
-        self._check_task("reliability", "classification", "multi_label")
         check_int("bins", bins, 1)
-        return calibration.reliability(self.y_true, self.probabilities, bins)
+        return self.output.reliability(self.y_true, self._outputs, bins)
 
     def temperature(self) -> float:
         """Returns the temperature that calibrates the probabilities best.
@@ -194,7 +170,7 @@ class Figures:
             The temperature; 1 where nothing is gained, or nothing is wrong.
 
         Raises:
-            ValueError: If the task is a regression.
+            UnsupportedError: If the task is a regression.
 
         Example:
         >>> sure = np.array([[0.99, 0.01]] * 10)
@@ -204,8 +180,7 @@ class Figures:
         Reference:
             Guo et al., On Calibration of Modern Neural Networks (2017).
         """
-        self._check_task("temperature", "classification", "multi_label")
-        return calibration.fit_temperature(self.y_true, self.probabilities)
+        return self.output.temperature(self.y_true, self._outputs)
 
     @functools.cached_property
     def thresholds(self) -> np.ndarray:
@@ -215,12 +190,12 @@ class Figures:
         report.thresholds`), or pass them to `evaluate`; on the data that they were
         found on, they flatter.
         """
-        self._check_task("thresholds", "multi_label")
-        return multi_label.best_thresholds(self.y_true, self.probabilities)
+        return self.output.best_thresholds(self.y_true, self._outputs)
 
     @functools.cached_property
-    def _areas(self) -> tuple[np.ndarray, np.ndarray]:
-        return ranking.areas(self.y_true, self.probabilities)
+    def areas(self) -> tuple[np.ndarray, np.ndarray]:
+        """The area under each class's ROC curve, and its average precision."""
+        return self.output.areas(self.y_true, self._outputs)
 
     def top_losses(self, n: int = 9) -> np.ndarray:
         """Returns the positions of the examples with the highest losses.
@@ -251,7 +226,7 @@ class Figures:
             examples of the true class), the highest count first.
 
         Raises:
-            ValueError: If the classes are not exclusive, or there are none.
+            UnsupportedError: If the classes are not exclusive, or there are none.
 
         Example:
         >>> names = ["cat", "dog"]
@@ -259,22 +234,8 @@ class Figures:
         >>> report.most_confused()
         [{'true': 'cat', 'predicted': 'dog', 'count': 1, 'share': 0.5}]
         """
-        self._check_task("most_confused", "classification")
         check_int("n", n, 1)
-        errors = self.confusion * (1 - np.eye(len(self.confusion), dtype=int))
-        order = np.argsort(-errors, axis=None, kind="stable")[:n]
-        pairs = zip(*np.unravel_index(order, errors.shape), strict=True)
-        totals = self.confusion.sum(axis=1)
-        return [
-            {
-                "true": self.class_names[i],
-                "predicted": self.class_names[j],
-                "count": int(errors[i, j]),
-                "share": float(errors[i, j] / totals[i]),
-            }
-            for i, j in pairs
-            if errors[i, j]
-        ]
+        return self.output.most_confused(self.confusion, n)
 
     @functools.cached_property
     def slices(self) -> dict[str, SliceTable]:
@@ -313,13 +274,11 @@ class Figures:
         return type(self)(
             self.y_true[positions],
             self._outputs[positions],
-            task=self.task,
-            class_names=self.class_names,
+            output=self.output,
             sample_weight=part_of(self.sample_weight, positions),
             slices={n: values[positions] for n, values in self.slice_values.items()},
             groups=part_of(self.groups, positions),
             inputs=self._inputs and self._inputs.select(positions),
-            **self._options,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -401,29 +360,11 @@ class Figures:
         >>> tl.Report([1], [[0.7, 0.3]], class_names=["cat", "dog"]).verdict(0)
         'dog taken for cat (0.70)'
         """
-        true, predicted = self.y_true[position], self.y_pred[position]
-        if self.task == "regression":
-            pair = (", ".join(map(number, np.atleast_1d(v))) for v in (true, predicted))
-            return "{} predicted as {}".format(*pair)
-        if self.task == "multi_label":
-            return f"{self._labels(true)} taken for {self._labels(predicted)}"
-        share = self.probabilities[position, predicted]
-        found = f"{self.class_names[predicted]} ({share:.2f})"
-        if true == predicted:
-            return f"rightly {found}"
-        return f"{self.class_names[true]} taken for {found}"
-
-    def _labels(self, row: np.ndarray) -> str:
-        return ", ".join(self.class_names[i] for i in np.flatnonzero(row)) or "nothing"
-
-    def _check_task(self, method: str, *tasks: str) -> None:
-        if self.task not in tasks:
-            raise ValueError(
-                f"`{method}` needs a report whose task is "
-                f"{' or '.join(map(repr, tasks))}. "
-                f"This report's task is {self.task!r}."
-            )
+        each = (self.y_true, self.y_pred, self._outputs)
+        return self.output.verdict(*(values[position] for values in each))
 
     def __getstate__(self) -> dict[str, Any]:
-        # Data can hardly be copied or pickled, and a report is whole without it.
-        return {**self.__dict__, "_inputs": None}
+        # Data, and losses of the user's own, can hardly be copied or pickled, and a
+        # report is whole without them.
+        output = self.output.but(loss=None, metrics=None)
+        return {**self.__dict__, "_inputs": None, "output": output}

@@ -29,9 +29,12 @@ class Report(Drawing):
         thresholds: Of labels that are not exclusive: the probability from which one is
             predicted, a number or one per label. Defaults to 0.5.
         inputs: The examples, an array of pictures or texts, to show some of them.
+        output: What labels and outputs are of, such as `tl.Classes(["a", "b"])`, where
+            that is known. `task`, `class_names` and `thresholds` win over it.
 
     Attributes:
-        task: The task.
+        output: What labels and outputs are of.
+        task: Its task.
         y_true: Class numbers, int64 of shape `(n,)`; zeros and ones of shape
             `(n, labels)`; or values, float64 of shape `(n,)` or `(n, targets)`.
         y_pred: Predictions, of the shape of `y_true`; float32 for a regression.

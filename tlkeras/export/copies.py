@@ -6,8 +6,10 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras.builders.merging import merge_lora
 from tlkeras.features.precision import dtype_policy
-from tlkeras.lora import adapted_layers, merge_lora
+from tlkeras.lora import adapted_layers
+from tlkeras.problem import own_problem
 
 # From least to most precise.
 PRECISIONS = ("bfloat16", "float16", "float32")
@@ -44,14 +46,12 @@ def plain_copy(model: keras.Model) -> keras.Model:
 
 
 def _rebuilt(model: keras.Model, config: dict[str, Any]) -> keras.Model:
-    preprocessor = getattr(model, "preprocessor", None)
-    if preprocessor is not None:
-        # A config holds a tokenizer without its vocabulary.
-        config = {**config, "tlkeras": {**config["tlkeras"], "preprocessor": None}}
     copy = type(model).from_config(config)
     copy.set_weights([np.asarray(weight) for weight in model.get_weights()])
-    if preprocessor is not None:
-        copy.preprocessor = preprocessor
+    problem = own_problem(model)
+    if problem is not None:
+        # A config holds a tokenizer without its vocabulary.
+        copy.problem = problem
     return copy
 
 

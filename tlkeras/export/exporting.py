@@ -1,5 +1,6 @@
 """The verb `export`: writes an artefact, checks it, and only then gives it its name."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_choice, check_number
+from tlkeras._validation import check_number
 from tlkeras.export import litert, onnx_file, saved_model
 from tlkeras.export.copies import in_float32, precision_of
-from tlkeras.export.interface import (
-    check_model,
-    described,
-    input_shapes,
-    tensor_specs,
-)
+from tlkeras.export.interface import Interface, described
 from tlkeras.export.parity import TOLERANCES, check, largest_difference, same_labels
 from tlkeras.export.replacing import replacing, size_of
 from tlkeras.export.reports import ExportReport
@@ -25,11 +21,6 @@ from tlkeras.export.samples import Samples, reference, samples
 _EXAMPLES = 16
 
 Outputs = dict[str, np.ndarray]
-
-TOKENS_NOTE = (
-    "takes token ids, not texts: `model.preprocessor(texts)` makes them, padded to "
-    "{length}"
-)
 
 
 @dataclass(frozen=True)
@@ -45,11 +36,13 @@ def export(
     model: keras.Model,
     path: str | Path,
     *,
-    format: str,
     data: Any = None,
     tolerance: float | None = None,
 ) -> ExportReport:
     """Exports a model for another runtime, and checks what it wrote in that runtime.
+
+    The name tells the format: `"flowers.tflite"` is a LiteRT file (TensorFlow Lite),
+    `"flowers.onnx"` an ONNX file, a folder, `"flowers"` or `"v1.2/"`, a SavedModel.
 
     The artefact holds the preprocessing and the classes' names. It is loaded by the
     runtime it is for, run, and compared with the model; only then it gets its name.
@@ -77,10 +70,8 @@ def export(
 
     Args:
         model: A functional `keras.Model`, such as `tl.image_classifier` builds.
-        path: Ends in `.keras`, `.tflite` (`"litert"`) or `.onnx`; a SavedModel is a
-            folder. The folder it lies in must exist.
-        format: `"keras"`, `"saved_model"`, `"litert"` or `"onnx"`. The last needs
-            `pip install onnx tf2onnx onnxruntime`.
+        path: Ends in `.tflite`, in `.onnx`, which needs `pip install onnx tf2onnx
+            onnxruntime`, or in nothing or `/`. The folder it lies in must exist.
         data: Inputs to check on: a part of `Splits` or another batched dataset, an
             array of pixels, a list of texts (of pairs, where the model is to take
             pairs), or a tuple of inputs and labels. The first 16 are used. Defaults
@@ -100,102 +91,107 @@ def export(
     Example:
 
     >>> model = tl.image_classifier("glyphnet", ["a", "b"])
-    >>> report = tl.export(model, "glyphs.tflite", format="litert")
+    >>> report = tl.export(model, "glyphs.tflite")
     >>> report.inputs, report.difference < 1e-4
     ({'image': 'float32 (1, 32, 32, 1)'}, True)
 
     Reference:
         TensorFlow Serving's REST API, https://www.tensorflow.org/tfx/serving/api_rest.
     """
-    check_model(model)
-    write, suffix, keeps_precision = _FORMATS[check_choice("format", format, _FORMATS)]
+    interface, kind = Interface(model), _format_of(path)
     if tolerance is not None:
         check_number("tolerance", tolerance, above=0)
-    with replacing(path, suffix) as unfinished:
-        inputs = samples(model, data, _EXAMPLES)
-        exported = model if keeps_precision else in_float32(model)
+    with replacing(path, kind.suffix) as unfinished:
+        inputs = samples(interface, data, _EXAMPLES)
+        plain = model if kind.keeps_precision else in_float32(model)
+        exported = interface if plain is model else Interface(plain)
         wanted = reference(exported, inputs)
-        precision = precision_of(exported)
+        precision = precision_of(plain)
         allowed = tolerance or TOLERANCES[precision]
         shift = 0.0
-        if exported is not model:
-            shift = largest_difference(wanted, reference(model, inputs))
+        if exported is not interface:
+            shift = largest_difference(wanted, reference(interface, inputs))
             coarse = tolerance or TOLERANCES[precision_of(model)]
             check("The model in float32 differs from the model", shift, coarse)
-        written = write(exported, unfinished, inputs, allowed)
+        written = kind.write(exported, unfinished, inputs, allowed)
         difference = largest_difference(written.outputs, wanted)
-        check(f"The {format} artefact differs from the model", difference, allowed)
+        check(f"The {kind.name} artefact differs from the model", difference, allowed)
         size = size_of(unfinished)
     return ExportReport(
         path=Path(path),
-        format=format,
+        format=kind.name,
         size=size,
         precision=precision,
         inputs=written.inputs,
         outputs=tuple(written.outputs),
-        class_names=getattr(model, "class_names", None),
+        class_names=interface.class_names,
         examples=len(inputs),
         difference=difference,
         precision_difference=shift,
         tolerance=allowed,
-        agreement=same_labels(model, written.outputs, wanted),
+        agreement=same_labels(interface, written.outputs, wanted),
         notes=written.notes,
     )
 
 
-def token_notes(model: keras.Model) -> tuple[str, ...]:
-    """Returns the note that a format without a tokenizer has to make."""
-    preprocessor = getattr(model, "preprocessor", None)
-    if preprocessor is None:
-        return ()
-    return (TOKENS_NOTE.format(length=preprocessor.sequence_length),)
-
-
-def _keras_file(
-    model: keras.Model, path: Path, inputs: Samples, allowed: float
-) -> _Written:
-    model.save(path)
-    found = reference(keras.saving.load_model(path), inputs)
-    specs = tensor_specs(model, input_shapes(model, None))
-    note = "`import tlkeras` before keras.saving.load_model, or use tl.load"
-    return _Written(found, described(specs), (note,))
-
-
 def _saved_model(
-    model: keras.Model, path: Path, inputs: Samples, allowed: float
+    interface: Interface, path: Path, inputs: Samples, allowed: float
 ) -> _Written:
-    pairs = inputs.texts is not None and inputs.texts.ndim == 2
-    saved_model.write(model, path, pairs)
-    found, encoded = saved_model.run(model, path, inputs)
-    if encoded:
-        whole = {n: saved_model.rounded(rows) for n, rows in inputs.arrays.items()}
-        difference = largest_difference(encoded, reference(model, Samples(whole)))
-        check("Signature 'encoded' differs from the model", difference, allowed)
-    kinds = saved_model.inputs_of(model, pairs)
-    return _Written(found, kinds, saved_model.notes(model))
+    kinds = saved_model.write(interface, path, inputs)
+    (_, found), *others = saved_model.run(interface, path, inputs)
+    for trial, outputs in others:
+        wanted = reference(interface, Samples(dict(trial.arrays)))
+        difference = largest_difference(outputs, wanted)
+        what = f"Signature {trial.signature!r} differs from the model"
+        check(what, difference, allowed)
+    return _Written(found, kinds, tuple(interface.input.signature_notes()))
 
 
 def _litert(
-    model: keras.Model, path: Path, inputs: Samples, allowed: float
+    interface: Interface, path: Path, inputs: Samples, allowed: float
 ) -> _Written:
-    with litert.graph_of(model) as graph:
-        litert.write(model, graph, path)
+    with litert.graph_of(interface) as graph:
+        litert.write(interface, graph, path)
     outputs = litert.Interpreter(path).all(inputs)
-    return _Written(outputs, litert.inputs_of(model), token_notes(model))
+    kinds = described(interface.fixed_specs())
+    return _Written(outputs, kinds, tuple(interface.input.tensor_notes()))
 
 
-def _onnx(model: keras.Model, path: Path, inputs: Samples, allowed: float) -> _Written:
-    onnx_file.write(model, path)
+def _onnx(
+    interface: Interface, path: Path, inputs: Samples, allowed: float
+) -> _Written:
+    onnx_file.write(interface, path)
     outputs = onnx_file.run(path, inputs)
-    return _Written(outputs, onnx_file.inputs_of(model), token_notes(model))
+    kinds = described(interface.specs())
+    return _Written(outputs, kinds, tuple(interface.input.tensor_notes()))
 
 
-_Write = Callable[[keras.Model, Path, Samples, float], _Written]
+@dataclass(frozen=True)
+class _Format:
+    """How a format is written and run, and whether it keeps the model's precision."""
 
-# How each format is written and run, its ending, and whether it keeps the precision.
-_FORMATS: dict[str, tuple[_Write, str, bool]] = {
-    "keras": (_keras_file, ".keras", True),
-    "saved_model": (_saved_model, "", True),
-    "litert": (_litert, ".tflite", False),
-    "onnx": (_onnx, ".onnx", False),
-}
+    name: str
+    suffix: str
+    write: Callable[[Interface, Path, Samples, float], _Written]
+    keeps_precision: bool = False
+
+
+_FORMATS = (
+    _Format("saved_model", "", _saved_model, keeps_precision=True),
+    _Format("litert", ".tflite", _litert),
+    _Format("onnx", ".onnx", _onnx),
+)
+
+
+def _format_of(path: str | Path) -> _Format:
+    """Returns the format that a path asks for, or raises `ValueError`."""
+    given = os.fspath(path)
+    suffix = "" if given.endswith(("/", os.sep)) else Path(given).suffix
+    for kind in _FORMATS:
+        if kind.suffix == suffix:
+            return kind
+    raise ValueError(
+        "The name of an export tells its format: '.tflite' is LiteRT, '.onnx' is ONNX, "
+        f"a folder, 'name' or 'name.1/', a SavedModel. Received: path={given!r}. "
+        "`model.save` writes '.keras' files."
+    )

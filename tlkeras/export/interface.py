@@ -1,176 +1,181 @@
-"""What an exported model takes and gives: named tensors, labels, metadata."""
+"""`Interface`: what an exported model takes and gives, asked once and carried along."""
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
 from tlkeras import _keras
+from tlkeras.outputs import Output
+from tlkeras.problem import input_of, own_problem
 
 
-def check_model(model: Any) -> None:
-    """Raises `ValueError` unless `model` is a functional Keras model."""
-    if not _keras.is_functional(model):
-        raise ValueError(
-            "`model` must be a functional `keras.Model`, such as tl.image_classifier "
-            f"builds. Received: {type(model).__name__}."
-        )
+class Interface:
+    """A functional model as tensors by name, in and out, with labels and metadata.
 
+    What a model of somebody else's answers is not guessed: its outputs are called
+    `output`, or by the names of its dictionary, and have no labels.
 
-def input_names(model: keras.Model) -> list[str]:
-    """Returns a name for each input, one that may be an argument's."""
-    tensors = keras.tree.flatten(model.input)
-    return [re.sub(r"\W", "_", tensor.name) for tensor in tensors]
+    Args:
+        model: A functional `keras.Model`.
 
-
-def input_shapes(model: keras.Model, batch: int | None) -> list[tuple]:
-    """Returns the shape of each input, with `batch` in front."""
-    tensors = keras.tree.flatten(model.input)
-    return [(batch, *tensor.shape[1:]) for tensor in tensors]
-
-
-def fixed_shapes(model: keras.Model) -> list[tuple[int, ...]]:
-    """Returns the shape of each input for one example, without a free dimension.
+    Attributes:
+        model: As above.
+        problem: What it says it is for; `None` where it says nothing.
+        input: What it takes.
+        tensors: From a name for each input, one that may be an argument's, to its
+            `keras.KerasTensor`, in the order of `keras.tree.flatten`.
 
     Raises:
-        ValueError: If pictures may have any size.
+        ValueError: If `model` is no functional Keras model.
     """
-    preprocessor = getattr(model, "preprocessor", None)
-    length = None if preprocessor is None else preprocessor.sequence_length
-    shapes = [
-        tuple(length if dim is None else dim for dim in shape)
-        for shape in input_shapes(model, 1)
-    ]
-    if any(dim is None for shape in shapes for dim in shape):
-        raise ValueError(
-            "LiteRT needs inputs of one size; this model takes "
-            f"{[tuple(t.shape) for t in keras.tree.flatten(model.input)]}. Build it "
-            "with `input_shape=`."
-        )
-    return shapes
 
+    def __init__(self, model: keras.Model):
+        if not _keras.is_functional(model):
+            raise ValueError(
+                "`model` must be a functional `keras.Model`, such as "
+                f"tl.image_classifier builds. Received: {type(model).__name__}."
+            )
+        self.model = model
+        self.problem = own_problem(model)
+        self.input = input_of(model)
+        leaves = keras.tree.flatten(model.input)
+        self.tensors = {re.sub(r"\W", "_", leaf.name): leaf for leaf in leaves}
 
-def tensor_specs(model: keras.Model, shapes: list[tuple]) -> list[Any]:
-    """Returns the signature of a function of the model's inputs."""
-    import tensorflow as tf
+    # Inputs.
 
-    tensors = keras.tree.flatten(model.input)
-    return [
-        tf.TensorSpec(shape, tensor.dtype, name=name)
-        for name, tensor, shape in zip(input_names(model), tensors, shapes, strict=True)
-    ]
+    def specs(self, batch: int | None = None) -> list[Any]:
+        """Returns the signature of a function of the inputs, as `tf.TensorSpec`s.
+
+        Args:
+            batch: How many examples it takes at a time; `None`: any number.
+        """
+        shapes = {n: (batch, *each.shape[1:]) for n, each in self.tensors.items()}
+        return self._specs(shapes)
+
+    def fixed_specs(self) -> list[Any]:
+        """Returns the signature for one example at a time, without a free dimension.
+
+        Raises:
+            ValueError: If inputs may have any size.
+        """
+        shapes = {
+            name: (1, *self.input.fixed_shape(tuple(tensor.shape[1:])))
+            for name, tensor in self.tensors.items()
+        }
+        if any(None in shape for shape in shapes.values()):
+            raise ValueError(
+                "LiteRT needs inputs of one size; this model takes "
+                f"{[tuple(tensor.shape) for tensor in self.tensors.values()]}. Build "
+                "it with `input_shape=`."
+            )
+        return self._specs(shapes)
+
+    def _specs(self, shapes: Mapping[str, tuple]) -> list[Any]:
+        import tensorflow as tf
+
+        return [
+            tf.TensorSpec(shapes[name], tensor.dtype, name=name)
+            for name, tensor in self.tensors.items()
+        ]
+
+    def pack(self, arrays: Mapping[str, Any]) -> Any:
+        """Returns inputs by name as the model takes them."""
+        return keras.tree.pack_sequence_as(self.model.input, list(arrays.values()))
+
+    # Outputs.
+
+    @property
+    def heads(self) -> dict[str, Output]:
+        """From the name of each output to what it answers; empty if that is unknown."""
+        if self.problem is None:
+            return {}
+        if self.problem.named:
+            return self.problem.outputs
+        return {self.problem.output.output_name: self.problem.output}
+
+    @property
+    def class_names(self) -> Any:
+        """Names of classes, as in `Problem.class_names`."""
+        return None if self.problem is None else self.problem.class_names
+
+    def named_outputs(self, outputs: Any) -> dict[str, Any]:
+        """Returns the model's outputs by name: those of its heads, or what they are."""
+        if self.problem is not None:
+            by_head = self.problem.outputs_by_head(outputs)
+            return dict(zip(self.heads, by_head.values(), strict=True))
+        if isinstance(outputs, dict):
+            return dict(outputs)
+        leaves = keras.tree.flatten(outputs)
+        if len(leaves) > 1:
+            return {f"output_{i}": leaf for i, leaf in enumerate(leaves)}
+        return {"output": leaves[0]}
+
+    def raw(self, *tensors: Any) -> dict[str, Any]:
+        """Runs the model on its inputs in their order; returns outputs by name."""
+        inputs = keras.tree.pack_sequence_as(self.model.input, list(tensors))
+        return self.named_outputs(self.model(inputs, training=False))
+
+    def labelled(self, *tensors: Any) -> dict[str, Any]:
+        """Does the same, with labels and what else is said beside the outputs."""
+        return self.answers(self.raw(*tensors))
+
+    def answers(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what is said of outputs, as TensorFlow tensors by name.
+
+        Where the user named the heads, each name starts with its head's.
+        """
+        if self.problem is None:
+            return dict(outputs)
+        return {
+            f"{self._before(name)}{said}": tensor
+            for name, output in self.heads.items()
+            for said, tensor in output.graph_answers(outputs[name]).items()
+        }
+
+    def outputs_among(self, answers: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the model's own outputs by name, of what `answers` returned."""
+        if self.problem is None:
+            return dict(answers)
+        return {
+            name: answers[f"{self._before(name)}{output.output_name}"]
+            for name, output in self.heads.items()
+        }
+
+    def _before(self, head: str) -> str:
+        return f"{head}_" if self.problem.named else ""
+
+    # What an artefact says of itself.
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns what an artefact says of itself, as what JSON knows."""
+        facts = {
+            "name": self.model.name,
+            "task": None if self.problem is None else self.problem.task,
+            "class_names": self.class_names,
+            "keras_version": keras.__version__,
+        }
+        if self.problem is not None and self.problem.thresholds is not None:
+            facts["thresholds"] = self.problem.thresholds
+        return {**facts, **self.input.export_facts()}
+
+    def label_files(self) -> dict[str, str]:
+        """Returns files of class names, one a line, and one of all metadata, by name.
+
+        Where the user named the heads, those of class names have their names.
+        """
+        files = {
+            f"labels_{name}.txt" if self.problem.named else "labels.txt": "".join(
+                f"{each}\n" for each in output.class_names
+            )
+            for name, output in self.heads.items()
+            if output.class_names is not None
+        }
+        return {**files, "metadata.json": json.dumps(self.metadata(), indent=1) + "\n"}
 
 
 def described(specs: list[Any]) -> dict[str, str]:
     """Returns each input's type and shape as text, by name."""
     return {spec.name: f"{spec.dtype.name} {tuple(spec.shape)}" for spec in specs}
-
-
-def raw_function(model: keras.Model) -> Callable[..., dict[str, Any]]:
-    """Returns a function of the inputs in their order to outputs by name."""
-
-    def run(*tensors: Any) -> dict[str, Any]:
-        inputs = keras.tree.pack_sequence_as(model.input, list(tensors))
-        return named_outputs(model, model(inputs, training=False))
-
-    return run
-
-
-def labelled_function(model: keras.Model) -> Callable[..., dict[str, Any]]:
-    """Returns a function of the inputs in their order to labels and probabilities."""
-    run = raw_function(model)
-
-    def label(*tensors: Any) -> dict[str, Any]:
-        return labelled(model, run(*tensors))
-
-    return label
-
-
-def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
-    """Returns a model's outputs by name: those of its heads, or what they are."""
-    if isinstance(outputs, dict):
-        return dict(outputs)
-    leaves = keras.tree.flatten(outputs)
-    if len(leaves) > 1:
-        return {f"output_{i}": leaf for i, leaf in enumerate(leaves)}
-    task = getattr(model, "task", None)
-    if task == "regression":
-        return {"value": leaves[0]}
-    known = getattr(model, "class_names", None) is not None
-    return {"probabilities" if known else "output": leaves[0]}
-
-
-def heads(model: keras.Model) -> Iterator[tuple[str, str | None, tuple | None]]:
-    """Yields each output's name, task and class names, `None` where not known."""
-    targets = getattr(model, "targets", None)
-    if targets is not None:
-        for name, target in targets.by_head.items():
-            yield name, target.task, target.class_names
-        return
-    task, names = getattr(model, "task", None), getattr(model, "class_names", None)
-    for name in named_outputs(model, model.output):
-        yield name, task, names
-
-
-def labelled(model: keras.Model, outputs: dict[str, Any]) -> dict[str, Any]:
-    """Returns outputs with labels beside the probabilities, as TensorFlow tensors.
-
-    Of a model with several heads, each name starts with its head's.
-    """
-    import tensorflow as tf
-
-    found = {}
-    several = getattr(model, "targets", None) is not None
-    for name, task, names in heads(model):
-        values, before = outputs[name], f"{name}_" if several else ""
-        if names is None:
-            found[f"{before}value" if several else name] = values
-            continue
-        texts = tf.constant(list(names))
-        if task == "multi_label":
-            reached = values >= thresholds_of(model, name)
-            label = tf.where(reached, texts, "")
-        else:
-            label = tf.gather(texts, tf.argmax(values, axis=-1))
-            found[f"{before}probability"] = tf.reduce_max(values, axis=-1)
-        found |= {f"{before}label": label, f"{before}probabilities": values}
-    return found
-
-
-def thresholds_of(model: keras.Model, head: str) -> Any:
-    """Returns from which probability a label is given, one number or one per label."""
-    thresholds = getattr(model, "thresholds", None)
-    if isinstance(thresholds, dict):
-        thresholds = thresholds.get(head)
-    return np.float32(0.5 if thresholds is None else thresholds)
-
-
-def metadata(model: keras.Model) -> dict[str, str]:
-    """Returns what an artefact says of itself, each value as JSON."""
-    preprocessor = getattr(model, "preprocessor", None)
-    facts = {
-        "name": model.name,
-        "task": getattr(model, "task", None),
-        "class_names": getattr(model, "class_names", None),
-        "keras_version": keras.__version__,
-    }
-    if getattr(model, "thresholds", None) is not None:
-        facts["thresholds"] = model.thresholds
-    if preprocessor is not None:
-        facts["sequence_length"] = preprocessor.sequence_length
-    return {name: json.dumps(value) for name, value in facts.items()}
-
-
-def label_files(model: keras.Model) -> dict[str, str]:
-    """Returns files of class names, one a line, and one of all metadata, by name."""
-    several = getattr(model, "targets", None) is not None
-    files = {
-        f"labels_{name}.txt" if several else "labels.txt": "\n".join(names) + "\n"
-        for name, _, names in heads(model)
-        if names is not None
-    }
-    facts = {name: json.loads(value) for name, value in metadata(model).items()}
-    return {**files, "metadata.json": json.dumps(facts, indent=1) + "\n"}

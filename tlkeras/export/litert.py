@@ -13,34 +13,28 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.export.interface import (
-    described,
-    fixed_shapes,
-    label_files,
-    raw_function,
-    tensor_specs,
-)
+from tlkeras.export.interface import Interface
 from tlkeras.export.reports import ExportError
 from tlkeras.export.samples import Samples
 from tlkeras.export.sharing import share_vectors
 
 
 @contextlib.contextmanager
-def graph_of(model: keras.Model) -> Iterator[str]:
+def graph_of(interface: Interface) -> Iterator[str]:
     """Traces a model for one input at a time; gives the folder that holds the graph.
 
     Delegates of LiteRT want fixed shapes, and a device classifies one input at a time.
     """
     with tempfile.TemporaryDirectory() as folder:
         archive = keras.export.ExportArchive()
-        specs = tensor_specs(model, fixed_shapes(model))
-        archive.add_endpoint("serving_default", raw_function(model), specs)
+        specs = interface.fixed_specs()
+        archive.add_endpoint("serving_default", interface.raw, specs)
         archive.write_out(folder, verbose=False)
         yield folder
 
 
 def write(
-    model: keras.Model,
+    interface: Interface,
     graph: str,
     path: Path,
     mode: str | None = None,
@@ -52,7 +46,7 @@ def write(
     put them: `unzip model.tflite` shows them, and interpreters do not mind.
 
     Args:
-        model: A functional `keras.Model` that computes in float32.
+        interface: Of a model that computes in float32.
         graph: Its `graph_of`.
         path: The file.
         mode: `None`, or how to quantize: `"dynamic"`, `"float16"` or `"int8"`.
@@ -63,13 +57,8 @@ def write(
     """
     path.write_bytes(_convert(graph, mode, calibration))
     with zipfile.ZipFile(path, "a") as archive:
-        for name, text in label_files(model).items():
+        for name, text in interface.label_files().items():
             archive.writestr(name, text)
-
-
-def inputs_of(model: keras.Model) -> dict[str, str]:
-    """Returns the inputs of the file, as text."""
-    return described(tensor_specs(model, fixed_shapes(model)))
 
 
 class Interpreter:
@@ -140,6 +129,6 @@ def _failed(error: Exception) -> ExportError:
     else:
         reason = (reason.splitlines() or [type(error).__name__])[0][:400]
     return ExportError(
-        f"LiteRT cannot run this model: {reason}. format='saved_model' takes every "
-        "model."
+        f"LiteRT cannot run this model: {reason}. A SavedModel takes every model: give "
+        "the name of a folder."
     )

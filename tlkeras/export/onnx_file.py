@@ -1,33 +1,27 @@
 """ONNX: conversion with tf2onnx, metadata, and ONNX Runtime."""
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from tlkeras._validation import optional_import
-from tlkeras.export.interface import (
-    described,
-    input_shapes,
-    metadata,
-    raw_function,
-    tensor_specs,
-)
+from tlkeras.export.interface import Interface
 from tlkeras.export.reports import ExportError
 from tlkeras.export.samples import Samples
 
 _OPSET = 18
 
 
-def write(model: keras.Model, path: Path) -> None:
+def write(interface: Interface, path: Path) -> None:
     """Writes an ONNX file for batches of any size, labels in its metadata.
 
     Args:
-        model: A functional `keras.Model` that computes in float32.
+        interface: Of a model that computes in float32.
         path: The file.
 
     Raises:
@@ -39,8 +33,8 @@ def write(model: keras.Model, path: Path) -> None:
     onnx, tf2onnx = _needed("onnx"), _needed("tf2onnx")
     import tensorflow as tf
 
-    specs = tensor_specs(model, input_shapes(model, None))
-    function = tf.function(raw_function(model), input_signature=specs, autograph=False)
+    specs = interface.specs()
+    function = tf.function(interface.raw, input_signature=specs, autograph=False)
     with _quiet():
         proto, _ = tf2onnx.convert.from_function(
             function,
@@ -48,22 +42,17 @@ def write(model: keras.Model, path: Path) -> None:
             opset=_OPSET,
             custom_op_handlers={"Erfc": (_erfc, [])},
         )
-    for name, value in metadata(model).items():
+    for name, value in interface.metadata().items():
         entry = proto.metadata_props.add()
-        entry.key, entry.value = name, value
+        entry.key, entry.value = name, json.dumps(value)
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
         raise ExportError(
             f"ONNX cannot express this model: {str(error).splitlines()[0][:400]}. "
-            "format='saved_model' takes every model."
+            "A SavedModel takes every model: give the name of a folder."
         ) from error
     path.write_bytes(proto.SerializeToString())
-
-
-def inputs_of(model: keras.Model) -> dict[str, str]:
-    """Returns the inputs of the file, as text."""
-    return described(tensor_specs(model, input_shapes(model, None)))
 
 
 def run(path: Path, inputs: Samples) -> dict[str, np.ndarray]:
@@ -75,7 +64,7 @@ def run(path: Path, inputs: Samples) -> dict[str, np.ndarray]:
 
 
 def _needed(package: str) -> Any:
-    return optional_import(package, "format='onnx'", "onnx tf2onnx onnxruntime")
+    return optional_import(package, "An export to ONNX", "onnx tf2onnx onnxruntime")
 
 
 def _erfc(ctx: Any, node: Any, name: str, args: Any) -> None:

@@ -1,9 +1,8 @@
 """Whether an artefact gives what the model gives."""
 
-import keras
 import numpy as np
 
-from tlkeras.export.interface import heads, thresholds_of
+from tlkeras.export.interface import Interface
 from tlkeras.export.reports import ExportError
 
 # By what the model computes in. In float32, LiteRT and ONNX Runtime differ from a
@@ -30,21 +29,16 @@ def _difference(got: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()))
 
 
-def same_labels(model: keras.Model, got: Outputs, wanted: Outputs) -> float | None:
+def same_labels(interface: Interface, got: Outputs, wanted: Outputs) -> float | None:
     """Returns the share of examples that get the same label from both.
 
-    Of a model with several heads, of all their labels.
+    Of a model with several heads, of all their labels; `None` where there are none.
     """
-    shares = []
-    for name, task, names in heads(model):
-        if names is None:
-            continue
-        if task == "multi_label":
-            least = thresholds_of(model, name)
-            answers = [outputs[name] >= least for outputs in (got, wanted)]
-        else:
-            answers = [outputs[name].argmax(axis=-1) for outputs in (got, wanted)]
-        shares.append(np.mean(answers[0] == answers[1]))
+    found = [
+        output.same_answers(got[name], wanted[name])
+        for name, output in interface.heads.items()
+    ]
+    shares = [np.mean(same) for same in found if same is not None]
     return float(np.mean(shares)) if shares else None
 
 

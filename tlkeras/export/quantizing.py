@@ -12,8 +12,7 @@ from tlkeras import _keras
 from tlkeras._validation import check_choice
 from tlkeras.export import litert
 from tlkeras.export.copies import in_float32, plain_copy
-from tlkeras.export.exporting import token_notes
-from tlkeras.export.interface import check_model, named_outputs
+from tlkeras.export.interface import Interface
 from tlkeras.export.parity import same_labels
 from tlkeras.export.replacing import replacing, size_of
 from tlkeras.export.reports import ExportError, Measured, QuantizationReport
@@ -79,36 +78,36 @@ def quantize(
         Jacob et al., Quantization and Training of Neural Networks for Efficient
         Integer-Arithmetic-Only Inference (2018).
     """
-    check_model(model)
+    interface = Interface(model)
     check_choice("mode", mode, _MODES)
     if Path(path).suffix == ".keras":
-        return _quantize_keras(model, path, mode, data, test)
+        return _quantize_keras(interface, path, mode, data, test)
     if mode == "int8" and data is None:
         raise ValueError(
             "mode='int8' needs `data`: inputs that show which values each tensor "
             "takes, such as `data.train`. mode='dynamic' needs none."
         )
     with replacing(path, ".tflite") as unfinished, tempfile.TemporaryDirectory() as tmp:
-        inputs = samples(model, data, _CALIBRATION)
-        model = in_float32(model)
+        inputs = samples(interface, data, _CALIBRATION)
+        interface = Interface(in_float32(model))
         plain = Path(tmp) / "plain.tflite"
-        with litert.graph_of(model) as graph:
-            litert.write(model, graph, plain)
-            litert.write(model, graph, unfinished, mode, inputs)
+        with litert.graph_of(interface) as graph:
+            litert.write(interface, graph, plain)
+            litert.write(interface, graph, unfinished, mode, inputs)
         return _report(
-            model,
+            interface,
             (litert.Interpreter(plain), litert.Interpreter(unfinished)),
             (size_of(plain), size_of(unfinished)),
             inputs=_first(inputs),
             test=test,
             path=Path(path),
             mode=mode,
-            notes=token_notes(model),
+            notes=tuple(interface.input.tensor_notes()),
         )
 
 
 def _quantize_keras(
-    model: keras.Model, path: str | Path, mode: str, data: Any, test: Any
+    interface: Interface, path: str | Path, mode: str, data: Any, test: Any
 ) -> QuantizationReport:
     if mode != "int8":
         raise ValueError(
@@ -116,18 +115,18 @@ def _quantize_keras(
             f"mode={mode!r}, path={os.fspath(path)!r}. A path that ends in '.tflite' "
             "takes every mode."
         )
-    model = in_float32(model)
+    model = in_float32(interface.model)
     small = plain_copy(model)
     count = _quantize_layers(small)
     layers = len([each for each in _keras.sublayers(small) if each.weights])
     with replacing(path, ".keras") as unfinished, tempfile.TemporaryDirectory() as tmp:
-        inputs = samples(model, data, _COMPARED)
+        inputs = samples(interface, data, _COMPARED)
         plain = Path(tmp) / "plain.keras"
         plain_copy(model).save(plain)
         small.save(unfinished)
         pair = _KerasFile(plain), _KerasFile(unfinished)
         return _report(
-            model,
+            interface,
             pair,
             (size_of(plain), size_of(unfinished)),
             inputs=inputs,
@@ -176,19 +175,19 @@ class _KerasFile:
     """A Keras file, loaded, with the methods of a LiteRT interpreter."""
 
     def __init__(self, path: Path):
-        self._model = keras.saving.load_model(path)
+        self._interface = Interface(keras.saving.load_model(path))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        packed = keras.tree.pack_sequence_as(self._model.input, list(batch.values()))
-        outputs = self._model.predict_on_batch(packed)
-        return named_outputs(self._model, outputs)
+        packed = self._interface.pack(batch)
+        outputs = self._interface.model.predict_on_batch(packed)
+        return self._interface.named_outputs(outputs)
 
     def all(self, inputs: Samples) -> dict[str, np.ndarray]:
         return self(inputs.arrays)
 
 
 def _report(
-    model: keras.Model,
+    interface: Interface,
     pair: tuple[Any, Any],
     sizes: tuple[int, int],
     *,
@@ -207,13 +206,13 @@ def _report(
     times = milliseconds({"before": before, "after": after}, inputs)
     found: dict[str, dict[str, float]] = {"before": {}, "after": {}}
     if test is not None:
-        found = scores(model, {"before": before.all, "after": after.all}, test)
+        found = scores(interface, {"before": before.all, "after": after.all}, test)
     figures = {
         name: Measured(size, times[name], found[name])
         for name, size in zip(("before", "after"), sizes, strict=True)
     }
     return QuantizationReport(
-        agreement=same_labels(model, got, wanted),
+        agreement=same_labels(interface, got, wanted),
         examples=len(inputs),
         **figures,
         **about,

@@ -14,7 +14,7 @@ class ExportReport:
 
     Attributes:
         path: The artefact.
-        format: `"keras"`, `"saved_model"`, `"litert"` or `"onnx"`.
+        format: `"saved_model"`, `"litert"` or `"onnx"`.
         size: Bytes of the artefact.
         precision: What it computes in: `"float32"`, `"float16"` or `"bfloat16"`.
         inputs: From input names to their types and shapes, as `"float32 (1, 32, 32)"`.

@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 
 from tlkeras.evaluation import Report
-from tlkeras.export.interface import heads, thresholds_of
+from tlkeras.export.interface import Interface
 from tlkeras.export.samples import Samples, as_samples, batches
 
 Run = Callable[[dict[str, np.ndarray]], dict[str, Any]]
@@ -41,14 +40,14 @@ def milliseconds(runs: dict[str, Run], inputs: Samples) -> dict[str, float]:
 
 
 def scores(
-    model: keras.Model,
+    interface: Interface,
     runs: dict[str, Callable[[Samples], dict[str, np.ndarray]]],
     data: Any,
 ) -> dict[str, dict[str, float]]:
     """Scores functions on labelled data, which is read once.
 
     Args:
-        model: The model they stand for: it knows inputs, heads and classes.
+        interface: Of the model that they stand for.
         runs: Functions from inputs to outputs, by name.
         data: Labelled data, as in `tl.evaluate`.
 
@@ -56,21 +55,22 @@ def scores(
         For each function its accuracy, or mean absolute error, by head.
 
     Raises:
-        ValueError: If the data have no labels, or do not fit.
+        ValueError: If the data have no labels, or do not fit; or the model has several
+            outputs and does not say what they are for.
     """
-    targets = getattr(model, "targets", None)
-    if targets is not None:
-        data = targets.pack_data(data, "test")
+    if interface.problem is not None:
+        data = interface.problem.pack_data(data, "test")
     labels, outputs = [], {name: [] for name in runs}
     for x, y in batches(data):
         if y is None:
             raise ValueError("`test` has no labels: pass (inputs, labels).")
         labels.append(np.asarray(y))
-        inputs = as_samples(model, x)
+        inputs = as_samples(interface, x)
         for name, run in runs.items():
             outputs[name].append(run(inputs))
     rows = np.concatenate(labels)
-    return {name: _scored(model, rows, _joined(each)) for name, each in outputs.items()}
+    joined = {name: _joined(each) for name, each in outputs.items()}
+    return {name: _scored(interface, rows, each) for name, each in joined.items()}
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -78,26 +78,33 @@ def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _scored(
-    model: keras.Model, rows: np.ndarray, outputs: dict[str, np.ndarray]
+    interface: Interface, rows: np.ndarray, outputs: dict[str, np.ndarray]
 ) -> dict[str, float]:
-    targets = getattr(model, "targets", None)
-    by_head = {} if targets is None else targets.unpack(rows)
-    found = {}
-    for name, task, names in heads(model):
-        labels = by_head.get(name, rows)
-        known = np.ones(len(rows), bool)
-        if labels.dtype.kind == "f":
-            known = ~np.isnan(labels.reshape(len(labels), -1)).any(axis=1)
-        if not known.any():
+    problem, found = interface.problem, {}
+    if problem is None:
+        return dict([_figure(Report(rows, _only(outputs)))])
+    known = problem.known(rows).values()
+    for (name, output), (labels, where) in zip(
+        interface.heads.items(), known, strict=True
+    ):
+        if not where.any():
             continue
-        report = Report(
-            labels[known],
-            outputs[name][known],
-            task=task,
-            class_names=names,
-            thresholds=thresholds_of(model, name) if task == "multi_label" else None,
+        figure, value = _figure(
+            Report(labels[where], outputs[name][where], output=output)
         )
-        figure = "mae" if report.accuracy is None else "accuracy"
-        key = figure if targets is None else f"{name} {figure}"
-        found[key] = report.metrics[figure]
+        found[f"{name} {figure}" if problem.named else figure] = value
     return found
+
+
+def _figure(report: Report) -> tuple[str, float]:
+    name = report.main_values.name
+    return name, report.metrics[name]
+
+
+def _only(outputs: dict[str, np.ndarray]) -> np.ndarray:
+    if len(outputs) > 1:
+        raise ValueError(
+            f"The model has the outputs {list(outputs)} and does not say what they are "
+            "for, so that `test` cannot score them. Leave `test` out."
+        )
+    return next(iter(outputs.values()))

@@ -9,6 +9,7 @@ import numpy as np
 from tlkeras._validation import UnsupportedError
 from tlkeras.inputs.explaining import Explainer, Settings
 from tlkeras.inputs.likeness import Likeness
+from tlkeras.inputs.planning import PlanRules
 
 _TABLE: "dict[str, type[Input]]" = {}
 
@@ -46,6 +47,46 @@ class Assembled(NamedTuple):
     licence: str | None
 
 
+class Signature(NamedTuple):
+    """A function of a SavedModel.
+
+    Attributes:
+        function: Of tensors; gives a dictionary of them.
+        specs: The `tf.TensorSpec` of each tensor that it takes, with its name.
+    """
+
+    function: Callable[..., dict[str, Any]]
+    specs: list[Any]
+
+
+class Trial(NamedTuple):
+    """A run of a signature that shows whether it agrees with the model.
+
+    Attributes:
+        signature: Its name.
+        given: What goes in, by name.
+        arrays: The inputs of the graph, by name, that it has to answer as.
+    """
+
+    signature: str
+    given: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+
+class Usage(NamedTuple):
+    """How a model's card shows it in use.
+
+    Attributes:
+        code: Python that makes something to `classify`, with `tl` at hand.
+        command: The same as arguments of `python -m tlkeras predict`; `None` where that
+            cannot read it.
+    """
+
+    code: str
+    command: str | None
+
+
+@keras.saving.register_keras_serializable("tlkeras")
 class Input:
     """What a model takes: how examples are read, shown, made ready and explained.
 
@@ -83,8 +124,11 @@ class Input:
     augmentable: ClassVar[bool] = False
     # Of the builders' `dropout`.
     default_dropout: ClassVar[float] = 0.0
-    # Examples for the builders' docstrings, by the end of their names.
+    # For the builders' docstrings: a sentence on what goes in, where its name does not
+    # say it all; examples, by the end of the builders' names; papers and guides.
+    goes_in: ClassVar[str] = ""
     builder_examples: ClassVar[Mapping[str, str]] = {}
+    builder_references: ClassVar[str] = ""
 
     preprocessor: Any = None
 
@@ -156,8 +200,16 @@ class Input:
         return iter(())
 
     def facts(self, examples: Any) -> dict[str, Any]:
-        """Returns what a record says of examples besides their number."""
+        """Returns what a record says of examples besides their number.
+
+        `"size"` among it says in words what one of them measures: `"32 x 32 pixels"`.
+        """
         return {}
+
+    # Plans.
+
+    # What `tl.plan` proposes for inputs of this kind.
+    plan_rules: ClassVar[PlanRules] = PlanRules()
 
     # Models.
 
@@ -188,6 +240,10 @@ class Input:
             **arguments: The builder's arguments that are the kind's own.
         """
         raise cls.unsupported("a builder")
+
+    def builder_arguments(self) -> dict[str, Any]:
+        """Returns arguments of `assemble` for a model that takes data's inputs."""
+        return {}
 
     @classmethod
     def timed_as(cls, **arguments: Any) -> tuple[str, Callable[[Any], keras.Model]]:
@@ -258,6 +314,21 @@ class Input:
             ValueError: If they are nothing of this kind.
         """
         return np.asarray(inputs)
+
+    def read_each(self, inputs: Sequence[str]) -> tuple[Any, dict[int, str]]:
+        """Returns what a command line gives as `classify` takes it.
+
+        Args:
+            inputs: Its arguments. None of them tells whether any could be read.
+
+        Returns:
+            The inputs that could be read, in order; and why others could not, by their
+            place.
+
+        Raises:
+            ValueError: If this model can read none.
+        """
+        raise self.unsupported("python -m tlkeras predict", "read_each")
 
     def check(self, model: keras.Model, inputs: Any, part: str) -> None:
         """Raises `ValueError` unless a batch of inputs fits a model.
@@ -334,13 +405,88 @@ class Input:
         """
         raise self.unsupported("Suspects.plot", "draw_grid")
 
+    # Export.
+
+    def signatures(
+        self, exported: Any, archive: Any, inputs: Any
+    ) -> dict[str, Signature]:
+        """Returns the functions of a SavedModel by name, `"serving_default"` first.
+
+        Args:
+            exported: The model's `Interface`: its `specs()` are the graph's inputs, its
+                `labelled` a function of them.
+            archive: The `keras.export.ExportArchive`, to track what they need.
+            inputs: The `Samples` that the SavedModel will be checked on.
+        """
+        return {"serving_default": Signature(exported.labelled, exported.specs())}
+
+    def trials(self, inputs: Any) -> Iterator[Trial]:
+        """Yields runs of signatures, the first of one that takes the samples whole.
+
+        Args:
+            inputs: `Samples`: `arrays` by name, as the graph takes them, and `given`,
+                as the user has them, where that is something else.
+        """
+        yield Trial("serving_default", inputs.arrays, inputs.arrays)
+
+    def as_tensors(self, x: Any) -> tuple[Any, Any]:
+        """Returns inputs as the graph takes them, all of one shape.
+
+        Args:
+            x: A batch, as data give it.
+
+        Returns:
+            An array, or a list or dictionary of them; and the inputs as the user has
+            them, `None` where that is the same.
+        """
+        return x, None
+
+    def made_up(self, shapes: Sequence[tuple], count: int) -> Any:
+        """Makes inputs to check an export on, the same ones each time.
+
+        Args:
+            shapes: Of the graph's inputs, without the batch.
+            count: How many at most.
+
+        Returns:
+            What `as_tensors` takes.
+        """
+        rng = np.random.default_rng(0)
+        return [rng.integers(0, 2, (count, *sides(shape))) for shape in shapes]
+
+    def fixed_shape(self, shape: tuple) -> tuple:
+        """Returns an input's shape without the free dimensions that can be fixed."""
+        return shape
+
+    def export_facts(self) -> dict[str, Any]:
+        """Returns what an artefact's metadata say of its inputs."""
+        return {}
+
+    def signature_notes(self) -> Iterator[str]:
+        """Yields what whoever loads a SavedModel has to know."""
+        return iter(())
+
+    def tensor_notes(self) -> Iterator[str]:
+        """Yields what whoever runs the bare graph has to know."""
+        return iter(())
+
+    # The card.
+
+    def usage(self) -> Usage:
+        """Returns how a card shows a model in use."""
+        return Usage("inputs", None)
+
+    def limits(self) -> Iterator[str]:
+        """Yields sentences on what a model does not see of its inputs."""
+        return iter(())
+
     @classmethod
     def unsupported(cls, verb: str, method: str | None = None) -> UnsupportedError:
         """Makes the error for a verb that this kind of input does not offer.
 
         Args:
             verb: What was asked for: `"tl.explain"`.
-            method: The attribute of those that offer it; by default named as the verb.
+            method: The method that offers it, where it has another name.
         """
         method = method or verb.rpartition(".")[2]
         plain = getattr(Input, method, None)
@@ -350,6 +496,11 @@ class Input:
             if getattr(kind, method, None) is not plain
         ]
         return UnsupportedError(verb, cls.nouns, others)
+
+
+def sides(shape: tuple) -> tuple:
+    """Returns a shape with something for each free dimension."""
+    return tuple(64 if side is None else side for side in shape)
 
 
 def register_input(kind: type[Input]) -> type[Input]:

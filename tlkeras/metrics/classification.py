@@ -1,6 +1,7 @@
 """Figures for exclusive classes: functions of class numbers and probabilities."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -151,6 +152,40 @@ def per_class(
         zero_division=0,
     )
     return class_table(class_names, figures)
+
+
+def most_confused(
+    counts: np.ndarray, class_names: Sequence[str], n: int
+) -> list[dict[str, Any]]:
+    """Finds the pairs of classes that are confused most often.
+
+    Args:
+        counts: What `confusion` returned.
+        class_names: One name per class.
+        n: How many pairs at most.
+
+    Returns:
+        Dictionaries with `"true"`, `"predicted"`, `"count"` and `"share"` (of the
+        examples of the true class), the highest count first.
+
+    Example:
+    >>> most_confused(np.array([[1, 3], [0, 2]]), ["cat", "dog"], 1)
+    [{'true': 'cat', 'predicted': 'dog', 'count': 3, 'share': 0.75}]
+    """
+    errors = counts * (1 - np.eye(len(counts), dtype=int))
+    order = np.argsort(-errors, axis=None, kind="stable")[:n]
+    pairs = zip(*np.unravel_index(order, errors.shape), strict=True)
+    totals = counts.sum(axis=1)
+    return [
+        {
+            "true": class_names[i],
+            "predicted": class_names[j],
+            "count": int(errors[i, j]),
+            "share": float(errors[i, j] / totals[i]),
+        }
+        for i, j in pairs
+        if errors[i, j]
+    ]
 
 
 def _loss(

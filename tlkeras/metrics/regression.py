@@ -1,13 +1,6 @@
 """Figures for regressions: functions of true and predicted values."""
 
-from collections.abc import Sequence
-
 import numpy as np
-
-
-def predictions(outputs: np.ndarray) -> np.ndarray:
-    """Returns the outputs, which are the predicted values themselves."""
-    return outputs
 
 
 def metrics(
@@ -45,13 +38,3 @@ def metrics(
         "r2": float(r2_score(y_true, y_pred)) if len(y_true) > 1 else float("nan"),
         "loss": float(loss),
     }
-
-
-def confusion(y_true: np.ndarray, y_pred: np.ndarray) -> None:
-    """Returns `None`: values have no classes to confuse."""
-
-
-def per_class(
-    y_true: np.ndarray, y_pred: np.ndarray, class_names: Sequence[str] | None
-) -> None:
-    """Returns `None`: values have no classes."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.resampling import (
     CONFIDENCE,
     Interval,
@@ -76,7 +77,7 @@ class SliceTable(list):
 def slice_table(
     name: str,
     slice_values: np.ndarray,
-    figure: tuple[str, np.ndarray, bool],
+    figure: PerExample,
     losses: np.ndarray,
     *,
     groups: np.ndarray | None = None,
@@ -87,8 +88,7 @@ def slice_table(
     Args:
         name: What this way to slice is called.
         slice_values: What slice each example is in, strings or numbers of shape `(n,)`.
-        figure: The name of the figure, its value for each example, and whether more
-            is better.
+        figure: What is compared.
         losses: The loss of each example.
         groups: One value per example; examples of one value belong together.
         sample_weight: Weights of the examples in the loss.
@@ -104,11 +104,11 @@ def slice_table(
             f"{str(present[0])!r}; a slice is a part of the data that has many "
             f"examples. Pass values that at most {_MOST_SLICES} differ in, or `groups`."
         )
-    title, values, more_is_better = figure
-    numbers = units(groups, len(values))
-    sums, counts = sums_by_unit(values, numbers, parts)
+    title, more_is_better = figure.name, figure.more_is_better
+    numbers = units(groups, len(labels))
+    sums, counts = sums_by_unit(figure.values, numbers, parts)
     draws = resampled_means(sums, counts)
-    intervals = _intervals(title, draws, sums, counts, groups is None)
+    intervals = _intervals(figure.are_hits, draws, sums, counts, groups is None)
     small = _are_small(parts, groups)
     means = sums.sum(axis=0) / counts.sum(axis=0)
     rows = [
@@ -166,7 +166,7 @@ def _are_small(parts: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
 
 
 def _intervals(
-    figure: str,
+    are_hits: bool,
     draws: np.ndarray,
     sums: np.ndarray,
     counts: np.ndarray,
@@ -176,9 +176,9 @@ def _intervals(
     found = []
     for i in range(sums.shape[1]):
         hits, size = int(round(sums[:, i].sum())), int(counts[:, i].sum())
-        if figure == "accuracy" and single:
+        if are_hits and single:
             found.append(wilson(hits, size))
-        elif figure == "accuracy" and hits in (0, size):
+        elif are_hits and hits in (0, size):
             groups = int((counts[:, i] > 0).sum())
             found.append(wilson(groups if hits else 0, groups))
         elif (counts[:, i] > 0).sum() < 2:

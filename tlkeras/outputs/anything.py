@@ -19,6 +19,7 @@ class Anything(Output):
     task: ClassVar[str] = "unknown"
     title: ClassVar[str] = "model of somebody else's"
     noun: ClassVar[str] = "output"
+    nouns: ClassVar[str] = "outputs"
     output_name: ClassVar[str] = "output"
 
     @property

@@ -1,7 +1,7 @@
 """`Output`: what every kind of answer knows of labels, training and figures."""
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -9,11 +9,21 @@ import keras
 import numpy as np
 from keras import ops
 
-from tlkeras._validation import check_int, check_number
+from tlkeras._validation import UnsupportedError, check_number
+from tlkeras.heads import check_hidden
+from tlkeras.metrics.calibration import Reliability
+from tlkeras.metrics.per_example import PerExample
+from tlkeras.metrics.table import ClassTable
 from tlkeras.outputs.known import KnownLoss, KnownMetric
 from tlkeras.outputs.losses import find_metric, is_mean_metric
+from tlkeras.outputs.naming import check_class_names
+from tlkeras.outputs.planning import Proposal, weighing_by_size
+from tlkeras.outputs.shown import Plot, Table
 from tlkeras.outputs.suspicion import Wrong
 from tlkeras.outputs.weighing import Weighing, check_kind
+
+# All kinds by their tasks; `tlkeras.outputs.table` fills it.
+OUTPUTS: "dict[str, type[Output]]" = {}
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class Output(abc.ABC):
     title: ClassVar[str]
     # One of what it gives, for people: "class", "label", "number".
     noun: ClassVar[str]
+    # Several of them.
+    nouns: ClassVar[str]
     # Of the last layer.
     activation: ClassVar[str | None] = None
     # What `"accuracy"` stands for where labels may be missing.
@@ -71,21 +83,19 @@ class Output(abc.ABC):
     has_thresholds: ClassVar[bool] = False
     # Whether labels are class numbers, of which -1 is missing.
     are_numbers: ClassVar[bool] = False
+    # The end of the name of the builders that are made for it: `image_classifier`.
+    goal: ClassVar[str] = "classifier"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.hidden, (tuple, list)):
-            raise ValueError(
-                "`hidden` must be a tuple of layer widths, such as (256,). "
-                f"Received: hidden={self.hidden!r}."
-            )
-        hidden = tuple(check_int("hidden", width, 1) for width in self.hidden)
-        object.__setattr__(self, "hidden", hidden)
+        object.__setattr__(self, "hidden", check_hidden(self.hidden))
         check_number("dropout", self.dropout, minimum=0, below=1)
         check_number("weight", self.weight, minimum=0)
-        if self.loss is not None:
-            self.make_loss()
+        # A loss is cheap to make; a metric has variables, and those of the kind's own
+        # are made when a model is compiled.
+        self.make_loss()
         if self.metrics is not None:
-            self.known_metrics()
+            for metric in self.make_metrics():
+                find_metric(metric, self.accuracy)
         self._check_class_weight()
 
     # What it is.
@@ -108,6 +118,38 @@ class Output(abc.ABC):
     def but(self, **changes: Any) -> "Output":
         """Returns the output with some of its attributes changed."""
         return replace(self, **changes)
+
+    def renamed(self, class_names: Sequence[str]) -> "Output":
+        """Returns the output with other names, or raises `ValueError`."""
+        return self.but(names=check_class_names(class_names))
+
+    def with_thresholds(self, thresholds: Any) -> "Output":
+        """Returns the output with other thresholds.
+
+        Args:
+            thresholds: A number from 0 to 1, or one per label.
+
+        Raises:
+            ValueError: If the output has none, or they do not fit.
+        """
+        raise ValueError(
+            "`thresholds` are for labels that are not exclusive. Received the task "
+            f"{self.task!r}."
+        )
+
+    @classmethod
+    def unsupported(cls, verb: str, method: str | None = None) -> UnsupportedError:
+        """Makes the error for what this kind of output does not offer.
+
+        Args:
+            verb: What the user asked for: `"Report.plot_roc"`.
+            method: The method of outputs that does it; by default named as the verb.
+        """
+        method = method or verb.rpartition(".")[2]
+        plain = getattr(Output, method)
+        others = [k for k in OUTPUTS.values() if getattr(k, method) is not plain]
+        offered = [repr(kind.task) for kind in others]
+        return UnsupportedError(verb, f"the task {cls.task!r}", offered)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what a model's file keeps: what Keras' `compile` does not keep."""
@@ -217,6 +259,46 @@ class Output(abc.ABC):
             labels: As data hold them, or rows; those that are missing do not count.
         """
         return None
+
+    # Plans.
+
+    @property
+    def amount(self) -> str:
+        """How much it tells, in words: `"3 classes"`."""
+        return f"{self.units} outputs"
+
+    def separability(
+        self, features: np.ndarray, labels: np.ndarray, seed: int = 0
+    ) -> float | None:
+        """Returns how well a linear model tells labels from features, cross-validated.
+
+        Args:
+            features: Float `(n, width)`.
+            labels: As data hold them.
+            seed: Seed of the folds.
+
+        Returns:
+            From 0 (by chance) to 1 (perfectly); `None` where that is not known, as of
+            too few examples.
+        """
+        return None
+
+    def planned_smoothing(self, usual: float, why: str) -> Proposal | None:
+        """Returns the label smoothing of a plan, and why; `None` where there is none.
+
+        Args:
+            usual: What is usual for so many examples; 0 for none.
+            why: Why it is.
+        """
+        return None
+
+    def planned_weights(self, sizes: Sequence[int]) -> Proposal | None:
+        """Returns the class weights of a plan, and why; `None` where there are none.
+
+        Args:
+            sizes: Training examples of each class, as `counts` returned; `()` for none.
+        """
+        return weighing_by_size(sizes)
 
     # Training.
 
@@ -432,6 +514,174 @@ class Output(abc.ABC):
             groups: A number for each example, the same for duplicates.
         """
         return []
+
+    # The report. `y_true` and `outputs` are what `read_predictions` returned, `y_pred`
+    # what `predictions` did; a `report` is one of this output.
+
+    # The figures that are told first, and those that fit on a line.
+    first_figures: ClassVar[tuple[str, ...]] = ()
+    headline_figures: ClassVar[tuple[str, ...]] = ()
+
+    def heading(self, examples: int) -> str:
+        """Returns what was evaluated in words: `"regression of 90 examples"`."""
+        return f"{self.title} of {examples} example{'s' * (examples != 1)}"
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns predictions, of the shape of `y_true`."""
+        return outputs
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray | None:
+        """Returns probabilities `(n, names)`; `None` where there are none."""
+        return None
+
+    def figures(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        """Returns every figure by name; `sample_weight` weighs the loss alone."""
+        raise self.unsupported("tl.evaluate", "figures")
+
+    def main_values(self, y_true: np.ndarray, y_pred: np.ndarray) -> PerExample:
+        """Returns the figure that stands for all, with its value for each example."""
+        raise self.unsupported("tl.evaluate", "main_values")
+
+    def losses(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Returns the loss of each example, of shape `(n,)`."""
+        raise self.unsupported("tl.evaluate", "losses")
+
+    def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
+        """Returns in words what one example is, and what it was taken for."""
+        raise self.unsupported("Report.verdict")
+
+    def confusion(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
+        """Returns counts of what was taken for what; `None` where there are none."""
+        return None
+
+    def per_class(self, y_true: np.ndarray, outputs: np.ndarray) -> ClassTable | None:
+        """Returns figures of each name; `None` where there are none."""
+        return None
+
+    def most_confused(self, confusion: np.ndarray, n: int) -> list[dict[str, Any]]:
+        """Returns the pairs of names confused most often, as `Report` does."""
+        raise self.unsupported("Report.most_confused")
+
+    def areas(
+        self, y_true: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns areas under ROC and precision-recall curves, each `(names,)`."""
+        raise self.unsupported("Report.areas")
+
+    def reliability(
+        self, y_true: np.ndarray, outputs: np.ndarray, bins: int
+    ) -> Reliability:
+        """Compares confidence with what it is worth."""
+        raise self.unsupported("Report.reliability")
+
+    def best_thresholds(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Returns the threshold of the best F1 for each label."""
+        raise self.unsupported("Report.thresholds", "best_thresholds")
+
+    def plot_confusion(
+        self, report: Any, ax: Any = None, normalize: bool = False
+    ) -> Any:
+        """Draws what was taken for what; returns the axes, as all `plot_` do."""
+        raise self.unsupported("Report.plot_confusion")
+
+    def plot_residuals(self, report: Any, ax: Any = None) -> Any:
+        """Draws errors over predictions."""
+        raise self.unsupported("Report.plot_residuals")
+
+    def plot_roc(self, report: Any, ax: Any = None) -> Any:
+        """Draws ROC curves, each name against the rest."""
+        raise self.unsupported("Report.plot_roc")
+
+    def plot_precision_recall(self, report: Any, ax: Any = None) -> Any:
+        """Draws precision-recall curves, each name against the rest."""
+        raise self.unsupported("Report.plot_precision_recall")
+
+    def plot_reliability(self, report: Any, ax: Any = None, bins: int = 15) -> Any:
+        """Draws how often predictions of each confidence are right."""
+        raise self.unsupported("Report.plot_reliability")
+
+    def plots(self, report: Any) -> Iterable[Plot]:
+        """Returns the pictures that a saved report has."""
+        return ()
+
+    def tables(self, report: Any) -> Iterable[Table]:
+        """Returns the tables that a report has besides figures, names and slices."""
+        return ()
+
+    def sentences(self, report: Any) -> Iterable[str]:
+        """Returns what a printed report says besides these."""
+        return ()
+
+    # Calibration.
+
+    def temperature(self, y_true: np.ndarray, outputs: np.ndarray) -> float:
+        """Returns the number that logits are divided by for the least log loss."""
+        raise self.unsupported("Report.temperature")
+
+    @property
+    def calibratable(self) -> bool:
+        """Whether `tl.calibrate` finds a temperature for it."""
+        return type(self).temperature is not Output.temperature
+
+    def after_scaling(self, temperature: float) -> "Output":
+        """Returns the output that decides as this did before logits were divided."""
+        return self
+
+    # The command line.
+
+    def record(self, answer: Any) -> dict[str, Any]:
+        """Returns one of `answers` as what JSON knows."""
+        return {"value": answer}
+
+    def fields(self, answer: Any) -> list[str]:
+        """Returns one of `answers` as columns of text."""
+        values = answer if isinstance(answer, tuple) else (answer,)
+        return [",".join(f"{value:.6g}" for value in values)]
+
+    # The card.
+
+    # What model hubs call the task, behind the word for the input; `None`: nothing.
+    hub_task: ClassVar[str | None] = None
+
+    def does(self, noun: str, names: str) -> str:
+        """Says what it does: "gives each picture ...".
+
+        Args:
+            noun: One of what goes in.
+            names: Its `class_names`, listed for people; may be empty.
+        """
+        return f"answers each {noun}"
+
+    def limits(self, noun: str) -> Iterator[str]:
+        """Yields sentences on what its answers cannot say.
+
+        Args:
+            noun: One of what goes in.
+        """
+        return iter(())
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        """Yields sentences on what its probabilities are, and where labels begin.
+
+        Args:
+            temperature: What `tl.calibrate` divided the logits by, if it did.
+            names: Its `class_names`, as a card writes them.
+        """
+        return iter(())
+
+
+def scaling(temperature: float | None) -> str:
+    """Says whether logits were scaled, for a card."""
+    if temperature is None:
+        return "The logits were not scaled by `tl.calibrate`."
+    return f"`tl.calibrate` divided the logits by {temperature:.3g}."
 
 
 def known(column: np.ndarray) -> np.ndarray:

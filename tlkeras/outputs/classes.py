@@ -1,7 +1,7 @@
 """`Classes`: one of several classes for each input."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import keras
@@ -9,7 +9,9 @@ import numpy as np
 from keras import ops
 
 from tlkeras._validation import unknown_name
-from tlkeras.outputs.base import Output, Prediction
+from tlkeras.metrics import classification
+from tlkeras.metrics.table import ClassTable, number, one_line
+from tlkeras.outputs.base import Prediction, scaling
 from tlkeras.outputs.divergence import of_classes, of_labels
 from tlkeras.outputs.losses import classifier_loss
 from tlkeras.outputs.naming import (
@@ -21,19 +23,27 @@ from tlkeras.outputs.naming import (
     unfit,
     unit_values,
 )
+from tlkeras.outputs.planning import Proposal, smoothing
+from tlkeras.outputs.probabilities import Probabilities
 from tlkeras.outputs.sampling import are_numbers, class_shares
+from tlkeras.outputs.separability import separability_of_classes
+from tlkeras.outputs.shown import Plot, Table
 from tlkeras.outputs.suspicion import Wrong, wrong_classes
 from tlkeras.outputs.weighing import Weighing, class_weighing
 
+# In a report: classes of a confusion matrix as a table, and pairs in a sentence.
+_MOST_TABLE_CLASSES, _MOST_PAIRS = 20, 5
+
 
 @dataclass(frozen=True)
-class Classes(Output):
+class Classes(Probabilities):
     """One of several classes for each input: softmax, cross-entropy, class numbers.
 
     Attributes:
         names: The classes' names in the order of the labels, or their number.
         label_smoothing: Share of each label spread over all classes, in [0, 1).
-        single_unit: Whether one sigmoid output tells two classes apart.
+        single_unit: Whether one sigmoid output tells two classes apart: the probability
+            of the second.
         loss: `None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from
             examples that are already right to those that are not, such as those of
             rare classes. Or a Keras loss, its name, or a function of labels and
@@ -64,18 +74,32 @@ class Classes(Output):
     task: ClassVar[str] = "classification"
     title: ClassVar[str] = "classification"
     noun: ClassVar[str] = "class"
-    activation: ClassVar[str | None] = "softmax"
-    accuracy: ClassVar[Any] = keras.metrics.SparseCategoricalAccuracy
+    nouns: ClassVar[str] = "classes"
     are_numbers: ClassVar[bool] = True
     output_name: ClassVar[str] = "probabilities"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", name_classes(self.names, 2))
+        if self.single_unit and len(self.names) != 2:
+            raise ValueError(
+                "One unit tells two classes apart. Received: single_unit=True and "
+                f"{len(self.names)} classes."
+            )
         super().__post_init__()
 
     @property
     def units(self) -> int:
         return 1 if self.single_unit else len(self.names)
+
+    @property
+    def activation(self) -> str:
+        return "sigmoid" if self.single_unit else "softmax"
+
+    @property
+    def accuracy(self) -> type[keras.metrics.Metric]:
+        if self.single_unit:
+            return keras.metrics.BinaryAccuracy
+        return keras.metrics.SparseCategoricalAccuracy
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -114,19 +138,21 @@ class Classes(Output):
         return cls(names), numbers
 
     def check(self, labels: np.ndarray, part: str) -> None:
-        units = len(self.names)
+        count = len(self.names)
         if labels.ndim > 1 and labels.shape[-1] != 1:
-            if labels.shape[-1] != units:
+            if labels.shape[-1] != self.units:
                 raise ValueError(
                     f"Labels in `{part}` have shape {labels.shape}; the model has "
-                    f"{units} classes and takes labels of shape (n, {units})."
+                    f"{count} classes and takes labels of shape (n, {self.units})."
                 )
             return
         low, high = labels.min(), labels.max()
-        if low < 0 or high >= units or np.any(labels != labels.astype("int64")):
+        # The loss of a single unit takes a probability as well.
+        fits = self.single_unit or np.all(labels == labels.astype("int64"))
+        if low < 0 or high >= count or not fits:
             raise ValueError(
-                f"Labels in `{part}` must be whole numbers from 0 to {units - 1}, for "
-                f"the model's {units} classes. Received labels from {low} to {high} "
+                f"Labels in `{part}` must be whole numbers from 0 to {count - 1}, for "
+                f"the model's {count} classes. Received labels from {low} to {high} "
                 f"({labels.dtype}). Build the model with `data.class_names`."
             )
 
@@ -136,7 +162,8 @@ class Classes(Output):
         return fits, f"whole numbers from 0 to {last}, -1 where missing"
 
     def label_text(self, label: Any) -> str:
-        return self.names[int(np.argmax(label) if np.ndim(label) else label)]
+        (number,) = self.numbers(np.asarray(label)[None])
+        return self.names[number] if number >= 0 else "missing"
 
     # Labels, counted.
 
@@ -156,11 +183,28 @@ class Classes(Output):
         numbers = self.numbers(labels)
         return np.bincount(numbers[numbers >= 0], minlength=len(self.names))
 
+    # Plans.
+
+    @property
+    def amount(self) -> str:
+        return f"{len(self.names)} classes"
+
+    def separability(
+        self, features: np.ndarray, labels: np.ndarray, seed: int = 0
+    ) -> float | None:
+        return separability_of_classes(features, self.numbers(labels), seed)
+
+    def planned_smoothing(self, usual: float, why: str) -> Proposal:
+        return smoothing(usual, why)
+
     # Training.
 
     def make_loss(self) -> Any:
+        # One sigmoid output is learnt as one label is.
         return classifier_loss(
-            self.loss, multi_label=False, label_smoothing=self.label_smoothing
+            self.loss,
+            multi_label=self.single_unit,
+            label_smoothing=self.label_smoothing,
         )
 
     def default_metrics(self) -> list[Any]:
@@ -178,13 +222,15 @@ class Classes(Output):
         import tensorflow as tf
 
         labels, count = tf.convert_to_tensor(labels), len(self.names)
+        if self.single_unit and are_numbers(labels.shape, count):
+            return tf.reshape(tf.cast(labels, "float32"), [-1, 1])
         if are_numbers(labels.shape, count):
             return tf.one_hot(tf.cast(tf.reshape(labels, [-1]), "int32"), count)
-        if labels.shape.rank == 2 and labels.shape[1] == count:
+        if labels.shape.rank == 2 and labels.shape[1] == self.units:
             return tf.cast(labels, "float32")
         raise ValueError(
-            f"Mixing labels needs class numbers, or rows of {count}. Received: labels "
-            f"of shape {labels.shape}."
+            f"Mixing labels needs class numbers, or rows of {self.units}. Received: "
+            f"labels of shape {labels.shape}."
         )
 
     # Predictions.
@@ -207,35 +253,63 @@ class Classes(Output):
         return labels.argmax(axis=1), probabilities
 
     def answers(self, outputs: np.ndarray) -> list[Prediction]:
-        return [self._prediction(row) for row in np.asarray(outputs, "float32")]
+        rows = self._by_class(np.asarray(outputs, "float32"), np.concatenate)
+        return [self._prediction(row) for row in rows]
 
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         import tensorflow as tf
 
-        names = tf.constant(list(self.names))
+        names, rows = tf.constant(list(self.names)), self._by_class(outputs, tf.concat)
         return {
-            "label": tf.gather(names, tf.argmax(outputs, axis=-1)),
-            "probability": tf.reduce_max(outputs, axis=-1),
+            "label": tf.gather(names, tf.argmax(rows, axis=-1)),
+            "probability": tf.reduce_max(rows, axis=-1),
             "probabilities": outputs,
         }
 
     def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return first.argmax(axis=-1) == second.argmax(axis=-1)
+        rows = (self._by_class(each, np.concatenate) for each in (first, second))
+        one, other = (each.argmax(axis=-1) for each in rows)
+        return one == other
+
+    def _by_class(self, outputs: Any, concatenate: Callable) -> Any:
+        """Returns a column for each class, of a single unit, too."""
+        if not self.single_unit:
+            return outputs
+        return concatenate([1 - outputs, outputs], axis=-1)
+
+    # The command line.
+
+    def record(self, answer: Prediction) -> dict[str, Any]:
+        return asdict(answer)
+
+    def fields(self, answer: Prediction) -> list[str]:
+        return [answer.label, f"{answer.probability:.4f}"]
+
+    # The card.
+
+    hub_task: ClassVar[str | None] = "classification"
+
+    def does(self, noun: str, names: str) -> str:
+        return f"gives each {noun} one of {len(self.names)} classes ({names})"
+
+    def limits(self, noun: str) -> Iterator[str]:
+        yield (
+            f"It answers every {noun} with one of its classes, also a {noun} of "
+            "something else: it cannot say that it does not know."
+        )
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield scaling(temperature)
 
     # Explanations.
-
-    gives_probabilities: ClassVar[bool] = True
 
     @property
     def unit_names(self) -> tuple[str, ...]:
         return self.names[1:] if self.single_unit else self.names
 
-    def explained(self, outputs: np.ndarray) -> np.ndarray:
-        return outputs.argmax(axis=1)
-
     # Distillation.
-
-    score_name: ClassVar[str] = "accuracy"
 
     def soft_loss(self, temperature: float) -> Callable[[Any, Any], Any]:
         if self.single_unit:
@@ -261,6 +335,91 @@ class Classes(Output):
         named = dict(zip(self.names, map(float, row), strict=True))
         label = self.names[int(row.argmax())]
         return Prediction(label, named[label], named)
+
+    # The report.
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        return classification.predictions(outputs)
+
+    def figures(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        return classification.metrics(y_true, outputs, sample_weight)
+
+    def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
+        found = f"{self.names[predicted]} ({outputs[predicted]:.2f})"
+        if true == predicted:
+            return f"rightly {found}"
+        return f"{self.names[true]} taken for {found}"
+
+    def confusion(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return classification.confusion(y_true, outputs)
+
+    def per_class(self, y_true: np.ndarray, outputs: np.ndarray) -> ClassTable:
+        return classification.per_class(y_true, outputs, self.names)
+
+    def most_confused(self, confusion: np.ndarray, n: int) -> list[dict[str, Any]]:
+        return classification.most_confused(confusion, self.names, n)
+
+    def plot_confusion(
+        self, report: Any, ax: Any = None, normalize: bool = False
+    ) -> Any:
+        from tlkeras.plots import plot_confusion
+
+        return plot_confusion(report.confusion, self.names, ax, normalize)
+
+    def plots(self, report: Any) -> Iterator[Plot]:
+        from tlkeras.plots.confusion import confusion_size
+
+        worst = "No example was confused."
+        for pair in report.most_confused(1):
+            worst = (
+                f"Most frequent confusion: {pair['true']} predicted as "
+                f"{pair['predicted']}, {pair['count']} times."
+            )
+        description = (
+            f"Confusion matrix of {len(self.names)} classes, rows true, columns "
+            f"predicted. Accuracy {number(report.accuracy)}. {worst}"
+        )
+        size, draw = confusion_size(self.names), report.plot_confusion
+        yield Plot("confusion", "Confusion matrix", description, size, draw)
+        yield from super().plots(report)
+
+    def tables(self, report: Any) -> Iterator[Table]:
+        if len(self.names) <= _MOST_TABLE_CLASSES:
+            counts = zip(self.names, report.confusion.tolist(), strict=True)
+            yield Table(
+                "Confusion matrix: true class by row, predicted class by column",
+                ("true class", *self.names),
+                [(name, *row) for name, row in counts],
+                folded_behind="Confusion matrix as a table",
+            )
+        pairs = report.most_confused()
+        if pairs:
+            yield Table(
+                "Most confused classes",
+                ("true class", "predicted as", "examples", "share of the true class"),
+                [
+                    (p["true"], p["predicted"], p["count"], f"{p['share']:.3f}")
+                    for p in pairs
+                ],
+            )
+
+    def sentences(self, report: Any) -> Iterator[str]:
+        pairs = [
+            f"{one_line(pair['true'])} as {one_line(pair['predicted'])} "
+            f"({pair['count']})"
+            for pair in report.most_confused(_MOST_PAIRS)
+        ]
+        if pairs:
+            yield f"Most confused: {', '.join(pairs)}."
+
+    def _told_apart(self, numbers: np.ndarray) -> np.ndarray:
+        # Of two classes one curve is the other one's mirror image.
+        return numbers[-1:] if len(self.names) == 2 else numbers
 
 
 def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:
@@ -294,9 +453,11 @@ def check_rows(
 ) -> tuple[str, ...]:
     """Returns the names of columns of 0 and 1, or raises `ValueError`."""
     if not are_zero_or_one(values):
+        text = values.dtype.kind == "U"
+        came = "strings" if text else f"values from {values.min()} to {values.max()}"
         raise ValueError(
             f"With task={task!r}, `y` of shape {values.shape} must hold only 0 and 1. "
-            f"Received: values from {values.min()} to {values.max()}."
+            f"Received: {came}."
         )
     names = names or numbered(values.shape[1])
     if len(names) != values.shape[1]:

@@ -1,13 +1,16 @@
 """`Labels`: any of several labels for each input, one, many or none."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
-from tlkeras.outputs.base import Output, Prediction, known
+from tlkeras.metrics import calibration, multi_label
+from tlkeras.metrics.multi_label import check_thresholds
+from tlkeras.metrics.table import ClassTable
+from tlkeras.outputs.base import Prediction, known, scaling
 from tlkeras.outputs.classes import check_rows
 from tlkeras.outputs.divergence import of_labels
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
@@ -18,13 +21,17 @@ from tlkeras.outputs.naming import (
     unfit,
     unit_values,
 )
+from tlkeras.outputs.planning import Proposal, smoothing
+from tlkeras.outputs.probabilities import Probabilities
 from tlkeras.outputs.sampling import label_shares
+from tlkeras.outputs.separability import separability_of_labels
+from tlkeras.outputs.shown import Table
 from tlkeras.outputs.suspicion import Wrong, wrong_rows
 from tlkeras.outputs.weighing import Weighing, label_weighing
 
 
 @dataclass(frozen=True)
-class Labels(Output):
+class Labels(Probabilities):
     """Any of several labels for each input: sigmoids, binary cross-entropy, rows.
 
     Attributes:
@@ -55,6 +62,7 @@ class Labels(Output):
     task: ClassVar[str] = "multi_label"
     title: ClassVar[str] = "multi-label classification"
     noun: ClassVar[str] = "label"
+    nouns: ClassVar[str] = "labels"
     activation: ClassVar[str | None] = "sigmoid"
     accuracy: ClassVar[Any] = keras.metrics.BinaryAccuracy
     output_name: ClassVar[str] = "probabilities"
@@ -78,6 +86,9 @@ class Labels(Output):
     def least(self) -> np.ndarray:
         """The thresholds, float32 of shape `()` or `(labels,)`."""
         return np.float32(0.5 if self.thresholds is None else self.thresholds)
+
+    def with_thresholds(self, thresholds: Any) -> "Labels":
+        return self.but(thresholds=thresholds)
 
     def get_config(self) -> dict[str, Any]:
         kept = self.thresholds
@@ -117,12 +128,26 @@ class Labels(Output):
         return (known >= 0) & (known <= 1), "from 0 to 1, NaN where missing"
 
     def label_text(self, label: Any) -> str:
-        return ", ".join(self.names[i] for i in np.flatnonzero(label))
+        return ", ".join(self.names[i] for i in np.flatnonzero(np.nan_to_num(label)))
 
     # Labels, counted.
 
     def counts(self, labels: np.ndarray) -> np.ndarray:
         return np.nansum(labels, axis=0).astype(int)
+
+    # Plans.
+
+    @property
+    def amount(self) -> str:
+        return f"{len(self.names)} classes"
+
+    def separability(
+        self, features: np.ndarray, labels: np.ndarray, seed: int = 0
+    ) -> float | None:
+        return separability_of_labels(features, labels, seed)
+
+    def planned_smoothing(self, usual: float, why: str) -> Proposal:
+        return smoothing(usual, why)
 
     # Training.
 
@@ -207,16 +232,7 @@ class Labels(Output):
     def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (first >= self.least) == (second >= self.least)
 
-    # Explanations.
-
-    gives_probabilities: ClassVar[bool] = True
-
-    def explained(self, outputs: np.ndarray) -> np.ndarray:
-        return outputs.argmax(axis=1)
-
     # Distillation.
-
-    score_name: ClassVar[str] = "accuracy"
 
     def soft_loss(self, temperature: float) -> Callable[[Any, Any], Any]:
         return of_labels(temperature)
@@ -231,11 +247,83 @@ class Labels(Output):
     ) -> list[Wrong]:
         return wrong_rows(features, labels, groups, self.names)
 
+    # The command line.
+
+    def record(self, answer: Prediction) -> dict[str, Any]:
+        return asdict(answer)
+
+    def fields(self, answer: Prediction) -> list[str]:
+        chances = (f"{chance:.4f}" for chance in answer.probability)
+        return [",".join(answer.label), ",".join(chances)]
+
+    # The card.
+
+    hub_task: ClassVar[str | None] = "classification"
+
+    def does(self, noun: str, names: str) -> str:
+        labels = f"{len(self.names)} labels ({names})"
+        return f"gives each {noun} those of {labels} that fit, several or none"
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield scaling(temperature)
+        least = self.thresholds
+        if least is None:
+            return
+        if isinstance(least, tuple):
+            pairs = zip(names, least, strict=True)
+            shown = ", ".join(f"{value:.3g} ({name})" for name, value in pairs)
+        else:
+            shown = f"{least:.3g}"
+        yield f"A label is given from a probability of {shown} on."
+
     def _prediction(self, row: np.ndarray, given: np.ndarray) -> Prediction:
         named = dict(zip(self.names, map(float, row), strict=True))
         chosen = zip(self.names, given, strict=True)
         found = {name: named[name] for name, is_given in chosen if is_given}
         return Prediction(tuple(found), tuple(found.values()), named)
+
+    # The report.
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        return multi_label.predictions(outputs, self.least)
+
+    def figures(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        return multi_label.metrics(y_true, outputs, sample_weight, self.least)
+
+    def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
+        pair = (self.label_text(row) or "nothing" for row in (true, predicted))
+        return " taken for ".join(pair)
+
+    def confusion(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return multi_label.confusion(y_true, outputs, self.least)
+
+    def per_class(self, y_true: np.ndarray, outputs: np.ndarray) -> ClassTable:
+        return multi_label.per_class(y_true, outputs, self.names, self.least)
+
+    def best_thresholds(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return multi_label.best_thresholds(y_true, outputs)
+
+    def tables(self, report: Any) -> Iterator[Table]:
+        pairs = zip(self.names, report.thresholds, strict=True)
+        rows = [(name, f"{value:.3f}") for name, value in pairs]
+        caption = "Thresholds of the best F1 on this data"
+        yield Table(caption, ("label", "threshold"), rows, scrolls=True)
+
+    # Calibration.
+
+    def after_scaling(self, temperature: float) -> "Labels":
+        if self.thresholds is None or temperature == 1.0:
+            return self
+        # sigmoid(z) >= t holds where sigmoid(z / T) >= sigmoid(logit(t) / T) does.
+        moved = calibration.scaled_thresholds(self.thresholds, temperature)
+        return self.but(thresholds=moved)
 
 
 def checked_thresholds(
@@ -254,15 +342,7 @@ def checked_thresholds(
     """
     if thresholds is None:
         return None
-    try:
-        values = np.asarray(thresholds, "float32")
-    except (TypeError, ValueError):
-        values = np.array([np.nan])
-    if values.shape not in ((), (labels,)) or not np.all((values >= 0) & (values <= 1)):
-        raise ValueError(
-            "`thresholds` must be a number from 0 to 1, or one for each of the "
-            f"{labels} label(s). Received: {thresholds!r}."
-        )
+    check_thresholds(thresholds, labels)
     plain = thresholds.tolist() if hasattr(thresholds, "tolist") else thresholds
     return tuple(map(float, plain)) if hasattr(plain, "__len__") else float(plain)
 

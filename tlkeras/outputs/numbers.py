@@ -1,6 +1,6 @@
 """`Numbers`: one number or several for each input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,11 +8,17 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_int
+from tlkeras.metrics import regression
+from tlkeras.metrics.per_example import PerExample
+from tlkeras.metrics.table import number
 from tlkeras.outputs.base import Output, known
 from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
 from tlkeras.outputs.naming import check_count, unfit
+from tlkeras.outputs.planning import Proposal
 from tlkeras.outputs.sampling import target_shares
+from tlkeras.outputs.separability import separability_of_numbers
+from tlkeras.outputs.shown import Plot
 from tlkeras.outputs.suspicion import Wrong, wrong_targets
 from tlkeras.outputs.weighing import Weighing, target_weighing
 
@@ -49,14 +55,21 @@ class Numbers(Output):
     task: ClassVar[str] = "regression"
     title: ClassVar[str] = "regression"
     noun: ClassVar[str] = "number"
+    nouns: ClassVar[str] = "numbers"
     output_name: ClassVar[str] = "value"
+    goal: ClassVar[str] = "regressor"
+    first_figures: ClassVar[tuple[str, ...]] = ("mae", "rmse", "r2", "loss")
+    headline_figures: ClassVar[tuple[str, ...]] = first_figures
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", check_int("outputs", self.count, 1))
         if self.names is not None:
-            names = tuple(map(str, self.names))
-            check_count(names, self.count)
-            object.__setattr__(self, "names", names)
+            if isinstance(self.names, str) or len(self.names) != self.count:
+                raise ValueError(
+                    f"`names` must be a sequence of {self.count} names, one for each "
+                    f"number. Received: names={self.names!r}."
+                )
+            object.__setattr__(self, "names", tuple(map(str, self.names)))
         super().__post_init__()
 
     @property
@@ -101,6 +114,16 @@ class Numbers(Output):
 
     def label_text(self, label: Any) -> str:
         return ", ".join(f"{value:.4g}" for value in np.atleast_1d(label))
+
+    # Plans.
+
+    def separability(
+        self, features: np.ndarray, labels: np.ndarray, seed: int = 0
+    ) -> float | None:
+        return separability_of_numbers(features, labels, seed)
+
+    def planned_smoothing(self, usual: float, why: str) -> Proposal:
+        return 0.0, "targets are not classes"
 
     # Training.
 
@@ -168,3 +191,50 @@ class Numbers(Output):
         self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray
     ) -> list[Wrong]:
         return wrong_targets(features, labels, groups)
+
+    # The report.
+
+    def figures(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> dict[str, float]:
+        return regression.metrics(y_true, outputs, sample_weight)
+
+    def main_values(self, y_true: np.ndarray, y_pred: np.ndarray) -> PerExample:
+        errors = np.abs(y_true - y_pred).reshape(len(y_true), -1)
+        return PerExample("mae", errors.mean(axis=1), False)
+
+    def losses(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return ((y_true - outputs) ** 2).reshape(len(y_true), -1).mean(axis=1)
+
+    def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
+        pair = (", ".join(map(number, np.atleast_1d(v))) for v in (true, predicted))
+        return " predicted as ".join(pair)
+
+    def plot_residuals(self, report: Any, ax: Any = None) -> Any:
+        from tlkeras.plots import plot_residuals
+
+        return plot_residuals(report.y_true, report.y_pred, ax)
+
+    def plots(self, report: Any) -> Iterator[Plot]:
+        errors = report.y_true - report.y_pred
+        description = (
+            "Residuals (true minus predicted) over predicted values. They lie between "
+            f"{number(errors.min())} and {number(errors.max())}, with a mean of "
+            f"{number(errors.mean())}."
+        )
+        size, draw = (5.2, 4.0), report.plot_residuals
+        yield Plot("residuals", "Residuals", description, size, draw)
+
+    # The card.
+
+    def does(self, noun: str, names: str) -> str:
+        given = "a number" if self.count == 1 else f"{self.count} numbers"
+        return f"gives each {noun} {given}{f' ({names})' if names else ''}"
+
+    def calibration(
+        self, temperature: float | None, names: Sequence[str]
+    ) -> Iterator[str]:
+        yield "The model gives numbers, not probabilities."

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from tlkeras._validation import check_choice
-from tlkeras.outputs.base import Output
+from tlkeras.outputs.base import OUTPUTS, Output
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.labels import Labels
+from tlkeras.outputs.losses import find_loss, is_mean_loss
 from tlkeras.outputs.naming import (
     are_whole,
     are_zero_or_one,
@@ -21,16 +22,14 @@ from tlkeras.outputs.naming import (
 from tlkeras.outputs.numbers import Numbers
 
 # Whoever adds a kind of output adds its line here.
-OUTPUTS: dict[str, type[Output]] = {
-    kind.task: kind for kind in (Classes, Labels, Numbers)
-}
+OUTPUTS.update((kind.task, kind) for kind in (Classes, Labels, Numbers))
 
 TASKS = tuple(OUTPUTS)
 
 
 def output_of_task(task: str) -> type[Output]:
     """Returns the kind of output that a word stands for, or raises `ValueError`."""
-    return OUTPUTS[check_choice("task", task, TASKS)]
+    return OUTPUTS[check_choice("task", task, tuple(OUTPUTS))]
 
 
 def output_from_config(config: Mapping[str, Any]) -> Output:
@@ -151,7 +150,7 @@ def _checked_names(names: Any, count: int) -> tuple[str, ...] | None:
             f"`class_names` must be a sequence of {count} names, one for each class "
             f"that the model tells apart. Received: {names!r}."
         )
-    return tuple(map(str, names))
+    return check_class_names(names)
 
 
 def _kind_of_both(labels: np.ndarray, outputs: np.ndarray) -> type[Output]:
@@ -208,6 +207,8 @@ def output_of_keras(
         kind = _kind_of_targets(labels, units)
     if kind is None:
         kind = {"softmax": Classes, "sigmoid": Labels}.get(activation)
+    if kind is None and _is_of_numbers(loss):
+        kind = Numbers
     if kind is None:
         return None
     if issubclass(kind, Numbers):
@@ -229,6 +230,14 @@ def _kind_of_loss(loss: Any, units: int) -> type[Output] | None:
     if name.startswith("binary"):
         return Labels if units > 1 else Classes
     return None
+
+
+def _is_of_numbers(loss: Any) -> bool:
+    """Whether a loss is one of Keras' own for numbers, such as the squared error."""
+    try:
+        return is_mean_loss(find_loss(loss))
+    except ValueError:
+        return False
 
 
 def _kind_of_targets(labels: np.ndarray, units: int) -> type[Output]:

@@ -32,7 +32,7 @@ class RunRecord:
         settings: The `Recipe` that it followed, `"auto"` resolved, field by field.
         train: Facts of the training data: `"kind"`, `"examples"`, `"fingerprint"`,
             `"batch_size"`, `"seed"` of split and order, and, where they are known,
-            `"image_size"`, `"class_names"` and `"counts"` by class.
+            what `Input.facts` says, `"size"` in words, and `"counts"` by class.
         val: The same of the validation data; `None` without.
         compiled: Optimizer, loss, loss weights and metrics that the model had.
         callbacks: Names of the callbacks' classes.
@@ -280,8 +280,7 @@ def _as_lists(value: Any) -> Any:
 
 
 def _of_data(facts: Mapping[str, Any]) -> str:
-    size = facts.get("image_size")
-    size = f" of {size[0]} x {size[1]} pixels" if size and None not in size else ""
+    size = f" of {facts['size']}" if facts.get("size") else ""
     if facts.get("examples") is None:
         return facts["kind"]
     return (

@@ -105,7 +105,7 @@ def open_job(
     fitting = _checked(fitting or Fitting(), model)
     problem, train, val = resolve_data(model, train, validation_data)
     if is_auto(recipe):
-        recipe = _planned(model, train, val, fitting)
+        recipe = _planned(model, problem, train, val, fitting)
     recipe = Recipe(**settings_of(recipe))
     if head_only:
         recipe = of_head(recipe)
@@ -170,9 +170,11 @@ def _checked(fitting: Fitting, model: keras.Model) -> Fitting:
     return replace(fitting, callbacks=check_callbacks(fitting.callbacks))
 
 
-def _planned(model: keras.Model, train: Any, val: Any, fitting: Fitting) -> Recipe:
+def _planned(
+    model: keras.Model, problem: Problem, train: Any, val: Any, fitting: Fitting
+) -> Recipe:
     asked = {"cache": fitting.cache, "verbose": fitting.verbose}
-    plan = make_plan(measure_facts(model, train, val, **asked))
+    plan = make_plan(measure_facts(model, problem, train, val, **asked))
     if fitting.verbose != 0:
         print(plan)
     return plan

@@ -245,7 +245,14 @@ def plan(
     check_int("seed", seed, 0)
     fitting = Fitting(cache=cache, verbose=verbose)
     job = open_job(model_for(model, train), train, validation_data, fitting=fitting)
-    facts = measure_facts(
-        job.model, job.train, job.val, cache=cache, seed=seed, verbose=verbose
+    return make_plan(
+        measure_facts(
+            job.model,
+            job.problem,
+            job.train,
+            job.val,
+            cache=cache,
+            seed=seed,
+            verbose=verbose,
+        )
     )
-    return make_plan(facts)

@@ -14,8 +14,8 @@ from tlkeras.evaluation.rendering.pictures import (
 )
 from tlkeras.metrics.slices import SliceTable, gap_sentences
 from tlkeras.metrics.table import FIGURES, number
+from tlkeras.outputs.shown import Table
 
-_MOST_TABLE_CLASSES = 20
 _TOP_LOSSES = 9
 _STYLE = """
 .tlkeras-report table { border-collapse: collapse; margin: 0.8em 0; }
@@ -67,13 +67,7 @@ def _fragment(report: Drawing, drawn: Sequence[Picture]) -> str:
     parts += [f"<p>{escape(sentence)}</p>" for sentence in text.missing(report)]
     parts += [_slices(name, table) for name, table in report.slices.items()]
     parts += [_figure(picture) for picture in drawn]
-    exclusive = report.task == "classification"
-    if exclusive and len(report.class_names) <= _MOST_TABLE_CLASSES:
-        parts.append(_confusion(report))
-    if exclusive and report.most_confused(1):
-        parts.append(_confused(report))
-    if report.task == "multi_label":
-        parts.append(_thresholds(report))
+    parts += map(_shown, report.output.tables(report))
     parts.append(_top_losses(report))
     return '<div class="tlkeras-report">\n' + "\n".join(parts) + "\n</div>"
 
@@ -85,7 +79,7 @@ def _metrics(report: Drawing) -> str:
 
 
 def _per_class(report: Drawing) -> str:
-    kind = "class" if report.task == "classification" else "label"
+    kind = report.output.noun
     rows = [
         (row["class"], *(f"{row[name]:.3f}" for name in FIGURES), row["support"])
         for row in [*report.per_class, *text.average_rows(report)]
@@ -103,16 +97,13 @@ def _scrolling(
     return f"<div {region}>{table}</div>"
 
 
-def _confusion(report: Drawing) -> str:
-    rows = [
-        (name, *counts)
-        for name, counts in zip(
-            report.class_names, report.confusion.tolist(), strict=True
-        )
-    ]
-    caption = "Confusion matrix: true class by row, predicted class by column"
-    table = _table(caption, ("true class", *report.class_names), rows)
-    return f"<details><summary>Confusion matrix as a table</summary>{table}</details>"
+def _shown(table: Table) -> str:
+    cells = (table.caption, table.header, table.rows)
+    shown = _scrolling(*cells) if table.scrolls else _table(*cells)
+    if not table.folded_behind:
+        return shown
+    summary = f"<summary>{escape(table.folded_behind)}</summary>"
+    return f"<details>{summary}{shown}</details>"
 
 
 def _slices(name: str, table: SliceTable) -> str:
@@ -130,22 +121,6 @@ def _slices(name: str, table: SliceTable) -> str:
     ]
     gap = "".join(f"<p>{escape(said)}</p>" for said in gap_sentences(table))
     return _scrolling(f"By {name}", header, rows) + gap
-
-
-def _confused(report: Drawing) -> str:
-    rows = [
-        (pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.3f}")
-        for pair in report.most_confused()
-    ]
-    header = ("true class", "predicted as", "examples", "share of the true class")
-    return _table("Most confused classes", header, rows)
-
-
-def _thresholds(report: Drawing) -> str:
-    pairs = zip(report.class_names, report.thresholds, strict=True)
-    rows = [(name, f"{value:.3f}") for name, value in pairs]
-    caption = "Thresholds of the best F1 on this data"
-    return _scrolling(caption, ("label", "threshold"), rows)
 
 
 def _top_losses(report: Drawing) -> str:

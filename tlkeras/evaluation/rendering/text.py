@@ -7,46 +7,23 @@ import numpy as np
 from tlkeras.evaluation.figures import Figures
 from tlkeras.metrics.table import FIGURES, format_rows, number, one_line
 
-_TITLES = {
-    "classification": "classification",
-    "multi_label": "multi-label classification",
-    "regression": "regression",
-}
 _MOST_NAMES = 10
-_MOST_PAIRS = 5
-# The figures of the second line, as far as a task has them.
-_FIRST = (
-    "accuracy",
-    "balanced_accuracy",
-    "mae",
-    "rmse",
-    "r2",
-    "loss",
-    "ece",
-    "roc_auc",
-)
-_HEADLINE = ("accuracy", "mae", "rmse", "r2", "loss")
 
 
 def title(report: Figures) -> str:
     """Returns what was evaluated in a line, such as `classification of 90 examples`."""
-    examples = len(report.y_true)
-    line = f"{_TITLES[report.task]} of {examples} example{'s' * (examples != 1)}"
-    if report.task == "regression":
-        return line
-    kind = "classes" if report.task == "classification" else "labels"
-    return f"{line}, {len(report.class_names)} {kind}"
+    return report.output.heading(len(report.y_true))
 
 
 def headline(report: Figures) -> str:
     """Returns the title with the figures that do not average over classes."""
-    return f"{title(report)}, {_figures(report, _HEADLINE)}"
+    return f"{title(report)}, {_figures(report, report.output.headline_figures)}"
 
 
 def text(report: Figures) -> str:
     """Returns the whole report as text that fits a terminal."""
     first = title(report)
-    figures = _figures(report, _FIRST)
+    figures = _figures(report, report.output.first_figures)
     blocks = [f"{first[0].upper()}{first[1:]}\n{figures}\n{interval(report)}"]
     if report.per_class is not None:
         averages = average_rows(report)
@@ -54,7 +31,7 @@ def text(report: Figures) -> str:
         cut = len(lines) - len(averages)
         blocks += ["\n".join(lines[:cut]), "\n".join(lines[cut:])]
     blocks += missing(report)
-    blocks += confused(report)
+    blocks += report.output.sentences(report)
     blocks += [f"By {name}:\n{table}" for name, table in report.slices.items()]
     return "\n\n".join(blocks)
 
@@ -87,23 +64,12 @@ def missing(report: Figures) -> list[str]:
 def interval(report: Figures) -> str:
     """Returns the 95% interval of the main figure, and what it rests on."""
     low, high = map(number, report.interval())
-    name = report.main_values[0]
+    figure = report.main_values
     if report.groups is None:
-        basis = "Wilson" if name == "accuracy" else "bootstrap"
+        basis = "Wilson" if figure.are_hits else "bootstrap"
     else:
         basis = f"bootstrap of {len(np.unique(report.groups))} groups"
-    return f"95% interval of {name}: {low} to {high} ({basis})"
-
-
-def confused(report: Figures) -> list[str]:
-    """Returns a sentence on the pairs of classes confused most often, or nothing."""
-    if report.task != "classification":
-        return []
-    pairs = [
-        f"{one_line(pair['true'])} as {one_line(pair['predicted'])} ({pair['count']})"
-        for pair in report.most_confused(_MOST_PAIRS)
-    ]
-    return [f"Most confused: {', '.join(pairs)}."] if pairs else []
+    return f"95% interval of {figure.name}: {low} to {high} ({basis})"
 
 
 def _figures(report: Figures, names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """`Pictures`: the kind of input that image files and arrays of pixels are."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,14 +10,15 @@ import numpy as np
 
 from tlkeras._validation import check_choice
 from tlkeras.heads import to_vector
-from tlkeras.inputs.base import Assembled, Input
+from tlkeras.inputs.base import Assembled, Input, Signature, Trial, Usage
 from tlkeras.inputs.examples import Examples, check_kind
 from tlkeras.inputs.explaining import Settings
-from tlkeras.inputs.pictures import backbones
+from tlkeras.inputs.pictures import backbones, exporting
 from tlkeras.inputs.pictures.decoding import load_images, resize_image
 from tlkeras.inputs.pictures.explaining import PictureExplainer
 from tlkeras.inputs.pictures.likeness import PictureLikeness
 from tlkeras.inputs.pictures.pixels import read_pixels
+from tlkeras.inputs.pictures.planning import PicturePlanRules
 from tlkeras.inputs.pictures.sizing import at_size
 
 # How pictures come to the shape that a model takes.
@@ -50,6 +51,14 @@ class Pictures(Input):
         "fine_tune_learning_rate": 1e-5,
         "schedule": "constant",
     }
+    goes_in: ClassVar[str] = (
+        "Raw pixels (0 to 255) go in; the preprocessing that belongs to the backbone "
+        "is a layer of the model."
+    )
+    builder_references: ClassVar[str] = (
+        "the Keras guide to transfer learning and fine-tuning, "
+        "https://keras.io/guides/transfer_learning/"
+    )
     builder_examples: ClassVar[Mapping[str, str]] = {
         "classifier": """
 >>> model = tl.image_classifier("vgg16", ["cat", "dog"], weights=None,
@@ -93,6 +102,11 @@ class Pictures(Input):
         """`"rgb"` or `"grayscale"`."""
         return "grayscale" if self.channels == 1 else "rgb"
 
+    @property
+    def fits_by(self) -> str:
+        """How pictures come to `image_size`, where nothing was said, too."""
+        return self.fit or "crop"
+
     # Data.
 
     @classmethod
@@ -114,7 +128,14 @@ class Pictures(Input):
         return image_grid(inputs, titles)
 
     def facts(self, examples: Any) -> dict[str, Any]:
-        return {"image_size": list(self.image_size)}
+        facts = {"image_size": list(self.image_size)}
+        if None not in self.image_size:
+            facts["size"] = self._pixels
+        return facts
+
+    # Plans.
+
+    plan_rules: ClassVar[PicturePlanRules] = PicturePlanRules()
 
     # Models.
 
@@ -167,6 +188,11 @@ class Pictures(Input):
         its_input = cls(size, channels)
         return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
 
+    def builder_arguments(self) -> dict[str, Any]:
+        if None in self.image_size:
+            return {}
+        return {"input_shape": (*self.image_size, self.channels)}
+
     @classmethod
     def timed_as(cls, **arguments: Any) -> tuple[str, Callable[[Any], keras.Model]]:
         shape = arguments.get("input_shape")
@@ -197,9 +223,7 @@ class Pictures(Input):
         if isinstance(inputs, (list, tuple)) and all(
             isinstance(item, (str, os.PathLike)) for item in inputs
         ):
-            return load_images(
-                inputs, image_size=self.image_size, color_mode=self.color_mode
-            )
+            return self._load(inputs)
         takes = (
             f"classify() takes paths, or raw pixels of shape (height, width, {channels}"
             f") or (n, height, width, {channels})."
@@ -222,7 +246,93 @@ class Pictures(Input):
             raise ValueError("The pixels to classify hold NaN or infinity.")
         if height is None or pixels.shape[1:3] == (height, width):
             return pixels
-        return np.stack([resize_image(image, (height, width)) for image in pixels])
+        size, fit = self.image_size, self.fits_by
+        return np.stack([resize_image(image, size, fit) for image in pixels])
+
+    def read_each(self, inputs: Sequence[str]) -> tuple[np.ndarray, dict[int, str]]:
+        if None in self.image_size:
+            raise ValueError(
+                "The model takes pictures of any size, so there is none to bring files "
+                "to. Build it with `input_shape=`."
+            )
+        parts = [np.empty((0, *self.image_size, self.channels), "float32")]
+        errors: dict[int, str] = {}
+        try:
+            return (self._load(inputs) if inputs else parts[0]), errors
+        except ValueError:
+            pass
+        for i, path in enumerate(inputs):
+            try:
+                parts.append(self._load([path]))
+            except ValueError as error:
+                errors[i] = str(error)
+        return np.concatenate(parts), errors
+
+    def _load(self, paths: Sequence[str | os.PathLike]) -> np.ndarray:
+        return load_images(paths, self.image_size, self.color_mode, self.fits_by)
+
+    # Export.
+
+    def signatures(
+        self, exported: Any, archive: Any, inputs: Any
+    ) -> dict[str, Signature]:
+        found = super().signatures(exported, archive, inputs)
+        if self._shape_of_files is not None:
+            encoded = exporting.encoded(
+                exported.labelled, self._shape_of_files, self.fits_by
+            )
+            found["encoded"] = Signature(*encoded)
+        return found
+
+    def trials(self, inputs: Any) -> Iterator[Trial]:
+        yield from super().trials(inputs)
+        if self._shape_of_files is not None:
+            ((name, pixels),) = inputs.arrays.items()
+            whole = exporting.rounded(pixels)
+            given = {"image_bytes": exporting.as_png(whole)}
+            yield Trial("encoded", given, {name: whole})
+
+    def made_up(self, shapes: Sequence[tuple], count: int) -> Any:
+        return [exporting.waves(shape, count) for shape in shapes]
+
+    def export_facts(self) -> dict[str, Any]:
+        return {"fit": self.fits_by}
+
+    def signature_notes(self) -> Iterator[str]:
+        if self._shape_of_files is not None:
+            yield "signature 'encoded' takes the bytes of JPEG, PNG, GIF, BMP files"
+
+    @property
+    def _shape_of_files(self) -> tuple[int, int, int] | None:
+        """The shape that picture files are brought to, `None` where there is none."""
+        if None in self.image_size or self.channels not in (1, 3):
+            return None
+        return (*self.image_size, self.channels)
+
+    # The card.
+
+    def usage(self) -> Usage:
+        if None not in self.image_size:
+            return Usage('["picture.jpg"]', "picture.jpg")
+        grey = f', color_mode="{self.color_mode}"' if self.channels == 1 else ""
+        return Usage(f'tl.load_images(["picture.jpg"], image_size=224{grey})', None)
+
+    def limits(self) -> Iterator[str]:
+        if None in self.image_size:
+            return
+        lost = {
+            "crop": "so are the edges of pictures of another shape",
+            "pad": "pictures of another shape lose more of it",
+            "stretch": "pictures of another shape are distorted",
+        }
+        yield (
+            f"It sees pictures at {self._pixels}: finer detail is lost, and "
+            f"{lost[self.fits_by]}."
+        )
+
+    @property
+    def _pixels(self) -> str:
+        return "{} x {} pixels".format(*self.image_size)
 
     # Explanations.
 

@@ -49,6 +49,5 @@ def _resized(examples: ArrayExamples, pictures: Any, about: str) -> ArrayExample
     if all(want in (None, got) for want, got in zip(size, given, strict=False)):
         return examples
     pixels = tf.gather(examples.inputs, examples.rows)
-    fit = pictures.fit or "crop"
-    one = np.stack([resize_image(picture, size, fit).numpy() for picture in pixels])
-    return ArrayExamples(one, examples.labels)
+    one = [resize_image(each, size, pictures.fits_by).numpy() for each in pixels]
+    return ArrayExamples(np.stack(one), examples.labels)

@@ -1,7 +1,7 @@
 """`Texts`: the kind of input that texts and pairs of texts are."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,12 +12,13 @@ import numpy as np
 from tlkeras._validation import check_choice, check_int
 from tlkeras.heads import TokenPooling
 from tlkeras.inputs.arrays import ArrayExamples
-from tlkeras.inputs.base import Assembled, Input, Prepared
+from tlkeras.inputs.base import Assembled, Input, Prepared, Signature, Trial, Usage
 from tlkeras.inputs.examples import Examples, check_kind
 from tlkeras.inputs.explaining import Settings
-from tlkeras.inputs.texts import backbones
+from tlkeras.inputs.texts import backbones, exporting
 from tlkeras.inputs.texts.explaining import TextExplainer
 from tlkeras.inputs.texts.likeness import TextLikeness
+from tlkeras.inputs.texts.planning import TextPlanRules
 from tlkeras.inputs.texts.reading import holds_texts, read_texts
 from tlkeras.inputs.texts.tokens import are_texts, tokenize, trim
 from tlkeras.inputs.texts.words import word_counts
@@ -57,6 +58,15 @@ class Texts(Input):
         "schedule": "cosine",
     }
     default_dropout: ClassVar[float] = 0.1
+    goes_in: ClassVar[str] = (
+        "Texts go in, or pairs of texts; the tokenizer that belongs to the backbone is "
+        "part of the model and of its file."
+    )
+    builder_references: ClassVar[str] = (
+        "Devlin et al., BERT (2019); Reimers and Gurevych, Sentence-BERT (2019); Liu "
+        "et al., Multi-Task Deep Neural Networks for Natural Language Understanding "
+        "(2019); Hu et al., LoRA: Low-Rank Adaptation of Large Language Models (2021)"
+    )
     builder_examples: ClassVar[Mapping[str, str]] = {
         "classifier": f"""{_TINY_BERT}
 >>> model = tl.text_classifier(bert, ["no", "yes"], tokenizer=tokenizer)
@@ -86,6 +96,15 @@ True
             kept = keras.saving.deserialize_keras_object(kept)
         return cls(kept, config["pairs"])
 
+    def __eq__(self, other: object) -> bool:
+        return (
+            type(self) is type(other)
+            and self.pairs == other.pairs
+            and _same_reading(self.preprocessor, other.preprocessor)
+        )
+
+    __hash__ = Input.__hash__
+
     @property
     def longest(self) -> int | None:
         return self.preprocessor and self.preprocessor.sequence_length
@@ -112,6 +131,10 @@ True
             f"{len(words)} {self.kind} of {np.median(words):g} words (median; 95% have "
             f"{most} or fewer)"
         )
+
+    # Plans.
+
+    plan_rules: ClassVar[TextPlanRules] = TextPlanRules()
 
     # Models.
 
@@ -238,6 +261,14 @@ True
     def read(self, inputs: Any, shape: tuple | None = None) -> Any:
         return [inputs] if isinstance(inputs, (str, bytes)) else inputs
 
+    def read_each(self, inputs: Sequence[str]) -> tuple[list[Any], dict[int, str]]:
+        if not self.pairs:
+            return list(inputs), {}
+        pairs = [text.split("\t") for text in inputs]
+        wrong = "The model takes pairs: two texts with a tab between them."
+        errors = {i: wrong for i, pair in enumerate(pairs) if len(pair) != 2}
+        return [pair for i, pair in enumerate(pairs) if i not in errors], errors
+
     def check(self, model: keras.Model, inputs: Any, part: str) -> None:
         if isinstance(inputs, dict):
             return
@@ -265,6 +296,83 @@ True
 
     def likeness(self, parts: Mapping[str, Examples]) -> TextLikeness:
         return TextLikeness(parts)
+
+    # Export.
+
+    def signatures(
+        self, exported: Any, archive: Any, inputs: Any
+    ) -> dict[str, Signature]:
+        archive.track(self.preprocessor)
+        texts = exporting.of_texts(exported, self.preprocessor, self._are_pairs(inputs))
+        tokens = Signature(exported.labelled, exported.specs())
+        return {"serving_default": Signature(*texts), "tokens": tokens}
+
+    def trials(self, inputs: Any) -> Iterator[Trial]:
+        if inputs.given is None:
+            yield Trial("tokens", inputs.arrays, inputs.arrays)
+        else:
+            yield Trial("serving_default", {"text": inputs.given}, inputs.arrays)
+
+    def as_tensors(self, x: Any) -> tuple[Any, Any]:
+        texts = exporting.as_text(x)
+        return (x, None) if texts is None else (self.preprocessor(texts), texts)
+
+    def made_up(self, shapes: Sequence[tuple], count: int) -> Any:
+        return exporting.some_texts(count, bool(self.pairs))
+
+    def fixed_shape(self, shape: tuple) -> tuple:
+        length = self.preprocessor.sequence_length
+        return tuple(length if side is None else side for side in shape)
+
+    def export_facts(self) -> dict[str, Any]:
+        return {"sequence_length": self.preprocessor.sequence_length}
+
+    def signature_notes(self) -> Iterator[str]:
+        yield (
+            "`import tensorflow_text` before tf.saved_model.load: the tokenizer inside "
+            "is made of its operations"
+        )
+
+    def tensor_notes(self) -> Iterator[str]:
+        yield (
+            "takes token ids, not texts: `model.preprocessor(texts)` makes them, "
+            f"padded to {self.preprocessor.sequence_length}"
+        )
+
+    def _are_pairs(self, inputs: Any) -> bool:
+        return bool(self.pairs) if inputs.given is None else inputs.given.ndim == 2
+
+    # The card.
+
+    def usage(self) -> Usage:
+        if self.pairs:
+            return Usage('[["a text", "another"]]', "$'a text\\tanother'")
+        return Usage('["a text", "another text"]', '"a text"')
+
+    def limits(self) -> Iterator[str]:
+        length = self.preprocessor.sequence_length
+        yield f"It reads the first {length} tokens of a text; the rest is cut off."
+
+
+def _same_reading(first: Any, second: Any) -> bool:
+    """Whether two preprocessors, or none, make the same tokens of all texts."""
+    if first is second or first is None or second is None:
+        return first is second
+    if type(first.tokenizer) is not type(second.tokenizer):
+        return False
+    configs = [
+        [{**each.get_config(), "name": None} for each in (one.tokenizer, one)]
+        for one in (first, second)
+    ]
+    for _, config in configs:
+        # Compared by itself, without the name that Keras numbers.
+        del config["tokenizer"]
+    # The vocabulary is no part of a configuration.
+    parts = ("vocabulary", "merges", "proto")
+    return configs[0] == configs[1] and all(
+        getattr(first.tokenizer, part, None) == getattr(second.tokenizer, part, None)
+        for part in parts
+    )
 
 
 def _with_adapters(loaded: Any, given: Any, rank: int) -> Any:

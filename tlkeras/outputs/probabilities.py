@@ -1,0 +1,130 @@
+"""`Probabilities`: what outputs have in common that are probabilities of names."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tlkeras.metrics import calibration, ranking
+from tlkeras.metrics.per_example import PerExample
+from tlkeras.metrics.ranking import Curve
+from tlkeras.metrics.table import number
+from tlkeras.outputs.base import Output
+from tlkeras.outputs.shown import Plot
+
+_MOST_CURVES = 6
+_SQUARE = (4.8, 4.2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probabilities(Output):
+    """An output that gives a probability to each of its names."""
+
+    first_figures: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "balanced_accuracy",
+        "loss",
+        "ece",
+        "roc_auc",
+    )
+    headline_figures: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
+    gives_probabilities: ClassVar[bool] = True
+    score_name: ClassVar[str] = "accuracy"
+
+    # The report.
+
+    def heading(self, examples: int) -> str:
+        return f"{super().heading(examples)}, {len(self.class_names)} {self.nouns}"
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs
+
+    def main_values(self, y_true: np.ndarray, y_pred: np.ndarray) -> PerExample:
+        right = (y_true == y_pred).reshape(len(y_true), -1).all(axis=1)
+        return PerExample("accuracy", right.astype("float64"), True, are_hits=True)
+
+    def losses(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        return calibration.losses(y_true, outputs)
+
+    def areas(
+        self, y_true: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return ranking.areas(y_true, outputs)
+
+    def reliability(
+        self, y_true: np.ndarray, outputs: np.ndarray, bins: int
+    ) -> calibration.Reliability:
+        return calibration.reliability(y_true, outputs, bins)
+
+    def temperature(self, y_true: np.ndarray, outputs: np.ndarray) -> float:
+        return calibration.fit_temperature(y_true, outputs)
+
+    def plot_roc(self, report: Any, ax: Any = None) -> Any:
+        from tlkeras.plots import plot_roc
+
+        return plot_roc(self._curves(report, report.areas[0], ranking.roc_curve), ax)
+
+    def plot_precision_recall(self, report: Any, ax: Any = None) -> Any:
+        from tlkeras.plots import plot_precision_recall
+
+        curve = ranking.precision_recall_curve
+        return plot_precision_recall(self._curves(report, report.areas[1], curve), ax)
+
+    def plot_reliability(
+        self, report: Any, ax: Any = None, bins: int = calibration.BINS
+    ) -> Any:
+        from tlkeras.plots import plot_reliability
+
+        found = report.reliability(bins)
+        return plot_reliability(
+            found.edges, found.confidence, found.accuracy, found.count, found.ece, ax
+        )
+
+    def plots(self, report: Any) -> Iterator[Plot]:
+        curves = (
+            ("roc", "ROC curves", "ROC curves, mean area", "roc_auc", report.plot_roc),
+            (
+                "precision_recall",
+                "Precision and recall",
+                "Precision over recall, mean average precision",
+                "mean_average_precision",
+                report.plot_precision_recall,
+            ),
+        )
+        for name, caption, words, figure, draw in curves:
+            value = report.metrics[figure]
+            if np.isfinite(value):
+                yield Plot(name, caption, f"{words} {number(value)}.", _SQUARE, draw)
+        description = (
+            "Share of right predictions by confidence. Expected calibration error "
+            f"{number(report.metrics['ece'])}."
+        )
+        draw = report.plot_reliability
+        yield Plot("reliability", "Reliability", description, _SQUARE, draw)
+
+    # Explanations.
+
+    def explained(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.argmax(axis=1)
+
+    def _curves(
+        self, report: Any, areas: np.ndarray, curve: Callable[..., Curve]
+    ) -> dict[str, Curve]:
+        """Returns curves by name, of those with the least areas."""
+        drawn = np.flatnonzero(np.isfinite(areas))
+        if not len(drawn):
+            raise ValueError(
+                "No curve can be drawn: no class has examples beside those of others."
+            )
+        drawn = self._told_apart(drawn)
+        worst = np.sort(drawn[np.argsort(areas[drawn], kind="stable")][:_MOST_CURVES])
+        truths = ranking.as_rows(report.y_true, len(self.class_names))
+        return {
+            self.class_names[i]: curve(truths[:, i], report.probabilities[:, i])
+            for i in worst
+        }
+
+    def _told_apart(self, numbers: np.ndarray) -> np.ndarray:
+        """Returns those of some names' numbers whose curves differ."""
+        return numbers
