@@ -14,12 +14,10 @@ from images import encode, picture
 from text_models import SENTENCES, tiny_bert, tiny_roberta
 
 import tlkeras as tl
-from tlkeras.builders import Head, image_multi_task
 from tlkeras.compress import distilling
 from tlkeras.compress.teaching import (
     JointLoss,
     answers,
-    as_seen_by,
     joint_metric,
     packed,
     with_labels,
@@ -73,7 +71,7 @@ def test_the_loss_of_classes_is_that_of_the_logits():
     hard = -np.mean(np.log(softmax(given)[np.arange(6), labels]))
     for alpha in (0.0, 0.3, 1.0):
         own = keras.losses.SparseCategoricalCrossentropy()
-        loss = JointLoss(own, "classification", 1, 3.0, alpha)
+        loss = JointLoss(own, tl.Classes(4), 1, 3.0, alpha)
         found = float(loss(rows, softmax(given).astype("float32")))
         assert found == pytest.approx(alpha * hard + (1 - alpha) * soft, rel=1e-4)
 
@@ -88,10 +86,10 @@ def test_the_loss_of_several_labels_and_of_numbers():
     p, q = sigmoid(taught / 2), sigmoid(given / 2)
     wanted = 4 * np.mean(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
     rows = packed(np.zeros((5, 3)), sigmoid(taught))
-    loss = JointLoss("binary_crossentropy", "multi_label", 3, 2.0, 0.0)
+    loss = JointLoss("binary_crossentropy", tl.Labels(3), 3, 2.0, 0.0)
     found = float(loss(rows.astype("float32"), sigmoid(given).astype("float32")))
     assert found == pytest.approx(wanted, rel=1e-3)
-    numbers = JointLoss("mean_squared_error", "regression", 3, 2.0, 0.25)
+    numbers = JointLoss("mean_squared_error", tl.Numbers(3), 3, 2.0, 0.25)
     rows = packed(np.zeros((5, 3)), taught).astype("float32")
     wanted = 0.25 * np.mean(given**2) + 0.75 * np.mean((given - taught) ** 2)
     assert float(numbers(rows, given.astype("float32"))) == pytest.approx(wanted)
@@ -101,11 +99,11 @@ def test_probabilities_of_zero_and_one_give_finite_gradients():
     import tensorflow as tf
 
     certain = np.array([[1.0, 0.0], [0.0, 1.0]], "float32")
-    for task, own in (
-        ("classification", "categorical_crossentropy"),
-        ("multi_label", "binary_crossentropy"),
+    for output, own in (
+        (tl.Classes(2), "categorical_crossentropy"),
+        (tl.Labels(2), "binary_crossentropy"),
     ):
-        loss = JointLoss(own, task, 2, 4.0, 0.5)
+        loss = JointLoss(own, output, 2, 4.0, 0.5)
         outputs = tf.constant(certain[::-1].copy())
         with tf.GradientTape() as tape:
             tape.watch(outputs)
@@ -117,18 +115,22 @@ def test_probabilities_of_zero_and_one_give_finite_gradients():
 def test_metrics_look_at_the_labels_alone():
     outputs = np.array([[0.9, 0.1], [0.2, 0.8]], "float32")
     taught = outputs[::-1]
-    accuracy = joint_metric("classification", 1)
+    accuracy = joint_metric(tl.Classes(2), 1)
     accuracy.update_state(packed(np.array([0, 0]), taught), outputs)
     assert float(accuracy.result()) == 0.5
-    rows = joint_metric("classification", 2)
+    rows = joint_metric(tl.Classes(2), 2)
     rows.update_state(packed(np.array([[1, 0], [0, 1]]), taught), outputs)
     assert float(rows.result()) == 1.0
-    error = joint_metric("regression", 1)
+    error = joint_metric(tl.Numbers(), 1)
     error.update_state(packed(np.array([1.0, 2.0]), np.zeros((2, 1))), [[1.0], [4.0]])
     assert float(error.result()) == 1.0
 
 
 # What is taught.
+
+
+def as_seen_by(model, examples):
+    return model.problem.input.seen(examples, f"Model {model.name!r}")
 
 
 def test_each_example_keeps_its_own_answer_at_each_models_size():
@@ -321,7 +323,7 @@ def test_labels_do_not_count_where_alpha_is_0():
 @pytest.mark.slow
 def test_models_that_do_not_go_together():
     teacher = classifier()
-    heads = {"a": Head(classes=["x", "y"]), "b": Head(outputs=1)}
+    heads = {"a": tl.Classes(["x", "y"]), "b": tl.Numbers()}
     backbone, tokenizer = tiny_bert()
     text = tl.text_classifier(backbone, 2, tokenizer=tokenizer, sequence_length=16)
     for student, message in (
@@ -329,7 +331,7 @@ def test_models_that_do_not_go_together():
         (classifier(3), "as many outputs"),
         (classifier(("bee", "ant")), "another order"),
         (tl.image_regressor(plain()), "one task"),
-        (image_multi_task(tiny_backbone(), heads), "one head"),
+        (tl.image_classifier(tiny_backbone(), heads), "one head"),
         (keras.Sequential([keras.Input((2,)), L.Dense(2)]), "must be a TransferModel"),
         (text, "takes texts"),
     ):

@@ -26,8 +26,8 @@ from text_models import (
 )
 
 import tlkeras as tl
-from tlkeras.explain._graph import Graph
-from tlkeras.explain._words import own_places, read_text
+from tlkeras.explain.graph import Graph
+from tlkeras.inputs.texts.token_words import own_places, read_text
 
 SIDE, SQUARE = 32, 8
 
@@ -300,9 +300,36 @@ def test_several_labels_and_numbers():
     assert one.title.startswith("output 1: ")
 
 
+@pytest.mark.parametrize(
+    ("units", "activation", "loss", "target", "has_probability"),
+    [
+        (1, "sigmoid", None, "1", True),
+        (3, "softmax", None, "2", True),
+        (3, None, "sparse_categorical_crossentropy", "2", False),
+        (1, None, None, 0, False),
+    ],
+)
+def test_what_a_model_of_keras_answers_is_told_by_its_end(
+    units, activation, loss, target, has_probability
+):
+    base = tiny_backbone()
+    x = keras.layers.GlobalAveragePooling2D()(base.output)
+    bias = keras.initializers.Constant(np.arange(units))
+    last = keras.layers.Dense(
+        units, activation, kernel_initializer="zeros", bias_initializer=bias
+    )
+    model = keras.Model(base.input, last(x))
+    if loss is not None:
+        model.compile("adam", loss)
+    (one,) = tl.explain(model, np.zeros((1, 16, 16, 3)), steps=1)
+    assert one.target == target
+    assert (one.probability is not None) == has_probability
+    assert one.logit == units - 1
+
+
 def test_several_heads():
-    heads = {"kind": tl.Head(classes=["a", "b"]), "size": tl.Head(outputs=1)}
-    model = tl.image_multi_task(tiny_backbone(), heads)
+    heads = {"kind": tl.Classes(["a", "b"]), "size": tl.Numbers()}
+    model = tl.image_classifier(tiny_backbone(), heads)
     x = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
     outputs = model.predict(x, verbose=0)
     kind, size = (tl.explain(model, x, head=name)[0] for name in heads)
@@ -444,9 +471,9 @@ def test_texts_with_adapters_in_mixed_precision():
 @pytest.mark.slow
 def test_texts_with_several_heads():
     backbone, tokenizer = tiny_bert()
-    heads = {"good": tl.Head(classes=["no", "yes"]), "stars": tl.Head(outputs=1)}
+    heads = {"good": tl.Classes(["no", "yes"]), "stars": tl.Numbers()}
     settings = {"tokenizer": tokenizer, "sequence_length": 24}
-    model = tl.text_multi_task(backbone, heads, **settings)
+    model = tl.text_classifier(backbone, heads, **settings)
     one = tl.explain(model, "a good film", head="stars")[0]
     assert one.probability is None
     expected = model.predict(np.array(["a good film"]), verbose=0)["stars"][0, 0]
@@ -647,7 +674,7 @@ def test_wrong_models_and_inputs_are_named(bert):
         tl.explain(regressor, np.zeros((1, 16, 16)), target=0)
     inputs = keras.Input((3,))
     table = keras.Model(inputs, keras.layers.Dense(2)(inputs))
-    with pytest.raises(ValueError, match="Explanations are of pictures"):
+    with pytest.raises(ValueError, match="not offered for arrays.*pictures, texts"):
         tl.explain(table, np.zeros((1, 3)), target=0)
     with pytest.raises(ValueError, match="Grad-CAM is for pictures"):
         tl.explain(bert, "good", method="grad_cam")

@@ -14,7 +14,6 @@ from helpers import (
 from text_models import SENTENCES, tiny_bert
 
 import tlkeras as tl
-from tlkeras.builders import Head, image_multi_task
 from tlkeras.compress.activity import importance, measure_activity
 from tlkeras.compress.channels import find_groups
 from tlkeras.compress.masks import Masks, prunable_kernels, rounds
@@ -260,8 +259,8 @@ def test_texts_and_adapters(lora_rank, tmp_path):
 
 @pytest.mark.slow
 def test_several_heads():
-    heads = {"species": Head(classes=["ant", "bee"]), "length": Head(outputs=1)}
-    model = image_multi_task(tiny_backbone(blocks=1), heads)
+    heads = {"species": tl.Classes(["ant", "bee"]), "length": tl.Numbers()}
+    model = tl.image_classifier(tiny_backbone(blocks=1), heads)
     labels = {"species": Y, "length": Y * 2.0}
     report = tl.prune(model, (X, labels), epochs=1, test=(X, labels), **QUIET)
     assert report.sparsity == pytest.approx(0.5, abs=5e-3)

@@ -12,10 +12,10 @@ from images import picture
 from text_models import tiny_bert, write_preset
 
 import tlkeras as tl
+from tlkeras.inputs import Input, Pictures
+from tlkeras.outputs.suspicion import _folds as folds_of
 from tlkeras.suspects import Suspects, find_suspects
 from tlkeras.suspects.duplicates import find_duplicates
-from tlkeras.suspects.labels import FINDERS
-from tlkeras.suspects.labels import _folds as folds_of
 from tlkeras.suspects.pooling import pooled
 
 ALONE = {"validation_split": 0, "test_split": 0}
@@ -29,9 +29,11 @@ def clusters(classes=3, each=40, seed=0):
     return centres[labels] + rng.normal(0, 1, (len(labels), 12)), labels
 
 
-def wrong(features, labels, task="classification", groups=None, names="abc"):
-    groups = np.arange(len(labels)) if groups is None else groups
-    return FINDERS[task](features, labels, groups, tuple(names))
+ABC = tl.Classes(["a", "b", "c"])
+
+
+def wrong(features, labels, output=ABC):
+    return output.wrong_labels(features, labels, np.arange(len(labels)))
 
 
 def test_swapped_labels_come_first_with_the_right_one():
@@ -86,7 +88,7 @@ def test_classes_of_one_example_and_absent_ones_are_left_alone():
     features, labels = clusters()
     labels[labels == 2] = 0
     labels[5] = 3
-    found = wrong(features, labels, names="abcd")
+    found = wrong(features, labels, tl.Classes(list("abcd")))
     assert all(x.row != 5 and {x.given, x.likely} <= {"a", "b"} for x in found)
     assert not wrong(features[:3], np.array([0, 0, 0]))
     assert not wrong(features[:2], np.array([0, 1]))
@@ -97,7 +99,7 @@ def test_each_of_several_labels_is_judged():
     rows = np.stack([labels == 0, labels != 1], axis=1).astype("float32")
     rows[7, 1] = 1 - rows[7, 1]
     rows[30, 0] = 1 - rows[30, 0]
-    found = wrong(features, rows, "multi_label", names=("x", "y"))
+    found = wrong(features, rows, tl.Labels(["x", "y"]))
     assert {x.row for x in found[:2]} == {7, 30}
     (seven,) = [x for x in found if x.row == 7]
     assert {seven.given, seven.likely} == {"with 'y'", "without 'y'"}
@@ -110,7 +112,7 @@ def test_targets_far_from_their_prediction():
     targets = features @ rng.normal(0, 1, (12, 2)) + rng.normal(0, 0.3, (180, 2))
     targets[9, 1] += 8
     targets[100, 0] -= 6
-    found = wrong(features, targets.astype("float32"), "regression", names="")
+    found = wrong(features, targets.astype("float32"), tl.Numbers(2))
     assert {x.row for x in found[:2]} == {9, 100}
     assert len(found) < 8
     assert found[0].given.count(",") == 1 and found[0].score < 0.01
@@ -209,7 +211,7 @@ def test_texts_are_looked_at_too(tmp_path):
     found = find_suspects(model, data, verbose=0)
     assert found.label_errors[0].place.position == 9
     assert (4, 20) in [(x.first.position, x.second.position) for x in found.duplicates]
-    with pytest.raises(ValueError, match="Texts cannot be drawn"):
+    with pytest.raises(ValueError, match="not offered for texts.*: pictures"):
         found.plot()
 
 
@@ -229,6 +231,10 @@ def test_padding_is_no_part_of_a_mean():
         pooled(tl.FeatureSet((np.ones((2, 3), bool),), np.zeros(2), 0.0, "key"))
 
 
+def likeness_of(data):
+    return Pictures((32, 32)).likeness({"train": data._parts["train"]})
+
+
 # As wide as the features that a "flatten" head of VGG16 takes, too.
 @pytest.mark.parametrize("channels", [64, 25_088])
 def test_a_mirrored_picture_is_the_same_where_its_features_are(channels):
@@ -238,9 +244,17 @@ def test_a_mirrored_picture_is_the_same_where_its_features_are(channels):
     features = rng.normal(0, 1, (40, channels))
     features[30] = features[4] + rng.normal(0, 0.3, channels)
     data = tl.from_arrays(x, np.arange(40) / 40, **ALONE)
-    pairs, similarities = find_duplicates(features, {"train": data._parts["train"]})
+    pairs, similarities = find_duplicates(features, likeness_of(data))
     assert pairs.tolist() == [[4, 30]]
     assert similarities[0] > 0.9
+
+
+def test_where_nothing_tells_what_examples_show_their_features_do():
+    features = np.random.default_rng(0).normal(0, 1, (40, 64))
+    features[30] = features[4]
+    likeness = Input().likeness({})
+    pairs, similarities = find_duplicates(features, likeness)
+    assert pairs.tolist() == [[4, 30]] and similarities[0] == pytest.approx(1)
 
 
 def test_more_is_asked_for_where_all_pictures_are_alike():
@@ -252,7 +266,7 @@ def test_more_is_asked_for_where_all_pictures_are_alike():
     features = 1 + rng.normal(0, 0.1, (n + 1, 64))
     features[n] = features[0] + 0.01
     data = tl.from_arrays(x, np.arange(n + 1) / n, **ALONE)
-    pairs, similarities = find_duplicates(features, {"train": data._parts["train"]})
+    pairs, similarities = find_duplicates(features, likeness_of(data))
     assert pairs[0].tolist() == [0, n]
     assert len(pairs) < 8 and similarities[0] > 0.95
 

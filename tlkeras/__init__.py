@@ -30,14 +30,7 @@ from tlkeras.evaluation import (
     compare,
     evaluate,
 )
-from tlkeras.explain import (
-    Explanations,
-    ImageExplanation,
-    SanityCheck,
-    TextExplanation,
-    explain,
-    sanity_check,
-)
+from tlkeras.explain import Explanations, SanityCheck, explain, sanity_check
 from tlkeras.export import (
     ExportError,
     ExportReport,
@@ -56,6 +49,8 @@ from tlkeras.features import (
 )
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
+from tlkeras.inputs.pictures.explaining import ImageExplanation
+from tlkeras.inputs.texts.explaining import TextExplanation
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.outputs import Classes, Labels, Numbers, Prediction
 from tlkeras.problem import Problem, problem_of

@@ -1,9 +1,9 @@
 """The verb `distill`: a small model learns from labels and a larger model's answers."""
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
-import keras
 import numpy as np
 
 from tlkeras import _keras
@@ -14,21 +14,20 @@ from tlkeras.compress.measuring import measure
 from tlkeras.compress.reports import DistillationReport
 from tlkeras.compress.teaching import (
     JointLoss,
+    Lessons,
     answers,
-    as_seen_by,
     joint_metric,
     packed,
     with_labels,
 )
 from tlkeras.freezing import recompile
 from tlkeras.inputs.examples import Examples, Reading, reading_of
+from tlkeras.problem import Problem
 from tlkeras.runtime import current_runtime, jit_compile
 from tlkeras.training import FineTuneHistory, Recipe, fine_tune
 from tlkeras.training.compatibility import check_data, check_model
 from tlkeras.training.job import as_dataset, parts_of
 from tlkeras.training.own_loss import refuse_own_loss
-
-_TASKS = ("classification", "multi_label", "regression")
 
 _OWN = ("model", "train", "validation_data", "verbose")
 # What `fine_tune` would need the bare labels for.
@@ -117,19 +116,21 @@ def distill(
     readings.append(None if val is None else _reading(val, "validation_data"))
     for name, reading in zip(("train", "validation_data"), readings, strict=True):
         if reading is not None:
-            check_data(student, _seen(student, reading), name)
+            check_data(student.problem, student, _seen(student, reading), name)
     cache = fine_tuning.get("cache", "auto")
     lessons, width = [], 0
     for reading in readings:
         if reading is None:
             lessons.append(None)
             continue
-        seen = as_seen_by(teacher, reading.examples)
-        taught = answers(teacher, seen, reading.batch_size, cache, verbose)
+        taught = answers(
+            teacher, _as_seen_by(teacher, reading), reading.batch_size, cache, verbose
+        )
         rows = packed(reading.examples.labels, taught)
         width = rows.shape[1] - taught.shape[1]
         lessons.append(_lesson(student, reading, rows))
-    loss = JointLoss(student.loss, student.task, width, temperature, alpha)
+    output = student.problem.output
+    loss = JointLoss(student.loss, output, width, temperature, alpha)
     history = _train(student, loss, lessons, {"verbose": verbose, **fine_tuning})
     models = {"teacher": teacher, "student": student}
     data = {name: _seen(model, readings[0]) for name, model in models.items()}
@@ -149,8 +150,9 @@ def distill(
 
 def _check_pair(teacher: Any, student: Any) -> None:
     for name, model in (("teacher", teacher), ("student", student)):
-        if not isinstance(model, TransferModel) or model.task not in _TASKS:
-            what = getattr(model, "task", None) or type(model).__name__
+        ours = isinstance(model, TransferModel)
+        if not ours or model.problem.named:
+            what = model.problem if ours else type(model).__name__
             raise ValueError(
                 f"`{name}` must be a TransferModel with one head, such as "
                 f"tl.image_classifier builds. Received: {what!r}."
@@ -159,13 +161,13 @@ def _check_pair(teacher: Any, student: Any) -> None:
     refuse_own_loss(student, "a student learns from the teacher's answers instead.")
     if teacher is student:
         raise ValueError("`teacher` and `student` are the same model.")
-    if teacher.task != student.task or teacher.output_shape != student.output_shape:
+    first, second = teacher.problem.output, student.problem.output
+    if not first.fits(second):
         raise ValueError(
             "Teacher and student must be of one task and as many outputs. Received: "
-            f"{teacher.task} with {teacher.output_shape[-1]} and {student.task} with "
-            f"{student.output_shape[-1]}."
+            f"{first.task} with {first.units} and {second.task} with {second.units}."
         )
-    check_same_classes("teacher", teacher.class_names, student.class_names)
+    check_same_classes("teacher", first.class_names, second.class_names)
 
 
 def _check_recipe(recipe: Any) -> None:
@@ -208,36 +210,42 @@ def _reading(data: Any, name: str) -> Reading:
     return reading
 
 
-def _seen(model: keras.Model, reading: Reading) -> Any:
+def _as_seen_by(model: TransferModel, reading: Reading) -> Examples:
+    return model.problem.input.seen(reading.examples, f"Model {model.name!r}")
+
+
+def _seen(model: TransferModel, reading: Reading) -> Any:
     """Returns a dataset of the examples as a model takes them."""
-    return _with_examples(reading, as_seen_by(model, reading.examples))
+    return _with_examples(reading, _as_seen_by(model, reading))
 
 
-def _lesson(student: keras.Model, reading: Reading, rows: np.ndarray) -> Any:
-    seen = as_seen_by(student, reading.examples)
-    return _with_examples(reading, with_labels(seen, rows))
+def _lesson(student: TransferModel, reading: Reading, rows: np.ndarray) -> Any:
+    return _with_examples(reading, with_labels(_as_seen_by(student, reading), rows))
 
 
 def _with_examples(reading: Reading, examples: Examples) -> Any:
-    settings = reading.batch_size, reading.shuffled, reading.seed, reading.class_names
-    return Reading(examples, *settings).dataset()
+    return replace(reading, examples=examples).dataset()
 
 
 def _train(
     student: TransferModel, loss: JointLoss, lessons: list, fine_tuning: dict[str, Any]
 ) -> FineTuneHistory:
     """Trains the student's layers as another model, whose labels are lessons."""
+    problem, output = student.problem, student.problem.output
+    width = loss.width + output.units
     with current_runtime().scope():
         pupil = TransferModel(student.input, student.output, name=student.name)
-        pupil.preprocessor = student.preprocessor
+        pupil.problem = Problem(problem.input, Lessons(output.units, width=width))
         pupil.compile(
             optimizer=_keras.unused_optimizer(student.optimizer),
             loss=loss,
-            metrics=[joint_metric(student.task, loss.width)],
+            metrics=[joint_metric(output, loss.width)],
             jit_compile=jit_compile(),
         )
     try:
-        return fine_tune(pupil, *lessons, **fine_tuning)
+        history = fine_tune(pupil, *lessons, **fine_tuning)
+        student.problem = problem.but(input=pupil.problem.input)
+        return history
     finally:
         # The flags of their common layers are as the last phase left them.
         recompile(student)

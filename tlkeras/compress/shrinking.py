@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras.builders import TransferModel
 from tlkeras.compress.activity import Activity, lost
 from tlkeras.compress.channels import Group
 from tlkeras.freezing import find_backbone
@@ -61,13 +62,10 @@ def without_channels(
         if layer is not backbone
     }
     _resize(config, outer, _passed(kept))
-    preprocessor = getattr(model, "preprocessor", None)
-    if preprocessor is not None:
-        # A config holds a tokenizer without its vocabulary.
-        config["tlkeras"]["preprocessor"] = None
     small = type(model).from_config(config)
-    if preprocessor is not None:
-        small.preprocessor = preprocessor
+    if isinstance(model, TransferModel):
+        # A config holds a tokenizer without its vocabulary.
+        small.problem = model.problem
     small_backbone = small.get_layer(backbone.name)
     for layer in backbone.layers:
         _fill(layer, small_backbone.get_layer(layer.name), by_layer.get(id(layer)))

@@ -20,20 +20,20 @@ class Replicas:
 
     Args:
         model: The user's model.
+        length: How long sequences are at most, where the model's shapes leave it open.
 
     Attributes:
         strategy: The `tf.distribute.Strategy` it was built under, or `None`.
         workers: The processes.
         count: Copies in all.
-        length: Tokens of a text at most, of a model of texts.
+        length: As above.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, length: int | None = None):
         self.strategy = strategy_of(model)
         self.workers = Workers(self.strategy)
         self.count = self.strategy.num_replicas_in_sync if self.strategy else 1
-        preprocessor = getattr(model, "preprocessor", None)
-        self.length = getattr(preprocessor, "sequence_length", None)
+        self.length = length
         if self.strategy is not None:
             _check_built_under(self.strategy, model)
 

@@ -1,14 +1,7 @@
 """Explanations: where a model looks, which words it reads, whether to trust that."""
 
-from tlkeras.explain._explain import explain
-from tlkeras.explain._sanity import SanityCheck, sanity_check
-from tlkeras.explain.results import Explanations, ImageExplanation, TextExplanation
+from tlkeras.explain.explaining import explain
+from tlkeras.explain.results import Explanations
+from tlkeras.explain.sanity import SanityCheck, sanity_check
 
-__all__ = [
-    "Explanations",
-    "ImageExplanation",
-    "SanityCheck",
-    "TextExplanation",
-    "explain",
-    "sanity_check",
-]
+__all__ = ["Explanations", "SanityCheck", "explain", "sanity_check"]

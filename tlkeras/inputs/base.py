@@ -8,6 +8,8 @@ import numpy as np
 
 from tlkeras._validation import UnsupportedError
 from tlkeras.findings import Finding, Numbering
+from tlkeras.inputs.explaining import Explainer, Settings
+from tlkeras.inputs.likeness import Likeness
 from tlkeras.inputs.planning import PlanRules
 
 _TABLE: "dict[str, type[Input]]" = {}
@@ -149,6 +151,8 @@ class Input:
         "schedule": "cosine",
     }
 
+    # Whether augmentation changes its examples.
+    augmentable: ClassVar[bool] = False
     # Of the builders' `dropout`.
     default_dropout: ClassVar[float] = 0.0
     # For the builders' docstrings: a sentence on what goes in, where its name does not
@@ -388,7 +392,8 @@ class Input:
         Args:
             augment: What the recipe says.
         """
-        raise self.unsupported("tl.Recipe(augment=...)")
+        if not self.augmentable:
+            raise self.unsupported("tl.Recipe(augment=...)", "augmentable")
 
     def ready(self, x: Any) -> Any:
         """Returns inputs as the model's graph takes them.
@@ -457,6 +462,59 @@ class Input:
                 f"the model takes {expected} (None is the batch). Is the dataset "
                 "batched, and are its inputs of the model's size?"
             )
+
+    # Explanations.
+
+    def explainer(self, probe: Any, settings: Settings) -> Explainer:
+        """Returns what explains inputs of this kind to a model.
+
+        Args:
+            probe: The model as a function from any of its tensors to one head's logits.
+            settings: How.
+
+        Raises:
+            ValueError: If the settings do not fit the kind or the model.
+        """
+        raise self.unsupported("tl.explain", "explainer")
+
+    # Distillation.
+
+    def seen(self, examples: Any, about: str) -> Any:
+        """Returns a data set's examples as a model with this input takes them.
+
+        Args:
+            examples: `Examples`, as they were read for another model.
+            about: What the model is called, for messages.
+
+        Raises:
+            ValueError: If the model cannot take them.
+        """
+        return examples
+
+    # Suspects.
+
+    def likeness(self, parts: Mapping[str, Any]) -> Likeness | None:
+        """Returns what compares examples by what they show.
+
+        Args:
+            parts: The `Examples` of each part.
+
+        Returns:
+            `None`: their features alone tell what is alike.
+        """
+        return None
+
+    def draw_grid(
+        self, inputs: np.ndarray, titles: Sequence[str], columns: int | None = None
+    ) -> Any:
+        """Draws inputs in rows, each below its title; returns the axes.
+
+        Args:
+            inputs: A batch of them.
+            titles: One for each.
+            columns: Inputs per row. By default as many as make the grid square.
+        """
+        raise self.unsupported("Suspects.plot", "draw_grid")
 
     # Export.
 

@@ -1,12 +1,13 @@
 """`Output`: what every kind of answer knows of labels, training and figures."""
 
 import abc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
+from keras import ops
 
 from tlkeras._validation import UnsupportedError, check_number
 from tlkeras.findings import Finding
@@ -21,6 +22,7 @@ from tlkeras.outputs.missing import are_labelled
 from tlkeras.outputs.naming import check_class_names
 from tlkeras.outputs.planning import Proposal, weighing_by_size
 from tlkeras.outputs.shown import Plot, Table
+from tlkeras.outputs.suspicion import Wrong
 from tlkeras.outputs.weighing import Weighing, check_kind
 
 # All kinds by their tasks; `tlkeras.outputs.table` fills it.
@@ -531,6 +533,63 @@ class Output(abc.ABC):
             second: The same, of another model of the same kind.
         """
         return None
+
+    # Explanations.
+
+    # Whether its outputs are probabilities, behind the activation that is its own.
+    gives_probabilities: ClassVar[bool] = False
+
+    @property
+    def unit_names(self) -> tuple[str, ...] | None:
+        """Names of what each output speaks for; `None` where they have none."""
+        return self.class_names
+
+    def explained(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns which output is explained of each input, where none was named.
+
+        Args:
+            outputs: Float32 `(n, units)`, as the model gives them.
+
+        Raises:
+            ValueError: If it has to be named.
+        """
+        if self.units > 1:
+            raise ValueError(
+                f"The model has {self.units} numbers as its outputs. Say which one to "
+                f"explain: `target=0` to `target={self.units - 1}`."
+            )
+        return np.zeros(len(outputs), "int64")
+
+    # Distillation.
+
+    # What `score` is called.
+    score_name: ClassVar[str] = "mae"
+
+    def soft_loss(self, temperature: float) -> Callable[[Any, Any], Any]:
+        """Returns how far a student is from its teacher, a function of both's outputs.
+
+        Args:
+            temperature: What logits are divided by.
+        """
+        return keras.distillation.FeatureDistillation("mse").compute_loss
+
+    def score(self, labels: Any, outputs: Any) -> Any:
+        """Returns how right outputs are, a tensor, by what training shows as such."""
+        return ops.abs(ops.reshape(labels, ops.shape(outputs)) - outputs)
+
+    # Suspects.
+
+    def wrong_labels(
+        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    ) -> list[Wrong]:
+        """Returns the labels that are likely wrong, the most suspicious first.
+
+        Args:
+            features: Float `(n, channels)`.
+            labels: As data hold them.
+            groups: A number for each example, the same for duplicates.
+        """
+        return []
 
     # The report. `y_true` and `outputs` are what `read_predictions` returned, `y_pred`
     # what `predictions` did; a `report` is one of this output.

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
+from keras import ops
 
 from tlkeras._validation import unknown_name
 from tlkeras.findings import Finding
@@ -13,6 +14,7 @@ from tlkeras.metrics import classification
 from tlkeras.metrics.table import ClassTable, number, one_line
 from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Output, Prediction, scaling
+from tlkeras.outputs.divergence import of_classes, of_labels
 from tlkeras.outputs.features import is_class
 from tlkeras.outputs.losses import classifier_loss
 from tlkeras.outputs.missing import are_labelled
@@ -30,6 +32,7 @@ from tlkeras.outputs.probabilities import Probabilities
 from tlkeras.outputs.sampling import are_numbers, balanced_class_weights, class_shares
 from tlkeras.outputs.separability import separability_of_classes
 from tlkeras.outputs.shown import Plot, Table
+from tlkeras.outputs.suspicion import Wrong, wrong_classes
 from tlkeras.outputs.weighing import Weighing, class_weighing
 
 # In a report: classes of a confusion matrix as a table, and pairs in a sentence.
@@ -347,6 +350,34 @@ class Classes(Probabilities):
         self, temperature: float | None, names: Sequence[str]
     ) -> Iterator[str]:
         yield scaling(temperature)
+
+    # Explanations.
+
+    @property
+    def unit_names(self) -> tuple[str, ...]:
+        return self.names[1:] if self.single_unit else self.names
+
+    # Distillation.
+
+    def soft_loss(self, temperature: float) -> Callable[[Any, Any], Any]:
+        if self.single_unit:
+            return of_labels(temperature)
+        return of_classes(temperature)
+
+    def score(self, labels: Any, outputs: Any) -> Any:
+        if self.single_unit:
+            return keras.metrics.binary_accuracy(ops.reshape(labels, (-1, 1)), outputs)
+        if len(labels.shape) == 2:
+            labels = ops.argmax(labels, axis=-1)
+        right = ops.cast(ops.argmax(outputs, -1), "int32")
+        return ops.equal(ops.cast(labels, "int32"), right)
+
+    # Suspects.
+
+    def wrong_labels(
+        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    ) -> list[Wrong]:
+        return wrong_classes(features, labels, groups, self.names)
 
     def _prediction(self, row: np.ndarray) -> Prediction:
         named = dict(zip(self.names, map(float, row), strict=True))

@@ -1,6 +1,6 @@
 """`Labels`: any of several labels for each input, one, many or none."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from tlkeras.metrics.table import ClassTable
 from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, known, scaling
 from tlkeras.outputs.classes import check_rows, count_table
+from tlkeras.outputs.divergence import of_labels
 from tlkeras.outputs.features import is_class, is_sequence
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
 from tlkeras.outputs.naming import (
@@ -28,6 +29,7 @@ from tlkeras.outputs.probabilities import Probabilities
 from tlkeras.outputs.sampling import label_shares
 from tlkeras.outputs.separability import separability_of_labels
 from tlkeras.outputs.shown import Table
+from tlkeras.outputs.suspicion import Wrong, wrong_rows
 from tlkeras.outputs.weighing import Weighing, label_weighing
 
 
@@ -263,6 +265,21 @@ class Labels(Probabilities):
 
     def same_answers(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (first >= self.least) == (second >= self.least)
+
+    # Distillation.
+
+    def soft_loss(self, temperature: float) -> Callable[[Any, Any], Any]:
+        return of_labels(temperature)
+
+    def score(self, labels: Any, outputs: Any) -> Any:
+        return keras.metrics.binary_accuracy(labels, outputs)
+
+    # Suspects.
+
+    def wrong_labels(
+        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    ) -> list[Wrong]:
+        return wrong_rows(features, labels, groups, self.names)
 
     # The command line.
 

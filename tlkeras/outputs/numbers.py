@@ -23,6 +23,7 @@ from tlkeras.outputs.planning import Proposal
 from tlkeras.outputs.sampling import target_shares
 from tlkeras.outputs.separability import separability_of_numbers
 from tlkeras.outputs.shown import Plot
+from tlkeras.outputs.suspicion import Wrong, wrong_targets
 from tlkeras.outputs.weighing import Weighing, target_weighing
 
 
@@ -222,6 +223,13 @@ class Numbers(Output):
 
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         return {"value": outputs}
+
+    # Suspects.
+
+    def wrong_labels(
+        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    ) -> list[Wrong]:
+        return wrong_targets(features, labels, groups)
 
     # The report.
 

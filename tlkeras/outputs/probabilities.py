@@ -29,6 +29,8 @@ class Probabilities(Output):
         "roc_auc",
     )
     headline_figures: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
+    gives_probabilities: ClassVar[bool] = True
+    score_name: ClassVar[str] = "accuracy"
 
     # The report.
 
@@ -100,6 +102,11 @@ class Probabilities(Output):
         )
         draw = report.plot_reliability
         yield Plot("reliability", "Reliability", description, _SQUARE, draw)
+
+    # Explanations.
+
+    def explained(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.argmax(axis=1)
 
     def _curves(
         self, report: Any, areas: np.ndarray, curve: Callable[..., Curve]

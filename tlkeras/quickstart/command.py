@@ -11,13 +11,7 @@ from tlkeras.quickstart.comparison import Settings, compare, table
 from tlkeras.quickstart.images import IMAGES
 from tlkeras.quickstart.texts import TEXT
 
-TASKS = {"images": IMAGES, "text": TEXT}
-
-# What only one task knows, and its default there.
-OPTIONS = {
-    "images": {"labels_per_class": 5, "image_size": None, "skip_scratch": False},
-    "text": {"text_column": "text", "label_column": "label"},
-}
+TASKS = {task.name: task for task in (IMAGES, TEXT)}
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Settings]:
@@ -26,14 +20,12 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Settings]:
     args = parser.parse_args(arguments)
     task = TASKS[args.task]
     args.data = args.data or task.data
-    if args.data == "sentences" and (args.text_column or args.label_column):
-        parser.error("--text-column and --label-column are for --data FILE.")
-    settle_options(parser, args)
     args.backbone = args.backbone or task.backbone
+    if (wrong := task.check(args)) is not None:
+        parser.error(wrong)
+    settle_options(parser, args)
     is_own = args.data != task.data
     args.seeds = check_int("--seeds", args.seeds or (1 if is_own else 3), 1)
-    if args.data == "digits" and args.backbone != "glyphnet":
-        parser.error("--data digits are 32x32 grey pictures, for --backbone glyphnet.")
     recipe = task.own_recipe if is_own else task.recipe
     asked = {
         name: getattr(args, name)
@@ -89,11 +81,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 def settle_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Gives a task's own options their defaults; refuses those of the other."""
-    for task, options in OPTIONS.items():
-        for name, default in options.items():
+    for task in TASKS.values():
+        for name, default in task.options.items():
             given = getattr(args, name) is not None
-            if given and task != args.task:
-                parser.error(f"--{name.replace('_', '-')} is for --task {task}.")
+            if given and task is not TASKS[args.task]:
+                parser.error(f"--{name.replace('_', '-')} is for --task {task.name}.")
             if not given:
                 setattr(args, name, default)
 

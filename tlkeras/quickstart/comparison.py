@@ -46,17 +46,22 @@ class Task(NamedTuple):
     """What one value of `--task` stands for.
 
     Attributes:
+        name: That value.
         data: Name of the data that come with tlkeras.
         backbone: The default backbone.
-        recipe: Recipe for those data.
-        own_recipe: Recipe for all other data.
+        recipe: Settings for those data.
+        own_recipe: Settings for all other data.
         read_data: Makes the `Splits` of a seed.
         train_all_ways: Trains in all the ways that are compared; returns the
             fine-tuned model and its history.
         example: What `classify` may be given, for the last line that is printed.
+        options: Arguments that it alone knows, and their defaults.
+        check: Says what of the arguments does not go together, otherwise `None`; called
+            before defaults are filled in.
         details: Says more of the first seed's fine-tuned model, given its report.
     """
 
+    name: str
     data: str
     backbone: str
     recipe: Settings
@@ -66,6 +71,8 @@ class Task(NamedTuple):
         [argparse.Namespace, Any, Splits, Announce], tuple[TransferModel, Any]
     ]
     example: str
+    options: dict[str, Any]
+    check: Callable[[argparse.Namespace], str | None]
     details: Callable[[argparse.Namespace, Report], str] | None = None
 
 

@@ -138,7 +138,15 @@ def train_all_ways(
     return model, history
 
 
+def check(args: argparse.Namespace) -> str | None:
+    """Says which arguments do not go together."""
+    if args.data == "digits" and args.backbone != "glyphnet":
+        return "--data digits are 32x32 grey pictures, for --backbone glyphnet."
+    return None
+
+
 IMAGES = Task(
+    name="images",
     data="digits",
     backbone="glyphnet",
     recipe=DIGITS_RECIPE,
@@ -146,4 +154,6 @@ IMAGES = Task(
     read_data=read_data,
     train_all_ways=train_all_ways,
     example="picture.png",
+    options={"labels_per_class": 5, "image_size": None, "skip_scratch": False},
+    check=check,
 )

@@ -155,7 +155,15 @@ def topic_table(args: argparse.Namespace, report: Report) -> str:
     return "\n".join(lines)
 
 
+def check(args: argparse.Namespace) -> str | None:
+    """Says which arguments do not go together."""
+    if args.data == "sentences" and (args.text_column or args.label_column):
+        return "--text-column and --label-column are for --data FILE."
+    return None
+
+
 TEXT = Task(
+    name="text",
     data="sentences",
     backbone="minilm",
     recipe=SENTENCES_RECIPE,
@@ -164,4 +172,6 @@ TEXT = Task(
     train_all_ways=train_all_ways,
     details=topic_table,
     example="A text of your own.",
+    options={"text_column": "text", "label_column": "label"},
+    check=check,
 )

@@ -1,11 +1,9 @@
-"""Examples that are alike, in features and in pixels or letters."""
+"""Examples that are alike, in features and in what they show."""
 
 import numpy as np
 
-from tlkeras.inputs.examples import Examples
-from tlkeras.inputs.pictures.thumbnails import read_thumbnails, unit_vectors
-from tlkeras.inputs.texts import minhash as letters
-from tlkeras.suspects.pooling import principal_components
+from tlkeras.inputs.likeness import Likeness
+from tlkeras.outputs.suspicion import principal_components
 
 # How alike two examples are at least that are taken for the same: 1 where they are
 # equal. Where all examples are alike (faces, digits), more is asked for, up to a limit.
@@ -17,25 +15,29 @@ _DEVIATIONS = 2
 _NEAREST = 10
 _DIMENSIONS = 128
 
-_TEXTS_AT_ONCE = 4096
-
 
 def find_duplicates(
-    features: np.ndarray, parts: dict[str, Examples]
+    features: np.ndarray, likeness: Likeness | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds examples that are alike in features and in pixels or letters.
+    """Finds examples that are alike in features and in what they show.
+
+    Args:
+        features: Float `(n, channels)`.
+        likeness: What compares the examples by what they show; `None` where nothing
+            does.
 
     Returns:
         int `(pairs, 2)`, the lower number first, and their similarities, float
         `(pairs,)`, the greatest first.
     """
     units = _unit(features - features.mean(axis=0))
-    if next(iter(parts.values())).inputs_kind == "images":
-        pairs, second = _alike_pictures(units, parts)
-    else:
-        pairs, second = _alike_texts(units, parts)
-    first = np.einsum("nd,nd->n", units[pairs[:, 0]], units[pairs[:, 1]])
-    similarity = (first + second) / 2
+    forms = () if likeness is None else likeness.forms
+    # The scalar product of joined vectors is the mean of both similarities.
+    joint = [np.concatenate([units, form], axis=1) for form in forms] or [units]
+    pairs = _nearest(*joint)
+    similarity = np.einsum("nd,nd->n", units[pairs[:, 0]], units[pairs[:, 1]])
+    if likeness is not None:
+        similarity = (similarity + likeness.of(pairs)) / 2
     alike = np.flatnonzero(similarity >= _threshold(pairs, similarity, len(units)))
     alike = alike[np.argsort(-similarity[alike], kind="stable")]
     return pairs[alike], similarity[alike]
@@ -54,38 +56,6 @@ def _threshold(pairs: np.ndarray, similarity: np.ndarray, count: int) -> float:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, 1e-6)
-
-
-def _alike_pictures(
-    units: np.ndarray, parts: dict[str, Examples]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns candidates, and how alike their pixels are, mirrored or not."""
-    small = np.concatenate([read_thumbnails(x)[0] for x in parts.values()])
-    straight, mirrored = unit_vectors(small), unit_vectors(small[:, :, ::-1])
-    # The scalar product of these vectors is the mean of both similarities.
-    both = np.concatenate([units, straight], axis=1)
-    turned = np.concatenate([units, mirrored], axis=1)
-    pairs = _nearest(both, turned)
-    alike = [
-        np.einsum("nd,nd->n", straight[pairs[:, 0]], other[pairs[:, 1]])
-        for other in (straight, mirrored)
-    ]
-    return pairs, np.maximum(*alike)
-
-
-def _alike_texts(
-    units: np.ndarray, parts: dict[str, Examples]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns candidates, and which share of their shingles is common."""
-    texts = [
-        letters.normalised("\n".join(text.decode() for text in np.ravel(row)))
-        for examples in parts.values()
-        for batch, _ in examples.dataset(_TEXTS_AT_ONCE)
-        for row in batch.numpy()
-    ]
-    pairs = _nearest(units)
-    common = [letters.similarity(texts[i], texts[j]) for i, j in pairs]
-    return pairs, np.array(common, float)
 
 
 def _nearest(vectors: np.ndarray, *others: np.ndarray) -> np.ndarray:

@@ -17,7 +17,6 @@ from tlkeras.findings import Place, places_of
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import Examples, examples_of
 from tlkeras.suspects.duplicates import find_duplicates, joined
-from tlkeras.suspects.labels import FINDERS
 from tlkeras.suspects.pooling import pooled
 
 _SHOWN = 10
@@ -109,7 +108,7 @@ class Suspects:
         yield _first_rows(title, ("example", "the same as", "similarity", ""), rows)
 
     def plot(self, kind: str = "label_errors", n: int = 12) -> Any:
-        """Draws the pictures that are most suspicious.
+        """Draws the examples that are most suspicious.
 
         Args:
             kind: `"label_errors"`, or `"duplicates"`: pairs side by side, those across
@@ -120,14 +119,10 @@ class Suspects:
             The `matplotlib.axes.Axes` of the grid.
 
         Raises:
-            ValueError: If there are none, or the data are texts.
+            ValueError: If there are none, or the data cannot be drawn, as texts.
         """
-        from tlkeras.plots.images import image_grid
-
         check_choice("kind", kind, ("label_errors", "duplicates"))
         check_int("n", n, 1)
-        if self.data.inputs_kind != "images":
-            raise ValueError("Texts cannot be drawn: print the suspects.")
         if not getattr(self, kind):
             raise ValueError(f"There is nothing to draw: no {kind} were found.")
         if kind == "label_errors":
@@ -138,18 +133,19 @@ class Suspects:
             both = [place for pair in pairs for place in (pair.first, pair.second)]
             shown, columns = [(place, str(place)) for place in both], 4
         places, titles = zip(*shown, strict=True)
-        return image_grid(self._pictures(places), titles, columns=columns)
+        input = self.data.problem.input
+        return input.draw_grid(self._inputs(places), titles, columns)
 
-    def _pictures(self, places: Sequence[Place]) -> np.ndarray:
-        """Returns the pictures at some places, float32 `(n, height, width, c)`."""
+    def _inputs(self, places: Sequence[Place]) -> np.ndarray:
+        """Returns the inputs at some places, as one batch."""
         found = {}
         for part, examples in _parts_of(self.data).items():
             wanted = np.unique([x.position for x in places if x.part == part])
             if len(wanted):
                 chosen = examples.select(wanted.astype(int))
-                pictures, _ = next(iter(chosen.dataset(len(wanted))))
+                inputs, _ = next(iter(chosen.dataset(len(wanted))))
                 keys = [(part, int(i)) for i in wanted]
-                found.update(zip(keys, pictures.numpy(), strict=True))
+                found.update(zip(keys, inputs.numpy(), strict=True))
         return np.stack([found[x.part, x.position] for x in places])
 
 
@@ -220,9 +216,10 @@ def find_suspects(
         ]
     )
     labels = np.concatenate([examples.labels for examples in parts.values()])
-    pairs, similarities = find_duplicates(features, parts)
+    problem = data.problem
+    pairs, similarities = find_duplicates(features, problem.input.likeness(parts))
     groups = joined(len(labels), pairs)
-    wrong = FINDERS[data.task](features, labels, groups, data.class_names)
+    wrong = problem.output.wrong_labels(features, labels, groups)
     places = [
         place
         for part, examples in parts.items()

@@ -1,16 +1,10 @@
-"""Features as one vector for each example, of few dimensions."""
-
-from typing import Any
+"""Features as one vector for each example."""
 
 import numpy as np
 
 from tlkeras.features import FeatureSet
 
 _ROWS_AT_ONCE = 512
-
-# The covariance of more channels, as a "flatten" head takes (25,088 of VGG16), would
-# fill memory.
-_WIDE = 5000
 
 
 def pooled(features: FeatureSet) -> np.ndarray:
@@ -40,16 +34,3 @@ def _mean(values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
         total = np.einsum("nld,nl->nd", values, inside.astype(np.float32))
         return total / np.maximum(lengths, 1)[:, np.newaxis]
     return values.mean(axis=tuple(range(1, values.ndim - 1)))
-
-
-def principal_components(vectors: np.ndarray, most: int) -> Any:
-    """Returns the `sklearn.decomposition.PCA` that suits vectors, not fitted.
-
-    Args:
-        vectors: `(n, channels)`.
-        most: Components at most.
-    """
-    from sklearn.decomposition import PCA
-
-    solver = "covariance_eigh" if vectors.shape[1] <= _WIDE else "randomized"
-    return PCA(min(most, *vectors.shape), svd_solver=solver, random_state=0)

@@ -19,6 +19,8 @@ from tlkeras.inputs.base import (
     Trial,
     Usage,
 )
+from tlkeras.inputs.examples import Examples, check_kind
+from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.pictures import backbones, exporting
 from tlkeras.inputs.pictures import tfds as tfds_pictures
@@ -31,9 +33,12 @@ from tlkeras.inputs.pictures.decoding import (
     load_images,
     resize_image,
 )
+from tlkeras.inputs.pictures.explaining import PictureExplainer
 from tlkeras.inputs.pictures.files import path_problem, read_listed
+from tlkeras.inputs.pictures.likeness import PictureLikeness
 from tlkeras.inputs.pictures.pixels import read_pixels
 from tlkeras.inputs.pictures.planning import PicturePlanRules
+from tlkeras.inputs.pictures.sizing import at_size
 from tlkeras.inputs.tfds import import_tfds
 
 
@@ -55,6 +60,7 @@ class Pictures(Input):
     nouns: ClassVar[str] = "pictures"
     prefix: ClassVar[str] = "image"
     source_noun: ClassVar[str] = "file"
+    augmentable: ClassVar[bool] = True
     # Measured: 5 folds of the training part of ants/bees with MobileNetV2 (README).
     defaults: ClassVar[Mapping[str, Any]] = {
         "epochs": 10,
@@ -279,9 +285,6 @@ class Pictures(Input):
             return None
         return cls(shapes[0][1:3], shapes[0][3])
 
-    def check_augment(self, augment: Any) -> None:
-        """Takes every augmentation: they all change pictures."""
-
     def adopt(self, other: Input) -> Input:
         fit = other.fit if type(other) is type(self) else None
         return self if fit is None else type(self)(self.image_size, self.channels, fit)
@@ -404,3 +407,26 @@ class Pictures(Input):
     @property
     def _pixels(self) -> str:
         return "{} x {} pixels".format(*self.image_size)
+
+    # Explanations.
+
+    def explainer(self, probe: Any, settings: Settings) -> PictureExplainer:
+        return PictureExplainer(probe, settings, self)
+
+    # Distillation.
+
+    def seen(self, examples: Examples, about: str) -> Examples:
+        check_kind(examples, (self.name,), f"{about} takes {self.nouns}")
+        return at_size(examples, self, about)
+
+    # Suspects.
+
+    def likeness(self, parts: Mapping[str, Examples]) -> PictureLikeness:
+        return PictureLikeness(parts)
+
+    def draw_grid(
+        self, inputs: np.ndarray, titles: Sequence[str], columns: int | None = None
+    ) -> Any:
+        from tlkeras.plots.images import image_grid
+
+        return image_grid(inputs, titles, columns=columns)

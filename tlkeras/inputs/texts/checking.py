@@ -30,7 +30,7 @@ def check_texts(
         The findings, of which texts have none of their own, and groups of texts that
         are nearly the same.
     """
-    near = _near_groups(_all_texts(parts), exact, progress)
+    near = _near_groups(all_texts(parts), exact, progress)
     progress(len(numbering.part_of))
     return [], near
 
@@ -61,7 +61,7 @@ def _near_groups(
     return joined(len(texts), pairs, exact)
 
 
-def _all_texts(parts: dict[str, Examples]) -> list[str]:
+def all_texts(parts: dict[str, Examples]) -> list[str]:
     """Returns the texts of all parts, both of a pair as one."""
     return [
         "\n".join(text.decode() for text in np.ravel(row))

@@ -24,9 +24,13 @@ from tlkeras.inputs.base import (
     Trial,
     Usage,
 )
+from tlkeras.inputs.examples import Examples, check_kind
+from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.texts import backbones, exporting
 from tlkeras.inputs.texts.checking import check_texts
+from tlkeras.inputs.texts.explaining import TextExplainer
+from tlkeras.inputs.texts.likeness import TextLikeness
 from tlkeras.inputs.texts.planning import TextPlanRules
 from tlkeras.inputs.texts.reading import (
     are_mostly_texts,
@@ -373,6 +377,23 @@ True
                 f"or pairs of shape (batch, 2). Received: {dtype} of shape "
                 f"{inputs.shape}."
             )
+
+    # Explanations.
+
+    def explainer(self, probe: Any, settings: Settings) -> TextExplainer:
+        return TextExplainer(probe, settings, self.preprocessor)
+
+    # Distillation.
+
+    def seen(self, examples: Examples, about: str) -> Examples:
+        kinds = [type(self)(pairs=pairs).kind for pairs in (False, True)]
+        check_kind(examples, kinds, f"{about} takes {self.nouns}")
+        return examples
+
+    # Suspects.
+
+    def likeness(self, parts: Mapping[str, Examples]) -> TextLikeness:
+        return TextLikeness(parts)
 
     # Export.
 

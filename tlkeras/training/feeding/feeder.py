@@ -54,7 +54,7 @@ class Feeder:
     def __init__(self, job: Job, frozen: Sequence[int]):
         self.job, self.recipe, self.model = job, job.recipe, job.model
         self.backbone, self.verbose = job.backbone, job.fitting.verbose
-        self.replicas = Replicas(job.model)
+        self.replicas = Replicas(job.model, job.problem.input.longest)
         self.readings = [self._reading(job.train), self._reading(job.val)]
         self.whole = list(self.readings)
         self.counts = [r and len(r.examples) for r in self.readings]

@@ -9,8 +9,10 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras._validation import unknown_name
-from tlkeras.explain._graph import Graph, in_inference
+from tlkeras.explain.graph import Graph, in_inference
 from tlkeras.export.copies import in_float32
+from tlkeras.outputs import Numbers, Output, output_of_keras
+from tlkeras.problem import input_of, problem_of
 
 # Activations whose outputs saturate: what comes before them is explained.
 _SQUASHING = ("softmax", "sigmoid")
@@ -29,8 +31,8 @@ class Probe:
         graph: Its calls.
         output: The slot of the head's output.
         units: Width of the output.
-        task: `"classification"`, `"multi_label"` or `"regression"`.
-        class_names: Names of the outputs, `None` for regression.
+        input: What the model takes, an `Input`.
+        answer: What the head answers, an `Output`.
 
     Raises:
         ValueError: If the model is no functional one, the head is unknown, or its
@@ -45,7 +47,8 @@ class Probe:
             )
         self.model = in_float32(model)
         self.graph = Graph(self.model)
-        self.output = self.graph.outputs[_head_number(self.model, head)]
+        number, name = _find_head(self.model, head)
+        self.output = self.graph.outputs[number]
         shape = self.graph.tensors[self.output].shape
         if len(shape) != 2 or shape[1] is None:
             raise ValueError(
@@ -53,11 +56,27 @@ class Probe:
                 f"model with outputs of shape {tuple(shape)}."
             )
         self.units = shape[1]
-        self._logits, self._activation, kind = self._find_logits()
-        self.task, self.class_names = _task(model, head, kind, self.units)
+        self._logits, self._activation, self._squashing = self._find_logits()
+        self.input = input_of(model)
+        self.answer = _answer(model, name, self._squashing, self.units)
         # Traced, it forgets each feature map when it is read, and does not warn of a
         # softmax over the single token of a short text.
         self.forward = self._traced(self._forward, self._specs)
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the model's inputs, in the order of its graph."""
+        return [self.graph.tensors[slot].name for slot in self.graph.inputs]
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the outputs; `None` where they have none."""
+        return self.answer.unit_names
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the outputs are probabilities."""
+        return self._squashing is not None and self.answer.gives_probabilities
 
     def gradient_function(self, slot: int) -> Any:
         """Returns a function of tensors at a slot and of fixed ones.
@@ -83,6 +102,9 @@ class Probe:
 
         choice = tf.TensorSpec((None, self.units), "float32")
         specs = [self._spec(slot), choice, *self._specs]
+        if slot in self.graph.inputs:
+            # Whole numbers have no gradient.
+            specs[0] = tf.TensorSpec(specs[0].shape, "float32")
         return self._traced(gradient, specs)
 
     def features_function(self, slot: int) -> Any:
@@ -120,12 +142,10 @@ class Probe:
         return [self._spec(slot) for slot in self.graph.inputs]
 
     def _spec(self, slot: int) -> Any:
-        """Returns the shape and type of a slot's tensor; pixels are never integers."""
         import tensorflow as tf
 
         tensor = self.graph.tensors[slot]
-        pixels = slot in self.graph.inputs and len(tensor.shape) == 4
-        return tf.TensorSpec(tensor.shape, "float32" if pixels else tensor.dtype)
+        return tf.TensorSpec(tensor.shape, tensor.dtype)
 
     def _traced(self, function: Any, specs: list[Any]) -> Any:
         """Returns a function of a list of arrays that is traced only once."""
@@ -197,12 +217,7 @@ def choose(probe: Probe, target: Any, outputs: np.ndarray) -> np.ndarray:
     """
     count = len(outputs)
     if target is None:
-        if probe.task == "regression" and probe.units > 1:
-            raise ValueError(
-                f"The model has {probe.units} numbers as its outputs. Say which one to "
-                f"explain: `target=0` to `target={probe.units - 1}`."
-            )
-        return outputs.argmax(axis=1)
+        return probe.answer.explained(outputs)
     several = isinstance(target, (list, tuple, np.ndarray)) and np.ndim(target) == 1
     if several and len(target) != count:
         raise ValueError(
@@ -214,12 +229,13 @@ def choose(probe: Probe, target: Any, outputs: np.ndarray) -> np.ndarray:
 
 
 def _number_of(probe: Probe, target: Any) -> int:
-    names = probe.class_names
+    names = probe.names
     if isinstance(target, str):
         if names is None:
             raise ValueError(
-                "The outputs of a regression have no names. `target` must be a number "
-                f"from 0 to {probe.units - 1}. Received: target={target!r}."
+                f"The outputs of a {probe.answer.title} have no names. `target` must "
+                f"be a number from 0 to {probe.units - 1}. Received: "
+                f"target={target!r}."
             )
         if target not in names:
             raise unknown_name("class", target, names)
@@ -242,18 +258,18 @@ def _connected(gradient: Any) -> Any:
     return gradient
 
 
-def _head_number(model: keras.Model, head: str | None) -> int:
+def _find_head(model: keras.Model, head: str | None) -> tuple[int, str]:
+    """Returns the number and the name of the output to explain."""
     names = output_names(model)
     if head is None and len(names) > 1:
         raise ValueError(
             f"The model has several heads. Say which one to explain with `head=`: "
             f"{', '.join(map(repr, names))}."
         )
-    if head is None:
-        return 0
-    if head not in names:
+    if head is not None and head not in names:
         raise unknown_name("head", head, names)
-    return names.index(head)
+    number = 0 if head is None else names.index(head)
+    return number, names[number]
 
 
 def output_names(model: keras.Model) -> list[str]:
@@ -264,20 +280,9 @@ def output_names(model: keras.Model) -> list[str]:
     return list(model.output_names)
 
 
-def _task(
-    model: keras.Model, head: str | None, kind: str | None, units: int
-) -> tuple[str, tuple[str, ...] | None]:
-    """Returns the task of a head and the names of its classes."""
-    targets = getattr(model, "targets", None)
-    if targets is not None:
-        target = targets.by_head[head or next(iter(targets.by_head))]
-        return target.task, target.class_names
-    task = getattr(model, "task", None)
-    if task is None:
-        task = {"softmax": "classification", "sigmoid": "multi_label"}.get(
-            kind, "regression"
-        )
-    names = getattr(model, "class_names", None)
-    if names is None and task != "regression":
-        names = tuple(map(str, range(units)))
-    return task, names
+def _answer(model: keras.Model, head: str, squashing: str | None, units: int) -> Output:
+    """Returns what a head answers; where nothing tells, numbers."""
+    problem = problem_of(model)
+    if problem is not None:
+        return problem.outputs[head] if problem.named else problem.output
+    return output_of_keras(None, squashing, units) or Numbers(units)

@@ -9,8 +9,9 @@ import numpy as np
 
 from tlkeras import depth
 from tlkeras._validation import check_int, check_number
-from tlkeras.explain._explain import Explainer
+from tlkeras.explain.explaining import Explaining
 from tlkeras.freezing import find_backbone
+from tlkeras.inputs.explaining import Settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -201,24 +202,24 @@ def _runner(
 ) -> tuple[Callable[[], list[np.ndarray]], keras.Model, str]:
     """Returns what explains the inputs, the model whose weights count, and a name."""
     own = callable(method)
-    settings = {"method": "auto" if own else method, "head": head, "layer": layer}
-    explainer = Explainer(model, **settings)
+    settings = Settings("auto" if own else method, layer)
+    explaining = Explaining(model, head, settings)
+    explainer = explaining.explainer
     # The same path for all stages: what it costs does not depend on the weights.
-    explainer.settings = replace(explainer.settings, steps=_STEPS)
-    ready = explainer.ready(inputs)
+    explainer.settings = replace(settings, steps=_STEPS)
+    ready = explaining.read(inputs)
     if not len(ready):
         raise ValueError("There is nothing to explain: no input was given.")
+    model = explaining.probe.model
     if own:
-        model = explainer.probe.model
         name = getattr(method, "__name__", type(method).__name__)
         return lambda: _arrays(method(model, ready), len(ready)), model, name
-    targets = [one.index for one in explainer(ready, target)]
+    targets = [one.index for one in explaining(ready, target)]
 
     def run() -> list[np.ndarray]:
-        found = explainer(ready, targets)
-        return [one.scores if explainer.is_text else one.map for one in found]
+        return [one.values for one in explaining(ready, targets)]
 
-    return run, explainer.probe.model, explainer.settings.method
+    return run, model, explainer.method
 
 
 def _arrays(found: Any, count: int) -> list[np.ndarray]:

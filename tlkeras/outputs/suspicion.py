@@ -1,11 +1,9 @@
 """Labels that are likely wrong: what the other examples' features say of each."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-
-from tlkeras.suspects.pooling import principal_components
 
 FOLDS = 5
 
@@ -13,6 +11,10 @@ FOLDS = 5
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 
 _DIMENSIONS = 256
+
+# The covariance of more channels, as a "flatten" head takes (25,088 of VGG16), would
+# fill memory.
+_WIDE = 5000
 
 # The share of examples whose targets are as far from their prediction.
 _RARE = 0.01
@@ -25,7 +27,7 @@ class Wrong(NamedTuple):
         row: Number of the example.
         given: Its label.
         likely: The label that the other examples speak for.
-        score: As in `LabelSuspect`.
+        score: From 0 (surely wrong) to 1 (surely right).
     """
 
     row: int
@@ -34,13 +36,20 @@ class Wrong(NamedTuple):
     score: float
 
 
-def _wrong_classes(
+def wrong_classes(
     features: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
     class_names: Sequence[str],
 ) -> list[Wrong]:
-    """Returns the examples that are taken for another class, ranked."""
+    """Returns the examples that are taken for another class, ranked.
+
+    Args:
+        features: Float `(n, channels)`.
+        labels: Class numbers `(n,)`.
+        groups: A number for each example, the same for duplicates.
+        class_names: The classes' names.
+    """
     judged = np.flatnonzero(_with_several(labels, groups))
     labels = labels[judged]
     if len(np.unique(labels)) < 2:
@@ -157,7 +166,7 @@ def _few_dimensions(features: np.ndarray) -> np.ndarray:
     return make_pipeline(StandardScaler(), few).fit_transform(features)
 
 
-def _wrong_rows(
+def wrong_rows(
     features: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
@@ -167,15 +176,12 @@ def _wrong_rows(
     features, found = _few_dimensions(features), []
     for name, column in zip(class_names, labels.T.astype(int), strict=True):
         names = (f"without {name!r}", f"with {name!r}")
-        found += _wrong_classes(features, column, groups, names)
+        found += wrong_classes(features, column, groups, names)
     return sorted(found, key=lambda wrong: wrong.score)
 
 
-def _wrong_targets(
-    features: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    class_names: None,
+def wrong_targets(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray
 ) -> list[Wrong]:
     """Returns the targets that are unusually far from their prediction, ranked."""
     from sklearn.linear_model import RidgeCV
@@ -204,10 +210,14 @@ def _numbers(row: np.ndarray) -> str:
     return ", ".join(f"{value:.4g}" for value in row)
 
 
-FINDERS: dict[str, Callable[..., list[Wrong]]] = {
-    "classification": _wrong_classes,
-    "multi_label": _wrong_rows,
-    "regression": _wrong_targets,
-}
-"""By task: from features `(n, channels)`, labels, groups (a number for each example,
-the same for duplicates) and class names to what is likely wrong, ranked."""
+def principal_components(vectors: np.ndarray, most: int) -> Any:
+    """Returns the `sklearn.decomposition.PCA` that suits vectors, not fitted.
+
+    Args:
+        vectors: `(n, channels)`.
+        most: Components at most.
+    """
+    from sklearn.decomposition import PCA
+
+    solver = "covariance_eigh" if vectors.shape[1] <= _WIDE else "randomized"
+    return PCA(min(most, *vectors.shape), svd_solver=solver, random_state=0)

@@ -1,0 +1,53 @@
+"""Pictures of a data set, read or resized at the size of another model."""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.inputs.examples import Examples
+from tlkeras.inputs.pictures.decoding import resize_image
+
+
+def at_size(examples: Examples, pictures: Any, about: str) -> Examples:
+    """Returns pictures at a model's own size.
+
+    Files are read at it, arrays of pixels are resized as files are: as the model's
+    `fit` says, or else that of the data.
+
+    Args:
+        examples: Pictures.
+        pictures: What the model takes, a `Pictures`.
+        about: What the model is called, for messages.
+
+    Raises:
+        ValueError: If an array's channels are not the model's.
+    """
+    height, width = pictures.image_size
+    if isinstance(examples, ArrayExamples):
+        return _resized(examples, pictures, about)
+    size = (height or examples.image_size[0], width or examples.image_size[1])
+    wanted = size, pictures.color_mode, pictures.fit or examples.fit
+    if (tuple(examples.image_size), examples.color_mode, examples.fit) == wanted:
+        return examples
+    twin = copy.copy(examples)
+    twin.image_size, twin.color_mode, twin.fit = wanted
+    return twin.select(np.arange(len(twin)))
+
+
+def _resized(examples: ArrayExamples, pictures: Any, about: str) -> ArrayExamples:
+    import tensorflow as tf
+
+    size, channels = pictures.image_size, pictures.channels
+    given = tuple(examples.inputs.shape[1:])
+    if channels not in (None, given[-1]):
+        raise ValueError(
+            f"{about} takes pictures of {channels} channel(s); those in the array have "
+            f"{given[-1]}. Repeat or average the channels."
+        )
+    if all(want in (None, got) for want, got in zip(size, given, strict=False)):
+        return examples
+    pixels = tf.gather(examples.inputs, examples.rows)
+    one = [resize_image(each, size, pictures.fits_by).numpy() for each in pixels]
+    return ArrayExamples(np.stack(one), examples.labels)
