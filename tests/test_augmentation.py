@@ -7,11 +7,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tlkeras import UnsupportedError
 from tlkeras.augmentation import PRESETS, resolve_augment
 from tlkeras.augmentation.presets import Erase, Warp
 from tlkeras.augmentation.randomness import Draws
+from tlkeras.inputs import Input, Pictures, Texts
+from tlkeras.outputs import Classes, Labels, Numbers
 
 CLASSES = 5
+CLASSIFIED, LABELLED, MEASURED = Classes(CLASSES), Labels(CLASSES), Numbers()
 LAYERS = keras.layers
 
 
@@ -27,8 +31,8 @@ def filled(n=7, size=12):
     return np.full((n, size, size, 3), labels[:, None, None, None] * 50.0), labels
 
 
-def resolve(augment, task="classification", seed=3):
-    return resolve_augment(augment, task=task, num_classes=CLASSES, seed=seed)
+def resolve(augment, output=CLASSIFIED, seed=3):
+    return resolve_augment(augment, output=output, seed=seed)
 
 
 def batches(images, labels, size=4):
@@ -172,15 +176,15 @@ def test_cutmix_mixes_labels_by_area():
 
 def test_strong_mixes_classes_but_not_numbers():
     assert resolve("strong").mixes_labels
-    assert resolve("strong", task="multi_label").mixes_labels
-    assert not resolve("strong", task="regression").mixes_labels
+    assert resolve("strong", output=LABELLED).mixes_labels
+    assert not resolve("strong", output=MEASURED).mixes_labels
     assert not resolve("medium").mixes_labels
 
 
 def test_multi_label_rows_are_mixed():
     images, labels = filled()
     rows = np.eye(CLASSES, dtype="int32")[labels]
-    new, mixed = mapped(resolve("mixup", task="multi_label"), images, rows)
+    new, mixed = mapped(resolve("mixup", output=LABELLED), images, rows)
     np.testing.assert_allclose(
         mixed @ (np.arange(CLASSES) * 50.0), new.mean(axis=(1, 2, 3)), atol=0.05
     )
@@ -198,9 +202,11 @@ def test_soft_labels_take_the_form_of_augmented_ones():
 
 
 def test_mixing_needs_to_know_the_classes():
-    unknown = resolve_augment("mixup", task=None, num_classes=None, seed=0)
+    unknown = resolve_augment("mixup", seed=0)
     with pytest.raises(ValueError, match="number of classes"):
         unknown.soft_labels(np.array([0, 1]))
+    rows = np.eye(2)
+    np.testing.assert_array_equal(unknown.soft_labels(rows), rows)
     with pytest.raises(ValueError, match=r"rows of 5.*\(2, 3\)"):
         resolve("mixup").soft_labels(np.zeros((2, 3)))
 
@@ -346,7 +352,7 @@ def test_function_of_pictures_and_labels_in_a_regression():
         return pictures, numbers + 1.0
 
     images, labels = noise()
-    augment = resolve(shift, task="regression")
+    augment = resolve(shift, output=MEASURED)
     _, new = mapped(augment, images, labels.astype("float32"))
     assert not augment.mixes_labels
     np.testing.assert_array_equal(new, labels + 1.0)
@@ -412,7 +418,15 @@ def test_arguments_that_do_not_fit(augment, message):
 
 def test_regression_is_not_mixed():
     with pytest.raises(ValueError, match="MixUp mixes the labels.*Leave it out"):
-        resolve(["light", "mixup"], task="regression")
+        resolve(["light", "mixup"], output=MEASURED)
+
+
+def test_pictures_alone_are_augmented():
+    Pictures().check_augment("light")
+    with pytest.raises(ValueError, match="`augment=` changes pictures; this model tak"):
+        Texts().check_augment("light")
+    with pytest.raises(UnsupportedError, match="for arrays. It is offered for: pict"):
+        Input().check_augment("light")
 
 
 def by_numpy(images):
@@ -466,7 +480,7 @@ def test_pixels_out_of_range_are_said_while_training(augment, message):
 
 def test_identity_tells_augmentations_apart():
     def identity(augment, seed=0):
-        return resolve_augment(augment, num_classes=2, seed=seed).identity()
+        return resolve_augment(augment, output=Classes(2), seed=seed).identity()
 
     assert identity("light") == identity("light")
     assert len({identity("light"), identity("medium"), identity("light", 1)}) == 3

@@ -12,11 +12,11 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "tlkeras"
 LAYERS = {
     0: {"_validation", "_keras", "_version"},
-    1: {"distribution", "cache"},
+    1: {"distribution", "cache", "findings", "description"},
     2: {"runtime"},
-    3: {"backbones", "metrics", "plots", "saving", "augmentation", "lora", "heads"},
+    3: {"backbones", "metrics", "plots", "saving", "lora", "heads"},
     4: {"outputs", "freezing", "depth"},
-    5: {"inputs"},
+    5: {"inputs", "augmentation"},
     6: {"problem"},
     7: {"data", "backbone_loading"},
     8: {"features", "evaluation", "records"},

@@ -76,7 +76,7 @@ def test_mixed_labels_weigh_what_they_are_mixed_of():
 def test_labels_that_mixup_made():
     import tensorflow as tf
 
-    augment = resolve_augment("mixup", task="classification", num_classes=3, seed=0)
+    augment = resolve_augment("mixup", output=tl.Classes(3), seed=0)
     weighing = classes("balanced", labels=Y)
     mixed = augment.over(tf.data.Dataset.from_tensor_slices((X, Y)).batch(6))
     for _, labels, weights in weighing.over(mixed):

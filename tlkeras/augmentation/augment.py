@@ -12,14 +12,11 @@ from tlkeras._validation import check_int
 from tlkeras.augmentation.presets import PRESETS
 from tlkeras.augmentation.randomness import Draws
 from tlkeras.augmentation.steps import Step, make_steps
+from tlkeras.outputs import Output
 
 
 def resolve_augment(
-    augment: Any,
-    *,
-    task: str | None = None,
-    num_classes: int | None = None,
-    seed: int | None = None,
+    augment: Any, *, output: Output | None = None, seed: int | None = None
 ) -> "Augment | None":
     """Makes the object that augments batches inside `tf.data`.
 
@@ -41,9 +38,8 @@ def resolve_augment(
               probabilities;
 
             or a list of these, which are applied in order.
-        task: `"classification"`, `"multi_label"`, `"regression"`, or `None` where it
-            is not known.
-        num_classes: Number of classes, for turning class numbers into rows.
+        output: What the labels are of; `None` where that is not known: labels that are
+            mixed are then rows.
         seed: Seed of all random numbers. Seeds of the layers themselves are not used.
             `None` draws one.
 
@@ -52,11 +48,11 @@ def resolve_augment(
 
     Raises:
         ValueError: If `augment` is none of the above, a layer's `value_range` is not
-            (0, 255), or labels of a regression would be mixed.
+            (0, 255), or labels that cannot be mixed would be.
 
     Example:
 
-    >>> augment = resolve_augment("light", task="classification", num_classes=3, seed=0)
+    >>> augment = resolve_augment("light", output=Classes(3), seed=0)
     >>> print(augment)
     light: flip, zoom 0.9-1.1, shift 0.05
 
@@ -66,19 +62,13 @@ def resolve_augment(
     """
     if augment is None:
         return None
-    steps = make_steps(augment, task)
+    steps = make_steps(augment, output)
     if not steps:
         return None
     if seed is None:
         seed = random.randrange(2**31)
     preset = augment if isinstance(augment, str) and augment in PRESETS else None
-    return Augment(
-        steps,
-        task=task,
-        num_classes=num_classes,
-        seed=check_int("seed", seed, 0),
-        preset=preset,
-    )
+    return Augment(steps, output, check_int("seed", seed, 0), preset)
 
 
 class Augment:
@@ -95,8 +85,7 @@ class Augment:
 
     Args:
         steps: What to do, in order.
-        task: What the labels are.
-        num_classes: Number of classes, where labels are class numbers.
+        output: What the labels are of, where that is known.
         seed: Seed of all random numbers.
         preset: Name of the preset that the steps are, if they are one.
 
@@ -106,7 +95,7 @@ class Augment:
     Example:
 
     >>> import numpy as np
-    >>> augment = resolve_augment("cutmix", task="classification", num_classes=3)
+    >>> augment = resolve_augment("cutmix", output=Classes(3))
     >>> images, labels = augment(np.zeros((2, 8, 8, 3), "float32"), np.array([0, 2]))
     >>> images.shape, labels.shape
     (TensorShape([2, 8, 8, 3]), TensorShape([2, 3]))
@@ -115,16 +104,14 @@ class Augment:
     def __init__(
         self,
         steps: Sequence[Step],
-        *,
-        task: str | None,
-        num_classes: int | None,
+        output: Output | None,
         seed: int,
         preset: str | None = None,
     ):
         self.steps, self.seed, self.preset = tuple(steps), seed, preset
-        self.num_classes = num_classes
+        self.output = output
         mixing = any(step.takes_labels for step in self.steps)
-        self.mixes_labels = mixing and task != "regression"
+        self.mixes_labels = mixing and (output is None or output.mixable)
         self._calls = None
 
     def __call__(self, images: Any, labels: Any, batch: Any = None) -> tuple[Any, Any]:
@@ -187,30 +174,23 @@ class Augment:
             labels: Class numbers of shape `(batch,)` or `(batch, 1)`, or rows.
 
         Returns:
-            float32 of shape `(batch, num_classes)` where `mixes_labels`, otherwise
-            `labels` themselves.
+            float32 rows where `mixes_labels`, otherwise `labels` themselves.
 
         Raises:
-            ValueError: If the number of classes is not known, or is not that of rows.
+            ValueError: If the labels have no such form.
         """
         if not self.mixes_labels:
             return labels
+        if self.output is not None:
+            return self.output.soften(labels)
         import tensorflow as tf
 
         labels = tf.convert_to_tensor(labels)
-        classes, shape = self.num_classes, labels.shape
-        if shape.rank == 1 or (shape.rank == 2 and shape[1] == 1 and classes != 1):
-            if classes is None:
-                raise ValueError(
-                    f"Mixing labels ({self}) needs to know the number of classes. Pass "
-                    "labels as rows, one number per class."
-                )
-            return tf.one_hot(tf.cast(tf.reshape(labels, [-1]), "int32"), classes)
-        if shape.rank == 2 and classes in (None, shape[1]):
+        if labels.shape.rank == 2 and labels.shape[1] != 1:
             return tf.cast(labels, "float32")
         raise ValueError(
-            f"Mixing labels ({self}) needs class numbers, or rows of "
-            f"{classes or 'one number per class'}. Received: labels of shape {shape}."
+            f"Mixing labels ({self}) needs to know the number of classes. Pass labels "
+            f"as rows, one number per class. Received: labels of shape {labels.shape}."
         )
 
     def identity(self) -> str:
@@ -219,7 +199,8 @@ class Augment:
         What a function does cannot be told from outside: each `Augment` that holds one
         is an identity of its own.
         """
-        return json.dumps([self.seed, self.num_classes, *map(_identity, self.steps)])
+        labels = self.output and [self.output.task, self.output.units]
+        return json.dumps([self.seed, labels, *map(_identity, self.steps)])
 
     def describe(self) -> str:
         """Returns one line that names the steps."""

@@ -146,12 +146,12 @@ class Erase:
         return f"erasing {self.rate:g}"
 
 
-def preset_operations(name: str, task: str | None) -> list[Any]:
+def preset_operations(name: str, mixes: bool) -> list[Any]:
     """Returns the operations and layers of a preset.
 
     Args:
         name: One of `PRESETS`.
-        task: What the labels are; classes are mixed, numbers are not.
+        mixes: Whether labels can be mixed, as those of classes can.
     """
     if name == "light":
         return [Warp(zoom=(0.9, 1.1), shift=0.05)]
@@ -160,10 +160,9 @@ def preset_operations(name: str, task: str | None) -> list[Any]:
             Warp(zoom=(0.7, 1.1), shift=0.1, aspect=0.1, degrees=10),
             Colour(brightness=0.1, contrast=0.2),
         ]
-    mixing = task in ("classification", "multi_label")
     return [
         Warp(zoom=(0.6, 1.1), shift=0.1, aspect=0.15, degrees=20, shear=0.15),
         Colour(brightness=0.2, contrast=0.4, saturation=0.4),
         Erase(rate=0.5, sides=(0.15, 0.45)),
-        *([keras.layers.MixUp(alpha=0.2, dtype="float32")] if mixing else []),
+        *([keras.layers.MixUp(alpha=0.2, dtype="float32")] if mixes else []),
     ]

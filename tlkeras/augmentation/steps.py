@@ -22,6 +22,7 @@ from tlkeras.augmentation.randomness import (
     layers_in,
     make_generator,
 )
+from tlkeras.outputs import Output
 
 MIXERS = {"mixup": keras.layers.MixUp, "cutmix": keras.layers.CutMix}
 _MIXING = {"MixUp", "CutMix", "FourierMix", "Mosaic"}
@@ -149,33 +150,34 @@ class Step:
         return f"Step {self.position + 1} of `augment` ({self.name})"
 
 
-def make_steps(augment: Any, task: str | None) -> list[Step]:
+def make_steps(augment: Any, output: Output | None) -> list[Step]:
     """Returns the steps for what the user passed as `augment`, in order."""
     steps = []
-    for position, run in enumerate(_flat(augment, task)):
+    for position, run in enumerate(_flat(augment, output)):
         takes_labels = _takes_labels(run)
         step = Step(run, _name(run), position, takes_labels)
         if takes_labels and isinstance(run, keras.layers.Layer):
-            _check_mixing(step, task)
+            _check_mixing(step, output)
         _check_range(run)
         steps.append(step)
     return steps
 
 
-def _flat(augment: Any, task: str | None) -> list[Any]:
+def _flat(augment: Any, output: Output | None) -> list[Any]:
     """Returns the operations, layers and functions, out of lists and presets."""
     if isinstance(augment, str):
         if augment in PRESETS:
-            return preset_operations(augment, task)
+            mixes = output is not None and output.mixable
+            return preset_operations(augment, mixes)
         if augment in MIXERS:
             return [MIXERS[augment](dtype="float32")]
         raise unknown_name("augmentation", augment, [*PRESETS, *MIXERS])
     if isinstance(augment, (list, tuple)):
-        return [run for part in augment for run in _flat(part, task)]
+        return [run for part in augment for run in _flat(part, output)]
     if isinstance(augment, (keras.Sequential, keras.layers.Pipeline)):
-        return _flat(list(augment.layers), task)
+        return _flat(list(augment.layers), output)
     if type(augment).__name__ == "Augmenter":
-        return _flat(list(augment.layers), task)
+        return _flat(list(augment.layers), output)
     if isinstance(augment, type):
         raise ValueError(
             "`augment` takes layers, not their classes. Received: "
@@ -221,10 +223,10 @@ def _name(run: Any) -> str:
     return getattr(run, "__name__", type(run).__name__)
 
 
-def _check_mixing(step: Step, task: str | None) -> None:
-    if task == "regression":
+def _check_mixing(step: Step, output: Output | None) -> None:
+    if output is not None and not output.mixable:
         raise ValueError(
-            f"{step.name} mixes the labels of classes; those of a regression are "
+            f"{step.name} mixes the labels of classes; those of a {output.title} are "
             "numbers of their own. Leave it out, or pass a function "
             "`f(images, labels)` that changes both as your task allows."
         )

@@ -24,7 +24,6 @@ class Share:
         self.examples, self.index, self.count = examples, index, count
         self.labels = np.asarray(examples.labels)[index::count]
         self.random_access = examples.random_access
-        self.inputs_kind = getattr(examples, "inputs_kind", "images")
         if getattr(examples, "lengths", None) is not None:
             self.lengths = np.asarray(examples.lengths)[index::count]
 

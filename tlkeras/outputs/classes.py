@@ -1,6 +1,6 @@
 """`Classes`: one of several classes for each input."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -8,10 +8,14 @@ import keras
 import numpy as np
 
 from tlkeras._validation import unknown_name
+from tlkeras.findings import Finding
 from tlkeras.metrics import classification
 from tlkeras.metrics.table import ClassTable, number, one_line
-from tlkeras.outputs.base import Prediction, scaling
+from tlkeras.outputs import label_findings
+from tlkeras.outputs.base import Output, Prediction, scaling
+from tlkeras.outputs.features import is_class
 from tlkeras.outputs.losses import classifier_loss
+from tlkeras.outputs.missing import are_labelled
 from tlkeras.outputs.naming import (
     are_zero_or_one,
     check_count,
@@ -23,7 +27,7 @@ from tlkeras.outputs.naming import (
 )
 from tlkeras.outputs.planning import Proposal, smoothing
 from tlkeras.outputs.probabilities import Probabilities
-from tlkeras.outputs.sampling import are_numbers, class_shares
+from tlkeras.outputs.sampling import are_numbers, balanced_class_weights, class_shares
 from tlkeras.outputs.separability import separability_of_classes
 from tlkeras.outputs.shown import Plot, Table
 from tlkeras.outputs.weighing import Weighing, class_weighing
@@ -193,6 +197,50 @@ class Classes(Probabilities):
 
     def planned_smoothing(self, usual: float, why: str) -> Proposal:
         return smoothing(usual, why)
+
+    # Data.
+
+    @classmethod
+    def of_feature(
+        cls, feature: Any, labels: Sequence[np.ndarray]
+    ) -> tuple["Classes", np.ndarray] | None:
+        if not is_class(feature):
+            return None
+        return cls(tuple(feature.names)), np.array(labels, np.int32)
+
+    def are_hidden(self, labels: np.ndarray) -> bool:
+        # TensorFlow Datasets marks unknown classes by -1.
+        return bool(np.any(labels < 0))
+
+    def check_train(self, labels: np.ndarray) -> None:
+        numbers = self.numbers(labels)
+        check_several(numbers[numbers >= 0], self.names)
+
+    def lost(self, labels: np.ndarray, others: np.ndarray) -> list[str]:
+        absent = np.setdiff1d(self.numbers(labels), self.numbers(others))
+        return [self.names[number] for number in absent if number >= 0]
+
+    def balanced_weights(self, labels: np.ndarray) -> dict[int, float]:
+        numbers = self.numbers(labels)
+        weights = balanced_class_weights(numbers[numbers >= 0], len(self.names))
+        return dict(enumerate(weights.tolist()))
+
+    def label_table(
+        self, labels: Mapping[str, np.ndarray]
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        return count_table(self, labels)
+
+    def _impossible(self, labels: np.ndarray, gaps: bool) -> tuple[np.ndarray, str]:
+        last = len(self.names) - 1
+        return (labels < 0) | (labels > last), f"a class id, 0 to {last}"
+
+    def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+        counts = {part: self.counts(numbers) for part, numbers in labels.items()}
+        yield from label_findings.absent_classes(counts, self.names)
+        yield from label_findings.small_classes(counts, self.names)
+        if "train" in counts:
+            train = counts["train"]
+            yield from label_findings.imbalance(train, self.names, "accuracy")
 
     # Training.
 
@@ -389,6 +437,17 @@ class Classes(Probabilities):
     def _told_apart(self, numbers: np.ndarray) -> np.ndarray:
         # Of two classes one curve is the other one's mirror image.
         return numbers[-1:] if len(self.names) == 2 else numbers
+
+
+def count_table(
+    output: Output, labels: Mapping[str, np.ndarray]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Returns the table of how many examples of each part have each class."""
+    counts = np.stack([output.counts(rows) for rows in labels.values()], axis=1)
+    sizes = np.array([np.sum(are_labelled(rows)) for rows in labels.values()])
+    named = [*zip(output.class_names, counts, strict=True), ("(examples)", sizes)]
+    rows = tuple((name, *map(str, row), str(row.sum())) for name, row in named)
+    return ("class", *labels, "total"), rows
 
 
 def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:
