@@ -19,7 +19,7 @@ from tlkeras.outputs.known import KnownLoss, KnownMetric
 from tlkeras.outputs.label_findings import impossible_labels
 from tlkeras.outputs.losses import find_metric, is_mean_metric
 from tlkeras.outputs.missing import are_labelled
-from tlkeras.outputs.naming import check_class_names
+from tlkeras.outputs.naming import check_class_names, check_count
 from tlkeras.outputs.planning import Proposal, weighing_by_size
 from tlkeras.outputs.shown import Plot, Table
 from tlkeras.outputs.suspicion import Wrong
@@ -123,8 +123,10 @@ class Output(abc.ABC):
         return replace(self, **changes)
 
     def renamed(self, class_names: Sequence[str]) -> "Output":
-        """Returns the output with other names, or raises `ValueError`."""
-        return self.but(names=check_class_names(class_names))
+        """Returns the output with as many other names, or raises `ValueError`."""
+        names = check_class_names(class_names)
+        check_count(names, len(self.class_names or ()) or self.units)
+        return self.but(names=names)
 
     def with_thresholds(self, thresholds: Any) -> "Output":
         """Returns the output with other thresholds.

@@ -191,7 +191,17 @@ class Labels(Probabilities):
         )
 
     def default_metrics(self) -> list[Any]:
-        return [keras.metrics.BinaryAccuracy(name="accuracy")]
+        return ["accuracy"]
+
+    def make_metrics(self) -> list[Any]:
+        # Keras would compare the most probable label of each row.
+        names = ("accuracy", "acc")
+        return [
+            self.accuracy(name=metric)
+            if isinstance(metric, str) and metric in names
+            else metric
+            for metric in super().make_metrics()
+        ]
 
     def weighing(
         self, class_weight: Any, labels: np.ndarray | None, loss: Any = None
