@@ -340,8 +340,9 @@ class Problem:
         Args:
             data: A tuple of arrays `(inputs, labels)` or `(inputs, labels, weights)` or
                 a batched `tf.data.Dataset` of such, with labels by head where heads
-                have names; or either of them, or a part of `Splits`, with rows that are
-                packed already; or `None`.
+                have names; or either of them with rows that are packed already; or a
+                part of `Splits` with labels of either form; or `None`. Heads that a
+                part of `Splits` lacks are missing.
             part: `"train"`, where each head needs labels, or another name.
 
         Raises:

@@ -13,11 +13,10 @@ from tlkeras.findings import Finding
 from tlkeras.metrics import classification
 from tlkeras.metrics.table import ClassTable, number, one_line
 from tlkeras.outputs import label_findings
-from tlkeras.outputs.base import Output, Prediction, scaling
+from tlkeras.outputs.base import Prediction, scaling
 from tlkeras.outputs.divergence import of_classes, of_labels
 from tlkeras.outputs.features import is_class
 from tlkeras.outputs.losses import classifier_loss
-from tlkeras.outputs.missing import are_labelled
 from tlkeras.outputs.naming import (
     are_zero_or_one,
     check_count,
@@ -227,11 +226,6 @@ class Classes(Probabilities):
         numbers = self.numbers(labels)
         weights = balanced_class_weights(numbers[numbers >= 0], len(self.names))
         return dict(enumerate(weights.tolist()))
-
-    def label_table(
-        self, labels: Mapping[str, np.ndarray]
-    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-        return count_table(self, labels)
 
     def _impossible(self, labels: np.ndarray, gaps: bool) -> tuple[np.ndarray, str]:
         last = len(self.names) - 1
@@ -468,17 +462,6 @@ class Classes(Probabilities):
     def _told_apart(self, numbers: np.ndarray) -> np.ndarray:
         # Of two classes one curve is the other one's mirror image.
         return numbers[-1:] if len(self.names) == 2 else numbers
-
-
-def count_table(
-    output: Output, labels: Mapping[str, np.ndarray]
-) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Returns the table of how many examples of each part have each class."""
-    counts = np.stack([output.counts(rows) for rows in labels.values()], axis=1)
-    sizes = np.array([np.sum(are_labelled(rows)) for rows in labels.values()])
-    named = [*zip(output.class_names, counts, strict=True), ("(examples)", sizes)]
-    rows = tuple((name, *map(str, row), str(row.sum())) for name, row in named)
-    return ("class", *labels, "total"), rows
 
 
 def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from tlkeras.metrics.multi_label import check_thresholds
 from tlkeras.metrics.table import ClassTable
 from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, known, scaling
-from tlkeras.outputs.classes import check_rows, count_table
+from tlkeras.outputs.classes import check_rows
 from tlkeras.outputs.divergence import of_labels
 from tlkeras.outputs.features import is_class, is_sequence
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
@@ -164,11 +164,6 @@ class Labels(Probabilities):
         for row, ids in zip(rows, labels, strict=True):
             row[ids] = 1
         return cls(tuple(feature.feature.names)), rows
-
-    def label_table(
-        self, labels: Mapping[str, np.ndarray]
-    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-        return count_table(self, labels)
 
     def _impossible(self, labels: np.ndarray, gaps: bool) -> tuple[np.ndarray, str]:
         fits = np.isin(labels, (0, 1)) | (gaps & np.isnan(labels))
