@@ -5,7 +5,7 @@ import copy
 import dataclasses
 import hashlib
 import weakref
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -125,18 +125,18 @@ class Examples(abc.ABC):
         return digest.hexdigest()
 
 
-def check_kind(examples: Examples, kinds: Collection[str], takes: str) -> None:
-    """Raises `ValueError` where examples are of another kind than a model's inputs.
+def check_strings(examples: Examples, wanted: bool, takes: str) -> None:
+    """Raises `ValueError` where examples are strings and should not be, or otherwise.
 
     Args:
         examples: The examples.
-        kinds: Those of `Examples.inputs_kind` that would do.
+        wanted: Whether their inputs must be strings.
         takes: What the model takes, for the message: "Model 'm' takes texts".
     """
-    if examples.inputs_kind not in kinds:
+    if (examples.dataset(1).element_spec[0].dtype == tf.string) != wanted:
         raise ValueError(
-            f"{takes}; the data are {examples.inputs_kind}. Teacher and student must "
-            "be for the same data."
+            f"{takes}; the data are {'none' if wanted else 'strings'}. Teacher and "
+            "student must be for the same data."
         )
 
 

@@ -24,7 +24,7 @@ from tlkeras.inputs.base import (
     Trial,
     Usage,
 )
-from tlkeras.inputs.examples import Examples, check_kind
+from tlkeras.inputs.examples import Examples, check_strings
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.texts import backbones, exporting
@@ -386,8 +386,7 @@ True
     # Distillation.
 
     def seen(self, examples: Examples, about: str) -> Examples:
-        kinds = [type(self)(pairs=pairs).kind for pairs in (False, True)]
-        check_kind(examples, kinds, f"{about} takes {self.nouns}")
+        check_strings(examples, True, f"{about} takes {self.nouns}")
         return examples
 
     # Suspects.
