@@ -28,7 +28,7 @@ def test_pixels_come_out_as_float32_with_their_label(dtype):
     assert seen.dtype == np.float32
     np.testing.assert_array_equal(seen, x.astype("float32"))
     np.testing.assert_array_equal(labels, np.arange(20) % 2)
-    assert data.image_size == (6, 5)
+    assert data.problem.input.image_size == (6, 5)
 
 
 def test_grey_pictures_get_a_channel():
@@ -189,7 +189,7 @@ def texts_of(data):
 def test_texts_come_out_as_strings(x):
     data = from_arrays(x, Y, validation_split=0, test_split=0, batch_size=8)
     assert texts_of(data) == TEXTS
-    assert (data.inputs_kind, data.image_size) == ("texts", None)
+    assert data.problem.input.kind == "texts"
     batch, labels = next(iter(data.train))
     assert (batch.dtype, batch.shape, labels.dtype) == (tf.string, (8,), tf.int32)
 
@@ -207,7 +207,7 @@ def test_texts_come_out_as_strings(x):
 def test_pairs_of_texts_come_out_in_rows_of_two(x):
     data = from_arrays(x, Y, validation_split=0, test_split=0, batch_size=8)
     assert texts_of(data) == PAIRS
-    assert data.inputs_kind == "text pairs"
+    assert data.problem.input.kind == "text pairs"
     assert next(iter(data.train))[0].shape == (8, 2)
 
 

@@ -8,8 +8,8 @@ import pytest
 from images import encode, picture, write_class_folders
 
 from tlkeras.data import Splits, from_arrays, image_folder
-from tlkeras.data.check_labels import label_findings
 from tlkeras.data.checks import Checks
+from tlkeras.inputs import Pictures
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.pictures.thumbnails import (
     SIDE,
@@ -18,6 +18,8 @@ from tlkeras.inputs.pictures.thumbnails import (
     unit_vectors,
 )
 from tlkeras.inputs.texts import minhash
+from tlkeras.outputs import Classes, Labels, Numbers
+from tlkeras.problem import Problem
 
 WORDS = (
     "river stone paper window garden silver morning engine letter harbour winter "
@@ -214,34 +216,49 @@ def test_classes_that_are_small_absent_or_unequal(tmp_path):
     assert "class_weight='balanced'" in imbalance.advice
 
 
-def label_kinds(labels, task, class_names=None):
+def label_kinds(labels, output, gaps=False):
     zeros = np.zeros((len(labels), 2, 2, 1), "uint8")
     parts = {"train": ArrayExamples(zeros, labels)}
-    return {f.kind: f for f in label_findings(parts, task, class_names)}
+    found = output.label_findings(parts, {"train": labels}, gaps)
+    return {f.kind: f for f in found}
 
 
 def test_labels_that_cannot_be():
     ids = np.array([0, 1] * 10 + [2, -1], "int32")
-    found = label_kinds(ids, "classification", ("a", "b"))
+    found = label_kinds(ids, Classes(("a", "b")))
     assert [p[0].position for p in found["impossible labels"].places] == [20, 21]
     assert len(found) == 1
     targets = np.array([0.5, np.nan, 1, np.inf], "float32")
-    found = label_kinds(targets, "regression")
+    found = label_kinds(targets, Numbers())
     assert [p[0].position for p in found["impossible labels"].places] == [1, 3]
     rows = np.array([[0, 1], [1, 0]] * 10 + [[np.nan, 1]], "float32")
-    found = label_kinds(rows, "multi_label", ("a", "b"))
+    found = label_kinds(rows, Labels(("a", "b")))
     assert found["impossible labels"].count == 1
 
 
+def test_labels_that_are_missing_are_not_impossible():
+    nan = np.nan
+    targets = np.array([[0.5], [nan], [1], [np.inf]], "float32")
+    found = label_kinds(targets, Numbers(), gaps=True)
+    assert [p[0].position for p in found["impossible labels"].places] == [3]
+    ids = np.array([0, 1, nan] * 10, "float32")
+    assert not label_kinds(ids, Classes(("a", "b")), gaps=True)
+    rows = np.array([[0, 1], [1, nan], [nan, nan]] * 10, "float32")
+    found = label_kinds(rows, Labels(("a", "b")), gaps=True)
+    assert found["labels that always apply"].examples == ("train: 'b'",)
+    still = np.array([[3], [nan], [3]], "float32")
+    assert "constant targets" in label_kinds(still, Numbers(), gaps=True)
+
+
 def test_targets_and_labels_that_never_change():
-    found = label_kinds(np.full((9, 2), [3, 4], "float32"), "regression")
+    found = label_kinds(np.full((9, 2), [3, 4], "float32"), Numbers(2))
     assert found["constant targets"].examples == (
         "train: column 0 is always 3",
         "train: column 1 is always 4",
     )
-    assert not label_kinds(np.arange(9, dtype="float32"), "regression")
+    assert not label_kinds(np.arange(9, dtype="float32"), Numbers())
     rows = np.array([[1, 0], [1, 1]] * 10, "float32")
-    found = label_kinds(rows, "multi_label", ("a", "b"))
+    found = label_kinds(rows, Labels(("a", "b")))
     assert found["labels that always apply"].examples == ("train: 'a'",)
 
 
@@ -411,10 +428,8 @@ def test_what_is_shown_of_a_splits_made_by_hand():
     examples = ArrayExamples(pictures(24), np.array([0, 1, 5] * 8, "int32"))
     data = Splits(
         {"train": examples},
-        task="classification",
-        class_names=("a", "b"),
+        problem=Problem(Pictures((32, 32)), Classes(("a", "b"))),
         batch_size=4,
-        image_size=(32, 32),
         seed=0,
     )
     assert the(data.check(), "impossible labels").count == 8

@@ -44,7 +44,7 @@ def test_class_folders_are_split_stratified(pets):
     assert data.class_names == ("cat", "dog", "owl")
     assert data.num_classes == 3
     assert data.task == "classification"
-    assert data.image_size == (8, 8)
+    assert data.problem.input.image_size == (8, 8)
     assert data.skipped == []
     names = [files_of(getattr(data, part)) for part in PARTS]
     everything = sorted(p.relative_to(pets).as_posix() for p in pets.glob("*/*"))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from tlkeras.data import Splits, from_arrays
-from tlkeras.data.labels import read_labels
 from tlkeras.data.splitting import PARTS, split_positions
 from tlkeras.inputs.examples import examples_of, reading_of
+from tlkeras.outputs import read_labels
 
 
 def pictures(n, channels=3):
@@ -89,7 +89,8 @@ def test_a_part_is_made_once():
 def test_repr_is_one_line():
     assert repr(make([0, 1] * 20)) == (
         "Splits(train=28, val=6, test=6, task='classification', num_classes=2, "
-        "image_size=(4, 5), batch_size=32, skipped=0)"
+        "input=Pictures(image_size=[4, 5], channels=3, fit=None), batch_size=32, "
+        "skipped=0)"
     )
 
 
@@ -301,8 +302,8 @@ def test_show_puts_long_texts_and_pairs_on_one_line():
 
 
 def test_repr_says_what_is_not_pixels():
-    assert "inputs_kind='texts'" in repr(from_arrays(texts(20), [0, 1] * 10))
-    assert make([0, 1] * 10).inputs_kind == "images"
+    assert "input=Texts(pairs=False)" in repr(from_arrays(texts(20), [0, 1] * 10))
+    assert make([0, 1] * 10).problem.input.kind == "images"
 
 
 def test_show_of_nothing():
@@ -316,8 +317,8 @@ def test_show_of_nothing():
 
 
 def ids(y, **kwargs):
-    labels = read_labels(y, **kwargs)
-    return labels.values.tolist(), labels.class_names, labels.task
+    output, values = read_labels(y, **kwargs)
+    return values.tolist(), output.class_names, output.task
 
 
 @pytest.mark.parametrize(
@@ -336,7 +337,7 @@ def test_whole_numbers_and_one_hot_rows_are_classes(y, expected):
     assert values == expected
     assert task == "classification"
     assert names == tuple(str(i) for i in range(len(names)))
-    assert read_labels(y).values.dtype == np.int32
+    assert read_labels(y)[1].dtype == np.int32
 
 
 @pytest.mark.parametrize(
@@ -355,20 +356,20 @@ def test_strings_are_classes(y):
 
 
 def test_rows_of_0_and_1_are_multi_label():
-    labels = read_labels([[0, 1, 1], [0, 0, 0]])
-    assert labels.task == "multi_label"
-    assert labels.values.dtype == np.float32
-    assert labels.class_names == ("0", "1", "2")
-    assert read_labels(np.eye(3), task="multi_label").task == "multi_label"
+    output, values = read_labels([[0, 1, 1], [0, 0, 0]])
+    assert output.task == "multi_label"
+    assert values.dtype == np.float32
+    assert output.class_names == ("0", "1", "2")
+    assert read_labels(np.eye(3), task="multi_label")[0].task == "multi_label"
 
 
 @pytest.mark.parametrize("y", [[0.5, 1.5], [[0.5, 1], [2, 3]], [[0.5], [1]]])
 def test_floats_are_targets(y):
-    labels = read_labels(y)
-    assert labels.task == "regression"
-    assert labels.values.dtype == np.float32
-    assert labels.class_names is None
-    assert read_labels([1, 2], task="regression").values.tolist() == [1, 2]
+    output, values = read_labels(y)
+    assert output.task == "regression"
+    assert values.dtype == np.float32
+    assert output.class_names is None
+    assert read_labels([1, 2], task="regression")[1].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -54,11 +54,7 @@ def test_a_csv_file(films):
     data = tl.from_csv(films, batch_size=4)
     assert sizes(data) == [14, 3, 3]
     assert data.class_names == ("bad", "good")
-    assert (data.task, data.inputs_kind, data.image_size) == (
-        "classification",
-        "texts",
-        None,
-    )
+    assert (data.task, data.problem.input.kind) == ("classification", "texts")
     seen = []
     for part in (data.train, data.val, data.test):
         texts, labels = contents(part)
@@ -194,7 +190,7 @@ def test_pairs_of_texts(tmp_path):
     assert texts == [[f"question {i}", f"answer {i}"] for i in range(8)]
     assert labels == [0, 1] * 4
     assert next(iter(data.train))[0].shape == (4, 2)
-    assert data.inputs_kind == "text pairs"
+    assert data.problem.input.kind == "text pairs"
     swapped = tl.from_csv(path, text=["a", "q"], **WHOLE)
     prints = {examples_of(d.train).fingerprint() for d in (data, swapped)}
     assert len(prints) == 2
@@ -545,7 +541,12 @@ def test_images_are_those_of_a_folder(pictures, fit):
     arguments = {"image_size": (12, 16), "fit": fit, **WHOLE}
     data = tl.from_csv(pictures, image="path", **arguments)
     folder = image_folder(pictures.parent, **arguments)
-    assert (data.inputs_kind, data.image_size) == ("images", (12, 16))
+    its_input = data.problem.input
+    assert (its_input.kind, its_input.image_size, its_input.fit) == (
+        "images",
+        (12, 16),
+        fit,
+    )
     assert data.class_names == folder.class_names
     for found, expected in zip(
         contents(data.train), contents(folder.train), strict=True
@@ -574,7 +575,7 @@ def test_images_that_cannot_be_read_are_skipped(pictures):
 def test_a_class_is_not_lost_with_its_images(pictures):
     with open(pictures, "a") as file:
         file.write("owl.jpg,owl\n")
-    with pytest.raises(ValueError, match=r"No readable image.*\['owl'\].*image_root"):
+    with pytest.raises(ValueError, match=r"No readable picture.*\['owl'\].*image_root"):
         tl.from_csv(pictures, image="path", **WHOLE)
 
 

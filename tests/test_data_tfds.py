@@ -307,7 +307,7 @@ def test_texts(tmp_path, supervised_keys):
     splits = {"train": films(20, idx=0), "test": films(6, 20, idx=0)}
     builder = write_dataset(tmp_path, splits, features, supervised_keys)
     data = from_tfds(builder, batch_size=4)
-    assert (data.inputs_kind, data.image_size) == ("texts", None)
+    assert data.problem.input.kind == "texts"
     assert sorted(film_numbers(data.test)) == list(range(20, 26))
     train, val = film_numbers(data.train), film_numbers(data.val)
     assert sorted(train + val) == list(range(20))
@@ -322,7 +322,7 @@ def test_one_text_or_two_of_several(tmp_path):
         from_tfds(builder)
     assert len(film_numbers(from_tfds(builder, text="text").val)) == 2
     pairs = from_tfds(builder, text=("other", "text"))
-    assert pairs.inputs_kind == "text pairs"
+    assert pairs.problem.input.kind == "text pairs"
     x, _ = next(iter(pairs.val))
     assert x.shape == (2, 2)
     assert [row[0] for row in x.numpy()] == [b"reply"] * 2
@@ -336,7 +336,7 @@ def test_a_text_beside_an_image_is_read_where_it_is_named(tmp_path):
     features = {"image": IMAGE, "text": TEXT, "label": LABEL}
     examples = [a | b for a, b in zip(numbered(12), films(12), strict=True)]
     builder = write_dataset(tmp_path, {"train": examples}, features)
-    assert from_tfds(builder).inputs_kind == "images"
+    assert from_tfds(builder).problem.input.kind == "images"
     assert film_numbers(from_tfds(builder, text="text", test_split=0).val)
 
 

@@ -23,7 +23,8 @@ import tlkeras as tl
 from tlkeras import evaluation, metrics
 from tlkeras._validation import UnsupportedError
 from tlkeras.evaluation import Report, evaluate
-from tlkeras.inputs import Input
+from tlkeras.inputs import Input, Reading
+from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.problem import Problem
 
 NAMES = ("cat", "dog", "owl")
@@ -540,6 +541,19 @@ def test_a_mismatch_shows_on_the_first_batch():
     with pytest.raises(ValueError, match="from 0 to 2"):
         evaluate(echo(3), data, task="classification", verbose=0)
     assert seen == [0]
+
+
+def test_data_of_other_classes_are_refused():
+    model, examples = echo(3), ArrayExamples(P, np.array([0, 1, 2, 0]))
+    model.problem = Problem(Input(), tl.Classes(NAMES))
+    same, other = (
+        Reading(examples, 2, False, 0, Problem(Input(), tl.Classes(names))).dataset()
+        for names in (NAMES, NAMES[::-1])
+    )
+    assert evaluate(model, same, verbose=0).class_names == NAMES
+    for arguments in ({}, {"class_names": NAMES}):
+        with pytest.raises(ValueError, match="`data`.*in another order"):
+            evaluate(model, other, verbose=0, **arguments)
 
 
 def test_a_report_of_mismatched_arrays_raises():

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tlkeras._validation import UnsupportedError
 from tlkeras.outputs import (
     OUTPUTS,
     TASKS,
+    Anything,
     Classes,
     LabelLoss,
     Labels,
@@ -323,6 +325,103 @@ def test_the_same_outputs_are_the_same_answers(case):
     assert not case.output.same_answers(case.outputs, other).all()
 
 
+def read(case):
+    """Returns labels, outputs and predictions as reports have them."""
+    y_true, outputs = case.output.read_predictions(case.labels, case.outputs)
+    return y_true, outputs, case.output.predictions(outputs)
+
+
+def test_a_report_has_figures_and_words_for_it(case):
+    output, (y_true, outputs, y_pred) = case.output, read(case)
+    assert y_pred.shape == y_true.shape
+    assert output.title in output.heading(4) and "4 examples" in output.heading(4)
+    figures = output.figures(y_true, outputs)
+    assert output.headline_figures and output.first_figures
+    assert set(output.headline_figures) <= set(figures)
+    main = output.main_values(y_true, y_pred)
+    losses = output.losses(y_true, outputs)
+    assert len(main.values) == 4 and losses.shape == (4,)
+    assert main.values.mean() == pytest.approx(figures[main.name], rel=1e-5)
+    words = [output.verdict(*one) for one in zip(y_true, y_pred, outputs, strict=True)]
+    assert all(words) and len(set(words)) > 1
+    names = output.probabilities(outputs)
+    assert names is None or names.shape == (4, len(output.class_names))
+
+
+def test_a_report_tells_what_classify_tells(case):
+    for answer, predicted in zip(
+        case.output.answers(case.outputs), read(case)[2], strict=True
+    ):
+        if isinstance(answer, Prediction):
+            said = answer.label
+            said = said if isinstance(said, str) else ", ".join(said)
+            assert said == case.output.label_text(predicted)
+        else:
+            assert answer == pytest.approx(
+                predicted.item() if predicted.ndim == 0 else tuple(predicted)
+            )
+
+
+def test_what_a_kind_has_not_is_refused_by_one_error(case):
+    y_true, outputs, _ = read(case)
+    arguments = {
+        "areas": (y_true, outputs),
+        "reliability": (y_true, outputs, 10),
+        "temperature": (y_true, outputs),
+        "best_thresholds": (y_true, outputs),
+        "most_confused": (case.output.confusion(y_true, outputs), 1),
+        "plot_residuals": (None,),
+        "plot_confusion": (None,),
+        "plot_roc": (None,),
+    }
+    for name, given in arguments.items():
+        if getattr(type(case.output), name) is getattr(Output, name):
+            with pytest.raises(
+                UnsupportedError, match=f"the task {case.output.task!r}"
+            ):
+                getattr(case.output, name)(*given)
+        elif not name.startswith("plot"):
+            getattr(case.output, name)(*given)
+
+
+def test_scaled_logits_change_no_answer(case):
+    output, (y_true, outputs, _) = case.output, read(case)
+    if not output.calibratable:
+        return
+    assert output.temperature(y_true, outputs) > 0
+    p = np.clip(case.outputs, 1e-7, 1 - 1e-7)
+    scale = {"softmax": keras.ops.softmax, "sigmoid": keras.ops.sigmoid}
+    odds = {"softmax": p, "sigmoid": p / (1 - p)}[output.activation]
+    scaled = scale[output.activation](np.log(odds) / 2)
+    before = [answer.label for answer in output.answers(case.outputs)]
+    after = output.after_scaling(2.0).answers(np.asarray(scaled))
+    assert [answer.label for answer in after] == before
+
+
+def test_the_command_line_and_the_card_say_it(case):
+    output = case.output
+    for answer in output.answers(case.outputs):
+        assert json.loads(json.dumps(output.record(answer)))
+        assert all(isinstance(text, str) for text in output.fields(answer))
+    assert "each hum" in output.does("hum", "these")
+    names = output.class_names or ()
+    sentences = [*output.limits("hum"), *output.calibration(2.0, names)]
+    assert all(text.endswith(".") for text in sentences)
+    assert output.amount
+
+
+def test_names_may_be_others(case):
+    count = len(case.output.class_names or [None] * case.output.units)
+    names = [f"name {i}" for i in range(count)]
+    renamed = case.output.renamed(names)
+    assert renamed.class_names == tuple(names) and renamed.fits(case.output)
+    with pytest.raises(ValueError):
+        case.output.renamed(["one", "two", "many", "more"])
+    if not case.output.has_thresholds:
+        with pytest.raises(ValueError, match="`thresholds` are for"):
+            case.output.with_thresholds(0.5)
+
+
 # What the kinds are.
 
 
@@ -394,6 +493,32 @@ def test_numbers():
     assert output.answers([[0.5, 2.0]]) == [(0.5, 2.0)]
     assert Numbers().answers([[0.5], [2.0]]) == [0.5, 2.0]
     assert output.label_text([1 / 3, 20]) == "0.3333, 20"
+
+
+def test_of_anything_nothing_is_known():
+    """As of a model with a loss of its user's own; training asks no more of it."""
+    output, labels = Anything(), np.array([0, 1, 1])
+    output.check(np.array(["what", "ever"]), "train")
+    assert output.weighing(None, labels) is None
+    weights = output.weighing({0: 1.0, 1: 3.0}, None)(labels)
+    np.testing.assert_array_equal(weights, [1, 3, 3])
+    assert output.weighing("balanced", labels)(labels).numpy().mean() == pytest.approx(
+        1
+    )
+    assert not output.mixable and not output.calibratable
+    with pytest.raises(UnsupportedError, match="'classification', 'multi_label'"):
+        output.figures(labels, labels)
+
+
+def test_accuracy_of_labels_counts_every_label():
+    """Keras' own guess would be that of the most probable one."""
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))
+    output = Labels(2, metrics=["accuracy", "mae"])
+    model.compile(loss=output.make_loss(), metrics=output.make_metrics())
+    p, labels = rows([0.9, 0.8], [0.4, 0.1]), rows([1, 0], [0, 0])
+    found = model.evaluate(p, labels, verbose=0, return_dict=True)
+    assert found["accuracy"] == 0.75 and "mae" in found
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import needs_shared, solid_colours, tiny_backbone, with_head
-from hums import Hums
+from hums import Hums, hum_classifier, make_hums, small_backbone
 from test_finder import assert_same_state, state_of
 from text_models import SENTENCES, tiny_bert
 
@@ -223,7 +223,7 @@ def test_texts_with_a_model():
     texts = [*filter(None, SENTENCES)] * 10
     data = tl.from_arrays(texts, ["a", "b"] * 20, test_split=0)
     found = tl.plan(model, data, verbose=0)
-    assert "Plan for 36 texts (small)" in str(found)
+    assert "Plan for 34 texts (small)" in str(found)
     assert found.facts.blocks == ("transformer_layer_0", "transformer_layer_1")
     assert found.unfreeze_from in found.facts.blocks
 
@@ -238,6 +238,22 @@ def test_targets_and_labels_that_are_not_exclusive():
     labels = tl.from_arrays(x, rows, task="multi_label", test_split=0)
     found = tl.plan(tiny_backbone(), labels, verbose=0)
     assert len(found.facts.class_sizes) == 2 and found.facts.separability > 0.8
+
+
+def test_a_plan_for_another_kind_of_input():
+    model = hum_classifier(small_backbone(), 2)
+    found = tl.plan(model, make_hums(40, (150.0, 800.0)), verbose=0)
+    assert str(found).startswith("Plan for 40 hums (small) with 2 classes on small")
+    assert found.facts.details == {} and found.facts.class_sizes == (20, 20)
+
+
+def test_several_heads_are_refused():
+    x, y = solid_colours(20, 2)
+    heads = {"colour": tl.Classes(2), "light": tl.Numbers()}
+    model = tl.image_classifier(tiny_backbone(), heads)
+    labels = {"colour": y, "light": x.mean((1, 2, 3))}
+    with pytest.raises(ValueError, match="one head without a name.*'light'"):
+        tl.plan(model, (x, labels))
 
 
 @pytest.mark.slow

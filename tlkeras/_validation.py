@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import numbers
 from collections.abc import Collection, Iterable, Sequence
 from types import ModuleType
 from typing import Any
@@ -100,6 +101,16 @@ def check_number(
         f"`{argument}` must be a number {' and '.join(bounds)}. "
         f"Received: {argument}={value!r}."
     )
+
+
+def is_missing(cell: Any) -> bool:
+    """Tells whether a cell is `None` or NaN."""
+    return cell is None or (isinstance(cell, numbers.Real) and cell != cell)
+
+
+def is_blank(cell: Any) -> bool:
+    """Tells whether a cell is missing, or holds nothing but spaces."""
+    return is_missing(cell) or (isinstance(cell, str) and not cell.strip())
 
 
 def check_same_classes(

@@ -1,6 +1,7 @@
 """`Problem`: what data and models are for, one input and a dictionary of outputs."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras._validation import check_same_classes, unknown_name
-from tlkeras.inputs import Input, input_kinds, reading_of
+from tlkeras.inputs import Input, Reading, input_kinds, reading_of
 from tlkeras.outputs import (
     Anything,
     Numbers,
@@ -16,6 +17,7 @@ from tlkeras.outputs import (
     output_from_config,
     output_of_keras,
 )
+from tlkeras.outputs.missing import are_labelled
 
 # What the one output of a model is called whose user named none.
 PREDICTIONS = "predictions"
@@ -263,23 +265,102 @@ class Problem:
             found[name] = values, where
         return found
 
+    def by_part(
+        self, labels: Mapping[str, np.ndarray]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Returns labels by head and then by part, of those by part as data hold them.
+
+        Args:
+            labels: The labels of each part.
+        """
+        found: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.outputs}
+        for part, rows in labels.items():
+            for name, values in self.unpack(rows).items():
+                found[name][part] = values
+        return found
+
+    def label_text(self, label: Any) -> str:
+        """Returns one example's label in words, of several heads in their order.
+
+        Args:
+            label: A number or a row, as data hold it.
+        """
+        if not self.named:
+            return self.output.label_text(label)
+        by_head = self.unpack(np.asarray(label)[None])
+        return "; ".join(
+            self.outputs[name].label_text(values[0]) if are_labelled(values)[0] else "?"
+            for name, values in by_head.items()
+        )
+
+    def strata(self, labels: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Returns each example's stratum for splitting, and the names of the strata.
+
+        They are the classes of the first head that has some, -1 where that is missing;
+        without any, all examples are one stratum without a name.
+
+        Args:
+            labels: As data hold them.
+        """
+        for name, values in self.unpack(labels).items():
+            strata = self.outputs[name].strata(values)
+            if strata is not None:
+                return strata, self.outputs[name].class_names
+        return np.zeros(len(labels), int), None
+
+    def check_train(self, labels: np.ndarray) -> None:
+        """Raises `ValueError` where nothing can be learnt from training labels.
+
+        Args:
+            labels: As data hold them.
+        """
+        for name, values in self.unpack(labels).items():
+            try:
+                self.outputs[name].check_train(values)
+            except ValueError as error:
+                raise ValueError(self._about(name, error)) from error
+
+    def lost(self, labels: np.ndarray, others: np.ndarray) -> dict[str, list[str]]:
+        """Returns the classes of heads that `labels` have, and `others` have not.
+
+        Args:
+            labels: As data hold them.
+            others: The same.
+        """
+        both = self.by_part({"these": labels, "others": others})
+        found = {n: self.outputs[n].lost(*each.values()) for n, each in both.items()}
+        return {name: classes for name, classes in found.items() if classes}
+
+    def _about(self, name: str, error: ValueError) -> str:
+        return f"Head {name!r}: {error}" if self.named else str(error)
+
     def pack_data(self, data: Any, part: str) -> Any:
         """Returns data with labels as this problem's models are trained on them.
 
         Args:
             data: A tuple of arrays `(inputs, labels)` or `(inputs, labels, weights)` or
                 a batched `tf.data.Dataset` of such, with labels by head where heads
-                have names; or either of them, or a part of `Splits`, with rows that are
-                packed already; or `None`.
+                have names; or either of them with rows that are packed already; or a
+                part of `Splits` with labels of either form; or `None`. Heads that a
+                part of `Splits` lacks are missing.
             part: `"train"`, where each head needs labels, or another name.
 
         Raises:
             ValueError: If the data are of no such kind, or the labels do not fit the
                 heads.
         """
+        known = reading_of(data)
+        of_data = known and known.problem
+        if of_data is not None and of_data.named and not self.named:
+            raise ValueError(
+                f"`{part}` has labels of several heads, {list(of_data.outputs)}; the "
+                "model has one without a name. Build it with outputs by head, or read "
+                "the data with the labels of one."
+            )
         if not self.named or data is None:
             return data
-        known = reading_of(data)
+        if of_data is not None and of_data.named:
+            return _pack_reading(self, known, part)
         if known is not None:
             _check_rows(self, known.examples.labels, part)
             return data
@@ -366,7 +447,7 @@ class Problem:
             try:
                 found[name] = output.weighing_of_known(output.class_weight, rows)
             except ValueError as error:
-                raise ValueError(f"Head {name!r}: {error}") from error
+                raise ValueError(self._about(name, error)) from error
         return found
 
     def counts(self, labels: np.ndarray) -> dict[str, dict[str, int] | None]:
@@ -543,6 +624,20 @@ def _pack_arrays(problem: Problem, data: tuple, part: str) -> tuple:
         rows = np.asarray(labels)
         _check_rows(problem, rows, part)
     return inputs, rows, *weights
+
+
+def _pack_reading(problem: Problem, known: Reading, part: str) -> Any:
+    """Returns data of `Splits` with rows in the order of the model's heads."""
+    examples, of_data = known.examples, known.problem
+    problem.check_fits(of_data, part)
+    rows = problem.pack(of_data.unpack(examples.labels), len(examples), part)
+    if part == "train":
+        _check_some(problem, rows)
+    if not np.array_equal(rows, examples.labels, equal_nan=True):
+        examples = examples.with_labels(rows)
+    its_problem = problem.but(input=of_data.input)
+    ready = replace(known, examples=examples, problem=its_problem, packed=True)
+    return ready.dataset()
 
 
 def _pack_batches(problem: Problem, data: Any, part: str) -> Any:

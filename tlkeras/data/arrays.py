@@ -1,24 +1,25 @@
-"""Splits from arrays of pixels or texts."""
+"""Splits from arrays in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlkeras._validation import check_int
 from tlkeras.data.groups import groups_of_array
-from tlkeras.data.labels import read_labels
+from tlkeras.data.heads import read_heads
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_fractions
+from tlkeras.inputs import read_arrays
 from tlkeras.inputs.arrays import ArrayExamples
-from tlkeras.inputs.pictures.pixels import read_pixels
-from tlkeras.inputs.texts.reading import holds_texts, read_texts
+from tlkeras.outputs import read_labels
+from tlkeras.problem import Problem
 
 
 def from_arrays(
     x: Any,
     y: Any,
     *,
-    class_names: Sequence[str] | None = None,
-    task: str | None = None,
+    class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    task: str | Mapping[str, str] | None = None,
     batch_size: int = 32,
     validation_split: float = 0.15,
     test_split: float = 0.15,
@@ -34,11 +35,13 @@ def from_arrays(
             them, `(n, 2)` or a tuple `(a, b)` of two columns.
         y: One label per example. Whole numbers or strings are classes; 2-D rows of 0
             and 1 are one-hot where each has exactly one 1, multi-label otherwise;
-            other floats are regression targets, `(n,)` or `(n, k)`.
+            other floats are regression targets, `(n,)` or `(n, k)`. Or a dictionary of
+            such by head, for a model with several: `{"species": names, "length": cm}`.
+            There labels may be missing: `None`, NaN, or -1 among class numbers.
         class_names: The classes, in the order of their ids. By default the sorted
-            strings in `y`, or `"0"`, `"1"`, and so on.
+            strings in `y`, or `"0"`, `"1"`, and so on. By head where `y` is.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
-            `y` looks like.
+            `y` looks like. By head where `y` is.
         batch_size: Examples per batch.
         validation_split: Fraction of the examples for validation; 0 for none.
         test_split: Fraction of the examples for testing; 0 for none.
@@ -48,7 +51,8 @@ def from_arrays(
             as asked for.
 
     Returns:
-        The `Splits`. Classification is split stratified by class.
+        The `Splits`. Classification is split stratified by class, several heads by the
+        first of them that has classes.
 
     Raises:
         ValueError: If `x` or `y` is not as described; the message says how to mend
@@ -62,27 +66,29 @@ def from_arrays(
     >>> texts = ["a fine film", "a dull film"] * 10
     >>> tl.from_arrays(texts, ["good", "bad"] * 10).class_names
     ('bad', 'good')
+    >>> sizes = np.linspace(1, 2, 60)
+    >>> data = tl.from_arrays(x, {"animal": y, "size": sizes})
+    >>> {name: y.shape for name, y in next(iter(data.val))[1].items()}
+    {'animal': TensorShape([9]), 'size': TensorShape([9, 1])}
     """
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
     check_fractions(validation_split, test_split)
-    is_text = holds_texts(x)
-    inputs = read_texts(x) if is_text else read_pixels(x)
-    labels = read_labels(y, class_names, task)
-    if len(inputs) != len(labels.values):
+    its_input, inputs = read_arrays(x)
+    read = read_heads if isinstance(y, Mapping) else read_labels
+    outputs, labels = read(y, class_names, task)
+    if len(inputs) != len(labels):
         raise ValueError(
             "`x` and `y` must have the same length. Received: "
-            f"len(x)={len(inputs)}, len(y)={len(labels.values)}."
+            f"len(x)={len(inputs)}, len(y)={len(labels)}."
         )
     together = None if groups is None else groups_of_array(groups, len(inputs))
     return make_splits(
-        ArrayExamples(inputs, labels.values),
+        ArrayExamples(inputs, labels),
+        problem=Problem(its_input, outputs),
         validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,
-        task=labels.task,
-        class_names=labels.class_names,
-        image_size=None if is_text else inputs.shape[1:3],
         groups=None if together is None else {"train": together},
     )

@@ -7,13 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras.data.check_labels import label_findings
-from tlkeras.data.description import Description
 from tlkeras.data.duplicates import duplicate_findings, exact_groups
-from tlkeras.inputs.examples import Examples
-from tlkeras.inputs.findings import SEVERITIES, Finding, Numbering
-from tlkeras.inputs.pictures.checking import check_pictures
-from tlkeras.inputs.texts.checking import check_texts
+from tlkeras.description import Description
+from tlkeras.findings import SEVERITIES, Finding, Numbering
+from tlkeras.inputs import Examples, Input
+from tlkeras.problem import Problem
 
 # From this many examples on, the checks show a progress bar.
 PROGRESS_FROM = 3000
@@ -65,10 +63,9 @@ def by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 def check_splits(
     parts: dict[str, Examples],
+    problem: Problem,
     *,
     title: str,
-    task: str,
-    class_names: Sequence[str] | None,
     skipped: Sequence[tuple[str, str]],
     verbose: Any,
 ) -> Checks:
@@ -76,16 +73,15 @@ def check_splits(
 
     Args:
         parts: The examples of each part.
+        problem: As in `Splits`.
         title: What is checked, in words.
-        task: As in `Splits`.
-        class_names: As in `Splits`.
         skipped: As in `Splits`.
         verbose: 0 for no progress bar.
     """
     findings = [
         *_unreadable(skipped),
-        *label_findings(parts, task, class_names),
-        *_input_findings(parts, _progress_bar(parts, verbose)),
+        *_label_findings(parts, problem),
+        *_input_findings(parts, problem.input, _progress_bar(parts, verbose)),
     ]
     return Checks(title, by_severity(findings))
 
@@ -119,18 +115,23 @@ def _unreadable(skipped: Sequence[tuple[str, str]]) -> Iterator[Finding]:
         )
 
 
+def _label_findings(parts: dict[str, Examples], problem: Problem) -> Iterator[Finding]:
+    """Yields what the labels tell, of heads with names each by itself."""
+    labels = {part: examples.labels for part, examples in parts.items()}
+    for name, by_part in problem.by_part(labels).items():
+        output = problem.outputs[name]
+        for found in output.label_findings(parts, by_part, gaps=problem.named):
+            kind = f"{name}: {found.kind}" if problem.named else found.kind
+            yield dataclasses.replace(found, kind=kind)
+
+
 def _input_findings(
-    parts: dict[str, Examples], progress: Callable[[int], None]
+    parts: dict[str, Examples], its_input: Input, progress: Callable[[int], None]
 ) -> Iterator[Finding]:
-    """Yields what the pictures or texts themselves tell: all of them are read."""
+    """Yields what the inputs themselves tell: all of them are read."""
     numbering = Numbering(parts)
     exact = exact_groups(parts, numbering)
     labels = np.concatenate([examples.labels for examples in parts.values()])
-    noun = next(iter(parts.values())).inputs_kind
-    if noun == "images":
-        noun, check = "pictures", check_pictures
-    else:
-        check = check_texts
-    findings, near = check(parts, exact, numbering, progress)
+    findings, near = its_input.findings(parts, exact, numbering, progress)
     yield from findings
-    yield from duplicate_findings(exact, near, numbering, labels, noun)
+    yield from duplicate_findings(exact, near, numbering, labels, its_input.plural)

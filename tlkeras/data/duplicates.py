@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from tlkeras.findings import Finding, Numbering, finding_of_places
 from tlkeras.inputs.examples import Examples
-from tlkeras.inputs.findings import Finding, Numbering, finding_of_places
 from tlkeras.inputs.grouping import Group, groups_of_keys
 
 
@@ -63,8 +63,10 @@ def duplicate_findings(
 
 def _differs(labels: np.ndarray) -> Callable[[Group], bool]:
     def differs(group: Group) -> bool:
-        rows = labels[group].astype(np.float64)
-        return not np.allclose(rows, rows[:1], rtol=1e-3, equal_nan=True)
+        columns = labels[group].astype(np.float64).reshape(len(group), -1).T
+        # A label that is missing differs from none.
+        known = (column[~np.isnan(column)] for column in columns)
+        return any(not np.allclose(x, x[:1], rtol=1e-3) for x in known)
 
     return differs
 

@@ -7,18 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from tlkeras._validation import check_int, did_you_mean, unknown_name
-from tlkeras.data.description import warn_of_skipped
 from tlkeras.data.groups import groups_of_files
-from tlkeras.data.labels import check_class_names
+from tlkeras.data.skipped import warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PART_OF_NAME, check_fractions
-from tlkeras.inputs.pictures.decoding import (
-    check_color_mode,
-    check_fit,
-    check_image_size,
-)
-from tlkeras.inputs.pictures.files import ImageFiles
-from tlkeras.inputs.pictures.headers import read_headers
+from tlkeras.inputs import Pictures
+from tlkeras.inputs.pictures.files import ImageFiles, read_listed
+from tlkeras.outputs import Classes
+from tlkeras.outputs.naming import check_class_names
+from tlkeras.problem import Problem
 
 # What operating systems and tools leave behind, besides names with a leading dot.
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
@@ -84,12 +81,10 @@ def image_folder(
     >>> data.class_names
     ('daisy', 'rose')
     """
-    size = check_image_size(image_size)
+    pictures = Pictures.of_arguments(image_size, color_mode, fit)
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
     check_fractions(validation_split, test_split)
-    check_color_mode(color_mode)
-    check_fit(fit)
     root = _existing_folder(path)
     folders = _part_folders(root)
     class_names = _class_folders(folders, class_names)
@@ -97,23 +92,22 @@ def image_folder(
     parts: dict[str, ImageFiles] = {}
     for part, folder in folders.items():
         listing = _list_files(root, folder, class_names)
-        parts[part] = _readable(root, listing, skipped, size, color_mode, fit)
+        parts[part] = _readable(root, listing, skipped, pictures)
     short = [(os.path.relpath(file, root), reason) for file, reason in skipped]
     warn_of_skipped(short, sum(map(len, parts.values())), f"files in {root!r}")
     _check_no_empty_class(root, parts["train"], class_names, skipped)
+    output, _ = Classes.of_labels(parts["train"].labels, class_names)
     together = None
     if groups is not None:
         together = {part: groups_of_files(groups, x.files) for part, x in parts.items()}
     return make_splits(
         **parts,
+        problem=Problem(pictures, output),
         groups=together,
         validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,
-        task="classification",
-        class_names=class_names,
-        image_size=size,
         skipped=skipped,
     )
 
@@ -237,20 +231,14 @@ def _readable(
     root: str,
     listing: _Listing,
     skipped: list[tuple[str, str]],
-    image_size: tuple[int, int],
-    color_mode: str,
-    fit: str,
+    pictures: Pictures,
 ) -> ImageFiles:
     """Returns the files that can be decoded, and adds the others to `skipped`."""
     paths = [os.path.join(root, name) for name in listing.names]
-    headers, reasons = read_headers(paths)
-    skipped += [
-        (path, reason) for path, reason in zip(paths, reasons, strict=True) if reason
-    ]
-    files = ImageFiles(
-        root, listing.names, headers, listing.labels, image_size, color_mode, fit
-    )
-    return files.select(np.flatnonzero([reason is None for reason in reasons]))
+    form = pictures.image_size, pictures.color_mode, pictures.fit
+    files, _, unreadable = read_listed(root, paths, listing.labels, *form)
+    skipped += unreadable
+    return files
 
 
 def _check_no_empty_class(

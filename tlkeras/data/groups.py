@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tlkeras._validation import is_missing
 from tlkeras.data.splitting import PARTS
-from tlkeras.inputs.texts.reading import is_missing
 
 # Into how many folds the examples are dealt at most, and how far from what is asked
 # for a part's share of them may be before more folds are tried.

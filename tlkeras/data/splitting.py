@@ -51,7 +51,8 @@ def split_positions(
 
     Args:
         strata: int `(n,)`, each example's stratum: its class, or 0 for all where
-            there are no classes.
+            there are no classes; -1 for those whose class is not known, of which a
+            part may be left without.
         validation_split: Fraction for validation, in [0, 1].
         test_split: Fraction for testing, in [0, 1].
         seed: Which examples are drawn; the same in every process.
@@ -68,11 +69,13 @@ def split_positions(
         [1 - validation_split - test_split, validation_split, test_split]
     )
     present, sizes = np.unique(strata, return_counts=True)
-    _check_sizes(present, sizes, int(np.count_nonzero(fractions)), names)
+    known = present >= 0
+    _check_sizes(present[known], sizes[known], np.count_nonzero(fractions), names)
     # The legacy generator: its stream is frozen across NumPy versions.
     random = np.random.RandomState(seed % 2**32)
     drawn: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    for stratum, shares in zip(present, _shares(sizes, fractions), strict=True):
+    all_shares = _shares(sizes, fractions, known)
+    for stratum, shares in zip(present, all_shares, strict=True):
         members = random.permutation(np.flatnonzero(strata == stratum))
         pieces = np.split(members, np.cumsum(shares)[:-1])
         for part, piece in zip(PARTS, pieces, strict=True):
@@ -103,7 +106,9 @@ def _check_sizes(
     )
 
 
-def _shares(sizes: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+def _shares(
+    sizes: np.ndarray, fractions: np.ndarray, everywhere: np.ndarray
+) -> np.ndarray:
     """Rounds each stratum's share of each part to whole examples.
 
     What rounding adds to one stratum it takes from the next (error diffusion), so
@@ -112,15 +117,17 @@ def _shares(sizes: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     Args:
         sizes: int `(strata,)`.
         fractions: float `(parts,)`, sum 1.
+        everywhere: bool `(strata,)`, which strata no part may be left without.
 
     Returns:
-        int `(strata, parts)`: rows sum to `sizes`, at least 1 where the fraction
-        is not 0.
+        int `(strata, parts)`: rows sum to `sizes`, of a stratum that is to be
+        everywhere at least 1 where the fraction is not 0.
     """
-    least = (fractions > 0).astype(int)
+    asked = (fractions > 0).astype(int)
     carry = np.zeros(len(fractions))
     shares = np.empty((len(sizes), len(fractions)), int)
     for row, size in enumerate(sizes):
+        least = asked * everywhere[row]
         wanted = size * fractions + carry
         share = np.maximum(np.floor(wanted).astype(int), least)
         while share.sum() > size:
@@ -128,5 +135,5 @@ def _shares(sizes: np.ndarray, fractions: np.ndarray) -> np.ndarray:
         while share.sum() < size:
             share[np.argmax(np.where(fractions > 0, wanted - share, -np.inf))] += 1
         shares[row] = share
-        carry = np.clip(wanted - share, -0.5, 0.5) * least
+        carry = np.clip(wanted - share, -0.5, 0.5) * asked
     return shares

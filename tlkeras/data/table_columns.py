@@ -5,20 +5,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tlkeras._validation import unknown_name
+from tlkeras.data.heads import are_heads
 from tlkeras.data.splitting import PART_OF_NAME, PARTS
 from tlkeras.data.table import Table
-from tlkeras.inputs.texts.reading import is_missing
+from tlkeras.inputs import Input
 
-# How many values a message names, and how many rows tell whether a column is text.
+# How many values a message names.
 _SHOWN = 5
-_LOOKED_AT = 1000
 
 
 class TableColumns(NamedTuple):
-    """The names of the columns of one part that are read."""
+    """The names of the columns of one part that are read.
+
+    Those of labels are by head; `None` stands for the one head without a name.
+    """
 
     inputs: tuple[Any, ...]
-    labels: tuple[Any, ...]
+    labels: dict[str | None, tuple[Any, ...]]
     groups: tuple[Any, ...]
 
 
@@ -69,47 +72,78 @@ def parts_of_column(tables: dict[str, Table], split: Any) -> dict[str, Table]:
 
 
 def choose_columns(
-    tables: dict[str, Table], text: Any, image: Any, label: Any, split: Any, groups: Any
+    tables: dict[str, Table],
+    its_input: Input,
+    named: Any,
+    label: Any,
+    split: Any,
+    groups: Any,
 ) -> dict[str, TableColumns]:
     """Returns the columns of each part, all of them there.
 
+    Args:
+        tables: The table of each part.
+        its_input: What is read of them.
+        named: Its columns, where the user named some.
+        label: As in `from_csv`.
+        split: As in `from_csv`.
+        groups: As in `from_csv`.
+
     Raises:
-        ValueError: If a column is not there, or it is not clear which holds texts.
+        ValueError: If a column is not there, or it is not clear which holds inputs.
     """
-    argument, inputs = ("text", text) if image is None else ("image", image)
+    argument, most = its_input.prefix, its_input.most_columns
     columns: dict[str, TableColumns] = {}
     for part, table in tables.items():
-        labels = _named_columns("label", label, part, table)
+        labels = _label_columns(label, part, table)
         together = () if groups is None else _group_column(groups, part, table)
-        if inputs is None:
-            chosen = (_only_text_column(table, {*labels, *together, split}),)
+        if named is None:
+            others = {*sum(labels.values(), ()), *together, split}
+            chosen = (_only_likely_column(table, its_input, others),)
         else:
-            chosen = _named_columns(argument, inputs, part, table)
-        if len(chosen) > (1 if argument == "image" else 2):
+            chosen = _named_columns(argument, named, part, table)
+        if len(chosen) > most:
             raise ValueError(
-                f"`{argument}` must name one column{' or two' * (argument == 'text')}. "
-                f"Received: {argument}={inputs!r}."
+                f"`{argument}` must name one column{' or two' * (most > 1)}. "
+                f"Received: {argument}={named!r}."
             )
         columns[part] = TableColumns(chosen, labels, together)
-    for field in TableColumns._fields:
-        counts = {part: len(getattr(chosen, field)) for part, chosen in columns.items()}
-        if len(set(counts.values())) > 1:
-            raise ValueError(
-                f"All parts must have as many columns for their {field}. Received: "
-                f"{counts}."
-            )
+    _check_alike({part: len(each.inputs) for part, each in columns.items()}, "inputs")
+    _check_alike(
+        {
+            part: {n: len(x) for n, x in each.labels.items()}
+            for part, each in columns.items()
+        },
+        "labels",
+    )
     return columns
+
+
+def _check_alike(counts: dict[str, Any], of_what: str) -> None:
+    if any(count != counts["train"] for count in counts.values()):
+        raise ValueError(
+            f"All parts must have as many columns for their {of_what}. Received: "
+            f"{counts}."
+        )
+
+
+def _label_columns(
+    label: Any, part: str, table: Table
+) -> dict[str | None, tuple[Any, ...]]:
+    """Returns the label columns of a part by head."""
+    if isinstance(label, Mapping) and not are_heads(label):
+        label = _of_part("label", label, part)
+    if not isinstance(label, Mapping):
+        return {None: _named_columns("label", label, part, table)}
+    return {
+        head: _named_columns(f"label[{head!r}]", names, part, table)
+        for head, names in label.items()
+    }
 
 
 def _named_columns(argument: str, value: Any, part: str, table: Table) -> tuple:
     if isinstance(value, Mapping):
-        given = by_part(argument, value)
-        if part not in given:
-            raise ValueError(
-                f"`{argument}` names no column for {part!r}. Received: "
-                f"{argument}={value!r}."
-            )
-        value = given[part]
+        value = _of_part(argument, value, part)
     # A frame may have tuples for column names.
     is_name = isinstance(value, tuple) and value in table.columns
     is_one = isinstance(value, str) or not isinstance(value, Sequence)
@@ -128,37 +162,27 @@ def _group_column(groups: Any, part: str, table: Table) -> tuple:
     return names
 
 
-def _only_text_column(table: Table, others: set[Any]) -> Any:
+def _of_part(argument: str, value: Mapping[str, Any], part: str) -> Any:
+    given = by_part(argument, value)
+    if part not in given:
+        raise ValueError(
+            f"`{argument}` names no column for {part!r}. Received: "
+            f"{argument}={value!r}."
+        )
+    return given[part]
+
+
+def _only_likely_column(table: Table, its_input: Input, others: set[Any]) -> Any:
     found = [
         name
         for name, cells in table.columns.items()
-        if name not in others and _is_text_like(cells, table.is_parsed)
+        if name not in others and its_input.are_likely(cells, table.is_parsed)
     ]
     if len(found) == 1:
         return found[0]
-    what = f"several columns of texts, {found}" if found else "no column of texts"
+    several, none = f"several columns of {its_input.nouns}", "no column of"
+    what = f"{several}, {found}" if found else f"{none} {its_input.nouns}"
     raise ValueError(
-        f"{table.sources[0]} has {what}, beside the labels: pass `text`, or `image` "
-        f"for a column of image paths. Its columns are {list(table.columns)}."
+        f"{table.sources[0]} has {what}, beside the labels: name the one to read, such "
+        f"as {its_input.prefix}=... Its columns are {list(table.columns)}."
     )
-
-
-def _is_text_like(cells: Sequence[Any], is_parsed: bool) -> bool:
-    """Tells whether most cells are strings that are no numbers."""
-    present = [cell for cell in cells[:_LOOKED_AT] if not is_blank(cell)]
-    texts = [
-        c for c in present if isinstance(c, str) and (is_parsed or not _is_number(c))
-    ]
-    return 2 * len(texts) > len(present)
-
-
-def is_blank(cell: Any) -> bool:
-    return is_missing(cell) or (isinstance(cell, str) and not cell.strip())
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

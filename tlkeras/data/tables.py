@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_choice, check_int
-from tlkeras.data.description import first_skipped, warn_of_skipped
+from tlkeras._validation import check_choice, check_int, is_blank
+from tlkeras.data.heads import about_head, of_heads
+from tlkeras.data.skipped import first_skipped, warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PARTS, check_fractions
 from tlkeras.data.table import Fault, Table, frame_table
@@ -15,21 +16,13 @@ from tlkeras.data.table_columns import (
     TableColumns,
     by_part,
     choose_columns,
-    is_blank,
     parts_of_column,
 )
 from tlkeras.data.table_files import read_files
-from tlkeras.data.table_labels import PartLabels, read_part_labels
-from tlkeras.inputs.arrays import ArrayExamples
-from tlkeras.inputs.examples import Examples
-from tlkeras.inputs.pictures.decoding import (
-    check_color_mode,
-    check_fit,
-    check_image_size,
-)
-from tlkeras.inputs.pictures.files import ImageFiles
-from tlkeras.inputs.pictures.headers import read_headers
+from tlkeras.inputs import Cells, Input, Pictures, ReadExamples, Texts
 from tlkeras.inputs.texts.reading import NOT_UTF8, text_problem
+from tlkeras.outputs.cells import CellLabels, read_cells
+from tlkeras.problem import Problem
 
 if TYPE_CHECKING:
     import pandas
@@ -39,6 +32,8 @@ _SHOWN = 5
 
 Path = str | os.PathLike
 Columns = str | Sequence[str] | Mapping[str, str | Sequence[str]]
+# Of labels, by head too.
+LabelColumns = Columns | Mapping[str, Columns]
 
 
 def from_csv(
@@ -46,9 +41,9 @@ def from_csv(
     *,
     text: Columns | None = None,
     image: str | Mapping[str, str] | None = None,
-    label: Columns = "label",
-    task: str | None = None,
-    class_names: Sequence[str] | None = None,
+    label: LabelColumns = "label",
+    task: str | Mapping[str, str] | None = None,
+    class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     split: str | None = None,
     groups: str | None = None,
     image_size: int | tuple[int, int] = 224,
@@ -80,11 +75,15 @@ def from_csv(
         image: The column of image paths, in place of texts; may be a dictionary too.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
+            Or a dictionary by head, for a model with several, whose keys are not all
+            names of parts: `{"species": "species", "length": "cm"}`. There cells may be
+            empty, as long as a row has a label for one of the heads.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
-            the labels look like: numbers with fractions are regression targets.
+            the labels look like: numbers with fractions are regression targets. By
+            head where `label` is.
         class_names: The classes, in the order of their ids. By default the sorted
             names in the training part, `"0"`, `"1"` and so on for whole numbers, or
-            the label columns.
+            the label columns. By head where `label` is.
         split: A column that says `"train"`, `"val"` (also `"valid"`,
             `"validation"`) or `"test"`.
         groups: A column that says what belongs together, such as a patient. Examples
@@ -127,21 +126,16 @@ def from_csv(
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
     check_fractions(validation_split, test_split)
-    wanted = _check_wanted(
-        _Wanted(
-            text=text,
-            image=image,
-            label=label,
-            task=task,
-            class_names=class_names,
-            split=split,
-            groups=groups,
-            image_size=image_size,
-            color_mode=color_mode,
-            fit=fit,
-            image_root=image_root,
-            errors=errors,
-        )
+    pictures = Pictures.of_arguments(image_size, color_mode, fit)
+    wanted = _Wanted(
+        *_named_input((Texts(), text), (pictures, image)),
+        label=label,
+        task=task,
+        class_names=class_names,
+        split=split,
+        groups=groups,
+        root=image_root,
+        errors=check_choice("errors", errors, ("raise", "skip")),
     )
     tables = {
         part: read_files(_file_list(part, value), encoding)
@@ -164,9 +158,9 @@ def from_dataframe(
     *,
     text: Columns | None = None,
     image: str | Mapping[str, str] | None = None,
-    label: Columns = "label",
-    task: str | None = None,
-    class_names: Sequence[str] | None = None,
+    label: LabelColumns = "label",
+    task: str | Mapping[str, str] | None = None,
+    class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     split: str | None = None,
     groups: str | None = None,
     image_size: int | tuple[int, int] = 224,
@@ -221,21 +215,16 @@ def from_dataframe(
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
     check_fractions(validation_split, test_split)
-    wanted = _check_wanted(
-        _Wanted(
-            text=text,
-            image=image,
-            label=label,
-            task=task,
-            class_names=class_names,
-            split=split,
-            groups=groups,
-            image_size=image_size,
-            color_mode=color_mode,
-            fit=fit,
-            image_root=image_root,
-            errors=errors,
-        )
+    pictures = Pictures.of_arguments(image_size, color_mode, fit)
+    wanted = _Wanted(
+        *_named_input((Texts(), text), (pictures, image)),
+        label=label,
+        task=task,
+        class_names=class_names,
+        split=split,
+        groups=groups,
+        root=image_root,
+        errors=check_choice("errors", errors, ("raise", "skip")),
     )
     is_dict = isinstance(frame, Mapping)
     tables = {
@@ -257,31 +246,28 @@ def from_dataframe(
 class _Wanted(NamedTuple):
     """The checked arguments that say what to read from tables."""
 
-    text: Any
-    image: Any
+    input: Input
+    columns: Any
     label: Any
-    task: str | None
-    class_names: Sequence[str] | None
+    task: Any
+    class_names: Any
     split: str | None
     groups: str | None
-    image_size: tuple[int, int]
-    color_mode: str
-    fit: str
-    image_root: Path | None
+    root: Path | None
     errors: str
 
 
-def _check_wanted(wanted: _Wanted) -> _Wanted:
-    """Returns the arguments with `image_size` as a pair, or raises `ValueError`."""
-    check_color_mode(wanted.color_mode)
-    check_fit(wanted.fit)
-    check_choice("errors", wanted.errors, ("raise", "skip"))
-    if wanted.text is not None and wanted.image is not None:
-        raise ValueError(
-            "Pass `text` or `image`, not both. Received: "
-            f"text={wanted.text!r}, image={wanted.image!r}."
-        )
-    return wanted._replace(image_size=check_image_size(wanted.image_size))
+def _named_input(*offered: tuple[Input, Any]) -> tuple[Input, Any]:
+    """Returns the input whose columns were named, and these; else the first, and none.
+
+    The arguments are called as the builders of each kind of input begin.
+    """
+    named = [(kind, columns) for kind, columns in offered if columns is not None]
+    if len(named) > 1:
+        arguments = " or ".join(f"`{kind.prefix}`" for kind, _ in offered)
+        received = ", ".join(f"{kind.prefix}={columns!r}" for kind, columns in named)
+        raise ValueError(f"Pass {arguments}, not both. Received: {received}.")
+    return named[0] if named else offered[0]
 
 
 def _file_list(part: str, value: Any) -> list[Path]:
@@ -305,39 +291,39 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
     if wanted.split is not None:
         tables = parts_of_column(tables, wanted.split)
     columns = choose_columns(
-        tables, wanted.text, wanted.image, wanted.label, wanted.split, wanted.groups
+        tables,
+        wanted.input,
+        wanted.columns,
+        wanted.label,
+        wanted.split,
+        wanted.groups,
     )
-    tables, labels, skipped = _usable_rows(tables, columns, wanted)
-    parts: dict[str, Examples] = {}
-    groups: dict[str, list] = {}
+    tables, found, skipped = _usable_rows(tables, columns, wanted)
+    outputs, labels = _rows_of_labels(found)
+    parts: dict[str, ReadExamples] = {}
     for part, table in tables.items():
-        cells = [table.columns[name] for name in columns[part].inputs]
-        rows: Sequence[int] = range(len(table))
-        if wanted.image is None:
-            parts[part] = _text_examples(cells, labels.values[part])
-        else:
-            parts[part], rows, unreadable = _image_examples(
-                table, cells[0], labels.values[part], wanted
-            )
-            skipped += unreadable
-        for name in columns[part].groups:
-            groups[part] = [table.columns[name][row] for row in rows]
-    if wanted.image is not None and labels.task == "classification":
-        _check_readable_classes(parts["train"], labels)
+        cells = _input_cells(table, columns[part].inputs, wanted.root)
+        parts[part] = wanted.input.of_cells(cells, labels[part])
+        skipped += parts[part].skipped
+    problem = Problem(parts["train"].input, outputs)
+    _check_readable_classes(problem, labels["train"], parts["train"])
     return {
-        **parts,
-        "task": labels.task,
-        "class_names": labels.class_names,
-        "image_size": None if wanted.image is None else wanted.image_size,
+        **{part: read.examples for part, read in parts.items()},
+        "problem": problem,
         "skipped": skipped,
-        "groups": groups or None,
+        "groups": {
+            part: [tables[part].columns[name][row] for row in read.rows]
+            for part, read in parts.items()
+            for name in columns[part].groups
+        }
+        or None,
     }
 
 
 def _usable_rows(
     tables: dict[str, Table], columns: dict[str, TableColumns], wanted: _Wanted
-) -> tuple[dict[str, Table], PartLabels, list[tuple[str, str]]]:
-    """Returns the rows that can be used, their labels, and what is skipped."""
+) -> tuple[dict[str, Table], dict[str | None, CellLabels], list[tuple[str, str]]]:
+    """Returns the rows that can be used, their labels by head, and what is skipped."""
     given = tables
     faults = {part: list(table.faults) for part, table in tables.items()}
 
@@ -348,45 +334,87 @@ def _usable_rows(
         }
 
     problems = {
-        part: _cell_problems(table, columns[part], wanted.image is not None)
+        part: _cell_problems(table, columns[part], wanted.input)
         for part, table in tables.items()
     }
     tables = without(tables, problems)
     # What labels mean may hang on a row that is left out: that one is said first.
     _check_skipped(_located(given, faults), tables, wanted.errors)
-    labels = _read_labels(tables, columns, wanted)
-    values = {
-        part: labels.values[part][[why is None for why in labels.reasons[part]]]
+    found = _read_labels(tables, columns, wanted)
+    reasons = {
+        part: [
+            next(filter(None, whys), None)
+            for whys in zip(*(one.reasons[part] for one in found.values()), strict=True)
+        ]
         for part in tables
     }
-    tables = without(tables, labels.reasons)
+    kept = {
+        part: [row for row, why in enumerate(whys) if why is None]
+        for part, whys in reasons.items()
+    }
+    tables = without(tables, reasons)
     skipped = _located(given, faults)
     _check_skipped(skipped, tables, wanted.errors)
-    return tables, labels._replace(values=values), skipped
+    return tables, {head: one.select(kept) for head, one in found.items()}, skipped
 
 
 def _read_labels(
     tables: dict[str, Table], columns: dict[str, TableColumns], wanted: _Wanted
-) -> PartLabels:
-    cells = {
-        part: [table.columns[name] for name in columns[part].labels]
-        for part, table in tables.items()
-    }
+) -> dict[str | None, CellLabels]:
+    """Returns what the label columns of each head hold."""
     is_parsed = all(table.is_parsed for table in tables.values())
-    return read_part_labels(
-        cells, columns["train"].labels, is_parsed, wanted.class_names, wanted.task
-    )
+    heads = columns["train"].labels
+    names, tasks = wanted.class_names, wanted.task
+    if None in heads:
+        names, tasks = {None: names}, {None: tasks}
+    names, tasks = of_heads("class_names", names, heads), of_heads("task", tasks, heads)
+    found = {}
+    for head, chosen in heads.items():
+        cells = {
+            part: [table.columns[name] for name in columns[part].labels[head]]
+            for part, table in tables.items()
+        }
+        with about_head(head):
+            found[head] = read_cells(
+                cells, chosen, is_parsed, names.get(head), tasks.get(head)
+            )
+    return found
+
+
+def _rows_of_labels(
+    found: dict[str | None, CellLabels],
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """Returns the output, or outputs by head, and the labels of each part."""
+    if None in found:
+        return found[None].read()
+    outputs, rows = {}, {}
+    for head, labels in found.items():
+        with about_head(head):
+            outputs[head], rows[head] = labels.read_with_gaps()
+    parts = next(iter(rows.values()))
+    return outputs, {
+        part: np.concatenate([each[part] for each in rows.values()], axis=1)
+        for part in parts
+    }
 
 
 def _cell_problems(
-    table: Table, columns: TableColumns, is_image: bool
+    table: Table, columns: TableColumns, its_input: Input
 ) -> list[str | None]:
     """Returns for each row what makes it unusable, before labels are read."""
     problems: list[str | None] = [None] * len(table)
-    input_problem = _path_problem if is_image else text_problem
+    labels = sum(columns.labels.values(), ())
+    if None in columns.labels:
+        label_problem = _label_problem
+    else:
+        label_problem = _text_problem
+        rows = zip(*(table.columns[name] for name in labels), strict=True)
+        for row, cells in enumerate(rows):
+            if all(map(is_blank, cells)):
+                problems[row] = f"has no label in any of the columns {list(labels)}"
     checks = [
-        *((name, _label_problem) for name in columns.labels),
-        *((name, input_problem) for name in columns.inputs),
+        *((name, label_problem) for name in labels),
+        *((name, its_input.cell_problem) for name in columns.inputs),
         *((name, _group_problem) for name in columns.groups),
     ]
     for name, problem_of in checks:
@@ -398,22 +426,17 @@ def _cell_problems(
 
 
 def _label_problem(cell: Any) -> str | None:
-    if is_blank(cell):
-        return "has no label"
-    # What a text must be, a class name must be too.
-    return text_problem(cell) if isinstance(cell, str) else None
+    return "has no label" if is_blank(cell) else _text_problem(cell)
+
+
+def _text_problem(cell: Any) -> str | None:
+    """What a text must be, a class name must be too; it may be missing here."""
+    is_text = isinstance(cell, str) and not is_blank(cell)
+    return text_problem(cell) if is_text else None
 
 
 def _group_problem(cell: Any) -> str | None:
     return "has no group" if is_blank(cell) else None
-
-
-def _path_problem(cell: Any) -> str | None:
-    if is_blank(cell):
-        return "has no image path"
-    if not isinstance(cell, str | os.PathLike):
-        return f"has {cell!r} in place of an image path"
-    return None
 
 
 def _drop(table: Table, problems: Sequence[str | None], faults: list[Fault]) -> Table:
@@ -451,48 +474,27 @@ def _check_skipped(
             )
 
 
-def _text_examples(cells: Sequence[Sequence[str]], labels: np.ndarray) -> ArrayExamples:
-    columns = [np.array(column, dtype=object) for column in cells]
-    texts = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
-    return ArrayExamples(texts, labels)
-
-
-def _image_examples(
-    table: Table, cells: Sequence[str], labels: np.ndarray, wanted: _Wanted
-) -> tuple[ImageFiles, np.ndarray, list[tuple[str, str]]]:
-    """Returns the files that can be decoded, their rows, and why others cannot."""
+def _input_cells(table: Table, columns: Sequence[Any], root: Path | None) -> Cells:
+    """Returns the cells of inputs; paths in them start from `root`, or their file."""
     folders = [os.path.dirname(source) for source in table.sources]
-    if wanted.image_root is not None:
-        folders = [os.path.expanduser(os.fsdecode(wanted.image_root))] * len(folders)
+    if root is not None:
+        folders = [os.path.expanduser(os.fsdecode(root))] * len(folders)
     folders = [os.path.abspath(folder) for folder in folders]
-    paths = [
-        os.path.join(folders[source], os.fsdecode(cell))
-        for source, cell in zip(table.source_of, cells, strict=True)
-    ]
-    headers, reasons = read_headers(paths)
-    unreadable = [
-        (path, reason) for path, reason in zip(paths, reasons, strict=True) if reason
-    ]
-    names = [os.path.relpath(path, folders[0]) for path in paths]
-    files = ImageFiles(
+    return Cells(
+        tuple(table.columns[name] for name in columns),
+        [folders[source] for source in table.source_of],
         folders[0],
-        names,
-        headers,
-        labels,
-        wanted.image_size,
-        wanted.color_mode,
-        wanted.fit,
     )
-    readable = np.flatnonzero([reason is None for reason in reasons])
-    return files.select(readable), readable, unreadable
 
 
-def _check_readable_classes(train: ImageFiles, labels: PartLabels) -> None:
-    """Checks that no class of training is lost with files that cannot be read."""
-    lost = np.setdiff1d(labels.values["train"], train.labels)
-    if len(lost):
-        names = [labels.class_names[i] for i in lost[:_SHOWN]]
+def _check_readable_classes(
+    problem: Problem, labels: np.ndarray, read: ReadExamples
+) -> None:
+    """Checks that no class of training is lost with inputs that cannot be read."""
+    for names in problem.lost(labels, read.examples.labels).values():
+        noun, prefix = problem.input.noun, problem.input.prefix
         raise ValueError(
-            f"No readable image for the classes {names} below {train.root!r}. Mend "
-            "the files, the paths or `image_root`, or leave out the rows."
+            f"No readable {noun} for the classes {names[:_SHOWN]}: "
+            f"{first_skipped(read.skipped)}. Mend the files, the paths or "
+            f"`{prefix}_root`, or leave out the rows."
         )

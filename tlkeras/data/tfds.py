@@ -9,20 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from tlkeras._validation import check_int, unknown_name
-from tlkeras.data.description import warn_of_skipped
-from tlkeras.data.labels import Labels
+from tlkeras.data.skipped import warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PART_OF_NAME, check_fractions
-from tlkeras.inputs.arrays import ArrayExamples
-from tlkeras.inputs.examples import Examples
+from tlkeras.inputs import Examples, Input, Pictures, Texts
 from tlkeras.inputs.loading import plain_graph
-from tlkeras.inputs.pictures.decoding import (
-    check_color_mode,
-    check_fit,
-    check_image_size,
-)
-from tlkeras.inputs.pictures.tfds import TfdsExamples, encoded_rows, import_tfds
-from tlkeras.inputs.texts.reading import text_problem
+from tlkeras.inputs.tfds import encoded_rows
+from tlkeras.outputs import read_feature
+from tlkeras.outputs.features import import_tfds, is_class
+from tlkeras.problem import Problem
 
 if TYPE_CHECKING:
     import tensorflow_datasets
@@ -87,26 +82,21 @@ def from_tfds(
     Example:
     >>> data = tl.from_tfds("tf_flowers", image_size=224)
     """
-    size = check_image_size(image_size)
+    pictures = Pictures.of_arguments(image_size, color_mode, fit)
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
     check_fractions(validation_split, test_split)
-    check_color_mode(color_mode)
-    check_fit(fit)
     builder = _prepared_builder(name_or_builder, data_dir)
-    keys = _find_keys(builder, text, groups)
-    skipped: list[tuple[str, str]] = []
-    parts, labels, together = _read_parts(builder, keys, size, color_mode, fit, skipped)
-    warn_of_skipped(skipped, sum(map(len, parts.values())), "texts")
+    keys = _find_keys(builder, ((pictures, None), (Texts(), text)), groups)
+    parts, problem, skipped, together = _read_parts(builder, keys)
+    warn_of_skipped(skipped, sum(map(len, parts.values())), keys.input.nouns)
     return make_splits(
         **parts,
+        problem=problem,
         validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,
-        task=labels.task,
-        class_names=labels.class_names,
-        image_size=None if keys.is_text else size,
         skipped=skipped,
         groups=together or None,
     )
@@ -161,28 +151,35 @@ def _download(builder: Any) -> None:
 
 
 class _Keys(NamedTuple):
-    """The names of the features that are used: an image, a text or two, a label."""
+    """The names of the features that are used, and the input that they are of."""
 
+    input: Input
     inputs: tuple[str, ...]
     label: str
     group: str | None
-    is_text: bool
 
 
 def _find_keys(
-    builder: Any, text: str | Sequence[str] | None, group: str | None
+    builder: Any, offered: Sequence[tuple[Input, Any]], group: str | None
 ) -> _Keys:
-    """Finds the inputs and the label among a data set's features."""
+    """Finds the inputs and the label among a data set's features.
+
+    Args:
+        builder: The data set's.
+        offered: Inputs, each with the features that the user named for it, or `None`.
+        group: As in `from_tfds`.
+    """
     features = dict(builder.info.features.items())
     declared = builder.info.supervised_keys or (None, None)
     label = _only_name(declared[1]) or _label_name(features)
-    if text is not None:
-        inputs = _named_texts(features, text)
+    kinds = [kind for kind, _ in offered]
+    named = [(kind, names) for kind, names in offered if names is not None]
+    if named:
+        names = _named_features(features, *named[0])
     else:
-        inputs = tuple(tf.nest.flatten(declared[0] or _only_input(features)))
-    is_image = len(inputs) == 1 and _is_image(features.get(inputs[0]))
-    is_text = len(inputs) in (1, 2) and all(_is_text(features.get(i)) for i in inputs)
-    if not (is_image or is_text) or label not in features:
+        names = tuple(tf.nest.flatten(declared[0] or _only_input(features, kinds)))
+    its_input = next((x for x in kinds if _is_made_of(x, names, features)), None)
+    if its_input is None or label not in features:
         present = {key: type(feature).__name__ for key, feature in features.items()}
         raise ValueError(
             f"The data set {builder.info.full_name!r} must have one image and one "
@@ -193,7 +190,14 @@ def _find_keys(
     single = [key for key, feature in features.items() if feature.shape == ()]
     if group is not None and group not in single:
         raise unknown_name("feature of single values for `groups`", group, single)
-    return _Keys(inputs, label, group, is_text)
+    return _Keys(its_input, names, label, group)
+
+
+def _is_made_of(
+    its_input: Input, names: Sequence[str], features: Mapping[str, Any]
+) -> bool:
+    fits = 1 <= len(names) <= its_input.most_columns
+    return fits and all(its_input.claims_feature(features.get(name)) for name in names)
 
 
 def _only_name(key: Any) -> str | None:
@@ -203,38 +207,32 @@ def _only_name(key: Any) -> str | None:
 
 
 def _label_name(features: Mapping[str, Any]) -> str | None:
-    kind = import_tfds().features.ClassLabel
-    names = [key for key, value in features.items() if isinstance(value, kind)]
+    names = [key for key, value in features.items() if is_class(value)]
     return names[0] if len(names) == 1 else "label"
 
 
-def _only_input(features: Mapping[str, Any]) -> list[str]:
-    """Returns the one image, or the one text where there is no image."""
-    images = [key for key, value in features.items() if _is_image(value)]
-    found = images or [key for key, value in features.items() if _is_text(value)]
-    return found if len(found) == 1 else []
+def _only_input(features: Mapping[str, Any], kinds: Sequence[Input]) -> list[str]:
+    """Returns the one feature of the first kind of input that there is."""
+    for kind in kinds:
+        found = [key for key, value in features.items() if kind.claims_feature(value)]
+        if found:
+            return found if len(found) == 1 else []
+    return []
 
 
-def _is_image(feature: Any) -> bool:
-    return isinstance(feature, import_tfds().features.Image)
-
-
-def _is_text(feature: Any) -> bool:
-    # A text with an encoder, as in old data sets, is a sequence of numbers.
-    return isinstance(feature, import_tfds().features.Text) and feature.shape == ()
-
-
-def _named_texts(
-    features: Mapping[str, Any], text: str | Sequence[str]
+def _named_features(
+    features: Mapping[str, Any], kind: Input, given: str | Sequence[str]
 ) -> tuple[str, ...]:
-    names = (text,) if isinstance(text, str) else tuple(text)
-    known = [key for key, value in features.items() if _is_text(value)]
+    names = (given,) if isinstance(given, str) else tuple(given)
+    known = [key for key, value in features.items() if kind.claims_feature(value)]
     for name in names:
         if name not in known:
-            raise unknown_name("text feature", name, known)
-    if len(names) not in (1, 2):
+            raise unknown_name(f"{kind.noun} feature", name, known)
+    if not 1 <= len(names) <= kind.most_columns:
+        or_two = " or two" * (kind.most_columns > 1)
         raise ValueError(
-            f"`text` must name one feature or two. Received: text={text!r}."
+            f"`{kind.prefix}` must name one feature{or_two}. Received: "
+            f"{kind.prefix}={given!r}."
         )
     return names
 
@@ -244,38 +242,29 @@ class _Table(NamedTuple):
 
     Attributes:
         labels: As they come, one per example.
-        hashes: int64 `(n,)`, hashes of the encoded images; of texts, none.
-        sizes: int64 `(n,)`, their sizes in bytes.
-        texts: The texts of each example, one or two; of images, none.
+        kept: What the input keeps of all examples, by names of its own.
         groups: The group of each example, where that is asked for.
     """
 
     labels: list[np.ndarray]
-    hashes: np.ndarray
-    sizes: np.ndarray
-    texts: list[np.ndarray]
+    kept: dict[str, list[Any]]
     groups: list[Hashable]
 
 
 def _read_parts(
-    builder: Any,
-    keys: _Keys,
-    image_size: tuple[int, int],
-    color_mode: str,
-    fit: str,
-    skipped: list[tuple[str, str]],
-) -> tuple[dict[str, Examples], Labels, dict[str, list[Hashable]]]:
-    """Returns each split's examples, what their labels mean, and their groups.
-
-    What has no text is added to `skipped`.
-    """
+    builder: Any, keys: _Keys
+) -> tuple[
+    dict[str, Examples], Problem, list[tuple[str, str]], dict[str, list[Hashable]]
+]:
+    """Returns each split's examples, what they are for, what is skipped, and groups."""
     parts: dict[str, Examples] = {}
     groups: dict[str, list[Hashable]] = {}
-    meaning = None
+    skipped: list[tuple[str, str]] = []
+    problem = None
     for split, part in _splits_in_use(builder).items():
         table = _read_table(builder, split, keys)
-        labels = _read_labels(builder.info.features[keys.label], table.labels)
-        if _is_unlabelled(labels):
+        output, labels = read_feature(builder.info.features[keys.label], table.labels)
+        if output.are_hidden(labels):
             _check_not_train(builder, split, part)
             warnings.warn(
                 f"The split {split!r} of {builder.info.full_name!r} has no labels; "
@@ -284,30 +273,13 @@ def _read_parts(
                 stacklevel=3,
             )
             continue
-        meaning = meaning or labels
-        together = table.groups
-        if keys.is_text:
-            parts[part], rows, without = _text_examples(
-                split, table.texts, labels.values
-            )
-            skipped += without
-            together = together and [together[row] for row in rows]
-        else:
-            image = keys.inputs[0]
-            parts[part] = TfdsExamples(
-                builder,
-                split,
-                image,
-                labels.values,
-                table.hashes,
-                table.sizes,
-                image_size,
-                color_mode,
-                fit,
-            )
+        read = keys.input.of_features(builder, split, keys.inputs, table.kept, labels)
+        problem = problem or Problem(read.input, output)
+        parts[part] = read.examples
+        skipped += read.skipped
         if keys.group is not None:
-            groups[part] = together
-    return parts, meaning, groups
+            groups[part] = [table.groups[row] for row in read.rows]
+    return parts, problem, skipped, groups
 
 
 def _check_not_train(builder: Any, split: str, part: str) -> None:
@@ -316,19 +288,6 @@ def _check_not_train(builder: Any, split: str, part: str) -> None:
             f"The split {split!r} of {builder.info.full_name!r} has no labels to "
             "train on."
         )
-
-
-def _text_examples(
-    split: str, texts: list[np.ndarray], labels: np.ndarray
-) -> tuple[ArrayExamples, np.ndarray, list[tuple[str, str]]]:
-    """Returns the examples that have texts, their rows, and why others have none."""
-    rows = np.array(texts, dtype=object)
-    problems = [next(filter(None, map(text_problem, row)), None) for row in rows]
-    skipped = [(f"{split}[{i}]", why) for i, why in enumerate(problems) if why]
-    is_good = np.array([why is None for why in problems], bool)
-    inputs = rows[:, 0] if rows.shape[1] == 1 else rows
-    examples = ArrayExamples(inputs[is_good], labels[is_good])
-    return examples, np.flatnonzero(is_good), skipped
 
 
 def _splits_in_use(builder: Any) -> dict[str, str]:
@@ -355,24 +314,15 @@ def _read_table(builder: Any, split: str, keys: _Keys) -> _Table:
         row = {"labels": label}
         if keys.group is not None:
             row["groups"] = example[keys.group]
-        if keys.is_text:
-            return row | {"texts": tf.stack([example[key] for key in keys.inputs])}
-        image = example[keys.inputs[0]]
-        hashed = tf.strings.to_hash_bucket_fast(image, 2**63 - 1)
-        return row | {"hashes": hashed, "sizes": tf.strings.length(image, "BYTE")}
+        return row, keys.input.keep_of_features([example[key] for key in keys.inputs])
 
     rows = encoded_rows(builder, split).map(summarise, tf.data.AUTOTUNE)
     rows = list(rows.prefetch(_LABELS_AT_ONCE).as_numpy_iterator())
-
-    def column(name: str) -> list[Any]:
-        return [row[name] for row in rows if name in row]
-
+    kept = rows[0][1] if rows else {}
     return _Table(
-        labels=column("labels"),
-        hashes=np.array(column("hashes"), np.int64),
-        sizes=np.array(column("sizes"), np.int64),
-        texts=column("texts"),
-        groups=[_plain(group) for group in column("groups")],
+        labels=[row["labels"] for row, _ in rows],
+        kept={name: [each[name] for _, each in rows] for name in kept},
+        groups=[_plain(row["groups"]) for row, _ in rows if "groups" in row],
     )
 
 
@@ -381,32 +331,3 @@ def _plain(value: Any) -> Hashable:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return value.item()
-
-
-def _read_labels(feature: Any, labels: list[np.ndarray]) -> Labels:
-    """Works out what a label feature means, and its values as `Examples` hold them."""
-    kinds = import_tfds().features
-    if isinstance(feature, kinds.ClassLabel):
-        return Labels(
-            np.array(labels, np.int32), tuple(feature.names), "classification"
-        )
-    inner = getattr(feature, "feature", None)
-    if isinstance(feature, kinds.Sequence) and isinstance(inner, kinds.ClassLabel):
-        rows = np.zeros((len(labels), inner.num_classes), np.float32)
-        for row, ids in zip(rows, labels, strict=True):
-            row[ids] = 1
-        return Labels(rows, tuple(inner.names), "multi_label")
-    is_tensor = isinstance(feature, kinds.Tensor)
-    if is_tensor and tf.dtypes.as_dtype(feature.dtype).is_floating:
-        return Labels(np.array(labels, np.float32), None, "regression")
-    raise ValueError(
-        "The label of a data set must be a class, a sequence of classes or a float. "
-        f"Received: {feature!r}."
-    )
-
-
-def _is_unlabelled(labels: Labels) -> bool:
-    """TensorFlow Datasets marks unknown classes by -1, and GLUE unknown targets."""
-    if labels.task == "regression":
-        return bool((labels.values == -1).all())
-    return labels.task == "classification" and bool((labels.values < 0).any())

@@ -2,12 +2,15 @@
 
 from tlkeras.inputs.base import (
     Assembled,
+    Cells,
     Input,
     Prepared,
+    ReadExamples,
     Signature,
     Trial,
     Usage,
     input_kinds,
+    read_arrays,
     register_input,
 )
 from tlkeras.inputs.examples import Examples, Reading, examples_of, reading_of
@@ -20,10 +23,12 @@ register_input(Texts)
 
 __all__ = [
     "Assembled",
+    "Cells",
     "Examples",
     "Input",
     "Pictures",
     "Prepared",
+    "ReadExamples",
     "Reading",
     "Signature",
     "Texts",
@@ -31,6 +36,7 @@ __all__ = [
     "Usage",
     "examples_of",
     "input_kinds",
+    "read_arrays",
     "reading_of",
     "register_input",
 ]

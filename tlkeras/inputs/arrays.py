@@ -1,4 +1,4 @@
-"""Examples that are rows of an array in memory: pixels, texts or features."""
+"""Examples that are rows of an array in memory: pixels, texts or other numbers."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -20,8 +20,8 @@ class ArrayExamples(RandomAccessExamples):
     """Rows of an array, which every part of a split shares.
 
     Args:
-        inputs: Pixels `(n, height, width, channels)`, which batches hold as float32,
-            or strings, `(n,)` or pairs `(n, 2)`, which pass through.
+        inputs: Numbers `(n, ...)`, which batches hold as float32, or strings, `(n,)`
+            or pairs `(n, 2)`, which pass through.
         labels: As in `Examples`, of the chosen rows.
         rows: int64, the chosen rows in increasing order; all by default.
     """
@@ -41,12 +41,6 @@ class ArrayExamples(RandomAccessExamples):
     @property
     def inputs(self) -> tf.Tensor:
         return self._columns[0]
-
-    @property
-    def inputs_kind(self) -> str:
-        if self.inputs.dtype != tf.string:
-            return "images"
-        return "texts" if self.inputs.shape.rank == 1 else "text pairs"
 
     def select(self, positions: np.ndarray) -> "ArrayExamples":
         return ArrayExamples(self.inputs, self.labels[positions], self.rows[positions])

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tlkeras._validation import UnsupportedError
+from tlkeras.findings import Finding, Numbering
 from tlkeras.inputs.explaining import Explainer, Settings
 from tlkeras.inputs.likeness import Likeness
 from tlkeras.inputs.planning import PlanRules
@@ -27,6 +28,36 @@ class Prepared(NamedTuple):
     examples: Any
     order: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+
+
+class Cells(NamedTuple):
+    """The cells of a table that inputs are made of.
+
+    Attributes:
+        columns: The cells of each column, one for each row.
+        folders: Of each row, the absolute folder that paths in it start from.
+        root: The folder that files are named relative to.
+    """
+
+    columns: tuple[Sequence[Any], ...]
+    folders: Sequence[str]
+    root: str
+
+
+class ReadExamples(NamedTuple):
+    """Examples that were made of a table or a data set.
+
+    Attributes:
+        input: The `Input` that they are of.
+        examples: The `Examples`.
+        rows: int, which of the rows they are, increasing.
+        skipped: `(where, why)` of the other rows.
+    """
+
+    input: "Input"
+    examples: Any
+    rows: np.ndarray
+    skipped: list[tuple[str, str]]
 
 
 class Assembled(NamedTuple):
@@ -151,6 +182,10 @@ class Input:
         """Makes an input of what `get_config` returned."""
         return cls(**config)
 
+    def __repr__(self) -> str:
+        shown = (f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.get_config() == other.get_config()
 
@@ -173,8 +208,75 @@ class Input:
         """
         raise cls.unsupported("tl.from_arrays")
 
+    # How many columns of a table, or features of a data set, one of them takes at most.
+    most_columns: ClassVar[int] = 1
+
+    @classmethod
+    def are_likely(cls, cells: Sequence[Any], is_parsed: bool) -> bool:
+        """Whether a table's column is likely one of inputs that nobody named.
+
+        Args:
+            cells: Its cells.
+            is_parsed: Whether they have types. Otherwise all are strings.
+        """
+        return False
+
+    @classmethod
+    def cell_problem(cls, cell: Any) -> str | None:
+        """Returns why a cell is no input, as half a sentence; `None` where it is."""
+        return None
+
+    def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
+        """Returns the examples that rows of a table are.
+
+        Args:
+            cells: The rows, without a `cell_problem`.
+            labels: As `Examples` take them.
+        """
+        raise self.unsupported("tl.from_csv")
+
+    @classmethod
+    def claims_feature(cls, feature: Any) -> bool:
+        """Whether a feature of TensorFlow Datasets is such an input, or part of it."""
+        return False
+
+    def keep_of_features(self, values: Sequence[Any]) -> dict[str, Any]:
+        """Returns what a pass over a data set keeps of an example, in a graph.
+
+        Args:
+            values: Tensors: the example's features, encoded where they are pictures.
+
+        Returns:
+            Tensors by names of their own.
+        """
+        raise self.unsupported("tl.from_tfds")
+
+    def of_features(
+        self,
+        builder: Any,
+        split: str,
+        names: Sequence[str],
+        kept: Mapping[str, Sequence[Any]],
+        labels: np.ndarray,
+    ) -> ReadExamples:
+        """Returns the examples of a split of a data set.
+
+        Args:
+            builder: Its `tfds.core.DatasetBuilder`.
+            split: The split's name.
+            names: The names of the features.
+            kept: What `keep_of_features` kept of all examples, by its names.
+            labels: As `Examples` take them.
+        """
+        raise self.unsupported("tl.from_tfds")
+
+    @property
+    def plural(self) -> str:
+        """Several of its examples, for people: `"pictures"`."""
+        return self.nouns
+
     def describe(self, parts: Mapping[str, Any]) -> str:
-        """Returns what the examples of all parts are, for people: `"64 images"`."""
+        """Returns what the examples of all parts are, for people: `"64 pictures"`."""
         return f"{sum(map(len, parts.values()))} {self.nouns}"
 
     def show(self, inputs: np.ndarray, titles: Sequence[str], about: str) -> Any:
@@ -183,21 +285,30 @@ class Input:
         Args:
             inputs: A batch of them, as `Splits` gives it.
             titles: What each is, such as its label.
-            about: What they are a sample of.
+            about: What they are a sample of: `"9 of 14 texts in train"`.
         """
         raise self.unsupported("Splits.show")
 
     def findings(
-        self, parts: Mapping[str, Any], exact: Sequence[Any], progress: Any
-    ) -> Iterator[Any]:
-        """Yields `Finding`s about inputs, for `Splits.check`.
+        self,
+        parts: Mapping[str, Any],
+        exact: Sequence[Any],
+        numbering: Numbering,
+        progress: Callable[[int], None],
+    ) -> tuple[list[Finding], list[Any]]:
+        """Returns what is wrong with inputs, for `Splits.check`.
 
         Args:
             parts: The `Examples` of each part.
-            exact: Groups of examples that are the same, by their number in all parts.
-            progress: Called with the number of examples that were read.
+            exact: Groups of examples that are the same, by their numbers.
+            numbering: The examples' numbers.
+            progress: Called with the number of examples that are done.
+
+        Returns:
+            The findings, and groups of examples that are nearly the same.
         """
-        return iter(())
+        progress(len(numbering.part_of))
+        return [], []
 
     def facts(self, examples: Any) -> dict[str, Any]:
         """Returns what a record says of examples besides their number.
@@ -512,3 +623,17 @@ def register_input(kind: type[Input]) -> type[Input]:
 def input_kinds() -> tuple[type[Input], ...]:
     """Returns all kinds of input, in the order of the table."""
     return tuple(_TABLE.values())
+
+
+def read_arrays(x: Any) -> tuple[Input, np.ndarray]:
+    """Returns the input that arrays are of, and these as `ArrayExamples` takes them.
+
+    Args:
+        x: As in `tl.from_arrays`.
+
+    Raises:
+        ValueError: If it can be no inputs of the kind that it is meant as.
+    """
+    # What comes late in the table is asked first: the first kind takes what is left.
+    kind = next(kind for kind in reversed(input_kinds()) if kind.claims(x))
+    return kind.of_arrays(x)

@@ -1,6 +1,7 @@
 """One split's examples: how they are read, in which order, and what they are."""
 
 import abc
+import copy
 import dataclasses
 import hashlib
 import weakref
@@ -25,16 +26,14 @@ class Examples(abc.ABC):
 
     Attributes:
         labels: int32 class ids `(n,)`, float32 multi-hot rows `(n, k)`, or float32
-            targets `(n,)` or `(n, k)`.
+            targets `(n,)` or `(n, k)`; where heads have names, float32 packed rows, as
+            `Problem.pack` makes them.
         random_access: Whether examples can be read in any order, by `in_order`.
-        inputs_kind: `"images"`, `"texts"` (strings `(n,)`) or `"text pairs"`
-            (strings `(n, 2)`).
         files: The examples' paths relative to the folder of the data, `None` where
             they are no files.
     """
 
     random_access = False
-    inputs_kind = "images"
     files: list[str] | None = None
 
     def __init__(self, labels: np.ndarray):
@@ -49,6 +48,13 @@ class Examples(abc.ABC):
     @abc.abstractmethod
     def select(self, positions: np.ndarray) -> "Examples":
         """Returns the examples at `positions` (int, increasing), as a new split."""
+
+    def with_labels(self, labels: np.ndarray) -> "Examples":
+        """Returns the same examples with other labels."""
+        twin = copy.copy(self)
+        twin.labels = labels
+        # A part of its own, also of what it makes of labels beforehand.
+        return twin.select(np.arange(len(twin)))
 
     @abc.abstractmethod
     def identities(self) -> Iterator[Hashable]:
@@ -172,6 +178,8 @@ class Reading:
         shuffled: Whether every pass has an order of its own.
         seed: Seed of these orders.
         problem: The `Problem` that they are of, where it is known.
+        packed: Whether the dataset's labels stay the rows that examples hold where
+            heads have names, as models are trained on them.
     """
 
     examples: Examples
@@ -179,10 +187,13 @@ class Reading:
     shuffled: bool
     seed: int
     problem: Any = None
+    packed: bool = False
 
     def dataset(self) -> tf.data.Dataset:
         """Makes the dataset, and remembers what is behind it while it lives."""
         dataset = self.examples.dataset(self.batch_size, self.shuffled, self.seed)
+        if self.problem is not None and not self.packed:
+            dataset = self.problem.unpacked(dataset)
         _BEHIND[dataset] = self
         return dataset
 

@@ -12,7 +12,9 @@ from tlkeras.outputs.table import (
     output_from_config,
     output_of_keras,
     output_of_task,
+    read_feature,
     read_labels,
+    read_labels_with_gaps,
     read_predictions,
 )
 
@@ -32,6 +34,8 @@ __all__ = [
     "output_from_config",
     "output_of_keras",
     "output_of_task",
+    "read_feature",
     "read_labels",
+    "read_labels_with_gaps",
     "read_predictions",
 ]

@@ -10,13 +10,16 @@ import numpy as np
 from keras import ops
 
 from tlkeras._validation import UnsupportedError, check_number
+from tlkeras.findings import Finding
 from tlkeras.heads import check_hidden
 from tlkeras.metrics.calibration import Reliability
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.table import ClassTable
 from tlkeras.outputs.known import KnownLoss, KnownMetric
+from tlkeras.outputs.label_findings import impossible_labels
 from tlkeras.outputs.losses import find_metric, is_mean_metric
-from tlkeras.outputs.naming import check_class_names
+from tlkeras.outputs.missing import are_labelled
+from tlkeras.outputs.naming import check_class_names, check_count
 from tlkeras.outputs.planning import Proposal, weighing_by_size
 from tlkeras.outputs.shown import Plot, Table
 from tlkeras.outputs.suspicion import Wrong
@@ -120,8 +123,10 @@ class Output(abc.ABC):
         return replace(self, **changes)
 
     def renamed(self, class_names: Sequence[str]) -> "Output":
-        """Returns the output with other names, or raises `ValueError`."""
-        return self.but(names=check_class_names(class_names))
+        """Returns the output with as many other names, or raises `ValueError`."""
+        names = check_class_names(class_names)
+        check_count(names, len(self.class_names or ()) or self.units)
+        return self.but(names=names)
 
     def with_thresholds(self, thresholds: Any) -> "Output":
         """Returns the output with other thresholds.
@@ -299,6 +304,79 @@ class Output(abc.ABC):
             sizes: Training examples of each class, as `counts` returned; `()` for none.
         """
         return weighing_by_size(sizes)
+
+    # Data. Labels are as data hold them: of a head with a name NaN where missing.
+
+    @classmethod
+    def of_feature(
+        cls, feature: Any, labels: Sequence[np.ndarray]
+    ) -> tuple["Output", np.ndarray] | None:
+        """Returns the output that a feature of TensorFlow Datasets is of, and labels.
+
+        Args:
+            feature: The `tfds.features.FeatureConnector` of the labels.
+            labels: One for each example, as the data set gives them.
+
+        Returns:
+            Also the labels as data hold them; `None` where it is none of this kind.
+        """
+        return None
+
+    def are_hidden(self, labels: np.ndarray) -> bool:
+        """Whether these labels of a part of a data set stand for none at all."""
+        return False
+
+    def check_train(self, labels: np.ndarray) -> None:
+        """Raises `ValueError` where nothing can be learnt from training labels."""
+        if not are_labelled(labels).any():
+            raise ValueError(
+                "No training example has a label: nothing could be learnt."
+            )
+
+    def lost(self, labels: np.ndarray, others: np.ndarray) -> list[str]:
+        """Returns the classes that `labels` have, and `others` have not, by name."""
+        return []
+
+    def balanced_weights(self, labels: np.ndarray) -> dict[int, float] | None:
+        """Returns for each class number the weight by which all count the same.
+
+        `None`: there are no classes of which an example has one.
+        """
+        return None
+
+    def label_table(
+        self, labels: Mapping[str, np.ndarray]
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        """Returns what `Splits.describe` says of labels: a header, and rows of cells.
+
+        Args:
+            labels: Of each part; those of a part without examples are empty.
+        """
+        rows = ((part, str(np.sum(are_labelled(x)))) for part, x in labels.items())
+        return ("part", "examples"), tuple(rows)
+
+    def label_findings(
+        self, parts: Mapping[str, Any], labels: Mapping[str, np.ndarray], gaps: bool
+    ) -> Iterator[Finding]:
+        """Yields what is wrong with labels, for `Splits.check`.
+
+        Args:
+            parts: The `Examples` of each part.
+            labels: Their labels.
+            gaps: Whether NaN stands for labels that are missing.
+        """
+        found = {part: self._impossible(x, gaps) for part, x in labels.items()}
+        bad = {part: rows for part, (rows, _) in found.items()}
+        yield from impossible_labels(parts, bad, next(iter(found.values()))[1])
+        yield from self._findings({p: x[~bad[p]] for p, x in labels.items()})
+
+    def _impossible(self, labels: np.ndarray, gaps: bool) -> tuple[np.ndarray, str]:
+        """Returns which labels cannot be, bool `(n,)`, and what they must be."""
+        return np.zeros(len(labels), bool), ""
+
+    def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+        """Yields what is wrong with labels of each part that can be."""
+        return iter(())
 
     # Training.
 

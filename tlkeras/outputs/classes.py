@@ -1,6 +1,6 @@
 """`Classes`: one of several classes for each input."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -9,10 +9,13 @@ import numpy as np
 from keras import ops
 
 from tlkeras._validation import unknown_name
+from tlkeras.findings import Finding
 from tlkeras.metrics import classification
 from tlkeras.metrics.table import ClassTable, number, one_line
+from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, scaling
 from tlkeras.outputs.divergence import of_classes, of_labels
+from tlkeras.outputs.features import is_class
 from tlkeras.outputs.losses import classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
@@ -25,7 +28,7 @@ from tlkeras.outputs.naming import (
 )
 from tlkeras.outputs.planning import Proposal, smoothing
 from tlkeras.outputs.probabilities import Probabilities
-from tlkeras.outputs.sampling import are_numbers, class_shares
+from tlkeras.outputs.sampling import are_numbers, balanced_class_weights, class_shares
 from tlkeras.outputs.separability import separability_of_classes
 from tlkeras.outputs.shown import Plot, Table
 from tlkeras.outputs.suspicion import Wrong, wrong_classes
@@ -196,6 +199,45 @@ class Classes(Probabilities):
 
     def planned_smoothing(self, usual: float, why: str) -> Proposal:
         return smoothing(usual, why)
+
+    # Data.
+
+    @classmethod
+    def of_feature(
+        cls, feature: Any, labels: Sequence[np.ndarray]
+    ) -> tuple["Classes", np.ndarray] | None:
+        if not is_class(feature):
+            return None
+        return cls(tuple(feature.names)), np.array(labels, np.int32)
+
+    def are_hidden(self, labels: np.ndarray) -> bool:
+        # TensorFlow Datasets marks unknown classes by -1.
+        return bool(np.any(labels < 0))
+
+    def check_train(self, labels: np.ndarray) -> None:
+        numbers = self.numbers(labels)
+        check_several(numbers[numbers >= 0], self.names)
+
+    def lost(self, labels: np.ndarray, others: np.ndarray) -> list[str]:
+        absent = np.setdiff1d(self.numbers(labels), self.numbers(others))
+        return [self.names[number] for number in absent if number >= 0]
+
+    def balanced_weights(self, labels: np.ndarray) -> dict[int, float]:
+        numbers = self.numbers(labels)
+        weights = balanced_class_weights(numbers[numbers >= 0], len(self.names))
+        return dict(enumerate(weights.tolist()))
+
+    def _impossible(self, labels: np.ndarray, gaps: bool) -> tuple[np.ndarray, str]:
+        last = len(self.names) - 1
+        return (labels < 0) | (labels > last), f"a class id, 0 to {last}"
+
+    def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+        counts = {part: self.counts(numbers) for part, numbers in labels.items()}
+        yield from label_findings.absent_classes(counts, self.names)
+        yield from label_findings.small_classes(counts, self.names)
+        if "train" in counts:
+            train = counts["train"]
+            yield from label_findings.imbalance(train, self.names, "accuracy")
 
     # Training.
 

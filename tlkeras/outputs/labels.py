@@ -7,12 +7,15 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tlkeras.findings import Finding
 from tlkeras.metrics import calibration, multi_label
 from tlkeras.metrics.multi_label import check_thresholds
 from tlkeras.metrics.table import ClassTable
+from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, known, scaling
 from tlkeras.outputs.classes import check_rows
 from tlkeras.outputs.divergence import of_labels
+from tlkeras.outputs.features import is_class, is_sequence
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
@@ -149,6 +152,32 @@ class Labels(Probabilities):
     def planned_smoothing(self, usual: float, why: str) -> Proposal:
         return smoothing(usual, why)
 
+    # Data.
+
+    @classmethod
+    def of_feature(
+        cls, feature: Any, labels: Sequence[np.ndarray]
+    ) -> tuple["Labels", np.ndarray] | None:
+        if not is_sequence(feature) or not is_class(feature.feature):
+            return None
+        rows = np.zeros((len(labels), feature.feature.num_classes), np.float32)
+        for row, ids in zip(rows, labels, strict=True):
+            row[ids] = 1
+        return cls(tuple(feature.feature.names)), rows
+
+    def _impossible(self, labels: np.ndarray, gaps: bool) -> tuple[np.ndarray, str]:
+        fits = np.isin(labels, (0, 1)) | (gaps & np.isnan(labels))
+        return ~fits.all(axis=1), "a row of 0 and 1"
+
+    def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+        counts = {part: self.counts(rows) for part, rows in labels.items()}
+        yield from label_findings.absent_classes(counts, self.names)
+        yield from label_findings.small_classes(counts, self.names)
+        yield from label_findings.constant_labels(labels, self.names)
+        if "train" in counts:
+            train, measure = counts["train"], "binary accuracy"
+            yield from label_findings.imbalance(train, self.names, measure)
+
     # Training.
 
     def make_loss(self) -> Any:
@@ -157,7 +186,17 @@ class Labels(Probabilities):
         )
 
     def default_metrics(self) -> list[Any]:
-        return [keras.metrics.BinaryAccuracy(name="accuracy")]
+        return ["accuracy"]
+
+    def make_metrics(self) -> list[Any]:
+        # Keras would compare the most probable label of each row.
+        names = ("accuracy", "acc")
+        return [
+            self.accuracy(name=metric)
+            if isinstance(metric, str) and metric in names
+            else metric
+            for metric in super().make_metrics()
+        ]
 
     def weighing(
         self, class_weight: Any, labels: np.ndarray | None, loss: Any = None

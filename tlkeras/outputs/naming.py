@@ -1,6 +1,6 @@
 """Names of classes and labels: what they may be, and how numbers stand in for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,11 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(class_names, str):
         raise ValueError(
             "`class_names` must be a list of names, not one string. "
+            f"Received: class_names={class_names!r}."
+        )
+    if isinstance(class_names, Mapping):
+        raise ValueError(
+            "`class_names` by head goes with labels by head, a dictionary. "
             f"Received: class_names={class_names!r}."
         )
     names = tuple(str(name) for name in class_names)

@@ -8,12 +8,16 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_int
+from tlkeras.findings import Finding
 from tlkeras.metrics import regression
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.table import number
 from tlkeras.outputs.base import Output, known
+from tlkeras.outputs.features import is_float
+from tlkeras.outputs.label_findings import constant_targets
 from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
+from tlkeras.outputs.missing import are_labelled, as_rows
 from tlkeras.outputs.naming import check_count, unfit
 from tlkeras.outputs.planning import Proposal
 from tlkeras.outputs.sampling import target_shares
@@ -124,6 +128,41 @@ class Numbers(Output):
 
     def planned_smoothing(self, usual: float, why: str) -> Proposal:
         return 0.0, "targets are not classes"
+
+    # Data.
+
+    @classmethod
+    def of_feature(
+        cls, feature: Any, labels: Sequence[np.ndarray]
+    ) -> tuple["Numbers", np.ndarray] | None:
+        if not is_float(feature):
+            return None
+        return cls.of_labels(np.array(labels, np.float32), None)
+
+    def are_hidden(self, labels: np.ndarray) -> bool:
+        # GLUE marks unknown targets by -1.
+        return bool(np.all(labels == -1))
+
+    def label_table(
+        self, labels: Mapping[str, np.ndarray]
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        header = ("part", "examples", "mean", "deviation", "least", "greatest")
+        rows = []
+        for part, targets in labels.items():
+            values = targets[~np.isnan(targets)]
+            if len(values):
+                moments = values.mean(), values.std(), values.min(), values.max()
+                count = str(np.sum(are_labelled(targets)))
+                rows.append((part, count, *(f"{value:.4g}" for value in moments)))
+        return header, tuple(rows)
+
+    def _impossible(self, labels: np.ndarray, gaps: bool) -> tuple[np.ndarray, str]:
+        rows = as_rows(labels)
+        fits = np.isfinite(rows) | (gaps & np.isnan(rows))
+        return ~fits.all(axis=1), "a finite number"
+
+    def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+        return constant_targets(labels)
 
     # Training.
 

@@ -1,6 +1,6 @@
 """`Probabilities`: what outputs have in common that are probabilities of names."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.ranking import Curve
 from tlkeras.metrics.table import number
 from tlkeras.outputs.base import Output
+from tlkeras.outputs.missing import are_labelled
 from tlkeras.outputs.shown import Plot
 
 _MOST_CURVES = 6
@@ -31,6 +32,17 @@ class Probabilities(Output):
     headline_figures: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
     gives_probabilities: ClassVar[bool] = True
     score_name: ClassVar[str] = "accuracy"
+
+    # Data.
+
+    def label_table(
+        self, labels: Mapping[str, np.ndarray]
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+        counts = np.stack([self.counts(rows) for rows in labels.values()], axis=1)
+        sizes = np.array([np.sum(are_labelled(rows)) for rows in labels.values()])
+        named = [*zip(self.class_names, counts, strict=True), ("(examples)", sizes)]
+        rows = tuple((name, *map(str, row), str(row.sum())) for name, row in named)
+        return ("class", *labels, "total"), rows
 
     # The report.
 

@@ -1,11 +1,12 @@
 """The table of outputs, and which of them labels, predictions or a model are of."""
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import check_choice
+from tlkeras._validation import check_choice, is_missing
 from tlkeras.outputs.base import OUTPUTS, Output
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.labels import Labels
@@ -65,6 +66,120 @@ def read_labels(
     return kind.of_labels(values, names)
 
 
+def read_labels_with_gaps(
+    y: Any, class_names: Sequence[str] | None = None, task: str | None = None
+) -> tuple[Output, np.ndarray]:
+    """Works out what the labels of a head mean, some of which may be missing.
+
+    Missing are `None` and NaN, and -1 among class numbers. Floats that are whole are
+    class numbers where `class_names` or `task` says that there are classes: NaN makes
+    floats of numbers.
+
+    Args:
+        y: As in `read_labels`.
+        class_names: As in `read_labels`.
+        task: As in `read_labels`.
+
+    Returns:
+        The output that they are of; and its packed rows, NaN where missing.
+
+    Raises:
+        ValueError: If `y` does not fit together, or not with the other arguments.
+    """
+    names = None if class_names is None else check_class_names(class_names)
+    kind = None if task is None else output_of_task(task)
+    values, missing = _filled(y)
+    return read_filled(values, missing, names, kind)
+
+
+def read_filled(
+    values: np.ndarray,
+    missing: np.ndarray,
+    names: tuple[str, ...] | None,
+    kind: type[Output] | None,
+) -> tuple[Output, np.ndarray]:
+    """Reads labels whose gaps are filled.
+
+    Args:
+        values: Numbers or `str`, `(n,)` or `(n, k)`, anything where missing.
+        missing: What of it is missing, bool, of the same shape.
+        names: As in `Output.of_labels`.
+        kind: The kind of output, where it is not to be worked out.
+
+    Returns:
+        As `read_labels_with_gaps`.
+    """
+    kind = kind or kind_of_filled(values, missing, names)
+    if kind.are_numbers and values.ndim == 1 and values.dtype.kind in "iuf":
+        missing = missing | (values == -1)
+        values = np.where(missing, 0, values)
+        if are_whole(values):
+            values = values.astype(np.int64)
+    known = ~missing.reshape(len(missing), -1).all(axis=1)
+    if not known.any():
+        raise ValueError("All labels are missing: nothing could be learnt.")
+    output, labels = kind.of_labels(values[known], names)
+    rows = np.full((len(values), output.columns), np.nan, np.float32)
+    rows[known] = output.pack(labels, len(labels), "Labels")
+    if not output.are_numbers:
+        rows[missing.reshape(rows.shape)] = np.nan
+    return output, rows
+
+
+def _filled(y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns labels as `_as_array` does, filled where missing, and what is missing."""
+    if hasattr(y, "isna"):
+        # A column of pandas may hold a missing value of its own kind.
+        y = y.astype(object).where(y.notna(), None)
+    # As objects, or NumPy would make strings of what is missing among strings.
+    is_list = isinstance(y, (list, tuple))
+    try:
+        array = np.array(y, dtype=object) if is_list else np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"`y` must be a regular array of labels: {error}.") from error
+    if array.dtype.kind == "O":
+        missing = np.vectorize(is_missing, otypes=[bool])(array)
+        known = _typed(array[~missing])
+        filled = np.zeros(array.shape, known.dtype)
+        filled[~missing] = known
+    elif array.dtype.kind == "f":
+        missing = np.isnan(array)
+        filled = np.where(missing, 0, array)
+    else:
+        missing, filled = np.zeros(array.shape, bool), array
+    values = _as_array(filled)
+    return values, missing.reshape(values.shape)
+
+
+def _typed(cells: np.ndarray) -> np.ndarray:
+    """Returns objects that are all numbers, or all strings, as an array of these."""
+    kinds = (numbers.Real, np.bool_), (str, bytes)
+    same = any(all(isinstance(cell, kind) for cell in cells) for kind in kinds)
+    return np.array(cells.tolist()) if same else cells
+
+
+def kind_of_filled(
+    values: np.ndarray, missing: np.ndarray, names: tuple[str, ...] | None
+) -> type[Output]:
+    """Returns the kind of output that labels are of whose gaps are filled.
+
+    Args:
+        values: As in `read_filled`.
+        missing: As in `read_filled`.
+        names: The classes' names, where the user gave them.
+    """
+    if values.ndim == 2:
+        gone = missing.all(axis=1)
+        partly = missing[~gone].any()
+        kind = _kind_of(np.where(missing, 0, values)[~gone])
+        # What is missing of a row with a single 1 may be another.
+        return Labels if partly and issubclass(kind, Classes) else kind
+    known = values[~missing]
+    if names is not None and known.dtype.kind == "f" and are_whole(known):
+        return Classes
+    return _kind_of(known)
+
+
 def _as_array(y: Any) -> np.ndarray:
     """Returns `y` as an array of numbers or of `str`, `(n,)` or `(n, k)`."""
     try:
@@ -108,6 +223,31 @@ def _kind_of(values: np.ndarray) -> type[Output]:
         return Classes if (values.sum(axis=1) == 1).all() else Labels
     is_class = values.ndim == 1 and values.dtype.kind in "iuU"
     return Classes if is_class else Numbers
+
+
+def read_feature(
+    feature: Any, labels: Sequence[np.ndarray]
+) -> tuple[Output, np.ndarray]:
+    """Works out what a feature of TensorFlow Datasets means as a label.
+
+    Args:
+        feature: The `tfds.features.FeatureConnector`.
+        labels: One for each example, as the data set gives them.
+
+    Returns:
+        The output that they are of, and labels as data hold them.
+
+    Raises:
+        ValueError: If it is no label.
+    """
+    for kind in OUTPUTS.values():
+        found = kind.of_feature(feature, labels)
+        if found is not None:
+            return found
+    raise ValueError(
+        "The label of a data set must be a class, a sequence of classes or a float. "
+        f"Received: {feature!r}."
+    )
 
 
 def read_predictions(

@@ -111,7 +111,7 @@ def build(args: argparse.Namespace, data: Splits, weights: str | None) -> Transf
         args.backbone,
         data.class_names,
         weights=weights,
-        input_shape=(*data.image_size, channels),
+        input_shape=(*data.problem.input.image_size, channels),
     )
 
 

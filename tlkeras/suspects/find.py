@@ -10,12 +10,12 @@ import numpy as np
 
 from tlkeras._validation import check_choice, check_int
 from tlkeras.data import Splits
-from tlkeras.data.description import Description
 from tlkeras.data.splitting import PARTS
+from tlkeras.description import Description
 from tlkeras.features import extract_features
+from tlkeras.findings import Place, places_of
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import Examples, examples_of
-from tlkeras.inputs.findings import Place, places_of
 from tlkeras.suspects.duplicates import find_duplicates, joined
 from tlkeras.suspects.pooling import pooled
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from tlkeras.inputs.examples import Examples
-from tlkeras.inputs.findings import (
+from tlkeras.findings import (
     Finding,
     Numbering,
     finding_of_places,
     places_of,
 )
+from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.grouping import Group, first_of_its_kind, joined
 from tlkeras.inputs.pictures.files import ImageFiles
 from tlkeras.inputs.pictures.thumbnails import (

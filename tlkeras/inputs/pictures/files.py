@@ -5,10 +5,12 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tlkeras._validation import is_blank
 from tlkeras.inputs.examples import RandomAccessExamples
 from tlkeras.inputs.loading import load_batches, plain_graph
 from tlkeras.inputs.pictures.decoding import (
@@ -16,6 +18,7 @@ from tlkeras.inputs.pictures.decoding import (
     choose_decoders,
     decode_image,
 )
+from tlkeras.inputs.pictures.headers import read_headers
 
 
 class ImageFiles(RandomAccessExamples):
@@ -125,3 +128,39 @@ def _file_digest(path: str) -> bytes | None:
             return hashlib.file_digest(file, "blake2b").digest()
     except OSError:
         return None
+
+
+def path_problem(cell: Any) -> str | None:
+    """Returns why a cell is no path, as half a sentence, or `None` where it is one."""
+    if is_blank(cell):
+        return "has no image path"
+    if not isinstance(cell, str | os.PathLike):
+        return f"has {cell!r} in place of an image path"
+    return None
+
+
+def read_listed(
+    root: str,
+    paths: Sequence[str],
+    labels: np.ndarray,
+    image_size: tuple[int, int],
+    color_mode: str,
+    fit: str,
+) -> tuple[ImageFiles, np.ndarray, list[tuple[str, str]]]:
+    """Returns the files that can be decoded, their places, and why others cannot.
+
+    Args:
+        root: As in `ImageFiles`.
+        paths: Absolute paths.
+        labels: As in `Examples`, one for each path.
+        image_size: As in `ImageFiles`.
+        color_mode: As in `ImageFiles`.
+        fit: As in `ImageFiles`.
+    """
+    headers, reasons = read_headers(paths)
+    names = [os.path.relpath(path, root) for path in paths]
+    files = ImageFiles(root, names, headers, labels, image_size, color_mode, fit)
+    readable = np.flatnonzero([reason is None for reason in reasons])
+    pairs = zip(paths, reasons, strict=True)
+    unreadable = [(path, reason) for path, reason in pairs if reason]
+    return files.select(readable), readable, unreadable

@@ -8,21 +8,38 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tlkeras._validation import check_choice
+from tlkeras.findings import Finding, Numbering
 from tlkeras.heads import to_vector
-from tlkeras.inputs.base import Assembled, Input, Signature, Trial, Usage
+from tlkeras.inputs.base import (
+    Assembled,
+    Cells,
+    Input,
+    ReadExamples,
+    Signature,
+    Trial,
+    Usage,
+)
 from tlkeras.inputs.examples import Examples, check_kind
 from tlkeras.inputs.explaining import Settings
+from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.pictures import backbones, exporting
-from tlkeras.inputs.pictures.decoding import load_images, resize_image
+from tlkeras.inputs.pictures import tfds as tfds_pictures
+from tlkeras.inputs.pictures.checking import check_pictures
+from tlkeras.inputs.pictures.decoding import (
+    COLOR_CHANNELS,
+    check_color_mode,
+    check_fit,
+    check_image_size,
+    load_images,
+    resize_image,
+)
 from tlkeras.inputs.pictures.explaining import PictureExplainer
+from tlkeras.inputs.pictures.files import path_problem, read_listed
 from tlkeras.inputs.pictures.likeness import PictureLikeness
 from tlkeras.inputs.pictures.pixels import read_pixels
 from tlkeras.inputs.pictures.planning import PicturePlanRules
 from tlkeras.inputs.pictures.sizing import at_size
-
-# How pictures come to the shape that a model takes.
-FITS = ("crop", "pad", "stretch")
+from tlkeras.inputs.tfds import import_tfds
 
 
 @keras.saving.register_keras_serializable("tlkeras")
@@ -88,7 +105,15 @@ class Pictures(Input):
         sides = (None, None) if image_size is None else tuple(image_size)
         self.image_size = sides
         self.channels = channels
-        self.fit = fit if fit is None else check_choice("fit", fit, FITS)
+        self.fit = fit if fit is None else check_fit(fit)
+
+    @classmethod
+    def of_arguments(
+        cls, image_size: int | tuple[int, int], color_mode: str, fit: str
+    ) -> "Pictures":
+        """Makes the input of data from what the user asked for, or raises."""
+        size = check_image_size(image_size)
+        return cls(size, COLOR_CHANNELS[check_color_mode(color_mode)], fit)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -118,6 +143,46 @@ class Pictures(Input):
         pixels = read_pixels(x)
         return cls(pixels.shape[1:3], pixels.shape[3]), pixels
 
+    @classmethod
+    def cell_problem(cls, cell: Any) -> str | None:
+        return path_problem(cell)
+
+    def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
+        (paths,) = cells.columns
+        full = map(os.path.join, cells.folders, map(os.fsdecode, paths))
+        found = read_listed(
+            cells.root, list(full), labels, self.image_size, self.color_mode, self.fit
+        )
+        return ReadExamples(self, *found)
+
+    @classmethod
+    def claims_feature(cls, feature: Any) -> bool:
+        return isinstance(feature, import_tfds().features.Image)
+
+    def keep_of_features(self, values: Sequence[Any]) -> dict[str, Any]:
+        return tfds_pictures.identity(*values)
+
+    def of_features(
+        self,
+        builder: Any,
+        split: str,
+        names: Sequence[str],
+        kept: Mapping[str, Sequence[Any]],
+        labels: np.ndarray,
+    ) -> ReadExamples:
+        columns = {name: np.array(rows, np.int64) for name, rows in kept.items()}
+        examples = tfds_pictures.TfdsExamples(
+            builder,
+            split,
+            *names,
+            labels,
+            **columns,
+            image_size=self.image_size,
+            color_mode=self.color_mode,
+            fit=self.fit,
+        )
+        return ReadExamples(self, examples, np.arange(len(labels)), [])
+
     def describe(self, parts: Mapping[str, Any]) -> str:
         height, width = self.image_size
         return f"{sum(map(len, parts.values()))} examples of {height} x {width} pixels"
@@ -126,6 +191,15 @@ class Pictures(Input):
         from tlkeras.plots.images import image_grid
 
         return image_grid(inputs, titles)
+
+    def findings(
+        self,
+        parts: Mapping[str, Any],
+        exact: Sequence[Group],
+        numbering: Numbering,
+        progress: Callable[[int], None],
+    ) -> tuple[list[Finding], list[Group]]:
+        return check_pictures(parts, exact, numbering, progress)
 
     def facts(self, examples: Any) -> dict[str, Any]:
         facts = {"image_size": list(self.image_size)}

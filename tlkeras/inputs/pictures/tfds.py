@@ -1,40 +1,24 @@
 """Examples that are encoded pictures of TensorFlow Datasets."""
 
 from collections.abc import Iterable, Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tlkeras._validation import optional_import
 from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.loading import plain_graph
 from tlkeras.inputs.pictures.decoding import COLOR_CHANNELS, resize_image, to_color_mode
+from tlkeras.inputs.tfds import encoded_rows
 
 # How many bytes of encoded images are held to shuffle them.
 SHUFFLE_BYTES = 256 * 2**20
 
 
-def import_tfds() -> ModuleType:
-    return optional_import("tensorflow_datasets", "from_tfds", "tensorflow-datasets")
-
-
-def encoded_rows(builder: Any, split: str) -> tf.data.Dataset:
-    """Reads a split in its stored order, with images (and the like) left encoded."""
-    tfds = import_tfds()
-    heavy = tfds.features.Image, tfds.features.Video, tfds.features.Audio
-    decoders = {
-        key: tfds.decode.SkipDecoding()
-        for key, feature in builder.info.features.items()
-        if isinstance(feature, heavy)
-    }
-    return builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        decoders=decoders,
-        read_config=tfds.ReadConfig(try_autocache=False),
-    )
+def identity(image: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns what tells encoded pictures apart, in a graph: their hash and size."""
+    hashed = tf.strings.to_hash_bucket_fast(image, 2**63 - 1)
+    return {"hashes": hashed, "sizes": tf.strings.length(image, "BYTE")}
 
 
 class TfdsExamples(Examples):

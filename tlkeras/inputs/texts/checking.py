@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tlkeras.findings import Finding, Numbering
 from tlkeras.inputs.examples import Examples
-from tlkeras.inputs.findings import Finding, Numbering
 from tlkeras.inputs.grouping import Group, first_of_its_kind, groups_of_keys, joined
 from tlkeras.inputs.texts import minhash
 

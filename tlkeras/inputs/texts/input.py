@@ -1,7 +1,7 @@
 """`Texts`: the kind of input that texts and pairs of texts are."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,18 +10,37 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_choice, check_int
+from tlkeras.description import Description
+from tlkeras.findings import Finding, Numbering
 from tlkeras.heads import TokenPooling
-from tlkeras.inputs.arrays import ArrayExamples
-from tlkeras.inputs.base import Assembled, Input, Prepared, Signature, Trial, Usage
+from tlkeras.inputs.arrays import ArrayExamples, on_one_line
+from tlkeras.inputs.base import (
+    Assembled,
+    Cells,
+    Input,
+    Prepared,
+    ReadExamples,
+    Signature,
+    Trial,
+    Usage,
+)
 from tlkeras.inputs.examples import Examples, check_kind
 from tlkeras.inputs.explaining import Settings
+from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.texts import backbones, exporting
+from tlkeras.inputs.texts.checking import check_texts
 from tlkeras.inputs.texts.explaining import TextExplainer
 from tlkeras.inputs.texts.likeness import TextLikeness
 from tlkeras.inputs.texts.planning import TextPlanRules
-from tlkeras.inputs.texts.reading import holds_texts, read_texts
+from tlkeras.inputs.texts.reading import (
+    are_mostly_texts,
+    holds_texts,
+    read_texts,
+    text_problem,
+)
 from tlkeras.inputs.texts.tokens import are_texts, tokenize, trim
 from tlkeras.inputs.texts.words import word_counts
+from tlkeras.inputs.tfds import import_tfds
 from tlkeras.lora import adapted_layers, add_adapters, keep_in_files
 
 # A backbone for examples.
@@ -33,6 +52,9 @@ _TINY_BERT = """
 ...     vocabulary_size=8, num_layers=1, num_heads=1, hidden_dim=4,
 ...     intermediate_dim=4,
 ... )"""
+
+# How many characters of a text `Splits.show` gives.
+_SHOWN_LENGTH = 100
 
 POOLS = ("auto", "mean", "cls", "pooled", "last")
 
@@ -109,9 +131,17 @@ True
     def longest(self) -> int | None:
         return self.preprocessor and self.preprocessor.sequence_length
 
+    def __repr__(self) -> str:
+        made_ready = "" if self.preprocessor is None else f"{self.preprocessor}, "
+        return f"{type(self).__name__}({made_ready}pairs={self.pairs})"
+
     @property
     def kind(self) -> str:
         return "text pairs" if self.pairs else self.name
+
+    @property
+    def plural(self) -> str:
+        return self.kind
 
     # Data.
 
@@ -123,6 +153,74 @@ True
     def of_arrays(cls, x: Any) -> tuple["Texts", np.ndarray]:
         texts = read_texts(x)
         return cls(pairs=texts.ndim == 2), texts
+
+    most_columns: ClassVar[int] = 2
+
+    @classmethod
+    def are_likely(cls, cells: Sequence[Any], is_parsed: bool) -> bool:
+        return are_mostly_texts(cells, is_parsed)
+
+    @classmethod
+    def cell_problem(cls, cell: Any) -> str | None:
+        return text_problem(cell)
+
+    def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
+        return self._read(cells.columns, labels, np.arange(len(labels)), [])
+
+    @classmethod
+    def claims_feature(cls, feature: Any) -> bool:
+        # A text with an encoder, as in old data sets, is a sequence of numbers.
+        return isinstance(feature, import_tfds().features.Text) and feature.shape == ()
+
+    def keep_of_features(self, values: Sequence[Any]) -> dict[str, Any]:
+        import tensorflow as tf
+
+        return {"texts": tf.stack(values)}
+
+    def of_features(
+        self,
+        builder: Any,
+        split: str,
+        names: Sequence[str],
+        kept: Mapping[str, Sequence[Any]],
+        labels: np.ndarray,
+    ) -> ReadExamples:
+        texts = kept["texts"]
+        problems = [next(filter(None, map(text_problem, row)), None) for row in texts]
+        skipped = [(f"{split}[{i}]", why) for i, why in enumerate(problems) if why]
+        rows = np.flatnonzero([why is None for why in problems])
+        columns = [[texts[row][i] for row in rows] for i in range(len(names))]
+        return self._read(columns, labels[rows], rows, skipped)
+
+    def _read(
+        self,
+        columns: Sequence[Sequence[Any]],
+        labels: np.ndarray,
+        rows: np.ndarray,
+        skipped: list[tuple[str, str]],
+    ) -> ReadExamples:
+        """Returns the examples of one column of texts, or of two."""
+        pairs = len(columns) == 2
+        arrays = [np.array(column, dtype=object) for column in columns]
+        inputs = np.stack(arrays, axis=1) if pairs else arrays[0]
+        examples = ArrayExamples(inputs, labels)
+        return ReadExamples(type(self)(pairs=pairs), examples, rows, skipped)
+
+    def show(
+        self, inputs: np.ndarray, titles: Sequence[str], about: str
+    ) -> Description:
+        texts = (on_one_line(text, _SHOWN_LENGTH) for text in inputs)
+        rows = tuple(zip(texts, titles, strict=True))
+        return Description(about, (self.kind, "label"), rows)
+
+    def findings(
+        self,
+        parts: Mapping[str, Any],
+        exact: Sequence[Group],
+        numbering: Numbering,
+        progress: Callable[[int], None],
+    ) -> tuple[list[Finding], list[Group]]:
+        return check_texts(parts, exact, numbering, progress)
 
     def describe(self, parts: Mapping[str, Any]) -> str:
         words = np.concatenate([word_counts(part) for part in parts.values()])

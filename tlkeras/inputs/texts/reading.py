@@ -5,10 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from tlkeras._validation import is_blank, is_missing
+
 # How many bad texts an error message names.
 _SHOWN = 5
 
 NOT_UTF8 = "has characters that are not UTF-8"
+
+# How many rows tell whether a column is of texts.
+_LOOKED_AT = 1000
 
 _ONE_OR_TWO = "`x` must hold for every example one text, or for every example two"
 
@@ -28,9 +33,26 @@ def text_problem(text: Any) -> str | None:
     return None
 
 
-def is_missing(cell: Any) -> bool:
-    """Tells whether a cell is `None` or NaN."""
-    return cell is None or (isinstance(cell, float) and cell != cell)
+def are_mostly_texts(cells: Sequence[Any], is_parsed: bool) -> bool:
+    """Tells whether most cells of a column are strings that are no numbers.
+
+    Args:
+        cells: The cells.
+        is_parsed: Whether they have types. Otherwise all are strings.
+    """
+    present = [cell for cell in cells[:_LOOKED_AT] if not is_blank(cell)]
+    texts = [
+        c for c in present if isinstance(c, str) and (is_parsed or not _is_number(c))
+    ]
+    return 2 * len(texts) > len(present)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def holds_texts(x: Any) -> bool:

@@ -1,12 +1,10 @@
 """Findings: what is wrong with examples, where they are, and what to do."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from tlkeras.inputs.examples import Examples
 
 # From bad to harmless.
 SEVERITIES = ("error", "warning", "note")
@@ -94,8 +92,14 @@ def _in_words(group: Sequence[Place]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def places_of(part: str, examples: Examples, positions: Sequence[int]) -> list[Place]:
-    """Returns where some examples of a part are, with their names."""
+def places_of(part: str, examples: Any, positions: Sequence[int]) -> list[Place]:
+    """Returns where some examples of a part are, with their names.
+
+    Args:
+        part: The part's name.
+        examples: Its `Examples`.
+        positions: Which of them.
+    """
     positions = np.asarray(positions, int)
     names = examples.names(positions)
     return list(map(Place, [part] * len(names), positions.tolist(), names))
@@ -105,10 +109,10 @@ class Numbering:
     """Examples of all parts under one number, part by part.
 
     Args:
-        parts: The examples of each part.
+        parts: The `Examples` of each part.
     """
 
-    def __init__(self, parts: dict[str, Examples]):
+    def __init__(self, parts: Mapping[str, Any]):
         self._parts = parts
         self.part_of = [part for part, x in parts.items() for _ in range(len(x))]
         self._starts, before = {}, 0
@@ -124,7 +128,7 @@ class Numbering:
     def of_each(
         self,
         groups: Sequence[Sequence[int]],
-        ask: Callable[[str, Examples, np.ndarray], Sequence[Any]],
+        ask: Callable[[str, Any, np.ndarray], Sequence[Any]],
     ) -> dict[int, Any]:
         """Returns what is asked of each example in groups of numbers, by number.
 

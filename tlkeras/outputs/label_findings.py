@@ -1,11 +1,15 @@
-"""Findings about labels: values that cannot be, classes too small or absent."""
+"""Findings about labels: values that cannot be, classes too small or absent.
 
-from collections.abc import Iterator, Sequence
+Labels are those of each part that are there and can be; counts those of each class.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from tlkeras.inputs.examples import Examples
-from tlkeras.inputs.findings import Finding, finding_of_places, places_of
+from tlkeras.findings import Finding, finding_of_places, places_of
+from tlkeras.outputs.missing import as_rows
 
 # Fewer examples of a class teach little, or say little of how well it is known.
 ENOUGH = {"train": 10, "val": 3, "test": 3}
@@ -14,83 +18,43 @@ ENOUGH = {"train": 10, "val": 3, "test": 3}
 BALANCED = 5.0
 
 
-def label_findings(
-    parts: dict[str, Examples], task: str, class_names: Sequence[str] | None
+def impossible_labels(
+    parts: Mapping[str, Any], bad: Mapping[str, np.ndarray], valid: str
 ) -> Iterator[Finding]:
-    """Yields what is wrong with the labels of a data set.
+    """Yields what is to be said of labels that cannot be.
 
     Args:
-        parts: The examples of each part.
-        task: As in `Splits`.
-        class_names: As in `Splits`.
+        parts: The `Examples` of each part.
+        bad: Of each part, which labels cannot be, bool `(n,)`.
+        valid: What they must be, in words.
     """
-    bad = {part: _impossible(x.labels, task, class_names) for part, x in parts.items()}
-    if any(rows.any() for rows in bad.values()):
-        yield _impossible_labels(parts, bad, task, class_names)
-    sound = {part: x.labels[~bad[part]] for part, x in parts.items()}
-    if task == "regression":
-        yield from _constant_targets(sound)
-        return
-    counts = {
-        part: _class_counts(labels, task, len(class_names))
-        for part, labels in sound.items()
-    }
-    yield from _absent_classes(counts, class_names)
-    yield from _small_classes(counts, class_names)
-    if task == "multi_label":
-        yield from _constant_labels(sound, counts, class_names)
-    if "train" in counts:
-        yield from _imbalance(counts["train"], class_names, task)
-
-
-def _impossible(
-    labels: np.ndarray, task: str, class_names: Sequence[str] | None
-) -> np.ndarray:
-    """Returns which labels cannot be, bool `(n,)`."""
-    if task == "classification":
-        return (labels < 0) | (labels >= len(class_names))
-    if task == "multi_label":
-        return ~np.isin(labels, (0, 1)).all(axis=1)
-    return ~np.isfinite(labels.reshape(len(labels), -1)).all(axis=1)
-
-
-def _impossible_labels(
-    parts: dict[str, Examples],
-    bad: dict[str, np.ndarray],
-    task: str,
-    class_names: Sequence[str] | None,
-) -> Finding:
-    valid = {
-        "classification": f"a class id, 0 to {len(class_names or ()) - 1}",
-        "multi_label": "a row of 0 and 1",
-        "regression": "a finite number",
-    }[task]
     places = [
         [place]
         for part, rows in bad.items()
         for place in places_of(part, parts[part], np.flatnonzero(rows))
     ]
-    return finding_of_places(
-        "impossible labels",
-        "error",
-        f"these labels are not {valid}.",
-        places,
-        "Correct these labels or remove the examples: a loss of them is NaN or an "
-        "error.",
-    )
+    if places:
+        yield finding_of_places(
+            "impossible labels",
+            "error",
+            f"these labels are not {valid}.",
+            places,
+            "Correct these labels or remove the examples: a loss of them is NaN or an "
+            "error.",
+        )
 
 
-def _class_counts(labels: np.ndarray, task: str, classes: int) -> np.ndarray:
-    if task == "multi_label":
-        return labels.sum(axis=0).astype(int)
-    return np.bincount(labels, minlength=classes)
+def constant_targets(targets: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+    """Yields what is to be said of columns of numbers that never change.
 
-
-def _constant_targets(targets: dict[str, np.ndarray]) -> Iterator[Finding]:
+    Args:
+        targets: Of each part, NaN where missing.
+    """
     constant = tuple(
-        f"{part}: column {column} is always {values[0]:.4g}"
+        f"{part}: column {number} is always {values[0]:.4g}"
         for part, rows in targets.items()
-        for column, values in enumerate(rows.reshape(len(rows), -1).T)
+        for number, column in enumerate(as_rows(rows).T)
+        for values in [column[~np.isnan(column)]]
         if len(values) > 1 and values.min() == values.max()
     )
     if constant:
@@ -105,15 +69,20 @@ def _constant_targets(targets: dict[str, np.ndarray]) -> Iterator[Finding]:
         )
 
 
-def _constant_labels(
-    labels: dict[str, np.ndarray],
-    counts: dict[str, np.ndarray],
-    class_names: Sequence[str],
+def constant_labels(
+    labels: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> Iterator[Finding]:
+    """Yields what is to be said of labels that all examples of a part have.
+
+    Args:
+        labels: Rows of each part, NaN where missing.
+        class_names: The labels' names.
+    """
     always = tuple(
         f"{part}: {class_names[i]!r}"
-        for part, count in counts.items()
-        for i in np.flatnonzero(count == len(labels[part]))
+        for part, rows in labels.items()
+        for i in np.flatnonzero(np.all(np.isnan(rows) | (rows == 1), axis=0))
+        if not np.isnan(rows[:, i]).all()
     )
     if always:
         yield Finding(
@@ -126,9 +95,10 @@ def _constant_labels(
         )
 
 
-def _absent_classes(
-    counts: dict[str, np.ndarray], class_names: Sequence[str]
+def absent_classes(
+    counts: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> Iterator[Finding]:
+    """Yields what is to be said of classes without examples."""
     absent = tuple(
         f"{part}: {class_names[i]!r}"
         for part, count in counts.items()
@@ -147,9 +117,10 @@ def _absent_classes(
         )
 
 
-def _small_classes(
-    counts: dict[str, np.ndarray], class_names: Sequence[str]
+def small_classes(
+    counts: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> Iterator[Finding]:
+    """Yields what is to be said of classes with few examples."""
     small = tuple(
         f"{part}: {class_names[i]!r} has {count[i]}, {ENOUGH[part]} are few"
         for part, count in counts.items()
@@ -168,9 +139,16 @@ def _small_classes(
         )
 
 
-def _imbalance(
-    counts: np.ndarray, class_names: Sequence[str], task: str
+def imbalance(
+    counts: np.ndarray, class_names: Sequence[str], measure: str
 ) -> Iterator[Finding]:
+    """Yields what is to be said of classes of very different size.
+
+    Args:
+        counts: Of training.
+        class_names: The classes' names.
+        measure: The figure that hides it.
+    """
     present = np.flatnonzero(counts)
     if len(present) < 2:
         return
@@ -179,7 +157,6 @@ def _imbalance(
     if ratio < BALANCED:
         return
     smaller = order[counts[order] * BALANCED <= counts[order[0]]]
-    measure = "accuracy" if task == "classification" else "binary accuracy"
     yield Finding(
         "class imbalance",
         "warning",

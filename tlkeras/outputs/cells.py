@@ -1,0 +1,358 @@
+"""Cells of tables as labels: what the label columns mean, the same in all parts."""
+
+import math
+import numbers
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tlkeras._validation import did_you_mean, is_blank
+from tlkeras.outputs.base import Output
+from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.labels import Labels
+from tlkeras.outputs.naming import are_zero_or_one, check_class_names
+from tlkeras.outputs.numbers import Numbers
+from tlkeras.outputs.table import kind_of_filled, output_of_task, read_filled
+
+# What a number looks like in a CSV file. "nan" and "inf" are no labels.
+_WHOLE = re.compile(r"\s*[+-]?\d+\s*")
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+
+Cells = Mapping[str, Sequence[Any]]
+
+
+class CellLabels(NamedTuple):
+    """What the label columns of a table hold, part by part.
+
+    Attributes:
+        kind: The kind of output that the labels are of.
+        names: Its classes' names; `None` where it has none.
+        values: Labels as data hold them, `(n,)` or `(n, k)`; anything where they are
+            missing or a row has a reason.
+        missing: Which of them are missing, bool, of the same shape.
+        reasons: For each row why it has no label that can be used, or `None`.
+    """
+
+    kind: type[Output]
+    names: tuple[str, ...] | None
+    values: dict[str, np.ndarray]
+    missing: dict[str, np.ndarray]
+    reasons: dict[str, list[str | None]]
+
+    def select(self, rows: Mapping[str, Sequence[int]]) -> "CellLabels":
+        """Returns those of some rows of each part."""
+        return self._replace(
+            values={part: self.values[part][rows[part]] for part in rows},
+            missing={part: self.missing[part][rows[part]] for part in rows},
+            reasons={
+                part: [self.reasons[part][i] for i in rows[part]] for part in rows
+            },
+        )
+
+    def read(self) -> tuple[Output, dict[str, np.ndarray]]:
+        """Returns the output, and the labels of each part as data hold them.
+
+        Raises:
+            ValueError: If nothing can be learnt from those of training.
+        """
+        output, _ = self.kind.of_labels(self.values["train"], self.names)
+        return output, self.values
+
+    def read_with_gaps(self) -> tuple[Output, dict[str, np.ndarray]]:
+        """Returns the output, and packed rows of each part, NaN where missing.
+
+        Raises:
+            ValueError: If nothing can be learnt from those of training.
+        """
+        train = self.values["train"], self.missing["train"]
+        output, _ = read_filled(*train, self.names, self.kind)
+        return output, {part: self._packed(output, part) for part in self.values}
+
+    def _packed(self, output: Output, part: str) -> np.ndarray:
+        values = self.values[part]
+        rows = output.pack(values, len(values), "Labels")
+        rows[self.missing[part]] = np.nan
+        return rows
+
+
+def read_cells(
+    columns: Mapping[str, Sequence[Sequence[Any]]],
+    names: Sequence[Hashable],
+    is_parsed: bool,
+    class_names: Sequence[str] | None,
+    task: str | None,
+) -> CellLabels:
+    """Works out what labels mean, over all parts together.
+
+    One column whose cells are mostly numbers holds class ids, or regression targets
+    where any of them is no whole number; else its cells are the classes' names. With
+    `class_names`, cells are names where one of them is among these.
+    Several columns are one-hot, multi-hot or targets, as in `read_labels`.
+
+    Args:
+        columns: For each part, first of all for `"train"`, the cells of each label
+            column; blank where a label is missing.
+        names: The names of the columns in the training part.
+        is_parsed: Whether cells have types. Otherwise all are strings.
+        class_names: As in `read_labels`.
+        task: As in `read_labels`.
+
+    Raises:
+        ValueError: If labels do not fit together, or not with the other arguments.
+    """
+    kind = None if task is None else output_of_task(task)
+    given = None if class_names is None else check_class_names(class_names)
+    if len(names) > 1:
+        return _of_columns(columns, names, is_parsed, given, kind)
+    blank = {
+        part: np.array([is_blank(c) for c in x], bool) for part, (x,) in columns.items()
+    }
+    cells = {
+        part: [cell for cell in only if not is_blank(cell)]
+        for part, (only,) in columns.items()
+    }
+    if not cells["train"]:
+        raise ValueError(f"The column {names[0]!r} holds no label in training.")
+    found = _of_column(cells, names[0], is_parsed, given, kind)
+    return _spread(found, blank)
+
+
+def _spread(found: CellLabels, blank: Mapping[str, np.ndarray]) -> CellLabels:
+    """Returns labels of all rows, of those of the rows that are not blank."""
+    values, reasons = {}, {}
+    for part, gaps in blank.items():
+        values[part] = np.zeros(len(gaps), found.values[part].dtype)
+        values[part][~gaps] = found.values[part]
+        left = iter(found.reasons[part])
+        reasons[part] = [None if gap else next(left) for gap in gaps]
+    return found._replace(values=values, missing=dict(blank), reasons=reasons)
+
+
+def _of_column(
+    cells: Cells,
+    column: Hashable,
+    is_parsed: bool,
+    given: tuple[str, ...] | None,
+    kind: type[Output] | None,
+) -> CellLabels:
+    """Reads one column without its blank cells."""
+    parsed = {
+        part: [_number(cell, is_parsed) for cell in only]
+        for part, only in cells.items()
+    }
+    holds = _what_it_holds(cells, parsed, given, kind)
+    if holds == "targets":
+        return _targets(cells, parsed, given)
+    if holds == "names":
+        return _from_names(cells, given)
+    return _from_ids(cells, parsed, given, column)
+
+
+def _number(cell: Any, is_parsed: bool) -> int | float | None:
+    """Returns the finite number that a cell holds; whole ones as `int`."""
+    if isinstance(cell, str) and not is_parsed:
+        if _WHOLE.fullmatch(cell):
+            return int(cell)
+        cell = float(cell) if _NUMBER.fullmatch(cell) else None
+    if not isinstance(cell, numbers.Real | np.bool_) or not math.isfinite(cell):
+        return None
+    return int(cell) if int(cell) == cell else float(cell)
+
+
+def _text(cell: Any) -> str:
+    """Returns the class name that a cell holds: `"3"` also for 3 and 3.0."""
+    number = None if isinstance(cell, str) else _number(cell, True)
+    return str(cell if number is None else number)
+
+
+def _what_it_holds(
+    cells: Cells,
+    parsed: Cells,
+    given: tuple[str, ...] | None,
+    kind: type[Output] | None,
+) -> str:
+    """Returns what one column holds: `"names"`, `"ids"` or `"targets"`."""
+    if kind is Labels:
+        raise ValueError(
+            "A multi-label task needs one column of 0 and 1 for each label: "
+            "label=['a', 'b', ...]."
+        )
+    if kind is Numbers:
+        return "targets"
+    if given is not None:
+        known = set(given)
+        if any(_text(cell) in known for column in cells.values() for cell in column):
+            return "names"
+    found = [number for column in parsed.values() for number in column]
+    are_numbers = [number for number in found if number is not None]
+    if 2 * len(are_numbers) <= len(found):
+        return "names"
+    fractions = any(isinstance(number, float) for number in are_numbers)
+    is_open = given is None and kind is None
+    return "targets" if fractions and is_open else "ids"
+
+
+def _targets(cells: Cells, parsed: Cells, given: Sequence[str] | None) -> CellLabels:
+    if given is not None:
+        raise ValueError("Regression targets have no `class_names`: leave it out.")
+    values = {
+        part: np.array([0 if n is None else n for n in column], np.float32)
+        for part, column in parsed.items()
+    }
+    reasons = {
+        part: [
+            f"has the label {cell!r}, which is not a finite number"
+            if number is None
+            else None
+            for cell, number in zip(cells[part], column, strict=True)
+        ]
+        for part, column in parsed.items()
+    }
+    return CellLabels(Numbers, None, values, {}, reasons)
+
+
+def _from_names(cells: Cells, given: tuple[str, ...] | None) -> CellLabels:
+    texts = {part: [_text(cell) for cell in column] for part, column in cells.items()}
+    names = given or tuple(sorted(set(texts["train"])))
+    ids = {name: i for i, name in enumerate(names)}
+    source = "`class_names`" if given else "the classes of training"
+    unknown = {
+        text: f"has the label {text!r}, which is not among {source}."
+        f"{did_you_mean(text, names)}".rstrip(".")
+        for text in {text for column in texts.values() for text in column} - set(ids)
+    }
+    values = {
+        part: np.array([ids.get(text, 0) for text in column], np.int32)
+        for part, column in texts.items()
+    }
+    reasons = {part: [unknown.get(text) for text in texts[part]] for part in texts}
+    return CellLabels(Classes, names, values, {}, reasons)
+
+
+def _from_ids(
+    cells: Cells, parsed: Cells, given: tuple[str, ...] | None, column: Hashable
+) -> CellLabels:
+    names = given or _numbered(parsed["train"], column)
+
+    def reason(cell: Any, number: int | float | None) -> str | None:
+        if isinstance(number, int) and 0 <= number < len(names):
+            return None
+        source = f"for {_few(names)}" if given else "in training"
+        return f"has the label {cell!r}; class ids {source} are 0 to {len(names) - 1}"
+
+    reasons = {
+        part: [reason(*pair) for pair in zip(cells[part], found, strict=True)]
+        for part, found in parsed.items()
+    }
+    values = {
+        part: np.array(
+            [
+                number if why is None else 0
+                for number, why in zip(found, reasons[part], strict=True)
+            ],
+            np.int32,
+        )
+        for part, found in parsed.items()
+    }
+    return CellLabels(Classes, names, values, {}, reasons)
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
+
+
+def _numbered(found: Sequence[Any], column: Hashable) -> tuple[str, ...]:
+    """Returns `"0"`, `"1"`, and so on for ids without gaps."""
+    present = sorted({number for number in found if isinstance(number, int)})
+    if present == list(range(len(present))):
+        return tuple(map(str, present))
+    named = [str(number) for number in present]
+    raise ValueError(
+        f"The column {column!r} holds whole numbers, {_few(named)}, that do not count "
+        "the classes from 0 without gaps. To take them as names, pass "
+        f"class_names={named if len(named) <= 20 else '[...]'}; for targets, pass "
+        "task='regression'."
+    )
+
+
+def _of_columns(
+    columns: Mapping[str, Sequence[Sequence[Any]]],
+    names: Sequence[Hashable],
+    is_parsed: bool,
+    given: tuple[str, ...] | None,
+    kind: type[Output] | None,
+) -> CellLabels:
+    """Reads several columns, each row of which is one label."""
+    values: dict[str, np.ndarray] = {}
+    missing: dict[str, np.ndarray] = {}
+    reasons: dict[str, list[str | None]] = {}
+    shape = -1, len(names)
+    for part, cells in columns.items():
+        rows = list(zip(*cells, strict=True))
+        parsed = [[_number(cell, is_parsed) for cell in row] for row in rows]
+        values[part] = np.array([[n or 0 for n in row] for row in parsed], float)
+        missing[part] = np.array([list(map(is_blank, row)) for row in rows], bool)
+        values[part], missing[part] = (
+            array.reshape(shape) for array in (values[part], missing[part])
+        )
+        reasons[part] = [
+            _not_a_number(*row, names)
+            for row in zip(rows, parsed, missing[part], strict=True)
+        ]
+    found = CellLabels(kind or Numbers, None, values, missing, reasons)
+    used = {
+        part: np.array([why is None for why in reasons[part]], bool)
+        & ~missing[part].all(axis=1)
+        for part in values
+    }
+    if not any(rows.any() for rows in used.values()):
+        return found
+    return _of_rows(found, used, names, given, kind)
+
+
+def _not_a_number(
+    cells: Sequence[Any],
+    parsed: Sequence[Any],
+    gaps: Sequence[bool],
+    names: Sequence[Hashable],
+) -> str | None:
+    for cell, number, gap, name in zip(cells, parsed, gaps, names, strict=True):
+        if number is None and not gap:
+            return f"has {cell!r} in column {name!r}, which is not a finite number"
+    return None
+
+
+def _of_rows(
+    found: CellLabels,
+    used: Mapping[str, np.ndarray],
+    names: Sequence[Hashable],
+    given: tuple[str, ...] | None,
+    kind: type[Output] | None,
+) -> CellLabels:
+    """Returns what rows of numbers mean.
+
+    Args:
+        found: The rows, filled where a number is missing.
+        used: Which of each part have some number, and no reason, bool `(n,)`.
+        names: As in `read_cells`.
+        given: The classes' names, where the user gave them.
+        kind: The kind of output, where it is not to be worked out.
+    """
+    rows, gaps = (
+        np.concatenate([arrays[part][used[part]] for part in used])
+        for arrays in (found.values, found.missing)
+    )
+    if given is None and are_zero_or_one(rows) and kind is not Numbers:
+        given = tuple(map(str, names))
+    output, labels = (kind or kind_of_filled(rows, gaps, given)).of_labels(rows, given)
+    values, missing, start = {}, {}, 0
+    for part, chosen in used.items():
+        stop = start + chosen.sum()
+        values[part] = np.zeros((len(chosen), *labels.shape[1:]), labels.dtype)
+        values[part][chosen] = labels[start:stop]
+        gone = found.missing[part]
+        missing[part] = gone.all(axis=1) if labels.ndim == 1 else gone
+        start = stop
+    return CellLabels(type(output), output.class_names, values, missing, found.reasons)

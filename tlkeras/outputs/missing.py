@@ -1,0 +1,15 @@
+"""Labels some of which are missing: NaN stands for them in rows of numbers."""
+
+import math
+
+import numpy as np
+
+
+def as_rows(labels: np.ndarray) -> np.ndarray:
+    """Returns labels as `(n, columns)`, also where there are none."""
+    return labels.reshape(len(labels), math.prod(labels.shape[1:]))
+
+
+def are_labelled(labels: np.ndarray) -> np.ndarray:
+    """Returns which examples have a label, or some of their row, bool `(n,)`."""
+    return ~np.isnan(as_rows(labels)).all(axis=1)
