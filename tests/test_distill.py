@@ -20,7 +20,6 @@ from tlkeras.compress.teaching import (
     answers,
     joint_metric,
     packed,
-    with_labels,
 )
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import examples_of
@@ -144,7 +143,7 @@ def test_each_example_keeps_its_own_answer_at_each_models_size():
     taught = answers(teacher, seen, 5, False, 0)
     large = np.broadcast_to(grey[:, None, None, None], (24, 24, 24, 3))
     np.testing.assert_allclose(taught, teacher.predict(large, verbose=0), rtol=1e-4)
-    lessons = with_labels(as_seen_by(student, examples), packed(Y, taught))
+    lessons = as_seen_by(student, examples).with_labels(packed(Y, taught))
     for pictures, rows in lessons.dataset(7, shuffle=True, seed=1):
         assert pictures.shape[1:] == (12, 12, 3)
         places = np.round(pictures.numpy().mean(axis=(1, 2, 3)) / 10).astype(int)

@@ -18,7 +18,6 @@ from tlkeras.compress.teaching import (
     answers,
     joint_metric,
     packed,
-    with_labels,
 )
 from tlkeras.freezing import recompile
 from tlkeras.inputs.examples import Examples, Reading, reading_of
@@ -234,7 +233,7 @@ def _seen(model: TransferModel, reading: Reading) -> Any:
 
 
 def _lesson(student: TransferModel, reading: Reading, rows: np.ndarray) -> Any:
-    return _with_examples(reading, with_labels(_as_seen_by(student, reading), rows))
+    return _with_examples(reading, _as_seen_by(student, reading).with_labels(rows))
 
 
 def _with_examples(reading: Reading, examples: Examples) -> Any:
