@@ -276,8 +276,8 @@ def several_heads():
     val = {"kind": VAL_Y, "length": 0.5 * VAL_Y}
 
     def build():
-        heads = {"kind": tl.Head(classes=3), "length": tl.Head(outputs=1, weight=0.1)}
-        return tl.image_multi_task(plain_backbone(), heads)
+        heads = {"kind": tl.Classes(3), "length": tl.Numbers(1, weight=0.1)}
+        return tl.image_classifier(plain_backbone(), heads)
 
     return alike(build, (X, labels), (VAL_X, val))
 
@@ -289,8 +289,8 @@ def several_heads_evaluated():
 
     def build():
         keras.utils.set_random_seed(0)
-        heads = {"kind": tl.Head(classes=3), "length": tl.Head(outputs=1)}
-        return tl.image_multi_task(plain_backbone(), heads)
+        heads = {"kind": tl.Classes(3), "length": tl.Numbers(1)}
+        return tl.image_classifier(plain_backbone(), heads)
 
     reports = []
     for strategy in ("none", TWO):

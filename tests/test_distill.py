@@ -20,7 +20,6 @@ from tlkeras.compress.teaching import (
     answers,
     joint_metric,
     packed,
-    with_labels,
 )
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import examples_of
@@ -144,7 +143,7 @@ def test_each_example_keeps_its_own_answer_at_each_models_size():
     taught = answers(teacher, seen, 5, False, 0)
     large = np.broadcast_to(grey[:, None, None, None], (24, 24, 24, 3))
     np.testing.assert_allclose(taught, teacher.predict(large, verbose=0), rtol=1e-4)
-    lessons = with_labels(as_seen_by(student, examples), packed(Y, taught))
+    lessons = as_seen_by(student, examples).with_labels(packed(Y, taught))
     for pictures, rows in lessons.dataset(7, shuffle=True, seed=1):
         assert pictures.shape[1:] == (12, 12, 3)
         places = np.round(pictures.numpy().mean(axis=(1, 2, 3)) / 10).astype(int)
@@ -333,7 +332,7 @@ def test_models_that_do_not_go_together():
         (tl.image_regressor(plain()), "one task"),
         (tl.image_classifier(tiny_backbone(), heads), "one head"),
         (keras.Sequential([keras.Input((2,)), L.Dense(2)]), "must be a TransferModel"),
-        (text, "takes texts"),
+        (text, "a student of texts"),
     ):
         with pytest.raises(ValueError, match=message):
             tl.distill(teacher, student, (X, Y), **QUIET)
@@ -402,6 +401,11 @@ def test_data_that_do_not_do():
         tl.distill(teacher, student, (X, Y + 5), **QUIET)
     with pytest.raises(ValueError, match="takes pictures of 3 channel"):
         tl.distill(teacher, student, (X[..., :1], Y), **QUIET)
+    with pytest.raises(ValueError, match="does not fit the model"):
+        tl.distill(teacher, student, (np.array(["good"] * 24), Y), **QUIET)
+    texts = tl.from_arrays(["good", "bad"] * 12, Y, validation_split=0, test_split=0)
+    with pytest.raises(ValueError, match="takes pictures; the data are texts"):
+        tl.distill(teacher, student, texts, **QUIET)
 
 
 @pytest.mark.real

@@ -20,11 +20,11 @@ QUIET = {"verbose": 0, "learning_rate": 0.05, "fine_tune_learning_rate": 0.01}
 
 def several(**heads):
     default = {
-        "species": tl.Head(classes=["ant", "bee"]),
-        "tags": tl.Head(classes=["red", "flying"], multi_label=True, weight=0.5),
-        "length": tl.Head(outputs=1, weight=0.5),
+        "species": tl.Classes(["ant", "bee"]),
+        "tags": tl.Labels(["red", "flying"], weight=0.5),
+        "length": tl.Numbers(1, weight=0.5),
     }
-    return tl.image_multi_task(tiny_backbone(), heads or default)
+    return tl.image_classifier(tiny_backbone(), heads or default)
 
 
 def tune(model, train, val=None, **arguments):
@@ -58,7 +58,7 @@ def test_cached_and_uncached_phases_give_the_same_numbers():
 @pytest.mark.slow
 def test_one_head_is_fine_tuned_as_a_model_with_a_single_task():
     single = tl.image_classifier(tiny_backbone(), 2)
-    model = several(only=tl.Head(classes=2))
+    model = several(only=tl.Classes(2))
     model.set_weights(single.get_weights())
     ours = tl.fit_head(model, (X, {"only": Y}), epochs=3, verbose=0).history
     theirs = tl.fit_head(single, (X, Y), epochs=3, verbose=0).history
@@ -71,7 +71,7 @@ def test_one_head_is_fine_tuned_as_a_model_with_a_single_task():
 def test_class_weights_of_a_head_are_those_of_a_single_task():
     weights = {0: 1.0, 1: 3.0}
     single = tl.image_classifier(tiny_backbone(), 2)
-    model = several(only=tl.Head(classes=2, class_weight=weights))
+    model = several(only=tl.Classes(2, class_weight=weights))
     model.set_weights(single.get_weights())
     data = {"epochs": 3, "verbose": 0}
     ours = tl.fit_head(model, (X, {"only": Y}), (X, {"only": Y}), **data).history
@@ -85,7 +85,7 @@ def test_class_weights_of_a_head_are_those_of_a_single_task():
 @pytest.mark.slow
 def test_balanced_weights_come_from_the_training_labels():
     rare = np.where(np.arange(48) < 42, 0, 1)
-    model = several(a=tl.Head(classes=2, class_weight="balanced"), b=tl.Head(outputs=1))
+    model = several(a=tl.Classes(2, class_weight="balanced"), b=tl.Numbers(1))
     labels = {"a": rare, "b": Y * 1.0}
     history = tl.fit_head(model, (X, labels), epochs=1, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
@@ -115,7 +115,7 @@ def test_validation_may_lack_a_head_and_training_may_not():
 
 def test_what_several_heads_cannot_have_is_refused():
     model = several()
-    with pytest.raises(ValueError, match="`class_weight`.*tl.Head"):
+    with pytest.raises(ValueError, match="`class_weight`"):
         tune(model, (X, LABELS), class_weight="balanced")
     with pytest.raises(ValueError, match="`sampling`"):
         tune(model, (X, LABELS), sampling="balanced")
@@ -136,7 +136,7 @@ def test_pictures_are_augmented():
 
 @pytest.mark.slow
 def test_a_model_from_a_file_goes_on_training(tmp_path):
-    model = several(a=tl.Head(classes=2, class_weight={0: 1, 1: 2}))
+    model = several(a=tl.Classes(2, class_weight={0: 1, 1: 2}))
     model.save(tmp_path / "m.keras")
     loaded = tl.load(tmp_path / "m.keras")
     for each in (model, loaded):
@@ -151,8 +151,8 @@ def test_texts_are_fine_tuned_with_several_heads():
     texts = np.array(["a good film", "a very bad story"] * 12)
     good = np.arange(24) % 2 == 0
     labels = {"good": np.where(np.arange(24) < 4, -1, good), "stars": 4.0 * good}
-    heads = {"good": tl.Head(classes=["no", "yes"]), "stars": tl.Head(outputs=1)}
-    model = tl.text_multi_task(bert, heads, tokenizer=tokenizer, sequence_length=16)
+    heads = {"good": tl.Classes(["no", "yes"]), "stars": tl.Numbers(1)}
+    model = tl.text_classifier(bert, heads, tokenizer=tokenizer, sequence_length=16)
     data = texts, labels
     history = tune(model, data, data, head_epochs=30, unfreeze_from=0.3)
     assert history.history["val_good_accuracy"][-1] > 0.9

@@ -200,12 +200,12 @@ def test_texts_with_adapters_are_repeated():
 @pytest.mark.slow
 def test_several_heads_are_repeated(tmp_path):
     heads = {
-        "kind": tl.Head(classes=["a", "b"], hidden=(4,), dropout=0.2),
-        "size": tl.Head(outputs=1, loss="huber", weight=0.5),
+        "kind": tl.Classes(["a", "b"], hidden=(4,), dropout=0.2),
+        "size": tl.Numbers(1, loss="huber", weight=0.5),
     }
     x, y = letters()
     data = x, {"kind": y, "size": y * 0.5}
-    model = tl.image_multi_task("glyphnet", heads)
+    model = tl.image_classifier("glyphnet", heads)
     tl.fine_tune(
         model, data, head_epochs=1, epochs=1, unfreeze_from="block3", verbose=0
     )
@@ -383,12 +383,12 @@ def test_bad_input_is_refused(tmp_path):
         (1, (2, 3)),
         {0: 1.0, "a": (1,)},
         tl.Cosine(warmup=0.1),
-        tl.Head(classes=("a", "b"), class_weight={0: 2.0}),
+        tl.Classes(("a", "b"), class_weight={0: 2.0}),
     ],
 )
 def test_what_can_be_kept_comes_back(value):
     kept = json.loads(json.dumps(encode(value)))
-    classes = {"Cosine": tl.Cosine, "Head": tl.Head}
+    classes = {"Cosine": tl.Cosine, "Classes": tl.Classes}
     assert decode(kept, classes) == value
     assert not list(missing(kept)) and readable(kept)
 

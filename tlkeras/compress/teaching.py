@@ -1,6 +1,5 @@
 """What a student learns from: labels with the teacher's answers beside them."""
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,13 +12,6 @@ from tlkeras.builders import TransferModel
 from tlkeras.features.extraction import Store, choose_store, extract
 from tlkeras.inputs.examples import Examples
 from tlkeras.outputs import Numbers, Output, find_loss
-
-
-def with_labels(examples: Examples, labels: np.ndarray) -> Examples:
-    """Returns the same examples with other labels."""
-    twin = copy.copy(examples)
-    twin.labels = labels
-    return twin.select(np.arange(len(labels)))
 
 
 def answers(

@@ -341,13 +341,7 @@ def _usable_rows(
     # What labels mean may hang on a row that is left out: that one is said first.
     _check_skipped(_located(given, faults), tables, wanted.errors)
     found = _read_labels(tables, columns, wanted)
-    reasons = {
-        part: [
-            next(filter(None, whys), None)
-            for whys in zip(*(one.reasons[part] for one in found.values()), strict=True)
-        ]
-        for part in tables
-    }
+    reasons = {part: _first_reasons(found, part) for part in tables}
     kept = {
         part: [row for row, why in enumerate(whys) if why is None]
         for part, whys in reasons.items()
@@ -379,6 +373,15 @@ def _read_labels(
                 cells, chosen, is_parsed, names.get(head), tasks.get(head)
             )
     return found
+
+
+def _first_reasons(found: dict[str | None, CellLabels], part: str) -> list[str | None]:
+    """Returns for each row why a label of it cannot be used, of the first head."""
+    by_head = [
+        [why and (why if head is None else f"{why} (head {head!r})") for why in whys]
+        for head, whys in ((head, one.reasons[part]) for head, one in found.items())
+    ]
+    return [next(filter(None, whys), None) for whys in zip(*by_head, strict=True)]
 
 
 def _rows_of_labels(

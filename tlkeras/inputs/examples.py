@@ -5,7 +5,7 @@ import copy
 import dataclasses
 import hashlib
 import weakref
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -123,21 +123,6 @@ class Examples(abc.ABC):
         for part in self._inputs_identity():
             digest.update(part)
         return digest.hexdigest()
-
-
-def check_kind(examples: Examples, kinds: Collection[str], takes: str) -> None:
-    """Raises `ValueError` where examples are of another kind than a model's inputs.
-
-    Args:
-        examples: The examples.
-        kinds: Those of `Examples.inputs_kind` that would do.
-        takes: What the model takes, for the message: "Model 'm' takes texts".
-    """
-    if examples.inputs_kind not in kinds:
-        raise ValueError(
-            f"{takes}; the data are {examples.inputs_kind}. Teacher and student must "
-            "be for the same data."
-        )
 
 
 class RandomAccessExamples(Examples):
