@@ -174,9 +174,9 @@ def test_describe_counts_classes():
 
 def test_describe_as_html_escapes_names():
     table = make(["a<b", "c&d"] * 10).describe()._repr_html_()
-    assert "<td>a&lt;b</td>" in table
-    assert "<td>c&amp;d</td>" in table
-    assert "<th>train</th>" in table
+    assert ">a&lt;b</th>" in table
+    assert ">c&amp;d</th>" in table
+    assert ">train</th>" in table
 
 
 def test_describe_counts_each_label_of_an_example():

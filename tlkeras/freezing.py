@@ -7,6 +7,7 @@ import keras
 
 from tlkeras import _keras
 from tlkeras._validation import check_number, did_you_mean
+from tlkeras.description import Described, Description
 from tlkeras.distribution import scope_of
 from tlkeras.lora import hold_base
 
@@ -244,8 +245,8 @@ def fresh_optimizer(
     return fresh
 
 
-@dataclass(frozen=True)
-class TrainableSummary:
+@dataclass(frozen=True, repr=False)
+class TrainableSummary(Described):
     """What of a model trains; prints as a table.
 
     Attributes:
@@ -265,16 +266,13 @@ class TrainableSummary:
         """Parameters that training changes."""
         return sum(row[2] for row in self.rows)
 
-    def __str__(self) -> str:
-        width = max((len(name) for name, *_ in self.rows), default=5)
-        lines = [f"{'layer':<{width}}  {'parameters':>12}  {'trainable':>12}"]
-        for name, total, trainable in self.rows:
-            shown = f"{trainable:,}" if trainable else "frozen"
-            lines.append(f"{name:<{width}}  {total:>12,}  {shown:>12}")
-        lines.append(f"{'total':<{width}}  {self.total:>12,}  {self.trainable:>12,}")
-        return "\n".join(lines)
-
-    __repr__ = __str__
+    def _described(self) -> Description:
+        rows = [
+            (name, f"{total:,}", f"{trainable:,}" if trainable else "frozen")
+            for name, total, trainable in self.rows
+        ]
+        rows.append(("total", f"{self.total:,}", f"{self.trainable:,}"))
+        return Description("", ("layer", "parameters", "trainable"), tuple(rows))
 
 
 def trainable_summary(

@@ -1,12 +1,12 @@
 """What pruning and distillation report: figures before and after, as a table."""
 
-import html
 import textwrap
 from dataclasses import dataclass, field
 
 import keras
 
-from tlkeras.export.reports import Measured, megabytes
+from tlkeras.description import Described, Description
+from tlkeras.export.reports import Measured, megabytes, side_by_side
 from tlkeras.training import FineTuneHistory
 
 
@@ -28,69 +28,19 @@ class Figures(Measured):
     zeros: int
     compressed: int
 
-
-_WIDTH = 72
-
-
-class _Table:
-    """A report that prints as a table of two models, in a terminal and a notebook."""
-
-    def _columns(self) -> dict[str, Figures]:
-        raise NotImplementedError
-
-    def _notes(self) -> tuple[str, ...]:
-        raise NotImplementedError
-
-    def _rows(self) -> list[tuple[str, str, str, str]]:
-        (one, first), (other, second) = self._columns().items()
-        rows = [("", one, other, "ratio")]
-        for name, show in (
-            ("parameters", "{:,}".format),
-            ("not zero", "{:,}".format),
-            ("file", megabytes),
-            ("gzip", megabytes),
-            ("latency", "{:.2f} ms".format),
-        ):
-            before, after = (_figure(each, name) for each in (first, second))
-            rows.append((name, show(before), show(after), f"{after / before:.2f}"))
-        for name, score in first.scores.items():
-            rows.append((name, f"{score:.4f}", f"{second.scores[name]:.4f}", ""))
-        return rows
-
-    def __str__(self) -> str:
-        lines = [f"{a:<12}{b:>14}{c:>14}{d:>8}".rstrip() for a, b, c, d in self._rows()]
-        notes = (textwrap.fill(note, _WIDTH) for note in self._notes())
-        return "\n".join([*lines, *notes])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        head, *rows = (
-            [html.escape(cell) for cell in row] for row in map(list, self._rows())
-        )
-        heading = "".join(f"<th>{cell}</th>" for cell in head)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows
-        )
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        return (
-            f"<table><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>"
-            f"{notes}"
-        )
-
-
-def _figure(figures: Figures, name: str) -> float:
-    return {
-        "parameters": figures.parameters,
-        "not zero": figures.parameters - figures.zeros,
-        "file": figures.size,
-        "gzip": figures.compressed,
-        "latency": figures.milliseconds,
-    }[name]
+    def rows(self):
+        """Returns name and value of each figure but the scores, and how to show it."""
+        return [
+            ("parameters", self.parameters, "{:,}".format),
+            ("not zero", self.parameters - self.zeros, "{:,}".format),
+            ("file", self.size, megabytes),
+            ("gzip", self.compressed, megabytes),
+            ("latency", self.milliseconds, "{:.2f} ms".format),
+        ]
 
 
 @dataclass(frozen=True, repr=False)
-class PruningReport(_Table):
+class PruningReport(Described):
     """What `tl.prune` made, next to the model that it was given.
 
     Attributes:
@@ -119,19 +69,15 @@ class PruningReport(_Table):
         """How many times as fast the pruned model is."""
         return self.before.milliseconds / self.after.milliseconds
 
-    def _columns(self) -> dict[str, Figures]:
-        return {"before": self.before, "after": self.after}
-
-    def _notes(self) -> tuple[str, ...]:
+    def _described(self) -> Description:
         what = "weights" if self.method == "magnitude" else "channels"
-        return (
-            f"{self.sparsity:.1%} of the {what} of {len(self.layers)} layers removed",
-            *self.notes,
-        )
+        removed = f"{self.sparsity:.1%} of the {what} of {len(self.layers)} layers"
+        notes = _wrapped(f"{removed} removed", *self.notes)
+        return side_by_side(self.before, self.after, ("before", "after"), notes)
 
 
 @dataclass(frozen=True, repr=False)
-class DistillationReport(_Table):
+class DistillationReport(Described):
     """What `tl.distill` reached: the student next to its teacher.
 
     Attributes:
@@ -155,8 +101,10 @@ class DistillationReport(_Table):
         """How many times as fast the student is as its teacher."""
         return self.teacher.milliseconds / self.student.milliseconds
 
-    def _columns(self) -> dict[str, Figures]:
-        return {"teacher": self.teacher, "student": self.student}
+    def _described(self) -> Description:
+        names = ("teacher", "student")
+        return side_by_side(self.teacher, self.student, names, _wrapped(*self.notes))
 
-    def _notes(self) -> tuple[str, ...]:
-        return self.notes
+
+def _wrapped(*notes: str) -> list[str]:
+    return [textwrap.fill(note, 72) for note in notes]

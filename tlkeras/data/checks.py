@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tlkeras.data.duplicates import duplicate_findings, exact_groups
-from tlkeras.description import Description
+from tlkeras.description import Described, Description
 from tlkeras.findings import SEVERITIES, Finding, Numbering
 from tlkeras.inputs import Examples, Input
 from tlkeras.problem import Problem
@@ -17,8 +17,8 @@ from tlkeras.problem import Problem
 PROGRESS_FROM = 3000
 
 
-@dataclasses.dataclass(frozen=True)
-class Checks:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Checks(Described):
     """What `Splits.check` found; prints itself as a table, in a notebook as HTML.
 
     Iterating gives the findings, the severest first; without any it is false.
@@ -38,14 +38,9 @@ class Checks:
         return len(self.findings)
 
     def __str__(self) -> str:
-        return str(self._table()) if self.findings else f"{self.title}: no findings"
+        return super().__str__() if self.findings else f"{self.title}: no findings"
 
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
-
-    def _table(self) -> Description:
+    def _described(self) -> Description:
         rows = tuple(
             (finding.kind, finding.severity, str(finding.count))
             for finding in self.findings

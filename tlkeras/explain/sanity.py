@@ -9,6 +9,7 @@ import numpy as np
 
 from tlkeras import depth
 from tlkeras._validation import check_int, check_number
+from tlkeras.description import aligned
 from tlkeras.explain.explaining import Explaining
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.explaining import Settings
@@ -79,17 +80,17 @@ class SanityCheck:
 
     def __str__(self) -> str:
         verdict = "passed" if self.passed else "FAILED"
-        width = max(map(len, self.stages)) + 2
         measures = [key for key in self.similarities[0] if key != "randomised"]
+        cells = [
+            (f"{'+ ' * (number > 0)}{row['randomised']}",)
+            + tuple(f"{row[key]:.2f}" for key in measures)
+            for number, row in enumerate(self.similarities)
+        ]
         lines = [
             f"Sanity check of {self.method} on {self.rank_correlation.shape[1]} "
             f"input(s): {verdict}",
-            f"{'randomised':<{width}}" + "".join(f"{key:>18}" for key in measures),
+            *aligned([("randomised", *measures), *cells], least=16),
         ]
-        for number, row in enumerate(self.similarities):
-            name = f"{'+ ' if number else ''}{row['randomised']}"
-            figures = "".join(f"{row[key]:>18.2f}" for key in measures)
-            lines.append(f"{name:<{width}}{figures}")
         if not self.passed:
             lines.append(
                 "The explanations hardly change when all that was learnt is destroyed: "

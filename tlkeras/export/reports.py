@@ -1,7 +1,10 @@
 """What an export and a quantization report, and the error of those that fail."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from tlkeras.description import Described, Description
 
 
 class ExportError(RuntimeError):
@@ -77,9 +80,40 @@ class Measured:
     milliseconds: float
     scores: dict[str, float]
 
+    def rows(self) -> list[tuple[str, float, Callable[[float], str]]]:
+        """Returns name and value of each figure but the scores, and how to show it."""
+        return [
+            ("size", self.size, megabytes),
+            ("latency", self.milliseconds, "{:.2f} ms".format),
+        ]
 
-@dataclass(frozen=True)
-class QuantizationReport:
+
+def side_by_side(
+    before: Measured, after: Measured, names: tuple[str, str], notes: Iterable[str]
+) -> Description:
+    """Returns a table of two models, with their figures' ratios.
+
+    Args:
+        before: Figures of the first.
+        after: Figures of the second, of the same kind.
+        names: What the two are called.
+        notes: Lines below the table.
+    """
+    rows = [
+        (name, show(first), show(second), f"{second / first:.2f}")
+        for (name, first, show), (_, second, _) in zip(
+            before.rows(), after.rows(), strict=True
+        )
+    ]
+    rows += [
+        (name, f"{score:.4f}", f"{after.scores[name]:.4f}", "")
+        for name, score in before.scores.items()
+    ]
+    return Description("", ("", *names, "ratio"), tuple(rows), tuple(notes))
+
+
+@dataclass(frozen=True, repr=False)
+class QuantizationReport(Described):
     """What `tl.quantize` wrote, next to the same model unquantized.
 
     Attributes:
@@ -111,34 +145,14 @@ class QuantizationReport:
         """How many times as fast the artefact is as the model unquantized."""
         return self.before.milliseconds / self.after.milliseconds
 
-    def __str__(self) -> str:
-        before, after = self.before, self.after
-        rows = [
-            ("", "before", self.mode, "ratio"),
-            (
-                "size",
-                megabytes(before.size),
-                megabytes(after.size),
-                f"{self.size_ratio:.2f}",
-            ),
-            (
-                "latency",
-                f"{before.milliseconds:.2f} ms",
-                f"{after.milliseconds:.2f} ms",
-                f"{1 / self.speedup:.2f}",
-            ),
-        ]
-        for name, score in before.scores.items():
-            rows.append((name, f"{score:.4f}", f"{after.scores[name]:.4f}", ""))
-        width = max(len(row[0]) for row in rows) + 2
-        lines = [f"{a:<{width}}{b:>12}{c:>12}{d:>8}".rstrip() for a, b, c, d in rows]
+    def _described(self) -> Description:
+        notes = [*self.notes, str(self.path)]
         if self.agreement is not None:
-            lines.append(
-                f"same label on {self.agreement:.1%} of {self.examples} inputs"
-            )
-        return "\n".join([*lines, *self.notes, str(self.path)])
+            same = f"same label on {self.agreement:.1%} of {self.examples} inputs"
+            notes.insert(0, same)
+        return side_by_side(self.before, self.after, ("before", self.mode), notes)
 
 
-def megabytes(size: int) -> str:
+def megabytes(size: float) -> str:
     """Returns a number of bytes as text."""
     return f"{size / 1e6:.2f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

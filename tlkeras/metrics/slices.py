@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tlkeras.description import aligned
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.resampling import (
     CONFIDENCE,
@@ -63,14 +64,18 @@ class SliceTable(list):
         self.figure, self.gap = figure, gap
 
     def __str__(self) -> str:
-        names = [one_line(row["slice"]) for row in self]
-        width = max([5, *map(len, names)])
         titles = ("examples", self.figure, "low", "high", "loss")
-        lines = [" " * width + "".join(f"{title:>10}" for title in titles)]
-        for name, row in zip(names, self, strict=True):
-            figures = "".join(f"{row[title]:>10.3f}" for title in titles[1:])
-            note = "  few examples" if row["small"] else ""
-            lines.append(f"{name:<{width}}{row['examples']:>10}{figures}{note}")
+        cells = [
+            (
+                one_line(row["slice"]),
+                str(row["examples"]),
+                *(f"{row[title]:.3f}" for title in titles[1:]),
+            )
+            for row in self
+        ]
+        lines = aligned([("", *titles), *cells], least=8)
+        for number, row in enumerate(self, start=1):
+            lines[number] += "  few examples" if row["small"] else ""
         return "\n".join([*lines, *map(str, gap_sentences(self))])
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tlkeras.description import aligned
+
 FIGURES = ("precision", "recall", "f1")
 
 
@@ -48,14 +50,15 @@ def class_table(
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
     """Returns rows of a `ClassTable` as text, one line each below a header."""
-    names = [one_line(row["class"]) for row in rows]
-    width = max(map(len, names), default=0)
-    header = "".join(f"{title:>11}" for title in (*FIGURES, "support"))
-    lines = [" " * width + header]
-    for name, row in zip(names, rows, strict=True):
-        figures = "".join(f"{row[figure]:>11.3f}" for figure in FIGURES)
-        lines.append(f"{name:<{width}}{figures}{row['support']:>11}")
-    return "\n".join(lines)
+    cells = [
+        (
+            one_line(row["class"]),
+            *(f"{row[figure]:.3f}" for figure in FIGURES),
+            str(row["support"]),
+        )
+        for row in rows
+    ]
+    return "\n".join(aligned([("", *FIGURES, "support"), *cells], least=9))
 
 
 def number(value: float) -> str:

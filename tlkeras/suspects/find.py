@@ -11,7 +11,7 @@ import numpy as np
 from tlkeras._validation import check_choice, check_int
 from tlkeras.data import Splits
 from tlkeras.data.splitting import PARTS
-from tlkeras.description import Description
+from tlkeras.description import Described, Description, Descriptions
 from tlkeras.features import extract_features
 from tlkeras.findings import Place, places_of
 from tlkeras.freezing import find_backbone
@@ -61,8 +61,8 @@ class Duplicate(NamedTuple):
         return self.first.part != self.second.part
 
 
-@dataclass(frozen=True, eq=False)
-class Suspects:
+@dataclass(frozen=True, eq=False, repr=False)
+class Suspects(Described):
     """What `find_suspects` found; prints itself, in a notebook as HTML.
 
     Attributes:
@@ -80,13 +80,8 @@ class Suspects:
         """The duplicates across parts: what is trained on and tested on, say."""
         return tuple(pair for pair in self.duplicates if pair.is_leak)
 
-    def __str__(self) -> str:
-        return "\n\n".join(map(str, self._tables()))
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return "".join(table._repr_html_() for table in self._tables())
+    def _described(self) -> Descriptions:
+        return Descriptions("", tuple(self._tables()))
 
     def _tables(self) -> Iterator[Description]:
         rows = [

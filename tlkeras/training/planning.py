@@ -12,6 +12,7 @@ import keras
 from tlkeras._validation import unknown_name
 from tlkeras.builders import TransferModel, build_for
 from tlkeras.data import Splits
+from tlkeras.description import html_table
 from tlkeras.outputs.planning import Proposal
 from tlkeras.training.plan_facts import FAR, NEAR, PlanFacts
 from tlkeras.training.recipe import SETTINGS, Recipe
@@ -108,17 +109,10 @@ class Plan(Recipe):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(r.setting)}</td><td><code>"
-            f"{html.escape(_shown(r.value))}</code></td>"
-            f'<td style="text-align: left">{html.escape(r.why)}</td></tr>'
-            for r in self.reasons
-        )
+        rows = [(r.setting, _shown(r.value), r.why) for r in self.reasons]
         heading = "".join(f"<p>{html.escape(line)}</p>" for line in self._heading())
-        return (
-            f"{heading}<table><thead><tr><th>setting</th><th>value</th><th>why</th>"
-            f"</tr></thead><tbody>{rows}</tbody></table>"
-        )
+        header = ("setting", "value", "why")
+        return heading + html_table(header, rows, sentences=True)
 
     def _heading(self) -> tuple[str, str]:
         facts, problem = self.facts, self.facts.problem

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from tlkeras.description import html_table
 from tlkeras.evaluation.drawing import Drawing
 from tlkeras.evaluation.rendering import text
 from tlkeras.evaluation.rendering.pictures import (
@@ -74,7 +75,7 @@ def _fragment(report: Drawing, drawn: Sequence[Picture]) -> str:
 
 def _metrics(report: Drawing) -> str:
     rows = [(name, number(value)) for name, value in report.metrics.items()]
-    table = _table("Metrics", ("metric", "value"), rows)
+    table = html_table(("metric", "value"), rows, caption="Metrics")
     return f"{table}<p>{escape(text.interval(report))}.</p>"
 
 
@@ -84,13 +85,13 @@ def _per_class(report: Drawing) -> str:
         (row["class"], *(f"{row[name]:.3f}" for name in FIGURES), row["support"])
         for row in [*report.per_class, *text.average_rows(report)]
     ]
-    return _scrolling(f"Figures per {kind}", (kind, *FIGURES, "support"), rows)
+    return _scrolling((kind, *FIGURES, "support"), rows, f"Figures per {kind}")
 
 
 def _scrolling(
-    caption: str, header: Iterable[Any], rows: Iterable[Sequence[Any]]
+    header: Iterable[Any], rows: Iterable[Sequence[Any]], caption: str
 ) -> str:
-    table = _table(caption, header, rows)
+    table = html_table(header, rows, caption=caption)
     # A region that scrolls must be reachable by keyboard.
     label = escape(caption)
     region = f'class="scroll" role="region" aria-label="{label}" tabindex="0"'
@@ -98,8 +99,8 @@ def _scrolling(
 
 
 def _shown(table: Table) -> str:
-    cells = (table.caption, table.header, table.rows)
-    shown = _scrolling(*cells) if table.scrolls else _table(*cells)
+    build = _scrolling if table.scrolls else html_table
+    shown = build(table.header, table.rows, caption=table.caption)
     if not table.folded_behind:
         return shown
     summary = f"<summary>{escape(table.folded_behind)}</summary>"
@@ -120,7 +121,7 @@ def _slices(name: str, table: SliceTable) -> str:
         for row in table
     ]
     gap = "".join(f"<p>{escape(said)}</p>" for said in gap_sentences(table))
-    return _scrolling(f"By {name}", header, rows) + gap
+    return _scrolling(header, rows, f"By {name}") + gap
 
 
 def _top_losses(report: Drawing) -> str:
@@ -135,7 +136,7 @@ def _top_losses(report: Drawing) -> str:
             header.append(title)
             columns.append(column)
     rows = list(zip(*columns, strict=True))
-    return _scrolling("Highest losses", header, rows)
+    return _scrolling(header, rows, "Highest losses")
 
 
 def _figure(picture: Picture) -> str:
@@ -144,18 +145,4 @@ def _figure(picture: Picture) -> str:
         f'<figure><img src="data:image/{picture.kind};base64,{data}" '
         f'alt="{escape(picture.description)}">'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
-    )
-
-
-def _table(caption: str, header: Iterable[Any], rows: Iterable[Sequence[Any]]) -> str:
-    head = "".join(f'<th scope="col">{escape(str(cell))}</th>' for cell in header)
-    body = "\n".join(
-        f'<tr><th scope="row">{escape(str(first))}</th>'
-        + "".join(f"<td>{escape(str(cell))}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return (
-        f"<table><caption>{escape(caption)}</caption>\n"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
     )
