@@ -312,16 +312,9 @@ def test_a_fresh_process_gives_the_same_answers(tmp_path):
 
 
 def test_a_kerashub_backbone_keeps_its_freeze_point_in_the_file(tmp_path):
-    keras_hub = pytest.importorskip("keras_hub")
-    backbone = keras_hub.models.ResNetBackbone(
-        input_conv_filters=[64],
-        input_conv_kernel_sizes=[3],
-        stackwise_num_filters=[64, 64],
-        stackwise_num_blocks=[1, 1],
-        stackwise_num_strides=[1, 2],
-        block_type="basic_block",
-        image_shape=(16, 16, 3),
-    )
+    from test_backbones_hub import tiny_resnet
+
+    backbone = tiny_resnet((16, 16, 3))
     model = tl.image_classifier(backbone, CLASSES, preprocessing=None)
     tl.freeze(model, unfreeze_from=0.3)
     again = saved_and_loaded(model, tmp_path)

@@ -446,14 +446,17 @@ def test_half_written_json_counts_for_nothing(tmp_path):
     assert tl.cache_info(tmp_path).entries == ()
 
 
+class Positions:
+    """Examples that are their own positions."""
+
+    def in_order(self, positions, batch_size):
+        return positions.batch(batch_size)
+
+
 def test_every_epoch_has_an_order_of_its_own_that_repeats():
     import tensorflow as tf
 
     from tlkeras.features.order import Order, endless_epochs
-
-    class Positions:
-        def in_order(self, positions, batch_size):
-            return positions.batch(batch_size)
 
     def epochs(first, count, shuffled=True, seed=1):
         order = Order(10, shuffled, seed)
@@ -480,10 +483,6 @@ def test_every_epoch_has_an_order_of_its_own_that_repeats():
 @pytest.mark.slow
 def test_batches_of_an_epoch_are_of_nearly_equal_size(count, batch_size, views):
     from tlkeras.features.order import Order, endless_epochs
-
-    class Positions:
-        def in_order(self, positions, batch_size):
-            return positions.batch(batch_size)
 
     steps, order = -(-count // batch_size), Order(count, True, 0, views)
     batches = endless_epochs(Positions(), steps, order)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import tiny_backbone, weights_of
+from helpers import softmax, tiny_backbone, weights_of
 from sklearn.metrics import log_loss
 
 import tlkeras as tl
@@ -21,11 +21,6 @@ def logits(n=400, classes=4, seed=0, sharp=SHARP):
     z = 2 * rng.normal(size=(n, classes))
     y = np.array([rng.choice(classes, p=row) for row in softmax(z)])
     return y, (sharp * z).astype("float32")
-
-
-def softmax(z):
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 def head(activation="softmax", units=4, inputs=4, split=False, bias=0.3):

@@ -6,6 +6,7 @@ import pytest
 from helpers import (
     assert_equal_weights,
     needs_shared,
+    softmax,
     solid_colours,
     tiny_backbone,
     weights_of,
@@ -47,11 +48,6 @@ def plain(size=16, width=4, seed=0):
 
 def classifier(classes=("ant", "bee"), **arguments):
     return tl.image_classifier(plain(**arguments), classes)
-
-
-def softmax(logits):
-    exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exp / exp.sum(axis=-1, keepdims=True)
 
 
 def divergence(wanted, got):

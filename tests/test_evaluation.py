@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import echo, softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import pyplot
@@ -29,11 +30,6 @@ from tlkeras.problem import Problem
 
 NAMES = ("cat", "dog", "owl")
 SCORES = {"precision": sk.precision_score, "recall": sk.recall_score, "f1": sk.f1_score}
-
-
-def echo(*shape):
-    """Returns a model whose outputs are its inputs: predictions known beforehand."""
-    return keras.Sequential([keras.Input(shape), keras.layers.Identity()])
 
 
 def probabilities(n, classes=3, seed=0):
@@ -400,11 +396,6 @@ def test_two_replicas_count_every_example_once():
 
 
 # What labels and outputs mean
-
-
-def softmax(z):
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 def test_logits_become_probabilities():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from helpers import tiny_backbone
+from helpers import echo, tiny_backbone
 from images import encode, picture
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
@@ -17,10 +17,6 @@ from tlkeras.evaluation import Report, compare, evaluate
 from tlkeras.inputs import Input, examples_of
 from tlkeras.metrics.resampling import resampled_means, sums_by_unit, units
 from tlkeras.problem import Problem
-
-
-def echo(*shape):
-    return keras.Sequential([keras.Input(shape), keras.layers.Identity()])
 
 
 def right_and_wrong(hits):

@@ -152,6 +152,14 @@ def test_a_step_of_its_own_is_refused(name):
             np.testing.assert_array_equal(mine, old)
 
 
+def test_a_predict_step_of_its_own_is_kept():
+    kind = type("Stepped", (keras.Model,), {"predict_step": lambda self, data: data})
+    model = build(kind)
+    tl.fit_head(model, (X, Y), epochs=1, verbose=0)
+    assert type(model) is kind
+    np.testing.assert_array_equal(model.predict(X, verbose=0), X)
+
+
 def test_several_replicas_refuse_it(monkeypatch):
     monkeypatch.setattr(compatibility, "strategy_of", lambda model: "two replicas")
     compatibility.check_model(build(keras.Model))

@@ -94,14 +94,7 @@ def test_all_phases_share_one_pass_and_a_second_run_extracts_nothing():
     assert history.phases[0].extraction_seconds == 0.0 < first
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        tiny_bert,
-        pytest.param(tiny_gpt2, marks=pytest.mark.slow),
-        pytest.param(tiny_roberta, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2, tiny_roberta])
 @pytest.mark.slow
 def test_a_file_holds_tokenizer_freeze_point_and_all(tmp_path, make):
     model = classifier(make)
@@ -171,14 +164,7 @@ def test_answers_keep_the_order_of_texts_and_do_not_depend_on_their_company(make
     assert len({tuple(row) for row in together.round(4).tolist()}) == len(SENTENCES)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        tiny_bert,
-        pytest.param(tiny_gpt2, marks=pytest.mark.slow),
-        pytest.param(tiny_roberta, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2, tiny_roberta])
 @pytest.mark.slow
 def test_pairs_of_texts(make):
     model = classifier(make)

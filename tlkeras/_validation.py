@@ -133,13 +133,14 @@ def check_same_classes(
         return
     problem = "in another order" if same else f"{len(known)} in number"
     raise ValueError(
-        f"`{argument}` has {len(names)} classes, {_few(names)}; those of the model are "
-        f"{problem}: {_few(known)}. Build the model with `data.class_names`, or read "
+        f"`{argument}` has {len(names)} classes, {few(names)}; those of the model are "
+        f"{problem}: {few(known)}. Build the model with `data.class_names`, or read "
         "the data with `class_names=model.class_names`."
     )
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """Returns the first five names, quoted, and dots where there are more."""
     return f"{', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tlkeras._validation import check_int
 from tlkeras.data.groups import groups_of_array
 from tlkeras.data.heads import read_heads
 from tlkeras.data.splits import Splits, make_splits
-from tlkeras.data.splitting import check_fractions
+from tlkeras.data.splitting import check_splitting
 from tlkeras.inputs import read_arrays
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.outputs import read_labels
@@ -71,9 +70,7 @@ def from_arrays(
     >>> {name: y.shape for name, y in next(iter(data.val))[1].items()}
     {'animal': TensorShape([9]), 'size': TensorShape([9, 1])}
     """
-    check_int("batch_size", batch_size, 1)
-    check_int("seed", seed, 0)
-    check_fractions(validation_split, test_split)
+    check_splitting(batch_size, seed, validation_split, test_split)
     its_input, inputs = read_arrays(x)
     read = read_heads if isinstance(y, Mapping) else read_labels
     outputs, labels = read(y, class_names, task)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_int, did_you_mean, unknown_name
+from tlkeras._validation import did_you_mean, unknown_name
 from tlkeras.data.groups import groups_of_files
 from tlkeras.data.skipped import warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
-from tlkeras.data.splitting import PART_OF_NAME, check_fractions
+from tlkeras.data.splitting import PART_OF_NAME, check_splitting
 from tlkeras.inputs import Pictures
 from tlkeras.inputs.pictures.files import ImageFiles, read_listed
 from tlkeras.outputs import Classes
@@ -82,9 +82,7 @@ def image_folder(
     ('daisy', 'rose')
     """
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
-    check_int("batch_size", batch_size, 1)
-    check_int("seed", seed, 0)
-    check_fractions(validation_split, test_split)
+    check_splitting(batch_size, seed, validation_split, test_split)
     root = _existing_folder(path)
     folders = _part_folders(root)
     class_names = _class_folders(folders, class_names)

@@ -1,10 +1,11 @@
 """Which example goes to training, validation or testing."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import check_number
+from tlkeras._validation import check_int, check_number
 
 PARTS = ("train", "val", "test")
 
@@ -18,16 +19,20 @@ PART_OF_NAME = {
 """The names, in lower case, that data sets give to their parts."""
 
 
-def check_fractions(validation_split: float, test_split: float) -> tuple[float, float]:
-    """Returns both fractions, or raises `ValueError`.
+def check_splitting(
+    batch_size: Any, seed: Any, validation_split: Any, test_split: Any
+) -> None:
+    """Raises `ValueError` for what no data can be split and read by.
 
-    Both lie in [0, 1] and leave something to train on, except that one of them may
+    Fractions lie in [0, 1] and leave something to train on, except that one of them may
     be 1: everything goes there.
     """
+    check_int("batch_size", batch_size, 1)
+    check_int("seed", seed, 0)
     val = check_number("validation_split", validation_split, minimum=0)
     test = check_number("test_split", test_split, minimum=0)
     if val + test < 1 or sorted((val, test)) == [0, 1]:
-        return val, test
+        return
     raise ValueError(
         "`validation_split` and `test_split` are fractions of all examples: together "
         "they must stay below 1 so that some are left for training (or one of them is "

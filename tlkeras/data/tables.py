@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_choice, check_int, is_blank
+from tlkeras._validation import check_choice, is_blank
 from tlkeras.data.heads import about_head, of_heads
 from tlkeras.data.skipped import first_skipped, warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
-from tlkeras.data.splitting import PARTS, check_fractions
+from tlkeras.data.splitting import PARTS, check_splitting
 from tlkeras.data.table import Fault, Table, frame_table
 from tlkeras.data.table_columns import (
     TableColumns,
@@ -123,9 +123,7 @@ def from_csv(
     >>> films.class_names
     ('bad', 'good')
     """
-    check_int("batch_size", batch_size, 1)
-    check_int("seed", seed, 0)
-    check_fractions(validation_split, test_split)
+    check_splitting(batch_size, seed, validation_split, test_split)
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
     wanted = _Wanted(
         *_named_input((Texts(), text), (pictures, image)),
@@ -212,9 +210,7 @@ def from_dataframe(
     >>> films.class_names
     ('bad', 'good')
     """
-    check_int("batch_size", batch_size, 1)
-    check_int("seed", seed, 0)
-    check_fractions(validation_split, test_split)
+    check_splitting(batch_size, seed, validation_split, test_split)
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
     wanted = _Wanted(
         *_named_input((Texts(), text), (pictures, image)),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tlkeras._validation import check_int, unknown_name
+from tlkeras._validation import unknown_name
 from tlkeras.data.skipped import warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
-from tlkeras.data.splitting import PART_OF_NAME, check_fractions
+from tlkeras.data.splitting import PART_OF_NAME, check_splitting
 from tlkeras.inputs import Examples, Input, Pictures, Texts
 from tlkeras.inputs.loading import plain_graph
 from tlkeras.inputs.tfds import encoded_rows
@@ -83,9 +83,7 @@ def from_tfds(
     >>> data = tl.from_tfds("tf_flowers", image_size=224)
     """
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
-    check_int("batch_size", batch_size, 1)
-    check_int("seed", seed, 0)
-    check_fractions(validation_split, test_split)
+    check_splitting(batch_size, seed, validation_split, test_split)
     builder = _prepared_builder(name_or_builder, data_dir)
     keys = _find_keys(builder, ((pictures, None), (Texts(), text)), groups)
     parts, problem, skipped, together = _read_parts(builder, keys)

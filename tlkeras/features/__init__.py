@@ -2,13 +2,12 @@
 
 from tlkeras.cache import CacheInfo, cache_info, clear_cache
 from tlkeras.features.extraction import extract_features
-from tlkeras.features.splitting import Frozen, SplitModel, join, split_model
+from tlkeras.features.splitting import SplitModel, join, split_model
 from tlkeras.inputs.feature_set import FeatureSet
 
 __all__ = [
     "CacheInfo",
     "FeatureSet",
-    "Frozen",
     "SplitModel",
     "cache_info",
     "clear_cache",

@@ -25,6 +25,15 @@ def first_of_its_kind(count: int, groups: Sequence[Group]) -> np.ndarray:
     return first
 
 
+def components(count: int, pairs: np.ndarray) -> np.ndarray:
+    """Returns a number for each of `count` examples, equal where pairs connect them."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), (count, count))
+    return connected_components(graph, directed=False)[1]
+
+
 def joined(
     count: int,
     pairs: np.ndarray,
@@ -39,13 +48,9 @@ def joined(
         exact: Groups that belong together already.
         with_groups: Whether groups that no pair touches are returned too.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     links = [(group[0], other) for group in exact for other in group[1:]]
     both = np.concatenate([pairs, np.array(links, int).reshape(-1, 2)])
-    graph = coo_array((np.ones(len(both), bool), tuple(both.T)), (count, count))
-    _, component = connected_components(graph, directed=False)
+    component = components(count, both)
     wanted = set(component[(both if with_groups else pairs)[:, 0]].tolist())
     groups = groups_of_keys(component.tolist())
     return [group for group in groups if component[group[0]] in wanted]

@@ -101,7 +101,7 @@ def slice_table(
     Raises:
         ValueError: If there are too many different values.
     """
-    labels = _as_labels(slice_values, name)
+    labels = _as_labels(slice_values)
     present, parts = np.unique(labels, return_inverse=True)
     if len(present) > _MOST_SLICES:
         raise ValueError(
@@ -146,7 +146,7 @@ def gap_sentences(table: SliceTable) -> list[str]:
     ]
 
 
-def _as_labels(values: np.ndarray, name: str) -> np.ndarray:
+def _as_labels(values: np.ndarray) -> np.ndarray:
     """Returns values as labels; of many different numbers, the quarter they are in."""
     numeric = values.dtype.kind in "iuf"
     if not numeric or len(np.unique(values)) <= _MOST_NUMBERS:

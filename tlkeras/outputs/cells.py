@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import did_you_mean, is_blank
+from tlkeras._validation import did_you_mean, few, is_blank
 from tlkeras.outputs.base import Output
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.labels import Labels
@@ -239,7 +239,7 @@ def _from_ids(
     def reason(cell: Any, number: int | float | None) -> str | None:
         if isinstance(number, int) and 0 <= number < len(names):
             return None
-        source = f"for {_few(names)}" if given else "in training"
+        source = f"for {few(names)}" if given else "in training"
         return f"has the label {cell!r}; class ids {source} are 0 to {len(names) - 1}"
 
     reasons = {
@@ -259,10 +259,6 @@ def _from_ids(
     return CellLabels(Classes, names, values, {}, reasons)
 
 
-def _few(names: Sequence[str]) -> str:
-    return f"{', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
-
-
 def _numbered(found: Sequence[Any], column: Hashable) -> tuple[str, ...]:
     """Returns `"0"`, `"1"`, and so on for ids without gaps."""
     present = sorted({number for number in found if isinstance(number, int)})
@@ -270,7 +266,7 @@ def _numbered(found: Sequence[Any], column: Hashable) -> tuple[str, ...]:
         return tuple(map(str, present))
     named = [str(number) for number in present]
     raise ValueError(
-        f"The column {column!r} holds whole numbers, {_few(named)}, that do not count "
+        f"The column {column!r} holds whole numbers, {few(named)}, that do not count "
         "the classes from 0 without gaps. To take them as names, pass "
         f"class_names={named if len(named) <= 20 else '[...]'}; for targets, pass "
         "task='regression'."

@@ -26,7 +26,6 @@ from tlkeras.outputs.naming import (
     unfit,
     unit_values,
 )
-from tlkeras.outputs.planning import Proposal, smoothing
 from tlkeras.outputs.probabilities import Probabilities
 from tlkeras.outputs.sampling import are_numbers, balanced_class_weights, class_shares
 from tlkeras.outputs.separability import separability_of_classes
@@ -103,10 +102,6 @@ class Classes(Probabilities):
         if self.single_unit:
             return keras.metrics.BinaryAccuracy
         return keras.metrics.SparseCategoricalAccuracy
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.names
 
     @property
     def columns(self) -> int:
@@ -188,17 +183,10 @@ class Classes(Probabilities):
 
     # Plans.
 
-    @property
-    def amount(self) -> str:
-        return f"{len(self.names)} classes"
-
     def separability(
         self, features: np.ndarray, labels: np.ndarray, seed: int = 0
     ) -> float | None:
         return separability_of_classes(features, self.numbers(labels), seed)
-
-    def planned_smoothing(self, usual: float, why: str) -> Proposal:
-        return smoothing(usual, why)
 
     # Data.
 
@@ -248,9 +236,6 @@ class Classes(Probabilities):
             multi_label=self.single_unit,
             label_smoothing=self.label_smoothing,
         )
-
-    def default_metrics(self) -> list[Any]:
-        return ["accuracy"]
 
     def weighing(
         self, class_weight: Any, labels: np.ndarray | None, loss: Any = None

@@ -24,7 +24,6 @@ from tlkeras.outputs.naming import (
     unfit,
     unit_values,
 )
-from tlkeras.outputs.planning import Proposal, smoothing
 from tlkeras.outputs.probabilities import Probabilities
 from tlkeras.outputs.sampling import label_shares
 from tlkeras.outputs.separability import separability_of_labels
@@ -82,10 +81,6 @@ class Labels(Probabilities):
         return len(self.names)
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.names
-
-    @property
     def least(self) -> np.ndarray:
         """The thresholds, float32 of shape `()` or `(labels,)`."""
         return np.float32(0.5 if self.thresholds is None else self.thresholds)
@@ -140,17 +135,10 @@ class Labels(Probabilities):
 
     # Plans.
 
-    @property
-    def amount(self) -> str:
-        return f"{len(self.names)} classes"
-
     def separability(
         self, features: np.ndarray, labels: np.ndarray, seed: int = 0
     ) -> float | None:
         return separability_of_labels(features, labels, seed)
-
-    def planned_smoothing(self, usual: float, why: str) -> Proposal:
-        return smoothing(usual, why)
 
     # Data.
 
@@ -184,9 +172,6 @@ class Labels(Probabilities):
         return classifier_loss(
             self.loss, multi_label=True, label_smoothing=self.label_smoothing
         )
-
-    def default_metrics(self) -> list[Any]:
-        return ["accuracy"]
 
     def make_metrics(self) -> list[Any]:
         # Keras would compare the most probable label of each row.

@@ -12,6 +12,7 @@ from tlkeras.metrics.ranking import Curve
 from tlkeras.metrics.table import number
 from tlkeras.outputs.base import Output
 from tlkeras.outputs.missing import are_labelled
+from tlkeras.outputs.planning import Proposal, smoothing
 from tlkeras.outputs.shown import Plot
 
 _MOST_CURVES = 6
@@ -20,7 +21,7 @@ _SQUARE = (4.8, 4.2)
 
 @dataclass(frozen=True, kw_only=True)
 class Probabilities(Output):
-    """An output that gives a probability to each of its names."""
+    """An output that gives a probability to each of its `names`."""
 
     first_figures: ClassVar[tuple[str, ...]] = (
         "accuracy",
@@ -32,6 +33,24 @@ class Probabilities(Output):
     headline_figures: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
     gives_probabilities: ClassVar[bool] = True
     score_name: ClassVar[str] = "accuracy"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.names
+
+    # Plans.
+
+    @property
+    def amount(self) -> str:
+        return f"{len(self.names)} classes"
+
+    def planned_smoothing(self, usual: float, why: str) -> Proposal:
+        return smoothing(usual, why)
+
+    # Training.
+
+    def default_metrics(self) -> list[Any]:
+        return ["accuracy"]
 
     # Data.
 

@@ -73,12 +73,3 @@ def _nearest(vectors: np.ndarray, *others: np.ndarray) -> np.ndarray:
         found.append(np.stack([rows, near.ravel()], axis=1))
     pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
     return pairs[pairs[:, 0] != pairs[:, 1]]
-
-
-def joined(count: int, pairs: np.ndarray) -> np.ndarray:
-    """Returns a number for each example that is the same for its duplicates."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), (count, count))
-    return connected_components(graph, directed=False)[1]

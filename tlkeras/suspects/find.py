@@ -16,7 +16,8 @@ from tlkeras.features import extract_features
 from tlkeras.findings import Place, places_of
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import Examples, examples_of
-from tlkeras.suspects.duplicates import find_duplicates, joined
+from tlkeras.inputs.grouping import components
+from tlkeras.suspects.duplicates import find_duplicates
 from tlkeras.suspects.pooling import pooled
 
 _SHOWN = 10
@@ -213,7 +214,7 @@ def find_suspects(
     labels = np.concatenate([examples.labels for examples in parts.values()])
     problem = data.problem
     pairs, similarities = find_duplicates(features, problem.input.likeness(parts))
-    groups = joined(len(labels), pairs)
+    groups = components(len(labels), pairs)
     wrong = problem.output.wrong_labels(features, labels, groups)
     places = [
         place

@@ -44,7 +44,7 @@ def read_text(preprocessor, text: str | Sequence[str]) -> Tokens:
     words, word_of, part_of = [], [], []
     start = 0
     for number, (part, count) in enumerate(
-        zip(parts, _counts(preprocessor, parts, ids, places), strict=True)
+        zip(parts, _counts(preprocessor, parts, places), strict=True)
     ):
         pieces, numbers = _words(preprocessor, part, ids[places[start : start + count]])
         word_of += [len(words) + each for each in numbers]
@@ -97,9 +97,7 @@ def baseline_id(tokenizer, token: str | None) -> int:
     )
 
 
-def _counts(
-    preprocessor, parts: Sequence[str], ids: np.ndarray, places: np.ndarray
-) -> list[int]:
+def _counts(preprocessor, parts: Sequence[str], places: np.ndarray) -> list[int]:
     """Returns how many of the tokens are of each text of a pair."""
     if len(parts) == 1:
         return [len(places)]
