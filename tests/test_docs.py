@@ -200,6 +200,29 @@ def test_the_python_blocks_of_the_readme_run(offline_folder):
         exec(compile(quick(readme, block), "README.md", "exec"), namespace)
 
 
+@pytest.mark.slow
+def test_the_example_of_several_heads_runs(offline_folder, monkeypatch):
+    """On a smaller backbone and smaller pictures: the README's take minutes."""
+    monkeypatch.setenv("TLKERAS_CACHE", str(offline_folder / "cache"))
+    lines = ["file,species,cm"]
+    for i in range(40):
+        name = f"{i}.jpg"
+        Path(name).write_bytes(encode(picture(seed=i), "JPEG"))
+        lines.append(f"{name},{'bee' if i % 2 else 'ant'},{i / 40 if i % 5 else ''}")
+    Path("insects.csv").write_text("\n".join(lines), encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("## What a model is for") :]
+    block = re.search(r"^```py\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1]
+    block = block.replace("mobilenet_v2", "glyphnet").replace(
+        'image="file"', 'image="file", image_size=32, color_mode="grayscale"'
+    )
+    namespace = {"tl": tl}
+    exec(block.replace("(model, data)", "(model, data, epochs=1)"), namespace)
+    assert namespace["model"].problem == namespace["data"].problem.but(
+        input=namespace["model"].problem.input, outputs=namespace["heads"]
+    )
+
+
 def quick(readme, block):
     """Returns a block that trains for 1 epoch where it says more.
 
