@@ -332,7 +332,7 @@ def test_models_that_do_not_go_together():
         (tl.image_regressor(plain()), "one task"),
         (tl.image_classifier(tiny_backbone(), heads), "one head"),
         (keras.Sequential([keras.Input((2,)), L.Dense(2)]), "must be a TransferModel"),
-        (text, "takes texts"),
+        (text, "a student of texts"),
     ):
         with pytest.raises(ValueError, match=message):
             tl.distill(teacher, student, (X, Y), **QUIET)
@@ -401,6 +401,11 @@ def test_data_that_do_not_do():
         tl.distill(teacher, student, (X, Y + 5), **QUIET)
     with pytest.raises(ValueError, match="takes pictures of 3 channel"):
         tl.distill(teacher, student, (X[..., :1], Y), **QUIET)
+    with pytest.raises(ValueError, match="does not fit the model"):
+        tl.distill(teacher, student, (np.array(["good"] * 24), Y), **QUIET)
+    texts = tl.from_arrays(["good", "bad"] * 12, Y, validation_split=0, test_split=0)
+    with pytest.raises(ValueError, match="takes pictures; the data are texts"):
+        tl.distill(teacher, student, texts, **QUIET)
 
 
 @pytest.mark.real

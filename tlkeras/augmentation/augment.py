@@ -52,7 +52,7 @@ def resolve_augment(
 
     Example:
 
-    >>> augment = resolve_augment("light", output=Classes(3), seed=0)
+    >>> augment = resolve_augment("light", output=tl.Classes(3), seed=0)
     >>> print(augment)
     light: flip, zoom 0.9-1.1, shift 0.05
 
@@ -95,7 +95,7 @@ class Augment:
     Example:
 
     >>> import numpy as np
-    >>> augment = resolve_augment("cutmix", output=Classes(3))
+    >>> augment = resolve_augment("cutmix", output=tl.Classes(3))
     >>> images, labels = augment(np.zeros((2, 8, 8, 3), "float32"), np.array([0, 2]))
     >>> images.shape, labels.shape
     (TensorShape([2, 8, 8, 3]), TensorShape([2, 3]))

@@ -162,6 +162,12 @@ def _check_pair(teacher: Any, student: Any) -> None:
     refuse_own_loss(student, "a student learns from the teacher's answers instead.")
     if teacher is student:
         raise ValueError("`teacher` and `student` are the same model.")
+    takes = [model.problem.input for model in (teacher, student)]
+    if type(takes[0]) is not type(takes[1]):
+        raise ValueError(
+            "Teacher and student must be for the same data. Received: a teacher of "
+            f"{takes[0].nouns} and a student of {takes[1].nouns}."
+        )
     first, second = teacher.problem.output, student.problem.output
     if not first.fits(second):
         raise ValueError(
@@ -212,7 +218,15 @@ def _reading(data: Any, name: str) -> Reading:
 
 
 def _as_seen_by(model: TransferModel, reading: Reading) -> Examples:
-    return model.problem.input.seen(reading.examples, f"Model {model.name!r}")
+    """Returns the examples as a model takes them, or raises `ValueError`."""
+    own, about = model.problem.input, f"Model {model.name!r}"
+    given = own if reading.problem is None else reading.problem.input
+    if type(given) is not type(own):
+        raise ValueError(
+            f"{about} takes {own.nouns}; the data are {given.nouns}. Teacher and "
+            "student must be for the same data."
+        )
+    return own.seen(reading.examples, about)
 
 
 def _seen(model: TransferModel, reading: Reading) -> Any:

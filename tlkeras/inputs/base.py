@@ -483,7 +483,7 @@ class Input:
         """Returns a data set's examples as a model with this input takes them.
 
         Args:
-            examples: `Examples`, as they were read for another model.
+            examples: `Examples` of this kind, as they were read for another model.
             about: What the model is called, for messages.
 
         Raises:

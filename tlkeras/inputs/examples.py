@@ -125,21 +125,6 @@ class Examples(abc.ABC):
         return digest.hexdigest()
 
 
-def check_strings(examples: Examples, wanted: bool, takes: str) -> None:
-    """Raises `ValueError` where examples are strings and should not be, or otherwise.
-
-    Args:
-        examples: The examples.
-        wanted: Whether their inputs must be strings.
-        takes: What the model takes, for the message: "Model 'm' takes texts".
-    """
-    if (examples.dataset(1).element_spec[0].dtype == tf.string) != wanted:
-        raise ValueError(
-            f"{takes}; the data are {'none' if wanted else 'strings'}. Teacher and "
-            "student must be for the same data."
-        )
-
-
 class RandomAccessExamples(Examples):
     """Examples that can be read in any order."""
 

@@ -11,7 +11,10 @@ from tlkeras._validation import check_int
 from tlkeras.builders import TransferModel, image_classifier
 from tlkeras.data import Splits, from_tfds, image_folder
 from tlkeras.evaluation import evaluate
+from tlkeras.inputs import Pictures
 from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.outputs import Classes
+from tlkeras.problem import Problem
 from tlkeras.quickstart.comparison import Announce, Settings, Task, train_two_phases
 from tlkeras.training import Recipe, fine_tune
 
@@ -80,10 +83,8 @@ def read_digits(labels_per_class: int, batch_size: int, seed: int) -> Splits:
     }
     return Splits(
         parts,
-        task="classification",
-        class_names=list(map(str, range(10))),
+        problem=Problem(Pictures((32, 32), channels=1), Classes(10)),
         batch_size=batch_size,
-        image_size=(32, 32),
         seed=seed,
     )
 

@@ -19,7 +19,7 @@ from tlkeras.inputs.base import (
     Trial,
     Usage,
 )
-from tlkeras.inputs.examples import Examples, check_strings
+from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.pictures import backbones, exporting
@@ -416,7 +416,6 @@ class Pictures(Input):
     # Distillation.
 
     def seen(self, examples: Examples, about: str) -> Examples:
-        check_strings(examples, False, f"{about} takes {self.nouns}")
         return at_size(examples, self, about)
 
     # Suspects.

@@ -41,6 +41,9 @@ def _resized(examples: ArrayExamples, pictures: Any, about: str) -> ArrayExample
 
     size, channels = pictures.image_size, pictures.channels
     given = tuple(examples.inputs.shape[1:])
+    if len(given) != 3:
+        # No pictures: `Input.check` says so.
+        return examples
     if channels not in (None, given[-1]):
         raise ValueError(
             f"{about} takes pictures of {channels} channel(s); those in the array have "

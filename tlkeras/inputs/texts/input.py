@@ -24,7 +24,7 @@ from tlkeras.inputs.base import (
     Trial,
     Usage,
 )
-from tlkeras.inputs.examples import Examples, check_strings
+from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.texts import backbones, exporting
@@ -382,12 +382,6 @@ True
 
     def explainer(self, probe: Any, settings: Settings) -> TextExplainer:
         return TextExplainer(probe, settings, self.preprocessor)
-
-    # Distillation.
-
-    def seen(self, examples: Examples, about: str) -> Examples:
-        check_strings(examples, True, f"{about} takes {self.nouns}")
-        return examples
 
     # Suspects.
 

@@ -148,10 +148,12 @@ class Feeder:
         recipe, known = self.recipe, self.readings[0]
         if recipe.sampling is not None:
             check_choice("sampling", recipe.sampling, ("balanced",))
-            if recipe.class_weight is not None:
+            own = self.job.problem.output.class_weight
+            weights = own if recipe.class_weight is None else recipe.class_weight
+            if weights is not None:
                 raise ValueError(
                     "`class_weight` and `sampling` both correct for what is rare: pass "
-                    f"one of them. Received: class_weight={recipe.class_weight!r}, "
+                    f"one of them. Received: class_weight={weights!r}, "
                     f"sampling={recipe.sampling!r}."
                 )
             if known is None or not known.examples.random_access:
