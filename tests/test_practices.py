@@ -11,7 +11,7 @@ import pytest
 from helpers import solid_colours, tiny_backbone, weights_of, with_head, with_recipe
 
 import tlkeras as tl
-from tlkeras.data import ArrayExamples
+from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.training.recipe import completed
 
 X, Y = solid_colours(48, 2)
