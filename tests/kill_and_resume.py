@@ -84,7 +84,7 @@ def kill_at_random(folder: Path, photographs: Path | None, draw) -> bool:
     # Every other kill waits for a checkpoint that is being written.
     limit = time.monotonic() + 20
     while draw.random() < 0.5 and process.poll() is None:
-        if any(checkpoints.glob("*.writing")) or time.monotonic() > limit:
+        if any(checkpoints.glob("*.unfinished.npz")) or time.monotonic() > limit:
             break
         time.sleep(0.0005)
     if process.poll() is not None:

@@ -150,7 +150,7 @@ def test_memory_is_watched_while_a_step_runs():
             block += 1
         del block
     assert max(seen) - seen[0] > 0.9 * 10**8
-    assert 0 < batch_size._free_memory() < 10**15
+    assert 0 < batch_size.free_memory() < 10**15
 
 
 @pytest.mark.slow

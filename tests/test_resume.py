@@ -273,7 +273,7 @@ def test_a_full_disk_keeps_the_last_good_state(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez", fill_up)
     with pytest.raises(tl.CheckpointError, match="No space left.*Make room"):
         head(make_model(), tmp_path)
-    assert not list(tmp_path.glob("*.writing"))
+    assert not list(tmp_path.glob("*.unfinished.npz"))
     full["left"] = 10**6
     model = make_model()
     history = head(model, tmp_path)
@@ -296,9 +296,9 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 @pytest.mark.slow
 def test_what_was_left_half_written_is_removed(stopped_run):
-    (stopped_run / "step.writing").write_bytes(b"half of it")
+    (stopped_run / ".0123.unfinished.npz").write_bytes(b"half of it")
     head(make_model(), stopped_run)
-    assert not (stopped_run / "step.writing").exists()
+    assert not (stopped_run / ".0123.unfinished.npz").exists()
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ import filelock
 import ml_dtypes
 import numpy as np
 
+from tlkeras._files import remove_tree, write_whole
+
 DEFAULT_BUDGET_GB = 20.0
 # Rows are flushed, and counted as finished, about this often.
 FLUSH_BYTES = 64 * 2**20
@@ -239,7 +241,7 @@ class EntryWriter:
             return progress["finished"]
         remove_tree(self.partial)
         self.partial.mkdir(parents=True)
-        write_json(self.partial / "plan.json", self.meta)
+        write_whole(self.partial / "plan.json", json.dumps(self.meta))
         return 0
 
     def write(self, start: int, values: Sequence[np.ndarray]) -> None:
@@ -253,13 +255,13 @@ class EntryWriter:
         for array in self.arrays:
             array.flush()
             release(array)
-        write_json(self.partial / "progress.json", {"finished": finished})
+        write_whole(self.partial / "progress.json", json.dumps({"finished": finished}))
         self._pending = 0
 
     def finish(self) -> None:
         """Gives the entry its final name; from then on it is trusted."""
         self._flush(self.meta["rows"])
-        write_json(self.partial / "meta.json", self.meta)
+        write_whole(self.partial / "meta.json", json.dumps(self.meta))
         remove_tree(self.final)
         self.partial.rename(self.final)
 
@@ -326,15 +328,6 @@ def release(array: np.ndarray) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def remove_tree(path: Path) -> None:
-    """Deletes a folder so that it is never seen half deleted under its own name."""
-    if not path.exists():
-        return
-    doomed = path.with_name(f".{path.name}.{os.getpid()}.deleted")
-    path.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
-
-
 def readable(size: float) -> str:
     """Returns a number of bytes as people write it: `"1.5 GB"`."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -382,13 +375,3 @@ def _read_json(path: Path) -> dict | None:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Writes the whole file or nothing."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "w") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

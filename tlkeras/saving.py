@@ -2,7 +2,6 @@
 
 import json
 import os
-import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import keras
 
+from tlkeras._files import written_whole
 from tlkeras.runtime import current_runtime
 
 
@@ -54,12 +54,11 @@ def save_whole(write: Callable[[Path], Any], path: str | os.PathLike) -> None:
         ValueError: If `path` is a folder or cannot be written to.
     """
     final = Path(os.path.realpath(path))
-    unfinished = final.with_name(f".{uuid.uuid4().hex[:12]}.keras")
     try:
         if final.is_dir():
             raise IsADirectoryError("there is a folder of that name")
-        write(unfinished)
-        unfinished.replace(final)
+        with written_whole(final) as unfinished:
+            write(unfinished)
     except OSError as error:
         reason = f"there is no folder {str(final.parent)!r}"
         raise ValueError(
@@ -67,9 +66,6 @@ def save_whole(write: Callable[[Path], Any], path: str | os.PathLike) -> None:
             f"{error if final.parent.is_dir() else reason}. The path must name a file "
             "in a folder that exists and can be written to."
         ) from error
-    finally:
-        if final.parent.is_dir():
-            unfinished.unlink(missing_ok=True)
 
 
 def _check_file(path: Path) -> None:

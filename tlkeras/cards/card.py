@@ -2,12 +2,12 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tlkeras._files import write_whole
 from tlkeras.builders import TransferModel
 from tlkeras.cards.backbone_facts import hub_name
 from tlkeras.cards.facts import Facts
@@ -73,8 +73,8 @@ class ModelCard:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             for picture in (p for several in drawn.values() for p in several):
-                _write(target.parent / picture.file, picture.data)
-            _write(target, self._text(drawn).encode())
+                write_whole(target.parent / picture.file, picture.data)
+            write_whole(target, self._text(drawn))
         except OSError as error:
             raise ValueError(
                 f"The card cannot be written to {str(target)!r}: {error}."
@@ -258,11 +258,3 @@ def _index(facts: Facts) -> list[dict[str, Any]]:
 def _slug(name: str | None) -> str:
     """Returns a name as a file may have it."""
     return re.sub(r"[^a-z0-9]+", "_", str(name or "").lower()).strip("_")
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes a file that appears under its name when it is complete."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".card-") as staging:
-        unfinished = Path(staging, "unfinished")
-        unfinished.write_bytes(data)
-        unfinished.replace(path)

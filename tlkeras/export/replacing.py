@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+
+from tlkeras._files import written_whole
 
 # What TensorFlow, Keras 2 and `export` write into the folder of a SavedModel.
 _SAVED_MODEL = (
@@ -39,12 +39,8 @@ def replacing(path: str | os.PathLike, suffix: str) -> Iterator[Path]:
     """
     final = Path(os.path.realpath(path))
     _check(final, path, suffix)
-    unfinished = final.with_name(f".{uuid.uuid4().hex[:12]}{suffix}")
-    try:
+    with written_whole(final) as unfinished:
         yield unfinished
-        _rename(unfinished, final)
-    finally:
-        _remove(unfinished)
 
 
 def size_of(path: Path) -> int:
@@ -93,25 +89,3 @@ def _lost(final: Path) -> list[str]:
         if (final / path).is_symlink() or not (final / path).is_dir()
         if not any(fnmatchcase(path.as_posix(), each) for each in _SAVED_MODEL)
     ]
-
-
-def _rename(unfinished: Path, final: Path) -> None:
-    if not final.is_dir():
-        unfinished.replace(final)
-        return
-    # A folder that holds something cannot be replaced in one step.
-    earlier = final.with_name(f".{uuid.uuid4().hex[:12]}")
-    final.rename(earlier)
-    try:
-        unfinished.rename(final)
-    except OSError:
-        earlier.rename(final)
-        raise
-    _remove(earlier)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras import cache as disk
+from tlkeras._memory import free_memory
 from tlkeras.distribution import strategy_of
 from tlkeras.features.fingerprints import fingerprint_model
 from tlkeras.features.splitting import split_model
@@ -98,11 +99,9 @@ class Store:
 
     Attributes:
         folder: A folder on disk, or `None` for memory.
-        optional: Whether the caller can do without.
     """
 
     folder: Path | None
-    optional: bool = True
 
     def has_room(
         self, sizes: Sequence[int], keys: Sequence[str], keep: Collection[str] = ()
@@ -115,7 +114,7 @@ class Store:
             keep: Keys of further entries that do not give way.
         """
         if self.folder is None:
-            return sum(sizes) <= _MEMORY_SHARE * _free_memory()
+            return sum(sizes) <= _MEMORY_SHARE * free_memory()
         wanted = dict(zip(keys, sizes, strict=True))
         return disk.make_room(self.folder, wanted, keep)
 
@@ -410,11 +409,3 @@ def _label_spec(examples: Any) -> disk.ArraySpec:
         return examples.label_spec
     labels = np.asarray(examples.labels)
     return disk.ArraySpec(labels.shape[1:], labels.dtype.name)
-
-
-def _free_memory() -> int:
-    """Returns the bytes of memory that are free, 1 GB where the system does not say."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return 10**9

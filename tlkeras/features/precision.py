@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from tlkeras import cache as disk
+from tlkeras._files import write_whole
 from tlkeras.features.extraction import inference_function
 from tlkeras.features.fingerprints import versions
 
@@ -106,7 +107,7 @@ def _remember(path: Path, answer: dict) -> None:
     # Without a cache folder the next run measures again.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        disk.write_json(path, answer)
+        write_whole(path, json.dumps(answer))
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tlkeras._files import write_whole
 from tlkeras.records.encoding import missing, readable, without_names
 from tlkeras.records.surroundings import Surroundings
 
@@ -197,7 +198,7 @@ class TrainingRecord:
             raise ValueError(f"`path` must end in '.json'. Received: {str(path)!r}.")
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
         try:
-            Path(path).write_text(text, encoding="utf-8")
+            write_whole(path, text)
         except OSError as error:
             raise ValueError(
                 f"The record cannot be written to {str(path)!r}: {error}."

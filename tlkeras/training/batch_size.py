@@ -1,17 +1,16 @@
 """`batch_size="auto"`: the largest batch that the memory takes, found by trying."""
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from tlkeras import cache as disk
+from tlkeras._memory import free_memory, held_memory
 from tlkeras.features.extraction import longest_of
 from tlkeras.inputs.examples import reading_of
 from tlkeras.inputs.feature_set import bucket_length
@@ -84,7 +83,7 @@ def largest_batch(job: Job, frozen: int) -> BatchSize:
     with trial(replace(job, val=None), frozen) as ready:
         most, reason = _upper_bound(len(ready.feeder.readings[0].examples))
         step = _Step(ready)
-        free = None if _is_accelerated() else _free_memory()
+        free = None if _is_accelerated() else free_memory()
         found = search(step, most, reason, free)
     if job.fitting.verbose != 0:
         print(found)
@@ -178,7 +177,7 @@ class _Step:
     def __init__(self, ready: Trial):
         self.model = ready.feed.model
         self.batch = _some_batch(ready)
-        self.before = _resident_memory()
+        self.before = held_memory()
 
     def __call__(self, size: int) -> int:
         x, y = keras.tree.map_structure(
@@ -228,11 +227,11 @@ def _is_accelerated() -> bool:
 @contextlib.contextmanager
 def _watched_memory() -> Iterator[list[int]]:
     """Notes the process's memory again and again while something else runs."""
-    seen, done = [_resident_memory()], threading.Event()
+    seen, done = [held_memory()], threading.Event()
 
     def watch():
         while not done.wait(_SECONDS_BETWEEN_LOOKS):
-            seen.append(_resident_memory())
+            seen.append(held_memory())
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -241,36 +240,4 @@ def _watched_memory() -> Iterator[list[int]]:
     finally:
         done.set()
         watcher.join()
-        seen.append(_resident_memory())
-
-
-def _resident_memory() -> int:
-    """Returns the bytes of memory that the process holds, or held at its peak."""
-    try:
-        pages = Path("/proc/self/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        import resource
-        import sys
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _free_memory() -> int:
-    """Returns the bytes of memory that can still be had, 1 GB where nothing says."""
-    free = [_available_memory()]
-    group = Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):
-        # A container's limit, "max" where it has none.
-        limit = int((group / "memory.max").read_text())
-        free.append(limit - int((group / "memory.current").read_text()))
-    return max(0, min(free))
-
-
-def _available_memory() -> int:
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        line = next(line for line in lines if line.startswith("MemAvailable"))
-        return 1024 * int(line.split()[1])
-    return 10**9
+        seen.append(held_memory())

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tlkeras._files import UNFINISHED, written_whole
 
 _FORMAT = 1
 _STEP, _PREVIOUS, _DONE = "step.npz", "step.previous.npz", "done.npz"
@@ -74,7 +75,7 @@ class Checkpoints:
                 "another folder with `checkpoint_dir=`."
             ) from error
         try:
-            for leftover in self.folder.glob("*.writing"):
+            for leftover in self.folder.glob(f"{UNFINISHED}.npz"):
                 leftover.unlink()
             yield self
         finally:
@@ -123,17 +124,13 @@ class Checkpoints:
 
     def _write(self, name: str, state: State, previous: str | None = None) -> None:
         path = self.folder / name
-        writing = path.with_suffix(".writing")
         try:
-            with open(writing, "wb") as file:
-                np.savez(file, **_packed(state))
-                file.flush()
-                os.fsync(file.fileno())
-            if previous is not None and path.exists():
-                os.replace(path, self.folder / previous)
-            os.replace(writing, path)
+            with written_whole(path) as unfinished:
+                with open(unfinished, "wb") as file:
+                    np.savez(file, **_packed(state))
+                if previous is not None and path.exists():
+                    path.replace(self.folder / previous)
         except OSError as error:
-            writing.unlink(missing_ok=True)
             raise CheckpointError(
                 f"The checkpoint {str(path)!r} could not be written: {error}. The last "
                 "good one is kept. Make room, then start again with the same call: it "

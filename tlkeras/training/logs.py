@@ -1,13 +1,14 @@
 """Logs of a run on disk: a table of its epochs, and events for TensorBoard."""
 
 import csv
-import os
+import io
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from tlkeras._files import write_whole
 from tlkeras.training.history import FineTuneHistory
 
 
@@ -81,12 +82,11 @@ class PhaseLog(keras.callbacks.Callback):
             phase.name for phase in self._history.phases for _ in range(phase.epochs)
         ]
         names += [self._phase] * len(self._record.epoch)
-        writing = self._folder / "epochs.csv.writing"
-        with open(writing, "w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(["epoch", "phase", *joined])
-            for epoch, (name, *values) in enumerate(
-                zip(names, *joined.values(), strict=True)
-            ):
-                table.writerow([epoch, name, *values])
-        os.replace(writing, self._folder / "epochs.csv")
+        content = io.StringIO()
+        table = csv.writer(content)
+        table.writerow(["epoch", "phase", *joined])
+        for epoch, (name, *values) in enumerate(
+            zip(names, *joined.values(), strict=True)
+        ):
+            table.writerow([epoch, name, *values])
+        write_whole(self._folder / "epochs.csv", content.getvalue())

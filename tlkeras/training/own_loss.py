@@ -8,7 +8,7 @@ import keras
 from tlkeras import _keras
 
 _LOSS = ("compute_loss", "compute_metrics")
-_STEPS = ("train_step", "test_step", "predict_step")
+_STEPS = ("train_step", "test_step")
 
 
 def overridden(model: keras.Model, names: Iterable[str]) -> list[str]:

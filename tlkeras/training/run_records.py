@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from tlkeras import _keras
+from tlkeras._files import write_whole
 from tlkeras.builders import recording
 from tlkeras.inputs.examples import reading_of
 from tlkeras.problem import Problem
@@ -54,7 +55,7 @@ def keep_start(run: Any) -> None:
         return
     start = {**record.to_dict(), "weights_before": recording.fingerprint(run.job.model)}
     path = Path(run.job.fitting.checkpoint_dir).expanduser() / _START
-    path.write_text(json.dumps(start), encoding="utf-8")
+    write_whole(path, json.dumps(start))
 
 
 def _as_it_began(run: Any, before: str) -> tuple[TrainingRecord, str]:

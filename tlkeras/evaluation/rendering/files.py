@@ -1,10 +1,11 @@
 """Writing a report so that a final name never holds a half-written file."""
 
+import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
+from tlkeras._files import write_whole, written_whole
 from tlkeras.evaluation.drawing import Drawing
 from tlkeras.evaluation.rendering.html import page
 from tlkeras.evaluation.rendering.pictures import pictures
@@ -18,12 +19,15 @@ def save(report: Drawing, path: str | os.PathLike) -> None:
     path = Path(path)
     single = path.suffix.lower() == ".html"
     _check_path(path, single)
-    parent = path if path.is_dir() else path.parent
+    folder = path if path.is_dir() else path.parent
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        # Made first: a place that cannot be written to shows before any work.
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".report-") as staging:
-            _publish(_write(report, Path(staging), single), path)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"{str(folder)!r} may not be written to")
+        if single:
+            write_whole(path, page(report, pictures(report)))
+        else:
+            _write_folder(path, _files_of(report))
     except OSError as error:
         raise ValueError(
             f"The report cannot be written to {str(path)!r}: {error}. "
@@ -42,28 +46,23 @@ def _check_path(path: Path, single: bool) -> None:
         )
 
 
-def _write(report: Drawing, staging: Path, single: bool) -> Path:
-    """Writes everything below `staging` and returns what to publish."""
+def _files_of(report: Drawing) -> dict[str, str | bytes]:
+    """Returns what a folder of a report holds, by file name."""
     drawn = pictures(report)
-    html = page(report, drawn)
-    if single:
-        target = staging / "report.html"
-        target.write_text(html, encoding="utf-8")
-        return target
-    target = staging / "report"
-    target.mkdir()
-    (target / "report.html").write_text(html, encoding="utf-8")
-    for picture in drawn:
-        (target / picture.file).write_bytes(picture.data)
     figures = json.dumps(report.to_dict(), indent=2, ensure_ascii=False)
-    (target / "report.json").write_text(figures + "\n", encoding="utf-8")
-    return target
+    return {
+        "report.html": page(report, drawn),
+        **{picture.file: picture.data for picture in drawn},
+        "report.json": figures + "\n",
+    }
 
 
-def _publish(written: Path, path: Path) -> None:
-    """Moves what was written to its final name, file by file into an old folder."""
-    if not path.is_dir():
-        written.replace(path)
-        return
-    for file in written.iterdir():
-        file.replace(path / file.name)
+def _write_folder(path: Path, files: dict[str, str | bytes]) -> None:
+    """Writes a new folder, or file by file into an old one, where all else stays."""
+    with contextlib.ExitStack() as stack:
+        folder = path
+        if not path.is_dir():
+            folder = stack.enter_context(written_whole(path))
+            folder.mkdir()
+        for name, content in files.items():
+            write_whole(folder / name, content)
