@@ -36,7 +36,8 @@ def fit_head(
     Args:
         model: Compiled functional `keras.Model` with a nested backbone, from
             `tl.image_classifier` or your own. Its loss and metrics are kept, also a
-            `compute_loss` or `compute_metrics` of its own; a `train_step` is refused.
+            `compute_loss` or `compute_metrics` of its own; a `train_step` or
+            `test_step` of its own is refused.
         train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
             a tuple of arrays; or `Splits`, whose `val` then serves as well.
         validation_data: The same for validation after each epoch, or `None`.
@@ -129,7 +130,8 @@ def fine_tune(
     Args:
         model: Compiled functional `keras.Model` with a nested backbone, from
             `tl.image_classifier` or your own. Its loss and metrics are kept, also a
-            `compute_loss` or `compute_metrics` of its own; a `train_step` is refused.
+            `compute_loss` or `compute_metrics` of its own; a `train_step` or
+            `test_step` of its own is refused.
         train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
             a tuple of arrays; or `Splits`, whose `val` then serves as well.
         validation_data: The same for validation after each epoch, or `None`.
