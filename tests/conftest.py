@@ -10,6 +10,26 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import keras
 import pytest
 
+# Files whose tests share what takes long to start or to train: with `--dist loadgroup`
+# one process runs all of such a file, and the other tests go wherever there is time.
+TOGETHER = {
+    "test_deploying",
+    "test_distribution",
+    "test_explain",
+    "test_lora",
+    "test_new_input",
+    "test_predict_command",
+    "test_quantize",
+    "test_real",
+    "test_workers",
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):

@@ -40,7 +40,54 @@ def docstring_examples():
     return sorted((test for test in tests if test.examples), key=lambda t: t.name)
 
 
+def public_names():
+    """Returns from its dotted name all that `tl.__all__` offers, methods included."""
+    found = {}
+    for name in tl.__all__:
+        found[name] = value = getattr(tl, name)
+        if inspect.isclass(value):
+            methods = {method: getattr(value, method) for method in dir(value)}
+            found |= {f"{name}.{m}": f for m, f in methods.items() if is_ours(m, f)}
+    return found
+
+
+def is_ours(name, value):
+    """Whether it is a public method of the package's own, not one of Keras'."""
+    made = inspect.isfunction(value) or inspect.ismethod(value)
+    return made and not name.startswith("_") and value.__module__.startswith("tlkeras")
+
+
+def arguments_of(value):
+    """Returns the names of a callable's arguments, without `*args` and `**kwargs`."""
+    if inspect.isclass(value) and issubclass(value, Exception):
+        return set()
+    variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    arguments = inspect.signature(value).parameters.values()
+    return {each.name for each in arguments if each.kind not in variadic} - {"self"}
+
+
+def described(name, value):
+    """Returns the names under "Args" and "Attributes", those of base classes too."""
+    owner = getattr(tl, name.partition(".")[0])
+    if inspect.isclass(value):
+        texts = [each.__doc__ for each in inspect.getmro(value)]
+    elif inspect.isclass(owner):
+        bases = inspect.getmro(owner)
+        texts = [
+            getattr(getattr(b, value.__name__, None), "__doc__", "") for b in bases
+        ]
+    else:
+        texts = [value.__doc__]
+    sections = re.findall(
+        r"^(?:Args|Attributes):\n((?:\s*\n|    .*\n?)*)",
+        "\n".join(inspect.cleandoc(text or "") + "\n" for text in texts),
+        re.M,
+    )
+    return set(re.findall(r"^    (\w+):", "\n".join(sections), re.M))
+
+
 EXAMPLES = docstring_examples()
+PUBLIC = public_names()
 
 
 @pytest.fixture
@@ -110,6 +157,18 @@ def test_docstring_example_runs_and_shows_what_it_says(example, names):
     assert not result.failed, "".join(said)
 
 
+def test_public_docstrings_stand_alone():
+    # `help` shows one docstring, and does not follow a reference to another.
+    texts = {name: inspect.getdoc(value) for name, value in PUBLIC.items()}
+    assert not [name for name, text in texts.items() if not text]
+    assert not [name for name, text in texts.items() if re.search(r"\bAs in\b", text)]
+
+
+def test_public_docstrings_say_what_each_argument_is():
+    missing = {n: arguments_of(v) - described(n, v) for n, v in PUBLIC.items()}
+    assert not {name: arguments for name, arguments in missing.items() if arguments}
+
+
 def test_no_docstring_example_is_missed():
     sources = map(inspect.getsource, package_modules())
     written = {
@@ -139,6 +198,29 @@ def test_the_python_blocks_of_the_readme_run(offline_folder):
     namespace = {"__name__": "__main__"}
     for block in blocks:
         exec(compile(quick(readme, block), "README.md", "exec"), namespace)
+
+
+@pytest.mark.slow
+def test_the_example_of_several_heads_runs(offline_folder, monkeypatch):
+    """On a smaller backbone and smaller pictures: the README's take minutes."""
+    monkeypatch.setenv("TLKERAS_CACHE", str(offline_folder / "cache"))
+    lines = ["file,species,cm"]
+    for i in range(40):
+        name = f"{i}.jpg"
+        Path(name).write_bytes(encode(picture(seed=i), "JPEG"))
+        lines.append(f"{name},{'bee' if i % 2 else 'ant'},{i / 40 if i % 5 else ''}")
+    Path("insects.csv").write_text("\n".join(lines), encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("## What a model is for") :]
+    block = re.search(r"^```py\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1]
+    block = block.replace("mobilenet_v2", "glyphnet").replace(
+        'image="file"', 'image="file", image_size=32, color_mode="grayscale"'
+    )
+    namespace = {"tl": tl}
+    exec(block.replace("(model, data)", "(model, data, epochs=1)"), namespace)
+    assert namespace["model"].problem == namespace["data"].problem.but(
+        input=namespace["model"].problem.input, outputs=namespace["heads"]
+    )
 
 
 def quick(readme, block):

@@ -11,7 +11,8 @@ import pytest
 from helpers import solid_colours, tiny_backbone, weights_of, with_head, with_recipe
 
 import tlkeras as tl
-from tlkeras.data import ArrayExamples
+from tlkeras.inputs import Pictures, Texts
+from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.training.recipe import completed
 
 X, Y = solid_colours(48, 2)
@@ -296,7 +297,9 @@ def test_splits_bring_their_validation_part():
 
 def test_epochs_of_the_head_follow_the_number_of_steps():
     def epochs(**settings):
-        return completed(tl.Recipe(), is_text=False, **settings).head_epochs
+        return completed(
+            tl.Recipe(), defaults=Pictures.defaults, **settings
+        ).head_epochs
 
     assert epochs(steps=None) == 10
     assert epochs(steps=1000) == 10
@@ -307,13 +310,13 @@ def test_epochs_of_the_head_follow_the_number_of_steps():
 
 
 def test_defaults_of_texts_and_pictures_differ():
-    pictures = completed(tl.Recipe(), is_text=False, steps=100)
-    texts = completed(tl.Recipe(epochs=7), is_text=True, steps=100)
+    pictures = completed(tl.Recipe(), defaults=Pictures.defaults, steps=100)
+    texts = completed(tl.Recipe(epochs=7), defaults=Texts.defaults, steps=100)
     assert (pictures.epochs, pictures.fine_tune_learning_rate) == (10, 1e-5)
     assert (texts.epochs, texts.fine_tune_learning_rate) == (7, 1e-4)
     assert (pictures.schedule, texts.schedule) == ("constant", "cosine")
     rate = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.5)
-    own = completed(tl.Recipe(learning_rate=rate), is_text=True, steps=100)
+    own = completed(tl.Recipe(learning_rate=rate), defaults=Texts.defaults, steps=100)
     assert own.schedule == "constant"
 
 

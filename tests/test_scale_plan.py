@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 import tlkeras as tl
-from tlkeras import _keras
-from tlkeras.features import cache
+from tlkeras import _keras, cache
 from tlkeras.inputs.pictures.files import ImageFiles
 from tlkeras.inputs.pictures.headers import HEADER
 from tlkeras.training import resume

@@ -91,8 +91,8 @@ def freeze(
     Args:
         model: Functional `keras.Model` with a nested backbone.
         unfreeze_from: `None`: all of the backbone is frozen. An `int`:
-            `backbone.layers[:unfreeze_from]` is frozen, as in Keras' guides; negative
-            counts from the end. A `str`: a layer's name or a prefix of names
+            `backbone.layers[:unfreeze_from]` is frozen; a negative one counts from the
+            end. A `str`: a layer's name or a prefix of names
             (`"block5"`), everything before the first such layer is frozen. A `float`
             in (0, 1]: that share of the layers that have weights, counted from the
             output, is trained.

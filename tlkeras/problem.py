@@ -83,11 +83,22 @@ class Problem:
     # What it is.
 
     def face(self, by_head: Mapping[str, Any]) -> Any:
-        """Returns what belongs to heads as the user gets it: of one, it alone."""
+        """Returns what belongs to heads as the user gets it: of one, it alone.
+
+        Args:
+            by_head: From heads' names to anything.
+
+        Returns:
+            The dictionary where the user named the heads, else its one value.
+        """
         return dict(by_head) if self.named else by_head[PREDICTIONS]
 
     def by_head(self, value: Any) -> dict[str, Any]:
-        """Returns what a user gave, as `face` would return it, by head."""
+        """Returns what a user gave, as `face` would return it, by head.
+
+        Args:
+            value: A dictionary by head where heads have names, else anything.
+        """
         return dict(value) if self.named else {PREDICTIONS: value}
 
     @property
@@ -126,7 +137,11 @@ class Problem:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Problem":
-        """Makes a problem of what `get_config` returned."""
+        """Makes a problem of what `get_config` returned.
+
+        Args:
+            config: That dictionary, also when it was JSON in between.
+        """
         input = keras.saving.deserialize_keras_object(config["input"])
         outputs = {name: output_from_config(one) for name, one in config["outputs"]}
         return cls(input, outputs if config["named"] else outputs[PREDICTIONS])
@@ -136,7 +151,12 @@ class Problem:
         input: Input | None = None,
         outputs: Mapping[str, Output] | None = None,
     ) -> "Problem":
-        """Returns the problem with another input, or some other outputs."""
+        """Returns the problem with another input, or some other outputs.
+
+        Args:
+            input: The other input; `None` for the same.
+            outputs: From names of heads to the outputs that change; `None` for none.
+        """
         changed = {**self.outputs, **(outputs or {})}
         return Problem(input or self.input, self.face(changed))
 
@@ -493,12 +513,20 @@ class Problem:
         }
 
     def outputs_by_head(self, outputs: Any) -> dict[str, Any]:
-        """Returns a model's outputs by head, of its one tensor or its dictionary."""
+        """Returns a model's outputs by head.
+
+        Args:
+            outputs: What the model gave: one tensor, or a dictionary of them by head.
+        """
         given = self.by_head(outputs)
         return {name: given[name] for name in self.outputs}
 
     def answers(self, outputs: Any) -> list[Any]:
-        """Returns what `classify` says of each input, from a model's outputs."""
+        """Returns what `classify` says of each input.
+
+        Args:
+            outputs: What the model gave: one array, or a dictionary of them by head.
+        """
         by_head = {
             name: self.outputs[name].answers(np.asarray(rows))
             for name, rows in self.outputs_by_head(outputs).items()

@@ -51,13 +51,14 @@ def rerun(
     Args:
         record: `model.record`, a model that has one, or the path of a model's file or
             of what `model.record.save` wrote.
-        train: The data, as in `tl.fine_tune`: `Splits`, a dataset or a tuple of
+        train: The data: `Splits`, a batched dataset of `(inputs, labels)` or a tuple of
             arrays. Where the runs had different data, a list with one of these each.
         validation_data: The same for validation, where `train` is not of `Splits`.
         callbacks: Fresh callbacks like those that the record names; `[]` for none.
         seed: In place of the recorded one, to see how much hangs on the random start.
-        cache: In place of the recorded one, as in `tl.fine_tune`.
-        verbose: As in `tl.fine_tune`.
+        cache: In place of the recorded one: `"auto"`, `"disk"`, `"memory"`, a folder,
+            or `False`.
+        verbose: `"auto"` or 1 (a progress bar), 2 (one line per epoch) or 0 (silent).
         **replaced: Arguments of the builder or settings of `tl.Recipe`, in place of
             the recorded ones. Those that could not be kept (`record.not_kept`) have to
             be given: a backbone of your own as it was before training, a tokenizer, a

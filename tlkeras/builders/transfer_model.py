@@ -29,6 +29,11 @@ class TransferModel(keras.Model):
     as any Keras model does, and knows what it is for. Of texts the graph takes tokens;
     `fit`, `evaluate` and `predict` take texts, too, and tokenize them.
 
+    Args:
+        inputs: The graph's inputs, `keras.KerasTensor`s.
+        outputs: The heads' outputs, a tensor or a dictionary of them by head.
+        name: The Keras name; `None` for one of its own.
+
     Attributes:
         problem: What it is for: an input, and outputs by name; `None` of a copy that
             Keras made of it, such as `keras.models.clone_model` does.
@@ -78,7 +83,11 @@ class TransferModel(keras.Model):
         return self._record
 
     def keep_record(self, record: TrainingRecord | None) -> None:
-        """Makes `record` what the model says of its making."""
+        """Makes `record` what the model says of its making.
+
+        Args:
+            record: A `TrainingRecord`, or `None` where nothing is known.
+        """
         self._record = record
 
     @property
@@ -147,7 +156,18 @@ class TransferModel(keras.Model):
         return self.problem.answers(outputs)
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
-        """Fits the model as `keras.Model.fit` does; of texts, too."""
+        """Fits the model as `keras.Model.fit` does; of texts, too.
+
+        Args:
+            x: Inputs: an array, texts, or a dataset of `(inputs, labels)`.
+            y: Labels, where `x` is no dataset.
+            *args: Other arguments of `keras.Model.fit`.
+            validation_data: A dataset, or a tuple of inputs and labels, or `None`.
+            **kwargs: Other arguments of `keras.Model.fit`, such as `epochs`.
+
+        Returns:
+            A Keras `History`.
+        """
         if isinstance(validation_data, (tuple, list)):
             texts, *rest = validation_data
             validation_data = (self.ready(texts), *rest)
@@ -158,13 +178,33 @@ class TransferModel(keras.Model):
         )
 
     def evaluate(self, x=None, *args, **kwargs):
-        """Evaluates the model as `keras.Model.evaluate` does; of texts, too."""
+        """Evaluates the model as `keras.Model.evaluate` does; of texts, too.
+
+        `tl.evaluate` tells more.
+
+        Args:
+            x: Inputs: an array, texts, or a dataset of `(inputs, labels)`.
+            *args: Other arguments of `keras.Model.evaluate`, the labels first.
+            **kwargs: The same by name.
+
+        Returns:
+            Loss and metrics, a list, or a dictionary with `return_dict=True`.
+        """
         return super().evaluate(self.ready(x), *args, **kwargs)
 
     def predict(self, x, batch_size=None, **kwargs):
         """Predicts as `keras.Model.predict` does; of texts, too.
 
-        Of several workers each predicts for itself.
+        Of several workers each predicts for itself. `classify` says what the outputs
+        mean.
+
+        Args:
+            x: Inputs: an array of raw pixels, texts, or a dataset.
+            batch_size: Inputs per step; `None`: 32, or those of the dataset.
+            **kwargs: Other arguments of `keras.Model.predict`, such as `verbose`.
+
+        Returns:
+            Outputs, float32 `(n, units)`; where heads have names, a dictionary of such.
         """
         predict = functools.partial(predict_by, self, super().predict)
         found = input_of(self).batches(x, batch_size or 32)
@@ -176,7 +216,14 @@ class TransferModel(keras.Model):
         return keras.tree.map_structure(lambda rows: rows[places], outputs)
 
     def predict_on_batch(self, x):
-        """Predicts as `keras.Model.predict_on_batch` does; of texts, too."""
+        """Predicts as `keras.Model.predict_on_batch` does; of texts, too.
+
+        Args:
+            x: One batch of inputs: an array of raw pixels, or texts.
+
+        Returns:
+            Outputs, float32 `(n, units)`; where heads have names, a dictionary of such.
+        """
         return super().predict_on_batch(self.ready(x))
 
     def ready(self, x: Any) -> Any:
@@ -199,9 +246,9 @@ class TransferModel(keras.Model):
 
         Args:
             filepath: Ends in `.keras`, in a folder that exists.
-            overwrite: As in `keras.Model.save`: `False` asks before it overwrites.
-            zipped: As in `keras.Model.save`: `False` writes a folder.
-            **kwargs: As in `keras.Model.save`.
+            overwrite: Whether to write over a file of that name; `False` asks first.
+            zipped: `None` or `True` for a file, `False` for a folder.
+            **kwargs: Other arguments of `keras.Model.save`.
 
         Raises:
             ValueError: If `filepath` is not as described or cannot be written to.
@@ -246,7 +293,13 @@ class TransferModel(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Rebuilds the model, its classes and its freeze point."""
+        """Rebuilds the model, its classes and its freeze point.
+
+        Args:
+            config: What `get_config` returned.
+            custom_objects: From names to classes and functions that Keras does not
+                know, or `None`.
+        """
         config = dict(config)
         settings = config.pop("tlkeras")
         # First: it makes KerasHub's layers known to Keras.

@@ -56,7 +56,7 @@ def distill(
     changed pictures, and the teacher's answers are still those to the plain ones: so
     it must not mix pictures, as `"mixup"` and `"cutmix"` do.
 
-    The student trains as in `tl.fine_tune`: a pretrained one needs no more than that;
+    The student trains by `tl.fine_tune`: a pretrained one needs no more than that;
     one that starts from random weights needs all of its layers and a large rate:
     `head_epochs=0, unfreeze_from=1.0, fine_tune_learning_rate=1e-3,
     recipe=tl.Recipe(train_batch_norm=True)` and many epochs. Where examples have no
@@ -66,14 +66,15 @@ def distill(
         teacher: A trained `TransferModel` with one head. It stays as it is.
         student: A compiled `TransferModel` of the same task and classes, which is
             trained and afterwards compiled as it was.
-        train: A part of `Splits`, a tuple of arrays, or `Splits`, as in `tl.fine_tune`.
+        train: A part of `Splits`, a tuple of arrays `(inputs, labels)`, or `Splits`,
+            whose `val` then serves as well.
         validation_data: The same for validation after each epoch, or `None`.
         temperature: What the logits of both are divided by; not used for a regression.
         alpha: The share of the labels in the loss, in [0, 1]; the rest is the
             teacher's: the divergence from its probabilities, times the temperature
             squared; of a regression, the squared difference from its numbers.
         test: Labelled data to score both on, as `train`.
-        verbose: As in `tl.fine_tune`.
+        verbose: `"auto"` or 1 (a progress bar), 2 (one line per epoch) or 0 (silent).
         **fine_tuning: Other arguments of `tl.fine_tune`, such as `epochs=` and
             `recipe=`. The recipe cannot be `"auto"`, nor weigh or draw by classes.
 
@@ -85,7 +86,8 @@ def distill(
         ValueError: If the models are not of one task and classes, the student has a
             `compute_loss` of its own, the data are not as above, augmentation mixes
             labels, or an argument is out of range.
-        PhaseError: As in `tl.fine_tune`.
+        PhaseError: If the loss is not finite or explodes, a frozen weight changed, or
+            no other did.
 
     Example:
 

@@ -76,7 +76,7 @@ def prune(
     head. Of each such layer the same share goes: the channels whose variation on the
     training data moves the next layer least. Their means go into its biases.
 
-    Batch norms stay in inference mode, as in `tl.fine_tune`; before each round their
+    Batch norms stay in inference mode; before each round their
     statistics are moved as far as the pruned network's activations have moved on 32
     training examples. What lies below `unfreeze_from` cannot recover, and is left as it
     is. What `tl.fine_tune` verifies is verified here, too.
@@ -84,17 +84,19 @@ def prune(
     Args:
         model: A trained, compiled model with a nested backbone, such as a
             `TransferModel`. It stays as it is.
-        train: As in `tl.fine_tune`.
-        validation_data: As in `tl.fine_tune`.
+        train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
+            a tuple of arrays; or `Splits`, whose `val` then serves as well.
+        validation_data: The same for validation after each epoch, or `None`.
         sparsity: The share to remove, in (0, 1): of the weights of each kernel, or of
             the channels of each layer.
         method: `"magnitude"` or `"channels"`.
         epochs: Epochs of fine-tuning; 0 with `"channels"`: none.
-        unfreeze_from: Where training begins, a freeze point as in `tl.freeze`; by
-            default the whole backbone trains.
-        learning_rate: Of the fine-tuning.
+        unfreeze_from: Where training begins: a layer's name or the start of it
+            (`"block5"`), a number of layers, or the share of the layers with weights
+            that trains; by default 1.0, the whole backbone.
+        learning_rate: That of the fine-tuning, a float above 0.
         test: Labelled data to score both models on, as `tl.evaluate` takes it.
-        verbose: As in `tl.fine_tune`.
+        verbose: `"auto"` or 1 (a progress bar), 2 (one line per epoch) or 0 (silent).
         **fine_tuning: Other arguments of `tl.fine_tune`, such as `recipe=`, which
             cannot be `"auto"`.
 
@@ -103,9 +105,10 @@ def prune(
         runs on one input, both models in turn.
 
     Raises:
-        ValueError: If an argument is out of range, nothing can be pruned, or as in
-            `tl.fine_tune`.
-        PhaseError: As in `tl.fine_tune`.
+        ValueError: If an argument is out of range, nothing can be pruned, a freeze
+            point does not exist, or the data do not fit the model.
+        PhaseError: If the loss is not finite or explodes, a frozen weight changed, or
+            no other did.
 
     Example:
 

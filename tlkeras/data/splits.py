@@ -28,6 +28,13 @@ class Splits:
     dictionary of them by head. They go wherever Keras takes a dataset. A part without
     examples is `None`.
 
+    Args:
+        parts: From `"train"`, `"val"` and `"test"` to `Examples`; one may be left out.
+        problem: What the data are for: an input, and outputs by name.
+        batch_size: Examples per batch.
+        seed: Seed of the order of training.
+        skipped: What was left out, as below.
+
     Attributes:
         problem: What the data are for: an input, and outputs by name.
         batch_size: Examples per batch.

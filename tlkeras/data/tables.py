@@ -105,7 +105,7 @@ def from_csv(
         errors: What to do with rows that cannot be used (no text, no label, an
             unknown label, a wrong number of cells): `"raise"`, or `"skip"` to leave
             them out with a warning and record them in `Splits.skipped`. Image files
-            that cannot be read are always skipped, as in `image_folder`.
+            that cannot be read are always skipped.
 
     Returns:
         The `Splits`. Texts are strings `(batch,)`, pairs `(batch, 2)`.
@@ -176,13 +176,26 @@ def from_dataframe(
     Args:
         frame: A DataFrame, or a dictionary of them for `"train"`, `"val"` and
             `"test"`, where only `"train"` must be there.
-        text: As in `from_csv`.
-        image: As in `from_csv`.
-        label: As in `from_csv`.
-        task: As in `from_csv`.
-        class_names: As in `from_csv`.
-        split: As in `from_csv`.
-        groups: As in `from_csv`.
+        text: The column of texts, or two columns of pairs of texts; a dictionary by
+            part where columns differ between frames. By default the only column of
+            texts beside the label.
+        image: The column of image paths, in place of texts; may be a dictionary too.
+        label: The column of labels, or several columns: 0 and 1 for each label
+            (one-hot or multi-label), or regression targets; may be a dictionary too.
+            Or a dictionary by head, for a model with several, whose keys are not all
+            names of parts: `{"species": "species", "length": "cm"}`. There cells may be
+            empty, as long as a row has a label for one of the heads.
+        task: `"classification"`, `"multi_label"` or `"regression"`. By default what
+            the labels look like: numbers with fractions are regression targets. By
+            head where `label` is.
+        class_names: The classes, in the order of their ids. By default the sorted
+            names in the training part, `"0"`, `"1"` and so on for whole numbers, or
+            the label columns. By head where `label` is.
+        split: A column that says `"train"`, `"val"` (also `"valid"`,
+            `"validation"`) or `"test"`.
+        groups: A column that says what belongs together, such as a patient. Examples
+            of one group stay in one part, which is then only nearly as large as asked
+            for.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
         fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
@@ -194,7 +207,10 @@ def from_dataframe(
             none.
         test_split: Fraction for testing where there is no such part; 0 for none.
         seed: Seed of the split and of the order of training.
-        errors: As in `from_csv`.
+        errors: What to do with rows that cannot be used (no text, no label, an
+            unknown label): `"raise"`, or `"skip"` to leave them out with a warning and
+            record them in `Splits.skipped`. Image files that cannot be read are always
+            skipped.
 
     Returns:
         The `Splits`. Texts are strings `(batch,)`, pairs `(batch, 2)`.

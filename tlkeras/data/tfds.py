@@ -42,10 +42,11 @@ def from_tfds(
     """Makes `Splits` from an image or text data set of TensorFlow Datasets.
 
     Uses the data set's own train, validation and test splits; what is missing is
-    split from train. Images are decoded by TensorFlow Datasets and resized as in
-    `image_folder`. They stay on disk: to shuffle, up to 256 MiB of encoded images
-    are held at a time, so a larger data set is shuffled within that window only.
-    Texts are held in memory.
+    split from train. Images are decoded by TensorFlow Datasets and resized
+    bilinearly, cropped to the target's aspect ratio first unless `fit` says
+    otherwise. They stay on disk: to shuffle, up to 256 MiB of encoded images are
+    held at a time, so a larger data set is shuffled within that window only. Texts
+    are held in memory.
 
     Args:
         name_or_builder: A registered name (`"tf_flowers"`), downloaded where it is

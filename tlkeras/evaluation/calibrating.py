@@ -71,8 +71,9 @@ def calibrate(
     Args:
         model: `keras.Model` whose output is a Dense layer with softmax, sigmoid or no
             activation (logits), also with the activation as a layer of its own.
-        data: As in `evaluate`.
-        verbose: As in `evaluate`.
+        data: Labelled data: a batched `tf.data.Dataset` or `keras.utils.PyDataset` of
+            `(x, y)`, or a tuple of such arrays; labels by head where heads have names.
+        verbose: `"auto"` or 1 (progress bar), 2 (one line) or 0 (silent).
 
     Returns:
         A `Temperature`; of a model with several heads, a dictionary with one for each

@@ -69,7 +69,8 @@ def evaluate(
             (the folder that a file lies in, of whatever class). A data frame's columns,
             or values alone, will do as well. Numbers that differ in more than 10 ways
             are cut at their quartiles.
-        groups: One value per example, an array or a function as in `slices`.
+        groups: One value per example, an array in the order of the data or a function
+            of a batch `(x, y)`; examples of one value belong together.
         thresholds: Of labels that are not exclusive: the probability from which one is
             predicted, a number or one per label, such as `report.thresholds` of
             validation data; of a model with several heads, from the head's name to

@@ -14,10 +14,11 @@ class Report(Drawing):
     gives a table, a notebook cell shows tables and pictures.
 
     Args:
-        labels: Class numbers of shape `(n,)` or `(n, 1)`, one-hot rows, rows of
-            zeros and ones, or values, as in `evaluate`.
-        outputs: Probabilities, logits or predicted values, of shape `(n, outputs)`
-            or `(n,)`, as in `evaluate`.
+        labels: Class numbers from 0 of shape `(n,)` or `(n, 1)`, or one-hot rows;
+            rows of zeros and ones for labels that are not exclusive; or numbers of a
+            regression, `(n,)` or `(n, outputs)`.
+        outputs: What a model gave: probabilities, logits or predicted numbers, of shape
+            `(n, outputs)` or `(n,)`.
         task: `"classification"`, `"multi_label"` or `"regression"`. Defaults to
             what labels and outputs look like.
         class_names: Names of the classes in the order of the labels. Defaults to

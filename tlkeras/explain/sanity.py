@@ -63,7 +63,14 @@ class SanityCheck:
         return abs(self.similarities[-1]["rank_correlation"]) < self.threshold
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draws the similarities by depth; returns the axes."""
+        """Draws the similarities by depth.
+
+        Args:
+            ax: A matplotlib axes to draw on; made if `None`.
+
+        Returns:
+            The axes.
+        """
         from tlkeras.plots import plot_similarities
 
         lines = {"rank correlation": self.rank_correlation}
@@ -126,15 +133,21 @@ def sanity_check(
     for bit, also where something fails.
 
     Args:
-        model: As in `tl.explain`. With a nested backbone its blocks are the stages,
+        model: A functional `keras.Model` with outputs `(batch, units)`; of texts one
+            that tlkeras made. With a nested backbone its blocks are the stages,
             otherwise its own.
-        inputs: As in `tl.explain`. Around ten give a stable mean.
-        method: As in `tl.explain`; or a function of a model and inputs (raw pixels, or
-            texts) that returns an array for each input, to check a method of your own.
-        target: As in `tl.explain`; by default the most probable class of the model as
-            it is.
-        head: As in `tl.explain`.
-        layer: As in `tl.explain`.
+        inputs: Pictures or texts, as `model.classify` takes them: paths, raw pixels or
+            strings. Around ten give a stable mean.
+        method: `"grad_cam"` (pictures), `"integrated_gradients"`, or `"auto"`: the
+            first where the model has a feature map. Or a function of a model and inputs
+            (raw pixels, or texts) that returns an array for each input, to check a
+            method of your own.
+        target: What is explained: the class, by name or number; of a regression the
+            number of the output; or a list with one for each input. By default the
+            most probable class of the model as it is.
+        head: Which head, of a model with several.
+        layer: Of Grad-CAM, the layer whose feature map is read; by default the last one
+            that does not pool.
         stages: At most how many, at least 2: the head and the backbone. Blocks are
             put together where there are more.
         threshold: The check is passed where at last, with all weights randomised, the

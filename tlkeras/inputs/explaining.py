@@ -72,12 +72,25 @@ class Explanation(abc.ABC):
     def plot_all(
         found: Sequence[Any], ax: "Axes | None" = None, columns: int | None = None
     ) -> "Axes":
-        """Draws explanations of this kind on the same axes; returns these."""
+        """Draws explanations of this kind on the same axes.
+
+        Args:
+            found: The explanations, in order.
+            ax: A matplotlib axes to draw on; made if `None`.
+            columns: How many stand side by side; `None`: as the kind likes it.
+
+        Returns:
+            The axes.
+        """
 
     @staticmethod
     @abc.abstractmethod
     def html_of_all(found: Sequence[Any]) -> str:
-        """Returns explanations of this kind as HTML for notebooks."""
+        """Returns explanations of this kind as HTML for notebooks.
+
+        Args:
+            found: The explanations, in order.
+        """
 
     def _repr_html_(self) -> str:
         return self.html_of_all([self])

@@ -52,7 +52,11 @@ class FeatureSet:
         return self.key
 
     def at(self, rows: np.ndarray) -> "FeatureSet":
-        """Returns the features of some examples, in memory, in the order of `rows`."""
+        """Returns the features of some examples, in memory, in the order of `rows`.
+
+        Args:
+            rows: Positions of the examples from 0, int.
+        """
         return replace(
             self,
             arrays=tuple(np.asarray(array[rows]) for array in self.arrays),

@@ -76,7 +76,12 @@ class Cosine:
         _check_share("final", self.final)
 
     def over(self, peak: float, steps: int) -> LearningRateSchedule:
-        """Returns the schedule of a phase of `steps` batches with this peak."""
+        """Returns the learning rate of a phase, for an optimizer.
+
+        Args:
+            peak: The highest learning rate, a float above 0.
+            steps: Batches in the phase.
+        """
         peak, steps = _checked(self, peak, steps)
         return _warmed(peak, steps, self.warmup, self.final)
 
@@ -116,7 +121,12 @@ class OneCycle:
         _check_share("final", self.final)
 
     def over(self, peak: float, steps: int) -> LearningRateSchedule:
-        """Returns the schedule of a phase of `steps` batches with this peak."""
+        """Returns the learning rate of a phase, for an optimizer.
+
+        Args:
+            peak: The highest learning rate, a float above 0.
+            steps: Batches in the phase.
+        """
         peak, steps = _checked(self, peak, steps)
         return OneCycleSchedule(peak, steps, self.warmup, self.start, self.final)
 

@@ -123,7 +123,11 @@ class Output(abc.ABC):
         return replace(self, **changes)
 
     def renamed(self, class_names: Sequence[str]) -> "Output":
-        """Returns the output with as many other names, or raises `ValueError`."""
+        """Returns the output with as many other names, or raises `ValueError`.
+
+        Args:
+            class_names: The other names, in the same order.
+        """
         names = check_class_names(class_names)
         check_count(names, len(self.class_names or ()) or self.units)
         return self.but(names=names)
@@ -170,7 +174,11 @@ class Output(abc.ABC):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Output":
-        """Makes an output of what `get_config` returned."""
+        """Makes an output of what `get_config` returned.
+
+        Args:
+            config: That dictionary, also when it was JSON in between.
+        """
         config = {name: value for name, value in config.items() if name != "task"}
         if isinstance(config["class_weight"], (list, tuple)):
             pairs = config["class_weight"]
@@ -178,7 +186,11 @@ class Output(abc.ABC):
         return cls(**config)
 
     def fits(self, other: "Output") -> bool:
-        """Whether another output gives answers of the same form."""
+        """Whether another output gives answers of the same form.
+
+        Args:
+            other: The other output.
+        """
         return type(self) is type(other) and self.units == other.units
 
     # Labels.
@@ -240,7 +252,11 @@ class Output(abc.ABC):
         return np.where(values < 0, np.nan, values) if self.are_numbers else values
 
     def unpack(self, rows: Any) -> Any:
-        """Returns labels as losses take them, of rows that `pack` made."""
+        """Returns labels as losses take them, of rows that `pack` made.
+
+        Args:
+            rows: Float32 `(n, columns)`, an array or a tensor.
+        """
         return rows[:, 0] if self.are_numbers else rows
 
     @abc.abstractmethod
@@ -249,12 +265,20 @@ class Output(abc.ABC):
 
     @abc.abstractmethod
     def label_text(self, label: Any) -> str:
-        """Returns one example's label in words."""
+        """Returns one example's label in words.
+
+        Args:
+            label: A number or a row, as data hold it.
+        """
 
     # Labels, counted.
 
     def strata(self, labels: np.ndarray) -> np.ndarray | None:
-        """Returns each example's stratum for splitting, int `(n,)`; `None` for none."""
+        """Returns each example's stratum for splitting, int `(n,)`; `None` for none.
+
+        Args:
+            labels: As data hold them.
+        """
         return None
 
     def counts(self, labels: np.ndarray) -> np.ndarray | None:
@@ -323,24 +347,40 @@ class Output(abc.ABC):
         return None
 
     def are_hidden(self, labels: np.ndarray) -> bool:
-        """Whether these labels of a part of a data set stand for none at all."""
+        """Whether these labels of a part of a data set stand for none at all.
+
+        Args:
+            labels: Those of all its examples, as data hold them.
+        """
         return False
 
     def check_train(self, labels: np.ndarray) -> None:
-        """Raises `ValueError` where nothing can be learnt from training labels."""
+        """Raises `ValueError` where nothing can be learnt from training labels.
+
+        Args:
+            labels: As data hold them.
+        """
         if not are_labelled(labels).any():
             raise ValueError(
                 "No training example has a label: nothing could be learnt."
             )
 
     def lost(self, labels: np.ndarray, others: np.ndarray) -> list[str]:
-        """Returns the classes that `labels` have, and `others` have not, by name."""
+        """Returns the classes that `labels` have, and `others` have not, by name.
+
+        Args:
+            labels: As data hold them.
+            others: The same.
+        """
         return []
 
     def balanced_weights(self, labels: np.ndarray) -> dict[int, float] | None:
         """Returns for each class number the weight by which all count the same.
 
         `None`: there are no classes of which an example has one.
+
+        Args:
+            labels: As data hold them.
         """
         return None
 
@@ -442,7 +482,7 @@ class Output(abc.ABC):
         """Makes what weighs examples some of whose labels are missing.
 
         Args:
-            class_weight: As in `weighing`.
+            class_weight: `None`; `"balanced"`; or from classes to weights.
             rows: Packed labels; `None` where they are not known beforehand.
         """
         if rows is None or isinstance(class_weight, Mapping):
@@ -463,6 +503,9 @@ class Output(abc.ABC):
 
     def soften(self, labels: Any) -> Any:
         """Returns labels as rows of probabilities, which may be mixed, in a graph.
+
+        Args:
+            labels: A batch of labels, a tensor.
 
         Raises:
             ValueError: If the kind has none, or the labels do not fit.
@@ -576,7 +619,12 @@ class Output(abc.ABC):
         return keras.distillation.FeatureDistillation("mse").compute_loss
 
     def score(self, labels: Any, outputs: Any) -> Any:
-        """Returns how right outputs are, a tensor, by what training shows as such."""
+        """Returns how right outputs are, a tensor, by what training shows as such.
+
+        Args:
+            labels: A batch of labels, a tensor.
+            outputs: What the model gave for them, a tensor `(n, units)`.
+        """
         return ops.abs(ops.reshape(labels, ops.shape(outputs)) - outputs)
 
     # Suspects.
@@ -601,15 +649,27 @@ class Output(abc.ABC):
     headline_figures: ClassVar[tuple[str, ...]] = ()
 
     def heading(self, examples: int) -> str:
-        """Returns what was evaluated in words: `"regression of 90 examples"`."""
+        """Returns what was evaluated in words: `"regression of 90 examples"`.
+
+        Args:
+            examples: How many there were.
+        """
         return f"{self.title} of {examples} example{'s' * (examples != 1)}"
 
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
-        """Returns predictions, of the shape of `y_true`."""
+        """Returns predictions, of the shape of `y_true`.
+
+        Args:
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+        """
         return outputs
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray | None:
-        """Returns probabilities `(n, names)`; `None` where there are none."""
+        """Returns probabilities `(n, names)`; `None` where there are none.
+
+        Args:
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+        """
         return None
 
     def figures(
@@ -618,87 +678,184 @@ class Output(abc.ABC):
         outputs: np.ndarray,
         sample_weight: np.ndarray | None = None,
     ) -> dict[str, float]:
-        """Returns every figure by name; `sample_weight` weighs the loss alone."""
+        """Returns every figure by name; `sample_weight` weighs the loss alone.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+            sample_weight: Weights `(n,)`, or `None` for 1 each.
+        """
         raise self.unsupported("tl.evaluate", "figures")
 
     def main_values(self, y_true: np.ndarray, y_pred: np.ndarray) -> PerExample:
-        """Returns the figure that stands for all, with its value for each example."""
+        """Returns the figure that stands for all, with its value for each example.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            y_pred: What was predicted, as `predictions` returned it.
+        """
         raise self.unsupported("tl.evaluate", "main_values")
 
     def losses(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """Returns the loss of each example, of shape `(n,)`."""
+        """Returns the loss of each example, of shape `(n,)`.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+        """
         raise self.unsupported("tl.evaluate", "losses")
 
     def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
-        """Returns in words what one example is, and what it was taken for."""
+        """Returns in words what one example is, and what it was taken for.
+
+        Args:
+            true: Its entry in `y_true`.
+            predicted: Its entry in `y_pred`.
+            outputs: Its outputs, `(units,)`.
+        """
         raise self.unsupported("Report.verdict")
 
     def confusion(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
-        """Returns counts of what was taken for what; `None` where there are none."""
+        """Returns counts of what was taken for what; `None` where there are none.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+        """
         return None
 
     def per_class(self, y_true: np.ndarray, outputs: np.ndarray) -> ClassTable | None:
-        """Returns figures of each name; `None` where there are none."""
+        """Returns figures of each name; `None` where there are none.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+        """
         return None
 
     def most_confused(self, confusion: np.ndarray, n: int) -> list[dict[str, Any]]:
-        """Returns the pairs of names confused most often, as `Report` does."""
+        """Returns the pairs of names confused most often, as `Report` does.
+
+        Args:
+            confusion: What `confusion` returned.
+            n: How many pairs at most.
+        """
         raise self.unsupported("Report.most_confused")
 
     def areas(
         self, y_true: np.ndarray, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns areas under ROC and precision-recall curves, each `(names,)`."""
+        """Returns areas under ROC and precision-recall curves, each `(names,)`.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+        """
         raise self.unsupported("Report.areas")
 
     def reliability(
         self, y_true: np.ndarray, outputs: np.ndarray, bins: int
     ) -> Reliability:
-        """Compares confidence with what it is worth."""
+        """Compares confidence with what it is worth.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+            bins: How many bins of equal width.
+        """
         raise self.unsupported("Report.reliability")
 
     def best_thresholds(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """Returns the threshold of the best F1 for each label."""
+        """Returns the threshold of the best F1 for each label.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+        """
         raise self.unsupported("Report.thresholds", "best_thresholds")
 
     def plot_confusion(
         self, report: Any, ax: Any = None, normalize: bool = False
     ) -> Any:
-        """Draws what was taken for what; returns the axes, as all `plot_` do."""
+        """Draws what was taken for what; returns the axes, as all `plot_` do.
+
+        Args:
+            report: A report of this output.
+            ax: A matplotlib axes to draw on; made if `None`.
+            normalize: Whether to draw shares of the true class, not counts.
+        """
         raise self.unsupported("Report.plot_confusion")
 
     def plot_residuals(self, report: Any, ax: Any = None) -> Any:
-        """Draws errors over predictions."""
+        """Draws errors over predictions.
+
+        Args:
+            report: A report of this output.
+            ax: A matplotlib axes to draw on; made if `None`.
+        """
         raise self.unsupported("Report.plot_residuals")
 
     def plot_roc(self, report: Any, ax: Any = None) -> Any:
-        """Draws ROC curves, each name against the rest."""
+        """Draws ROC curves, each name against the rest.
+
+        Args:
+            report: A report of this output.
+            ax: A matplotlib axes to draw on; made if `None`.
+        """
         raise self.unsupported("Report.plot_roc")
 
     def plot_precision_recall(self, report: Any, ax: Any = None) -> Any:
-        """Draws precision-recall curves, each name against the rest."""
+        """Draws precision-recall curves, each name against the rest.
+
+        Args:
+            report: A report of this output.
+            ax: A matplotlib axes to draw on; made if `None`.
+        """
         raise self.unsupported("Report.plot_precision_recall")
 
     def plot_reliability(self, report: Any, ax: Any = None, bins: int = 15) -> Any:
-        """Draws how often predictions of each confidence are right."""
+        """Draws how often predictions of each confidence are right.
+
+        Args:
+            report: A report of this output.
+            ax: A matplotlib axes to draw on; made if `None`.
+            bins: How many bins of equal width.
+        """
         raise self.unsupported("Report.plot_reliability")
 
     def plots(self, report: Any) -> Iterable[Plot]:
-        """Returns the pictures that a saved report has."""
+        """Returns the pictures that a saved report has.
+
+        Args:
+            report: A report of this output.
+        """
         return ()
 
     def tables(self, report: Any) -> Iterable[Table]:
-        """Returns the tables that a report has besides figures, names and slices."""
+        """Returns the tables that a report has besides figures, names and slices.
+
+        Args:
+            report: A report of this output.
+        """
         return ()
 
     def sentences(self, report: Any) -> Iterable[str]:
-        """Returns what a printed report says besides these."""
+        """Returns what a printed report says besides these.
+
+        Args:
+            report: A report of this output.
+        """
         return ()
 
     # Calibration.
 
     def temperature(self, y_true: np.ndarray, outputs: np.ndarray) -> float:
-        """Returns the number that logits are divided by for the least log loss."""
+        """Returns the number that logits are divided by for the least log loss.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+        """
         raise self.unsupported("Report.temperature")
 
     @property
@@ -707,17 +864,29 @@ class Output(abc.ABC):
         return type(self).temperature is not Output.temperature
 
     def after_scaling(self, temperature: float) -> "Output":
-        """Returns the output that decides as this did before logits were divided."""
+        """Returns the output that decides as this did before logits were divided.
+
+        Args:
+            temperature: What they were divided by.
+        """
         return self
 
     # The command line.
 
     def record(self, answer: Any) -> dict[str, Any]:
-        """Returns one of `answers` as what JSON knows."""
+        """Returns one of `answers` as what JSON knows.
+
+        Args:
+            answer: One of what `answers` returned.
+        """
         return {"value": answer}
 
     def fields(self, answer: Any) -> list[str]:
-        """Returns one of `answers` as columns of text."""
+        """Returns one of `answers` as columns of text.
+
+        Args:
+            answer: One of what `answers` returned.
+        """
         values = answer if isinstance(answer, tuple) else (answer,)
         return [",".join(f"{value:.6g}" for value in values)]
 

@@ -46,15 +46,18 @@ class Classes(Probabilities):
         label_smoothing: Share of each label spread over all classes, in [0, 1).
         single_unit: Whether one sigmoid output tells two classes apart: the probability
             of the second.
+        hidden: Units of relu layers of this head alone: `(64,)`; `()` for none.
+        dropout: Dropout before each Dense layer of this head, in [0, 1).
         loss: `None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from
             examples that are already right to those that are not, such as those of
             rare classes. Or a Keras loss, its name, or a function of labels and
             probabilities. Losses of Keras take class numbers here too.
-        metrics: By default accuracy.
+        weight: How much the loss counts in the sum over all heads, at least 0.
+        class_weight: For training: from each class, its number or name, to its weight;
+            `"balanced"`: all classes count the same in total; or `None`.
+        metrics: Keras metrics or their names; `None`: accuracy.
 
-    The other attributes are those of every output: `hidden`, `dropout`, `weight` and
-    `class_weight`; see `tl.Labels` for several labels at once, `tl.Numbers` for
-    numbers.
+    See `tl.Labels` for several labels at once, `tl.Numbers` for numbers.
 
     Raises:
         ValueError: If an attribute is not one of the above.
@@ -166,7 +169,11 @@ class Classes(Probabilities):
     # Labels, counted.
 
     def numbers(self, labels: np.ndarray) -> np.ndarray:
-        """Returns class numbers `(n,)` of numbers or rows; -1 where missing."""
+        """Returns class numbers `(n,)`, -1 where missing.
+
+        Args:
+            labels: Class numbers `(n,)` or `(n, 1)`, or rows `(n, classes)`.
+        """
         labels = np.asarray(labels)
         if not are_numbers(labels.shape, len(self.names)):
             return labels.argmax(axis=1)

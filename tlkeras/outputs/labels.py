@@ -41,12 +41,18 @@ class Labels(Probabilities):
         label_smoothing: Share of each label spread over both answers, in [0, 1).
         thresholds: From which probability a label is given: a number from 0 to 1, or
             one for each label; `None`: 0.5.
+        hidden: Units of relu layers of this head alone: `(64,)`; `()` for none.
+        dropout: Dropout before each Dense layer of this head, in [0, 1).
         loss: `None`: binary cross-entropy; `"focal"`; or a Keras loss, its name, or a
             function of rows of labels and of probabilities.
-        metrics: By default the share of labels that are right.
+        weight: How much the loss counts in the sum over all heads, at least 0.
+        class_weight: For training: from each label, its number or name, to its weight;
+            `"balanced"`: each label's presence and absence count the same in total; or
+            `None`.
+        metrics: Keras metrics or their names; `None`: the share of labels that are
+            right.
 
-    The other attributes are those of every output: `hidden`, `dropout`, `weight` and
-    `class_weight`; see `tl.Classes` for classes of which each input has one.
+    See `tl.Classes` for classes of which each input has one.
 
     Raises:
         ValueError: If an attribute is not one of the above.

@@ -33,16 +33,18 @@ class Numbers(Output):
 
     Attributes:
         count: How many numbers.
-        names: Their names, where they have some.
+        names: Their names, where they have some, else `None`.
+        hidden: Units of relu layers of this head alone: `(64,)`; `()` for none.
+        dropout: Dropout before each Dense layer of this head, in [0, 1).
         loss: `None`: the mean squared error. Or a Keras loss, its name, or a function
             of targets and outputs. Targets of very different sizes should be scaled
             before.
+        weight: How much the loss counts in the sum over all heads, at least 0.
         class_weight: `None`, or `"balanced"`: all ranges of the numbers count the same
             in total.
-        metrics: By default the mean absolute error, `"mae"`.
+        metrics: Keras metrics or their names; `None`: the mean absolute error.
 
-    The other attributes are those of every output: `hidden`, `dropout` and `weight`;
-    see `tl.Classes` for classes.
+    See `tl.Classes` for classes.
 
     Raises:
         ValueError: If an attribute is not one of the above.

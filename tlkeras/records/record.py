@@ -158,6 +158,9 @@ class TrainingRecord:
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainingRecord":
         """Makes a record of what `to_dict` returned.
 
+        Args:
+            values: That dictionary, also when it was JSON in between.
+
         Raises:
             ValueError: If the values are no record, or of a later version.
         """
@@ -204,6 +207,9 @@ class TrainingRecord:
     @classmethod
     def load(cls, path: str | os.PathLike) -> "TrainingRecord":
         """Reads the JSON file that `save` wrote.
+
+        Args:
+            path: The file.
 
         Raises:
             ValueError: If there is none, or it holds something else.

@@ -175,7 +175,8 @@ def find_suspects(
             not used. It need not be trained: the better the backbone, the better the
             suspicions.
         data: `Splits`. All parts are looked at, together.
-        cache: As in `extract_features`.
+        cache: Where to keep the features: `"auto"` or `"disk"` in the cache folder;
+            `"memory"` or `False` nowhere; or a folder.
         verbose: 0 for no progress bar.
 
     Returns:

@@ -102,17 +102,22 @@ def find_learning_rate(
     the rate of the fine-tuning phase after the head has been trained.
 
     Args:
-        model: As in `tl.fit_head`.
-        train: As in `tl.fit_head`; read again from its start when it ends.
-        unfreeze_from: The phase's freeze point, as in `tl.freeze`. `None`: the head's
-            phase, all of the backbone frozen.
+        model: Compiled functional `keras.Model` with a nested backbone, from
+            `tl.image_classifier` or your own.
+        train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
+            a tuple of arrays; or `Splits`. Read again from its start when it ends.
+        unfreeze_from: The phase's freeze point: a layer's name or the start of it
+            (`"block5"`), a number of layers, or the share of the layers with weights
+            that trains. `None`: the head's phase, all of the backbone frozen.
         recipe: A `tl.Recipe` or a plan, of which it reads what a step depends on:
             optimizer, batch size, augmentation, class weights and so on; not lengths,
             rates, schedule, layer decay, L2-SP and patience.
-        start: The first step's learning rate.
-        stop: The last step's.
+        start: The first step's learning rate, above 0.
+        stop: The last step's, above `start`.
         steps: Training steps at most, at least 20.
-        cache: As in `tl.fit_head`.
+        cache: Where to keep what the frozen part computes: `"auto"` or `"disk"` in the
+            cache folder, for `tl.fine_tune` too; `"memory"`; a folder; or `False`:
+            nowhere.
         verbose: 0 for no progress bar and no messages.
 
     Returns:

@@ -74,7 +74,12 @@ class FineTuneHistory(keras.callbacks.History):
         return joined
 
     def append(self, history: Any, phase: Phase) -> None:
-        """Adds the history of one more phase, given as in `joined_with`."""
+        """Adds the history of one more phase.
+
+        Args:
+            history: A Keras `History`, or anything with `.history` and `.epoch`.
+            phase: What the phase was: its name, freeze point, rate, epochs and times.
+        """
         self.history = self.joined_with(history)
         self.epoch = list(range(len(self.epoch) + len(history.epoch)))
         self.phases.append(phase)

@@ -40,11 +40,12 @@ class Recipe:
             150.
         epochs: Epochs of phase two, or of each of its stages. `"auto"`: 10 for
             pictures, 3 for texts.
-        unfreeze_from: A freeze point as in `tl.freeze`: `"block5"`, `15`, or `0.3` for
-            the top 30 % of the layers with weights. A list unfreezes gradually, one
-            stage each; `"gradual"` chooses three stages by the backbone's blocks. With
-            `patience`, a stage whose validation loss stalls gives way to the next.
-            `"auto"`: 0.3 for pictures, 0.5 for texts.
+        unfreeze_from: Where the backbone's trained part begins: a layer's name or the
+            start of it (`"block5"`), a number of layers (`15`), or `0.3` for the top
+            30 % of the layers with weights; `None` trains none of it. A list unfreezes
+            gradually, one stage each; `"gradual"` chooses three stages by the
+            backbone's blocks. With `patience`, a stage whose validation loss stalls
+            gives way to the next. `"auto"`: 0.3 for pictures, 0.5 for texts.
         learning_rate: Phase one's: the peak of `schedule`, a float; or a
             `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: 1e-3.
         fine_tune_learning_rate: Phase two's. `"auto"`: 1e-5 for pictures, 1e-4 for
@@ -64,8 +65,8 @@ class Recipe:
         patience: Epochs without a better validation loss after which a phase ends; it
             ends with its best weights, early or not. `None`: all epochs, and the last
             weights.
-        train_batch_norm: Whether batch norms above the freeze point train, as in
-            `tl.freeze`.
+        train_batch_norm: Whether batch norms above the freeze point train, on the
+            statistics of batches. `False`: they keep those of the pretraining.
         class_weight: From class number to weight, or `"balanced"`: all classes (of
             several labels, all labels' presence and absence; of numbers, all ranges)
             count the same in total.

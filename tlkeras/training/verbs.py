@@ -36,12 +36,17 @@ def fit_head(
     Args:
         model: Compiled functional `keras.Model` with a nested backbone, from
             `tl.image_classifier` or your own. Its loss and metrics are kept, also a
-            `compute_loss` or `compute_metrics` of its own; a `train_step` is refused.
+            `compute_loss` or `compute_metrics` of its own; a `train_step` or
+            `test_step` of its own is refused.
         train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
             a tuple of arrays; or `Splits`, whose `val` then serves as well.
         validation_data: The same for validation after each epoch, or `None`.
-        epochs: Passes over `train`: the recipe's `head_epochs`.
-        learning_rate: The recipe's `learning_rate`.
+        epochs: Passes over `train`, at least 1. `"auto"`: the recipe's `head_epochs`,
+            or 10; where features are cached and these were less than 300 steps, as many
+            as make 300, but at most 150.
+        learning_rate: A float, the peak of the recipe's schedule; or a
+            `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: the recipe's,
+            or 1e-3.
         recipe: A `tl.Recipe` with all other settings: optimizer, schedule, patience,
             class weights, sampling, batch size, augmentation and so on; a plan of
             `tl.plan`; or `"auto"`, which makes one. What is for phase two alone is not
@@ -58,7 +63,7 @@ def fit_head(
             times what writing one takes, are done again) to the same result; where the
             run is complete, it gives its result at once.
         log_dir: A folder for `epochs.csv` and for TensorBoard's events.
-        verbose: As in `keras.Model.fit`.
+        verbose: `"auto"` or 1 (a progress bar), 2 (one line per epoch) or 0 (silent).
 
     Returns:
         A `FineTuneHistory` of one phase.
@@ -123,31 +128,39 @@ def fine_tune(
     for bit what they were, and that trained ones moved.
 
     Args:
-        model: As in `tl.fit_head`: a compiled functional `keras.Model` with a nested
-            backbone.
+        model: Compiled functional `keras.Model` with a nested backbone, from
+            `tl.image_classifier` or your own. Its loss and metrics are kept, also a
+            `compute_loss` or `compute_metrics` of its own; a `train_step` or
+            `test_step` of its own is refused.
         train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
             a tuple of arrays; or `Splits`, whose `val` then serves as well.
         validation_data: The same for validation after each epoch, or `None`.
-        head_epochs: Epochs of phase one; 0 skips it. `"auto"`: 10, of little data more.
+        head_epochs: Epochs of phase one; 0 skips it. `"auto"`: 10; where features are
+            cached and these were less than 300 steps, as many as make 300, but at most
+            150.
         epochs: Epochs of phase two, or of each of its stages. `"auto"`: 10 for
             pictures, 3 for texts.
-        unfreeze_from: A freeze point as in `tl.freeze`: `"block5"`, `15`, or `0.3` for
-            the top 30 % of the layers with weights. A list unfreezes gradually, one
-            stage each; `"gradual"` chooses three stages. `"auto"`: 0.3 for pictures,
-            0.5 for texts.
-        learning_rate: Phase one's. `"auto"`: 1e-3.
-        fine_tune_learning_rate: Phase two's. `"auto"`: 1e-5 for pictures, 1e-4 for
-            texts.
+        unfreeze_from: Where the backbone's trained part begins: a layer's name or the
+            start of it (`"block5"`), a number of layers (`15`), or `0.3` for the top
+            30 % of the layers with weights; `None` trains none of it. A list unfreezes
+            gradually, one stage each; `"gradual"` chooses three stages. `"auto"`: 0.3
+            for pictures, 0.5 for texts.
+        learning_rate: Phase one's: a float, the peak of the recipe's schedule; or a
+            `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: 1e-3.
+        fine_tune_learning_rate: Phase two's, the same. `"auto"`: 1e-5 for pictures,
+            1e-4 for texts.
         recipe: A `tl.Recipe` with these and all other settings: optimizer, schedule,
             layer decay, L2-SP, patience, batch norms, class weights, sampling, batch
             size, augmentation and so on; a plan of `tl.plan`; or `"auto"`, which makes
             one.
-        cache: Where to keep what the frozen part computes, as in `tl.fit_head`.
+        cache: Where to keep what the frozen part computes, once for all epochs.
+            `"auto"` or `"disk"`: in the cache folder (`tl.cache_info()`), for later
+            runs too; `"memory"`; a folder; `False`: compute it anew in each epoch.
         callbacks: Keras callbacks. They see `model`, not a part of it.
-        checkpoint_dir: A folder from which the same call goes on after an interruption,
-            as in `tl.fit_head`.
+        checkpoint_dir: A folder of this run's own, from which the same call goes on
+            after an interruption, to the same result.
         log_dir: A folder for `epochs.csv` and for TensorBoard's events.
-        verbose: As in `keras.Model.fit`.
+        verbose: `"auto"` or 1 (a progress bar), 2 (one line per epoch) or 0 (silent).
 
     Returns:
         A `FineTuneHistory` of all phases, joined.
@@ -156,8 +169,9 @@ def fine_tune(
         ValueError: If an argument is out of range, the model is not compiled, has no
             backbone or a step of its own, a freeze point does not exist, the data do
             not fit, or the call and the recipe say the same setting.
-        PhaseError: As in `tl.fit_head`.
-        CheckpointError: As in `tl.fit_head`.
+        PhaseError: If the loss is not finite or explodes (the best weights so far are
+            restored), a frozen weight changed, or no other did.
+        CheckpointError: If a checkpoint cannot be written, or is damaged.
 
     Example:
 
@@ -218,7 +232,8 @@ def plan(
         train: `Splits`; for a whole model also what `tl.fine_tune` takes: a dataset of
             `Splits` or a tuple of arrays.
         validation_data: The same for validation, where `train` is not `Splits`.
-        cache: Where to keep the features, as in `tl.extract_features`.
+        cache: Where to keep the features: `"auto"` or `"disk"` in the cache folder, for
+            `tl.fine_tune` too; `"memory"` or `False` nowhere; or a folder.
         seed: Seed of the examples that are looked at.
         verbose: 0 for no progress bar.
 

@@ -58,7 +58,9 @@ def load_images(
         paths: One file or several: JPEG, PNG, GIF (its first frame), BMP, WebP.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
-        fit: As in `image_folder`: `"crop"`, `"pad"` or `"stretch"`.
+        fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
+            window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
+            keeps all and distorts.
 
     Returns:
         A float32 array `(n, height, width, channels)` of raw pixels, 0 to 255.

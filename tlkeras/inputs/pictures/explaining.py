@@ -49,7 +49,14 @@ class ImageExplanation(Explanation):
         return self.map
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draws the map over the picture; returns the axes."""
+        """Draws the map over the picture.
+
+        Args:
+            ax: A matplotlib axes to draw on; made if `None`.
+
+        Returns:
+            The axes.
+        """
         from tlkeras.plots import plot_heat
 
         return plot_heat(self.image, self.map, ax, title=self.title)

@@ -54,12 +54,23 @@ class TextExplanation(Explanation):
         return self.scores
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """Returns the words of the largest scores, for or against, and the scores."""
+        """Returns the words of the largest scores, for or against, and the scores.
+
+        Args:
+            count: How many words.
+        """
         order = np.argsort(-np.abs(self.scores), kind="stable")[:count]
         return [(self.words[i], float(self.scores[i])) for i in order]
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draws the words, coloured by their scores; returns the axes."""
+        """Draws the words, coloured by their scores.
+
+        Args:
+            ax: A matplotlib axes to draw on; made if `None`.
+
+        Returns:
+            The axes.
+        """
         return self.plot_all([self], ax)
 
     @staticmethod
