@@ -139,7 +139,9 @@ class Interface:
         """Returns the model's own outputs by name, of what `answers` returned."""
         if self.problem is None:
             # A SavedModel gives them in no order of their own.
-            return {name: answers[name] for name in self.named_outputs(self.model.output)}
+            return {
+                name: answers[name] for name in self.named_outputs(self.model.output)
+            }
         return {
             name: answers[f"{self._before(name)}{output.output_name}"]
             for name, output in self.heads.items()
