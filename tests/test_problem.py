@@ -56,7 +56,7 @@ def test_named_heads_are_a_dictionary_everywhere():
         ([Classes(2)], "Outputs must be one"),
         (3, "Outputs must be one.*Received: 3"),
         ({"a/b": Classes(2)}, "without '/'"),
-        ({"": Classes(2)}, "not empty"),
+        ({"": Classes(2)}, "names of layers"),
         ({3: Classes(2)}, "names of layers"),
         ({"a": Classes(2, weight=0)}, "`weight` of every head is 0"),
         (Numbers(weight=0), "`weight` of every head is 0"),
@@ -454,3 +454,45 @@ def test_our_models_say_their_problem_themselves():
     assert problem_of(model) is model.problem and input_of(model) is model.problem.input
     assert problem_of(model, np.full((4, 2), 7.5)) is model.problem
     assert model.preprocessor is model.problem.input.preprocessor
+
+
+@pytest.mark.parametrize(
+    ("builder", "given", "right"),
+    [
+        (tl.image_regressor, {}, "classification"),
+        (tl.image_classifier, {"classes": 2}, "regression"),
+    ],
+)
+def test_data_that_were_read_for_something_else_are_refused(builder, given, right):
+    labels = {"classification": ["ant", "bee"] * 12, "regression": Y.astype("float32")}
+    data = tl.from_arrays(X, labels[right], test_split=0)
+    model = builder(tiny_backbone(), **given)
+    for verb in (tl.fit_head, tl.evaluate):
+        with pytest.raises(ValueError, match=f"read for '{right}'; the model is for"):
+            verb(model, data.train, verbose=0)
+
+
+def test_whole_numbers_that_were_read_as_classes_are_numbers_too():
+    data = tl.from_arrays(X, Y, test_split=0)
+    model = tl.image_regressor(tiny_backbone())
+    assert tl.fit_head(model, data.train, epochs=1, verbose=0).history["loss"]
+
+
+def test_pictures_that_are_read_in_another_way_are_warned_of():
+    model = tl.image_classifier(tiny_backbone(), 2)
+    model.problem = model.problem.but(input=Pictures((16, 16), 3, "pad"))
+    other = Problem(Pictures((16, 16), 3, "crop"), tl.Classes(2))
+    with pytest.warns(UserWarning, match="fit='crop'; the model was trained .*'pad'"):
+        model.problem.check_fits(other, "data")
+
+
+def test_pairs_do_not_go_into_a_model_of_single_texts():
+    single = Problem(Texts(pairs=False), tl.Classes(2))
+    with pytest.raises(ValueError, match="`train` holds pairs of texts"):
+        single.check_fits(Problem(Texts(pairs=True), tl.Classes(2)), "train")
+
+
+@pytest.mark.parametrize("name", ["my head", "kopf ü", "_a", "a/b", ""])
+def test_names_that_no_layer_can_have_are_refused(name):
+    with pytest.raises(ValueError, match="names of layers"):
+        Problem(Pictures(), {name: tl.Numbers()})

@@ -1,5 +1,6 @@
 """`Problem`: what data and models are for, one input and a dictionary of outputs."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,9 @@ from tlkeras.outputs import (
     output_of_keras,
 )
 from tlkeras.outputs.missing import are_labelled
+
+# What TensorFlow takes as the name of a scope.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 # What the one output of a model is called whose user named none.
 PREDICTIONS = "predictions"
@@ -167,13 +171,27 @@ class Problem:
             other: The data's problem; `None` where it is not known.
             part: What the data are called.
         """
-        if other is None or other.named != self.named:
+        if other is None:
+            return
+        self.input.check_reading(other.input, part)
+        if other.named != self.named:
             # Labels tell whether they fit.
             return
         for name, output in other.outputs.items():
             if name in self.outputs:
+                self._check_takes(name, output, part)
                 known = self.outputs[name].class_names
                 check_same_classes(part, output.class_names, known)
+
+    def _check_takes(self, name: str, output: Output, part: str) -> None:
+        ours = self.outputs[name]
+        if not ours.takes(output):
+            head = f" of head {name!r}" if self.named else ""
+            raise ValueError(
+                f"Labels{head} in `{part}` were read for {output.task!r}; the model "
+                f"is for {ours.task!r}. Read the data with task={ours.task!r}, or "
+                "build the model for what they are."
+            )
 
     # Thresholds, which labels that are not exclusive have.
 
@@ -631,11 +649,12 @@ def _check_outputs(outputs: Mapping[str, Any], received: Any) -> None:
             "heads' names to theirs: {'species': tl.Classes(3), 'length': "
             f"tl.Numbers()}}. Received: {received!r}."
         )
-    wrong = [x for x in outputs if not isinstance(x, str) or not x or "/" in x]
+    wrong = [x for x in outputs if not isinstance(x, str) or not _NAME.fullmatch(x)]
     if wrong:
         raise ValueError(
-            "Heads' names become names of layers: strings, not empty, without '/'. "
-            f"Received: {wrong[0]!r}."
+            "Heads' names become names of layers: letters from a to z, digits, '_', "
+            "'-' and '.', the first a letter or digit, without '/'. Received: "
+            f"{wrong[0]!r}."
         )
     if not any(output.weight for output in outputs.values()):
         raise ValueError("The `weight` of every head is 0: nothing would be learnt.")

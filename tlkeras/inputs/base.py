@@ -378,6 +378,14 @@ class Input:
         """
         return None
 
+    def check_reading(self, other: "Input", part: str) -> None:
+        """Looks at whether data are read as a model of this input was trained on them.
+
+        Args:
+            other: The data's input.
+            part: What the data are called.
+        """
+
     def adopt(self, other: "Input") -> "Input":
         """Returns this input, of a model, with what data tell of how they are read.
 

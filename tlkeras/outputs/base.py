@@ -193,6 +193,14 @@ class Output(abc.ABC):
         """
         return type(self) is type(other) and self.units == other.units
 
+    def takes(self, other: "Output") -> bool:
+        """Whether labels that were read for another output can be learnt as this one.
+
+        Args:
+            other: The output that data were read for.
+        """
+        return type(self) is type(other)
+
     # Labels.
 
     @classmethod

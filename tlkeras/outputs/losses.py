@@ -278,7 +278,9 @@ def find_loss(
     names = [
         name
         for name in dir(keras.losses)
-        if name.islower() and name not in ("get", "serialize", "deserialize")
+        if name[0] != "_"
+        and name.islower()
+        and name not in ("get", "serialize", "deserialize")
     ]
     raise unknown_name("loss", loss, [*ours, *names])
 

@@ -46,6 +46,8 @@ def name_classes(classes: Any, fewest: int) -> tuple[str, ...]:
             "`classes` must be the number of classes or a list of their names. "
             f"Received: classes={classes!r}."
         )
+    if isinstance(classes, np.ndarray):
+        classes = classes.tolist()
     if hasattr(classes, "__index__"):
         return numbered(check_int("classes", classes, fewest))
     names = tuple(map(str, classes))

@@ -18,7 +18,7 @@ from tlkeras.outputs.label_findings import constant_targets
 from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
 from tlkeras.outputs.missing import are_labelled, as_rows
-from tlkeras.outputs.naming import check_count, unfit
+from tlkeras.outputs.naming import check_count, numbered, unfit
 from tlkeras.outputs.planning import Proposal
 from tlkeras.outputs.sampling import target_shares
 from tlkeras.outputs.separability import separability_of_numbers
@@ -89,6 +89,12 @@ class Numbers(Output):
     def get_config(self) -> dict[str, Any]:
         names = None if self.names is None else list(self.names)
         return {**super().get_config(), "count": self.count, "names": names}
+
+    def takes(self, other: Output) -> bool:
+        names = other.class_names
+        # Classes without names are the whole numbers that the data hold.
+        are_values = other.are_numbers and names == numbered(len(names))
+        return super().takes(other) or are_values
 
     # Labels.
 

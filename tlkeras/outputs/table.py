@@ -130,7 +130,9 @@ def _filled(y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Returns labels as `_as_array` does, filled where missing, and what is missing."""
     if hasattr(y, "isna"):
         # A column of pandas may hold a missing value of its own kind.
-        y = y.astype(object).where(y.notna(), None)
+        missing = np.asarray(y.isna())
+        y = np.asarray(y, dtype=object)
+        y[missing] = None
     # As objects, or NumPy would make strings of what is missing among strings.
     is_list = isinstance(y, (list, tuple))
     try:

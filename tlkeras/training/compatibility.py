@@ -8,7 +8,7 @@ import numpy as np
 from tlkeras.distribution import strategy_of
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
-from tlkeras.problem import Problem
+from tlkeras.problem import Problem, own_problem
 from tlkeras.training.own_loss import check_steps, refuse_own_loss
 
 
@@ -51,7 +51,9 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
     """
     inputs, labels, of_data = look_into(data, name)
     problem.input.check(model, inputs, name)
-    problem.check_fits(of_data, name)
+    own = own_problem(model)
+    if own is not None:
+        own.check_fits(of_data, name)
     # `Problem.pack_data` has looked at the labels of heads with names.
     if not problem.named:
         _check_numbers(labels, name)

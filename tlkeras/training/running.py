@@ -73,6 +73,8 @@ def plan_stages(job: Job) -> list[Stage]:
         frozen, rate = len(backbone.layers), recipe.learning_rate
         stages.append(Stage("head", None, frozen, recipe.head_epochs, rate))
     for number, (point, length) in enumerate(zip(points, lengths, strict=True), 1):
+        # Records and checkpoints hold plain numbers.
+        point = point.item() if isinstance(point, np.generic) else point
         name = f"fine-tune {number}" if len(points) > 1 else "fine-tune"
         frozen = freeze_index(backbone, point)
         if length:

@@ -1,6 +1,7 @@
 """`Pictures`: the kind of input that image files and arrays of pixels are."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -284,6 +285,16 @@ class Pictures(Input):
         if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] not in (1, 3):
             return None
         return cls(shapes[0][1:3], shapes[0][3])
+
+    def check_reading(self, other: Input, part: str) -> None:
+        fit = other.fit if type(other) is type(self) else None
+        if None not in (fit, self.fit) and fit != self.fit:
+            warnings.warn(
+                f"The pictures of `{part}` are read with fit={fit!r}; the model was "
+                f"trained on pictures with fit={self.fit!r}. Read them alike.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def adopt(self, other: Input) -> Input:
         fit = other.fit if type(other) is type(self) else None

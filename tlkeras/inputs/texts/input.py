@@ -308,6 +308,15 @@ True
         its_input = cls(loaded.preprocessor)
         return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
 
+    def check_reading(self, other: Input, part: str) -> None:
+        pairs = other.pairs if type(other) is type(self) else None
+        if None not in (pairs, self.pairs) and pairs != self.pairs:
+            kinds = {True: "pairs of texts", False: "single texts"}
+            raise ValueError(
+                f"`{part}` holds {kinds[pairs]}; the model was trained on "
+                f"{kinds[self.pairs]}."
+            )
+
     def adopt(self, other: Input) -> Input:
         pairs = other.pairs if type(other) is type(self) else None
         return self if pairs is None else type(self)(self.preprocessor, pairs)
