@@ -491,3 +491,11 @@ def test_texts_have_heads_too():
     )
     x, labels = next(iter(data.val))
     assert x.dtype == "string" and set(labels) == {"good", "stars"}
+
+
+def test_a_categorical_column_of_pandas_may_have_gaps():
+    import pandas as pd
+
+    kinds = pd.Categorical(["a", None, "b", "a"] * 5)
+    data = tl.from_arrays(X[:20], {"kind": kinds, "size": np.arange(20.0)})
+    assert data.class_names == {"kind": ("a", "b")}

@@ -732,3 +732,7 @@ def test_models_of_others_tell_their_output(loss, activation, units, labels, exp
         assert found is None
     else:
         assert found.get_config() == expected.get_config()
+
+
+def test_names_may_come_as_an_array():
+    assert Classes(np.array(["u", "v"])).class_names == ("u", "v")

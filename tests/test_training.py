@@ -400,3 +400,11 @@ def test_metrics_of_an_epoch_are_of_that_epoch_alone():
     model.evaluate(x, y, verbose=0)
     tl.fit_head(model, (x, y), epochs=1, cache=False, verbose=0)
     assert float(metric.count) == 16
+
+
+def test_a_freeze_point_may_be_a_number_of_numpy():
+    model = tl.image_classifier(tiny_backbone(), 2)
+    x, y = solid_colours(8, 2)
+    point = np.int64(-2)
+    tl.fine_tune(model, (x, y), head_epochs=0, epochs=1, unfreeze_from=point, verbose=0)
+    assert model.record.runs[0].phases[0]["unfreeze_from"] == -2
