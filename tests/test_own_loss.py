@@ -213,7 +213,7 @@ def test_a_student_with_a_loss_of_its_own_is_refused():
 
     teacher = tl.image_classifier(tiny_backbone(), 2)
     student = Odd(teacher.input, teacher.output)
-    student.task, student.class_names = teacher.task, teacher.class_names
+    student.problem = teacher.problem
     student.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match="`compute_loss` of its own: a student"):
         tl.distill(teacher, student, (X, Y), verbose=0)
