@@ -71,14 +71,16 @@ def start(folder: Path, photographs: Path | None, rest: str) -> subprocess.Popen
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
-def kill_at_random(folder: Path, photographs: Path | None, draw) -> bool:
+def kill_at_random(
+    folder: Path, photographs: Path | None, draw, longest: float
+) -> bool:
     """Starts the run and kills it; returns whether it came to its end before."""
     ready, checkpoints = folder / "ready", folder / "checkpoints"
     ready.unlink(missing_ok=True)
     process = start(folder, photographs, "--every-step")
     while process.poll() is None and not ready.exists():
         time.sleep(0.01)
-    until = time.monotonic() + draw.uniform(0.0, 12.0)
+    until = time.monotonic() + draw.uniform(0.0, longest)
     while process.poll() is None and time.monotonic() < until:
         time.sleep(0.001)
     # Every other kill waits for a checkpoint that is being written.
@@ -129,9 +131,11 @@ def main() -> None:
         cut.mkdir()
         if start(whole, arguments.photographs, "--every-step").wait() != 0:
             raise SystemExit("The whole run failed.")
+        trained = (whole / "result.npz").stat().st_mtime
+        longest = (trained - (whole / "ready").stat().st_mtime) / 2
         kills = 0
         while kills < arguments.kills:
-            if kill_at_random(cut, arguments.photographs, draw):
+            if kill_at_random(cut, arguments.photographs, draw, longest):
                 break
             kills += 1
             print(f"kill {kills}", flush=True)
@@ -139,6 +143,8 @@ def main() -> None:
             raise SystemExit("The resumed run failed.")
         difference = compare(whole, cut)
     print(f"{kills} kills; largest difference of a weight: {difference}")
+    if kills == 0:
+        raise SystemExit("The run came to its end before it could be killed.")
     if difference != 0.0:
         raise SystemExit("The resumed run ended with other weights.")
 
