@@ -21,6 +21,7 @@ import tlkeras as tl
 from tlkeras.builders import BUILDERS, make_builders
 from tlkeras.features.splitting import join
 from tlkeras.inputs import Input
+from tlkeras.problem import pack_data
 
 CLASSES = ["cat", "dog", "newt"]
 NINE = {
@@ -337,7 +338,7 @@ def several(heads=HEADS, **arguments):
 
 
 def batches(model, x=X, labels=LABELS, size=8, weighings=None):
-    rows = model.problem.pack_data((x, labels), "val")
+    rows = pack_data(model.problem, (x, labels), "val")
     dataset = tf.data.Dataset.from_tensor_slices(rows).batch(size)
     return model.problem.unpacked(dataset, weighings)
 

@@ -14,7 +14,7 @@ import tlkeras as tl
 from tlkeras.data.splitting import PARTS
 from tlkeras.inputs import examples_of, reading_of
 from tlkeras.outputs import Classes, Labels, Numbers, read_labels_with_gaps
-from tlkeras.problem import Problem
+from tlkeras.problem import Problem, pack_data
 
 NAN = np.nan
 WHOLE = {"validation_split": 0, "test_split": 0}
@@ -95,7 +95,7 @@ def test_nothing_is_lost_on_the_way_through_splits(drawn, seed):
     # As a model with the heads in another order is trained on them.
     turned = dict(reversed(data.problem.outputs.items()))
     problem = Problem(data.problem.input, turned)
-    packed = problem.pack_data(data.train, "train")
+    packed = pack_data(problem, data.train, "train")
     for (_, labels), (_, unpacked) in zip(
         examples_of(data.train).dataset(4),
         problem.unpacked(examples_of(packed).dataset(4)),
@@ -444,17 +444,17 @@ def test_the_fit_verbs_learn_of_them(data):
 
 
 def test_rows_are_repacked_for_heads_in_another_order(data):
-    assert data.problem.pack_data(data.val, "val") is not data.val
-    same = data.problem.pack_data(data.train, "train")
+    assert pack_data(data.problem, data.val, "val") is not data.val
+    same = pack_data(data.problem, data.train, "train")
     assert examples_of(same) is examples_of(data.train)
     assert reading_of(same).shuffled and reading_of(same).packed
     heads = {name: HEADS[name] for name in ("length", "species", "tags")}
     problem = Problem(data.problem.input, heads)
-    packed = problem.pack_data(data.val, "val")
+    packed = pack_data(problem, data.val, "val")
     rows, before = examples_of(packed).labels, examples_of(data.val).labels
     equal(before[:, [3, 0, 1, 2]], rows)
     equal(next(iter(packed))[1], rows)
-    twice = problem.pack_data(packed, "val")
+    twice = pack_data(problem, packed, "val")
     equal(examples_of(twice).labels, rows)
     assert reading_of(packed).problem.named
 
@@ -463,10 +463,10 @@ def test_a_head_that_data_lack_is_missing():
     data = tl.from_arrays(X, {name: LABELS[name] for name in ("tags", "length")})
     names = {"tags": Labels(2), "length": Numbers(), "species": Classes(2)}
     problem = Problem(data.problem.input, names)
-    rows = examples_of(problem.pack_data(data.val, "val")).labels
+    rows = examples_of(pack_data(problem, data.val, "val")).labels
     assert np.isnan(rows[:, 3]).all() and not np.isnan(rows[:, 0]).any()
     with pytest.raises(ValueError, match=r"no labels for \['species'\] in `train`"):
-        problem.pack_data(data.train, "train")
+        pack_data(problem, data.train, "train")
 
 
 @pytest.mark.parametrize(
@@ -481,7 +481,7 @@ def test_a_head_that_data_lack_is_missing():
 def test_heads_that_do_not_fit_the_model(data, outputs, message):
     problem = Problem(data.problem.input, outputs)
     with pytest.raises(ValueError, match=message):
-        problem.pack_data(data.train, "train")
+        pack_data(problem, data.train, "train")
 
 
 def test_texts_have_heads_too():

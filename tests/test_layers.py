@@ -136,7 +136,7 @@ def test_only_inputs_and_outputs_tell_kinds_apart():
         for line, how in guesses(tree)
     ]
     # The one place that asks a model of somebody else's.
-    allowed = "tlkeras.problem:"
+    allowed = "tlkeras.problem.inference:"
     assert not [line for line in found if not line.startswith(allowed)]
 
 

@@ -14,7 +14,7 @@ import tlkeras as tl
 from tlkeras.inputs import Input, Pictures, Texts
 from tlkeras.inputs.texts.preprocessor import TextPreprocessor
 from tlkeras.outputs import Classes, Labels, Numbers, Prediction
-from tlkeras.problem import PREDICTIONS, Problem, input_of, problem_of
+from tlkeras.problem import PREDICTIONS, Problem, input_of, pack_data, problem_of
 
 PICTURES = Pictures((16, 16))
 SEVERAL = Problem(PICTURES, HEADS)
@@ -188,22 +188,22 @@ def test_examples_whose_labels_are_known():
 def test_a_dataset_is_packed_batch_by_batch():
     x, w = X.astype("float32"), np.arange(24.0)
     data = tf.data.Dataset.from_tensor_slices((x, LABELS, w)).batch(10)
-    parts = list(SEVERAL.pack_data(data, "train"))
+    parts = list(pack_data(SEVERAL, data, "train"))
     assert [len(rows) for _, rows, _ in parts] == [10, 10, 4]
     rows = np.concatenate([rows for _, rows, _ in parts])
     np.testing.assert_array_equal(rows, SEVERAL.pack(LABELS, 24, "train"))
     np.testing.assert_array_equal(np.concatenate([w for *_, w in parts]), w)
-    assert ONE.pack_data(data, "train") is data
+    assert pack_data(ONE, data, "train") is data
 
 
 def test_parts_of_splits_hold_rows_that_are_packed():
     problem = Problem(PICTURES, {"a": Numbers(), "b": Classes(2)})
     rows = np.stack([np.linspace(0.1, 1, 24), Y], axis=1)
     data = tl.from_arrays(X, rows, task="regression", test_split=0)
-    assert problem.pack_data(data.train, "train") is data.train
-    assert problem.pack_data(None, "val") is None
+    assert pack_data(problem, data.train, "train") is data.train
+    assert pack_data(problem, None, "val") is None
     with pytest.raises(ValueError, match=r"shape \(n, 4\)"):
-        SEVERAL.pack_data(data.train, "train")
+        pack_data(SEVERAL, data.train, "train")
 
 
 @pytest.mark.parametrize(
@@ -226,23 +226,23 @@ def test_parts_of_splits_hold_rows_that_are_packed():
 )
 def test_labels_that_do_not_fit_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
-        SEVERAL.pack_data((X, labels), "train")
+        pack_data(SEVERAL, (X, labels), "train")
     # Which labels a dataset lacks shows only when all of it is read.
     seen_at_once = "no labels for ['species']" not in message.replace("\\", "")
     same = isinstance(labels, dict) and all(len(v) == 24 for v in labels.values())
     if same and seen_at_once:
         data = tf.data.Dataset.from_tensor_slices((X, labels)).batch(24)
         with pytest.raises(ValueError, match=message):
-            SEVERAL.pack_data(data, "train")
+            pack_data(SEVERAL, data, "train")
 
 
 def test_data_of_other_kinds_are_refused():
     for data in (iter([]), [X, LABELS], tf.data.Dataset.range(3)):
         with pytest.raises(ValueError, match="`train` must be a tuple of arrays"):
-            SEVERAL.pack_data(data, "train")
+            pack_data(SEVERAL, data, "train")
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
     with pytest.raises(ValueError, match="must be a dictionary by head"):
-        SEVERAL.pack_data(data, "train")
+        pack_data(SEVERAL, data, "train")
 
 
 # Weights of examples.

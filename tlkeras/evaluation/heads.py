@@ -9,7 +9,14 @@ import numpy as np
 from tlkeras._validation import check_same_classes
 from tlkeras.evaluation.arguments import check_arrays, output_for
 from tlkeras.outputs import Output
-from tlkeras.problem import PREDICTIONS, Problem, input_of, own_problem, problem_of
+from tlkeras.problem import (
+    PREDICTIONS,
+    Problem,
+    input_of,
+    own_problem,
+    pack_data,
+    problem_of,
+)
 
 
 class Heads:
@@ -47,7 +54,7 @@ class Heads:
 
     def with_one_array_of_labels(self, data: Any) -> Any:
         """Returns data whose labels by head, if there are any, are packed."""
-        return self._known.pack_data(data, "data") if self._named else data
+        return pack_data(self._known, data, "data") if self._named else data
 
     def check_fits(self, of_data: Problem | None) -> None:
         """Raises `ValueError` where data's classes cannot be those of the model."""

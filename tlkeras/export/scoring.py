@@ -10,6 +10,7 @@ import numpy as np
 from tlkeras.evaluation import Report
 from tlkeras.export.interface import Interface
 from tlkeras.export.samples import Samples, as_samples, batches
+from tlkeras.problem import pack_data
 
 Run = Callable[[dict[str, np.ndarray]], dict[str, Any]]
 
@@ -59,7 +60,7 @@ def scores(
             outputs and does not say what they are for.
     """
     if interface.problem is not None:
-        data = interface.problem.pack_data(data, "test")
+        data = pack_data(interface.problem, data, "test")
     labels, outputs = [], {name: [] for name in runs}
     for x, y in batches(data):
         if y is None:

@@ -54,7 +54,7 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
     own = own_problem(model)
     if own is not None:
         own.check_fits(of_data, name)
-    # `Problem.pack_data` has looked at the labels of heads with names.
+    # `pack_data` has looked at the labels of heads with names.
     if not problem.named:
         _check_numbers(labels, name)
         problem.output.check(labels, name)

@@ -16,7 +16,7 @@ from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
 from tlkeras.optimizers import check_rate_callbacks, resolve_schedule
-from tlkeras.problem import Problem, problem_of, problem_to_learn
+from tlkeras.problem import Problem, pack_data, problem_of, problem_to_learn
 from tlkeras.training.compatibility import (
     check_arrays,
     check_callbacks,
@@ -150,7 +150,7 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any
 def _packed(problem: Problem | None, data: Any, name: str) -> Any:
     """Returns data with labels as data of their own hold them, arrays as a dataset."""
     if problem is not None:
-        data = problem.pack_data(data, name)
+        data = pack_data(problem, data, name)
     if isinstance(data, tuple) and len(data) in (2, 3):
         check_arrays(data, name)
     return as_dataset(data)

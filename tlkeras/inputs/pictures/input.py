@@ -214,17 +214,9 @@ class Pictures(Input):
 
     # Models.
 
-    @classmethod
-    def claims_backbone(cls, backbone: Any) -> bool:
-        return backbones.claims_backbone(backbone)
-
-    @classmethod
-    def backbone_names(cls) -> list[str]:
-        return backbones.backbone_names()
-
-    @classmethod
-    def load_backbone(cls, backbone: Any, **arguments: Any) -> Any:
-        return backbones.load_backbone(backbone, **arguments)
+    claims_backbone = staticmethod(backbones.claims_backbone)
+    backbone_names = staticmethod(backbones.backbone_names)
+    load_backbone = staticmethod(backbones.load_backbone)
 
     @classmethod
     def assemble(

@@ -2,22 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from tlkeras import _keras
 from tlkeras._validation import check_same_classes, unknown_name
-from tlkeras.inputs import Input, Reading, input_kinds, reading_of
-from tlkeras.outputs import (
-    Anything,
-    Numbers,
-    Output,
-    output_from_config,
-    output_of_keras,
-)
+from tlkeras.inputs import Input
+from tlkeras.outputs import Anything, Numbers, Output, output_from_config
 from tlkeras.outputs.missing import are_labelled
 
 # What TensorFlow takes as the name of a scope.
@@ -372,47 +364,6 @@ class Problem:
     def _about(self, name: str, error: ValueError) -> str:
         return f"Head {name!r}: {error}" if self.named else str(error)
 
-    def pack_data(self, data: Any, part: str) -> Any:
-        """Returns data with labels as this problem's models are trained on them.
-
-        Args:
-            data: A tuple of arrays `(inputs, labels)` or `(inputs, labels, weights)` or
-                a batched `tf.data.Dataset` of such, with labels by head where heads
-                have names; or either of them with rows that are packed already; or a
-                part of `Splits` with labels of either form; or `None`. Heads that a
-                part of `Splits` lacks are missing.
-            part: `"train"`, where each head needs labels, or another name.
-
-        Raises:
-            ValueError: If the data are of no such kind, or the labels do not fit the
-                heads.
-        """
-        known = reading_of(data)
-        of_data = known and known.problem
-        if of_data is not None and of_data.named and not self.named:
-            raise ValueError(
-                f"`{part}` has labels of several heads, {list(of_data.outputs)}; the "
-                "model has one without a name. Build it with outputs by head, or read "
-                "the data with the labels of one."
-            )
-        if not self.named or data is None:
-            return data
-        if of_data is not None and of_data.named:
-            return _pack_reading(self, known, part)
-        if known is not None:
-            _check_rows(self, known.examples.labels, part)
-            return data
-        if isinstance(data, tuple) and len(data) in (2, 3):
-            return _pack_arrays(self, data, part)
-        spec = getattr(data, "element_spec", None)
-        if isinstance(spec, tuple) and len(spec) in (2, 3) and hasattr(data, "map"):
-            return _pack_batches(self, data, part)
-        raise ValueError(
-            f"`{part}` must be a tuple of arrays (inputs, labels) or a batched "
-            "`tf.data.Dataset` of such, with a dictionary of labels by head: "
-            f"{_example(self)}. Received: {type(data).__name__}."
-        )
-
     def unpacked(
         self, batches: Any, weighings: Mapping[str, Callable] | None = None
     ) -> Any:
@@ -553,95 +504,6 @@ class Problem:
         return [self.face(dict(zip(by_head, said, strict=True))) for said in each]
 
 
-def problem_of(model: keras.Model, labels: np.ndarray | None = None) -> Problem | None:
-    """Returns what a model is for: its own word, or what its graph and loss tell.
-
-    The one place where that is inferred for a Keras model that tlkeras did not build.
-
-    Args:
-        model: A `keras.Model`.
-        labels: Labels that it is to learn, which may tell what its loss does not.
-
-    Returns:
-        The `Problem`; `None` where it is not to be told.
-
-    Example:
-
-    >>> inputs = keras.Input((32, 32, 3))
-    >>> x = keras.layers.GlobalAveragePooling2D()(inputs)
-    >>> model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
-    >>> problem_of(model)
-    Problem(pictures -> classification)
-    """
-    own = own_problem(model)
-    if own is not None:
-        return own
-    outputs = _outputs_of_keras(model, labels)
-    return None if outputs is None else Problem(input_of(model), outputs)
-
-
-def own_problem(model: keras.Model) -> Problem | None:
-    """Returns what a model itself says it is for; `None` of somebody else's."""
-    own = getattr(model, "problem", None)
-    return own if isinstance(own, Problem) else None
-
-
-def problem_to_learn(model: keras.Model, labels: Any = None) -> Problem:
-    """Returns what a model is to learn: as `problem_of`, or something unknown.
-
-    Args:
-        model: A `keras.Model`.
-        labels: Labels that it is to learn, where these are at hand.
-    """
-    found = problem_of(model, labels)
-    return Problem(input_of(model), Anything()) if found is None else found
-
-
-def adopt_reading(model: keras.Model, of_data: Problem | None) -> None:
-    """Has a model of tlkeras keep how the data that it was trained on are read.
-
-    Args:
-        model: Any model; others are left alone.
-        of_data: The data's problem, where it is known.
-    """
-    own = own_problem(model)
-    if own is not None and of_data is not None:
-        model.problem = own.but(input=own.input.adopt(of_data.input))
-
-
-def input_of(model: keras.Model) -> Input:
-    """Returns what a model takes: its own word, or what its inputs' shapes tell."""
-    own = own_problem(model)
-    if own is not None:
-        return own.input
-    if not _keras.is_functional(model):
-        return Input()
-    found = (kind.of_model(model) for kind in input_kinds())
-    return next((one for one in found if one is not None), Input())
-
-
-def _outputs_of_keras(model: keras.Model, labels: Any) -> Any:
-    """Returns the output, or outputs by name, of a Keras model; `None` if not told."""
-    loss = getattr(model, "loss", None)
-    # A subclassed model has no graph.
-    outputs = getattr(_keras.as_graph(model), "output", None)
-    if not isinstance(outputs, dict):
-        return _output_of_tensor(outputs, loss, labels)
-    losses = loss if isinstance(loss, dict) else dict.fromkeys(outputs, loss)
-    found = {
-        name: _output_of_tensor(tensor, losses.get(name))
-        for name, tensor in outputs.items()
-    }
-    return None if None in found.values() else found
-
-
-def _output_of_tensor(tensor: Any, loss: Any, labels: Any = None) -> Output | None:
-    shape = getattr(tensor, "shape", ())
-    if len(shape) != 2 or shape[-1] is None:
-        return None
-    return output_of_keras(loss, _keras.last_activation(tensor), shape[-1], labels)
-
-
 def _check_outputs(outputs: Mapping[str, Any], received: Any) -> None:
     if not outputs or not all(isinstance(one, Output) for one in outputs.values()):
         raise ValueError(
@@ -658,102 +520,6 @@ def _check_outputs(outputs: Mapping[str, Any], received: Any) -> None:
         )
     if not any(output.weight for output in outputs.values()):
         raise ValueError("The `weight` of every head is 0: nothing would be learnt.")
-
-
-def _pack_arrays(problem: Problem, data: tuple, part: str) -> tuple:
-    inputs, labels, *weights = data
-    count = len(keras.tree.flatten(inputs)[0])
-    if isinstance(labels, Mapping):
-        rows = problem.pack(labels, count, part)
-        if part == "train":
-            _check_some(problem, rows)
-    else:
-        rows = np.asarray(labels)
-        _check_rows(problem, rows, part)
-    return inputs, rows, *weights
-
-
-def _pack_reading(problem: Problem, known: Reading, part: str) -> Any:
-    """Returns data of `Splits` with rows in the order of the model's heads."""
-    examples, of_data = known.examples, known.problem
-    problem.check_fits(of_data, part)
-    rows = problem.pack(of_data.unpack(examples.labels), len(examples), part)
-    if part == "train":
-        _check_some(problem, rows)
-    if not np.array_equal(rows, examples.labels, equal_nan=True):
-        examples = examples.with_labels(rows)
-    its_problem = problem.but(input=of_data.input)
-    ready = replace(known, examples=examples, problem=its_problem, packed=True)
-    return ready.dataset()
-
-
-def _pack_batches(problem: Problem, data: Any, part: str) -> Any:
-    import tensorflow as tf
-
-    labels = data.element_spec[1]
-    if not isinstance(labels, Mapping):
-        if labels.shape.rank == 2 and labels.shape[1] == problem.columns:
-            return data
-        raise _unfit_rows(problem, part, labels.shape)
-    names = list(labels)
-    for inputs, first, *_ in data.take(1):
-        # Here an error has its message; inside of TensorFlow's graph it would not.
-        labels = {name: np.asarray(value) for name, value in first.items()}
-        problem.pack(labels, len(keras.tree.flatten(inputs)[0]), part)
-    absent = [name for name in problem.outputs if name not in names]
-    if absent and part == "train":
-        raise _nothing_to_learn(absent)
-
-    def pack(*values):
-        return problem.pack(dict(zip(names, values, strict=True)), len(values[0]), part)
-
-    @tf.autograph.experimental.do_not_convert
-    def pack_batch(inputs, labels, *weights):
-        values = [labels[name] for name in names]
-        rows = tf.numpy_function(pack, values, tf.float32, stateful=False)
-        rows.set_shape((values[0].shape[0], problem.columns))
-        return inputs, rows, *weights
-
-    return data.map(pack_batch, tf.data.AUTOTUNE, deterministic=True)
-
-
-def _check_rows(problem: Problem, rows: np.ndarray, part: str) -> None:
-    """Raises `ValueError` unless `rows` could be what `pack` returned."""
-    if rows.ndim != 2 or rows.shape[1] != problem.columns:
-        raise _unfit_rows(problem, part, rows.shape)
-    problem.pack(problem.unpack(rows), len(rows), part)
-    if part == "train":
-        _check_some(problem, rows)
-
-
-def _check_some(problem: Problem, rows: np.ndarray) -> None:
-    """Raises `ValueError` where a head has no label to learn from."""
-    absent = [
-        name
-        for name, _, columns in problem.places()
-        if np.isnan(rows[:, columns]).all()
-    ]
-    if absent:
-        raise _nothing_to_learn(absent)
-
-
-def _unfit_rows(problem: Problem, part: str, shape: Any) -> ValueError:
-    return ValueError(
-        f"Labels in `{part}` must be a dictionary by head, {_example(problem)}, or "
-        f"packed rows of shape (n, {problem.columns}). Received labels of shape "
-        f"{tuple(shape)}."
-    )
-
-
-def _nothing_to_learn(heads: list[str]) -> ValueError:
-    return ValueError(
-        f"There are no labels for {heads} in `train`: nothing could be learnt. Pass "
-        "some, or build the model without these heads."
-    )
-
-
-def _example(problem: Problem) -> str:
-    return f"{{{', '.join(f'{name!r}: ...' for name in problem.outputs)}}}"
 
 
 def _filled(labels: Any) -> Any:
