@@ -34,6 +34,7 @@ class Splits:
         batch_size: Examples per batch.
         seed: Seed of the order of training.
         skipped: What was left out, as below.
+        groups: Of each training example, where some belong together.
 
     Attributes:
         problem: What the data are for: an input, and outputs by name.
@@ -54,9 +55,14 @@ class Splits:
         batch_size: int,
         seed: int,
         skipped: Sequence[tuple[str, str]] = (),
+        groups: Sequence[Hashable] | None = None,
     ):
         self._parts = {part: parts[part] for part in PARTS if len(parts.get(part, ()))}
         self._seed = seed
+        self._groups = None
+        if groups is not None:
+            numbers = {group: number for number, group in enumerate(groups)}
+            self._groups = np.array([numbers[group] for group in groups])
         self.problem = problem
         self.batch_size = batch_size
         self.skipped = list(skipped)
@@ -107,7 +113,8 @@ class Splits:
         if examples is None:
             return None
         settings = self.batch_size, shuffle, self._seed, self.problem
-        return Reading(examples, *settings).dataset()
+        groups = self._groups if part == "train" else None
+        return Reading(examples, *settings, groups=groups).dataset()
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={self._size(part)}" for part in PARTS)
@@ -317,7 +324,12 @@ def make_splits(
     }
     _warn_of_absent_classes(train.labels, measured, problem)
     return Splits(
-        parts, problem=problem, batch_size=batch_size, seed=seed, skipped=skipped
+        parts,
+        problem=problem,
+        batch_size=batch_size,
+        seed=seed,
+        skipped=skipped,
+        groups=groups and [groups["train"][row] for row in drawn["train"]],
     )
 
 

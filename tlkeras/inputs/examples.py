@@ -165,6 +165,8 @@ class Reading:
         problem: The `Problem` that they are of, where it is known.
         packed: Whether the dataset's labels stay the rows that examples hold where
             heads have names, as models are trained on them.
+        groups: int, of each example, where some belong together, such as pictures of
+            one patient.
     """
 
     examples: Examples
@@ -173,6 +175,7 @@ class Reading:
     seed: int
     problem: Any = None
     packed: bool = False
+    groups: Any = None
 
     def dataset(self) -> tf.data.Dataset:
         """Makes the dataset, and remembers what is behind it while it lives."""

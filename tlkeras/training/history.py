@@ -22,6 +22,9 @@ class Phase:
         trainable: Parameters that it trained.
         seconds: How long it took.
         extraction_seconds: How much of that the frozen part's one pass took.
+        solved: Of a head that was solved the L2 `"strength"`, the number of `"folds"`
+            that chose it and the `"loss"` on what they held out, by the head's name;
+            `None` where the phase trained by gradient.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Phase:
     trainable: int
     seconds: float
     extraction_seconds: float
+    solved: dict[str, dict[str, Any]] | None = None
 
 
 class FineTuneHistory(keras.callbacks.History):
@@ -42,6 +46,9 @@ class FineTuneHistory(keras.callbacks.History):
         epoch: The epochs' indices, from 0 on through all phases.
         phases: List of `Phase`s.
         notes: Sentences on what the run gave reason to say, such as overfitting.
+        best: Where the model's weights are from, if the best were kept: `"phase"`,
+            `"epoch"` (from 0; `None` for what a phase ended with) and `"val_loss"`;
+            else `None`.
     """
 
     def __init__(self):
@@ -50,6 +57,7 @@ class FineTuneHistory(keras.callbacks.History):
         self.epoch = []
         self.phases = []
         self.notes = []
+        self.best = None
 
     def __repr__(self) -> str:
         phases = ", ".join(f"{p.name}: {p.epochs} epoch(s)" for p in self.phases)

@@ -208,6 +208,8 @@ def _check_recipe(job: Job) -> None:
             check_number(name, rate, above=0)
         check_rate_callbacks(job.fitting.callbacks, recipe.schedule, rate)
     check_choice("train_batch_norm", recipe.train_batch_norm, (False, True))
+    check_choice("head", recipe.head, ("auto", "solve", "gradient"))
+    check_choice("keep", recipe.keep, ("best", "last"))
     check_number("l2_sp", recipe.l2_sp, minimum=0)
     if recipe.batch_size is not None and not is_auto(recipe.batch_size):
         check_int("batch_size", recipe.batch_size, 1)

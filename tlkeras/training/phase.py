@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ from tlkeras.distribution import scope_of
 from tlkeras.freezing import FreezePoint, freeze, recompile
 from tlkeras.optimizers import phase_optimizer, resolve_schedule
 from tlkeras.runtime import jit_compile
+from tlkeras.training.best import BestWeights
 from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.job import Job
@@ -20,6 +21,7 @@ from tlkeras.training.logs import PhaseLog
 from tlkeras.training.monitoring import EpochLogs, LossMonitor, overfitting
 from tlkeras.training.recipe import Recipe
 from tlkeras.training.resume import Keeper, Resumer
+from tlkeras.training.solving import NotSolved, solve_heads, zero_kernels
 from tlkeras.training.verification import Verification, frozen_weights
 from tlkeras.training.whole_model import WholeModel, watches_batches
 
@@ -32,6 +34,8 @@ WRITERS = (
     PhaseLog,
 )
 
+# The name of phase one.
+HEAD = "head"
 _METRICS = ("metrics", "weighted_metrics")
 
 
@@ -65,6 +69,7 @@ class Run:
         resumer: Keeps the state, where that was asked for.
         pretrained: From the `id` of each backbone variable that the run may change to
             its value when the run began, where weights decay towards these.
+        best: The weights with the least validation loss, where these are kept.
     """
 
     job: Job
@@ -72,6 +77,7 @@ class Run:
     history: FineTuneHistory = field(default_factory=FineTuneHistory)
     resumer: Resumer | None = None
     pretrained: dict[int, np.ndarray] = field(default_factory=dict)
+    best: BestWeights | None = None
 
 
 def run_stage(run: Run, number: int, stage: Stage) -> None:
@@ -80,16 +86,26 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     started = time.perf_counter()
     if run.resumer is not None:
         run.resumer.enter_stage(number, run.history)
+    if run.best is not None:
+        run.best.start_with(run.history.best)
+        run.best.running = stage.name
     freeze_for(run, stage)
-    announce(model, stage, fitting.verbose)
+    announce(run, stage)
     feed = run.feeder.feed(stage.frozen, done)
+    verification = Verification(model)
+    solved = solve_head(run, stage, feed)
+    if solved is not None:
+        # An epoch at a rate of 0 measures what was found with all that an epoch has:
+        # metrics, validation, callbacks, replicas.
+        stage = replace(stage, epochs=1, learning_rate=0.0)
     together = compile_phase(run, stage, feed)
     workers = run.feeder.replicas.workers
-    verification = Verification(model)
     logs, monitor = EpochLogs(), LossMonitor(stage.name, changeable(model))
     if together and together > 1:
         monitor.first_loss = max(workers.gather(loss_now(feed)))
     callbacks = [*stage_callbacks(run), logs, monitor]
+    if run.best is not None:
+        callbacks.append(run.best)
     keeper = None
     # Logs are no part of the state: a run may go on with or without them.
     others = list(callbacks)
@@ -112,13 +128,59 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         trainable=count_trainable(model),
         seconds=time.perf_counter() - started + (keeper.spent if keeper else 0.0),
         extraction_seconds=feed.extraction_seconds,
+        solved=solved,
     )
     run.history.append(logs, phase)
-    note = overfitting(stage.name, logs.history)
+    note = overfitting(stage.name, logs.history, kept=run.best is not None)
+    if run.best is not None:
+        keep_best(run, feed)
     if note is not None:
         run.history.notes.append(note)
         if fitting.verbose != 0:
             print(note)
+
+
+def solve_head(run: Run, stage: Stage, feed: Feed) -> dict[str, Any] | None:
+    """Solves phase one where it is to be and can be; returns what was found.
+
+    Raises:
+        ValueError: If `head="solve"` asks for what cannot be.
+    """
+    job = run.job
+    if stage.name != HEAD:
+        return None
+    reason = None
+    if job.recipe.head != "gradient":
+        try:
+            found = solve_heads(job, run.feeder, feed)
+        except NotSolved as error:
+            reason = str(error)
+        else:
+            return {name: one.facts for name, one in found.items()}
+    if reason is not None and job.recipe.head == "solve":
+        raise ValueError(
+            f"head='solve' cannot be done: {reason}. Pass head='auto' or "
+            "head='gradient', which trains the head by gradient."
+        )
+    zero_kernels(job, feed.suffix)
+    if reason is not None and job.fitting.verbose != 0:
+        print(f"By gradient, {stage.epochs} epoch(s): {reason}.")
+    return None
+
+
+def keep_best(run: Run, feed: Feed) -> None:
+    """Gives the model the best weights so far, and the history where they are from."""
+    best = run.best
+    if best.changed_since_epoch() and run.feeder.replicas.strategy is None:
+        val = feed.arguments["validation_data"]
+        val = (
+            {"x": val}
+            if not isinstance(val, tuple)
+            else dict(zip(("x", "y", "sample_weight"), val, strict=False))
+        )
+        best.offer_end(feed.model.evaluate(**val, verbose=0, return_dict=True)["loss"])
+    best.restore()
+    run.history.best = best.facts
 
 
 def freeze_for(run: Run, stage: Stage) -> None:
@@ -267,10 +329,13 @@ def count_trainable(model: keras.Model) -> int:
     return sum(math.prod(v.shape) for v in model.trainable_variables)
 
 
-def announce(model: keras.Model, stage: Stage, verbose: Any) -> None:
+def announce(run: Run, stage: Stage) -> None:
     """Prints what the phase is about to train, above Keras' progress bar."""
-    if verbose == 0:
+    model = run.job.model
+    if run.job.fitting.verbose == 0:
         return
+    solved = stage.name == HEAD and run.job.recipe.head != "gradient"
+    how = "" if solved else f", {stage.epochs} epoch(s)"
     where = (
         "backbone frozen"
         if stage.unfreeze_from is None
@@ -278,5 +343,5 @@ def announce(model: keras.Model, stage: Stage, verbose: Any) -> None:
     )
     print(
         f"Phase {stage.name}: {where}, {count_trainable(model):,} of "
-        f"{model.count_params():,} parameters train, {stage.epochs} epoch(s)."
+        f"{model.count_params():,} parameters train{how}."
     )

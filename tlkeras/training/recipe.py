@@ -80,6 +80,17 @@ class Recipe:
         cached_views: How many augmented views of each example to compute and keep;
             the epochs take turns with them.
         backbone: The nested backbone or its name, where a model nests several.
+        head: How phase one finds the head. `"solve"`: as the minimum of the loss with
+            an L2 penalty, by L-BFGS, where the features are cached, each head is one
+            Dense layer on them (dropout is left out) and the loss is cross-entropy or
+            the squared error. The penalty is that of the layer (`weight_decay`), else
+            the one that cross-validation on the training part prefers. It takes seconds
+            and is one epoch in the history. `"gradient"`: by `head_epochs` of training,
+            from a kernel of zeros. `"auto"`: solved where that can be, unless
+            `head_epochs`, `learning_rate` or a callback that sets rates say otherwise.
+        keep: Which weights the model has in the end. `"best"`: those with the least
+            validation loss in all phases, where there is validation data; each phase
+            begins with the best so far. `"last"`: those of the last epoch.
 
     Example:
 
@@ -105,6 +116,8 @@ class Recipe:
     augment: Any = None
     cached_views: int | None = None
     backbone: keras.Model | str | None = None
+    head: str = "auto"
+    keep: str = "best"
 
     def but(self, **changes: Any) -> Self:
         """Returns the recipe with some settings changed.
@@ -194,6 +207,8 @@ def completed(
     found = {
         name: value for name, value in usual.items() if is_auto(getattr(recipe, name))
     }
+    if recipe.head == "auto" and _says_how(recipe, callbacks):
+        found["head"] = "gradient"
     if is_auto(recipe.head_epochs):
         found["head_epochs"] = _HEAD_EPOCHS
         if steps is not None:
@@ -226,6 +241,12 @@ def shared_out(epochs: Any, stages: int) -> list[int]:
 def is_auto(value: Any) -> bool:
     """Whether a value is the word `"auto"`."""
     return isinstance(value, str) and value == "auto"
+
+
+def _says_how(recipe: Recipe, callbacks: Sequence[Any]) -> bool:
+    """Whether something is said of phase one that only training by gradient heeds."""
+    said = (recipe.head_epochs, recipe.learning_rate)
+    return not all(map(is_auto, said)) or _sets_rates(recipe, callbacks)
 
 
 def _sets_rates(recipe: Recipe, callbacks: Sequence[Any]) -> bool:

@@ -63,6 +63,7 @@ class Resumer:
             history.history, history.epoch = kept["history"], kept["epoch"]
             history.phases = [Phase(**phase) for phase in kept["phases"]]
             history.notes = list(kept["notes"])
+            history.best = kept["best"]
         return history
 
     def at_start(self) -> dict[int, np.ndarray]:
@@ -113,6 +114,7 @@ class Resumer:
                 "epoch": history.epoch,
                 "phases": [asdict(phase) for phase in history.phases],
                 "notes": list(history.notes),
+                "best": history.best,
             },
         }
         arrays = {"model": _values(self.changing), "optimizer": _values(optimizer)}

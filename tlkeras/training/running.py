@@ -15,11 +15,20 @@ from tlkeras.freezing import freeze_index
 from tlkeras.inputs.examples import reading_of
 from tlkeras.problem import adopt_reading
 from tlkeras.training.batch_size import largest_batch
+from tlkeras.training.best import BestWeights
 from tlkeras.training.checkpoints import Checkpoints, kept_call
 from tlkeras.training.feeding import Feeder
 from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.job import Job
-from tlkeras.training.phase import Run, Stage, compile_phase, freeze_for, run_stage
+from tlkeras.training.phase import (
+    HEAD,
+    Run,
+    Stage,
+    changeable,
+    compile_phase,
+    freeze_for,
+    run_stage,
+)
 from tlkeras.training.recipe import settings_of, shared_out
 from tlkeras.training.resume import (
     Resumer,
@@ -49,6 +58,9 @@ def train_by(job: Job) -> FineTuneHistory:
             run.resumer = resumer_for(run, stages, held)
             run.history = run.resumer.history()
             keep_start(run)
+        if job.val is not None and job.recipe.keep == "best":
+            freeze_for(run, min(stages, key=lambda stage: stage.frozen))
+            run.best = BestWeights(changeable(job.model))
         if job.recipe.l2_sp and run.resumer is not None:
             run.pretrained = run.resumer.at_start()
         elif job.recipe.l2_sp:
@@ -71,7 +83,7 @@ def plan_stages(job: Job) -> list[Stage]:
     stages = []
     if check_int("head_epochs", recipe.head_epochs, 0):
         frozen, rate = len(backbone.layers), recipe.learning_rate
-        stages.append(Stage("head", None, frozen, recipe.head_epochs, rate))
+        stages.append(Stage(HEAD, None, frozen, recipe.head_epochs, rate))
     for number, (point, length) in enumerate(zip(points, lengths, strict=True), 1):
         # Records and checkpoints hold plain numbers.
         point = point.item() if isinstance(point, np.generic) else point
@@ -108,9 +120,34 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> FineTuneHistory:
     for number, stage in enumerate(stages):
         if resumer is None or number >= resumer.stage:
             run_stage(run, number, stage)
+    say_best(run)
     if resumer is not None:
         resumer.finish(len(stages), run.history)
     return run.history
+
+
+def say_best(run: Run) -> None:
+    """Says which weights the model has, where the best were kept."""
+    best, phases = run.history.best, run.history.phases
+    if best is None or best["phase"] is None:
+        return
+    last = phases[-1]
+    if best["phase"] != last.name:
+        note = (
+            f"Phase {last.name} did not lower the validation loss: the model has the "
+            f"weights of phase {best['phase']} (val_loss {best['val_loss']:.4g})."
+        )
+    elif best["epoch"] not in (None, last.first_epoch + last.epochs - 1):
+        number = best["epoch"] - last.first_epoch + 1
+        note = (
+            f"The model has the weights of epoch {number} of phase {last.name}, with "
+            f"the least validation loss ({best['val_loss']:.4g})."
+        )
+    else:
+        return
+    run.history.notes.append(note)
+    if run.job.fitting.verbose != 0:
+        print(note)
 
 
 def resumer_for(run: Run, stages: Sequence[Stage], held: ExitStack) -> Resumer:

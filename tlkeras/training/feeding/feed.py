@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tlkeras.distribution import Replicas
+from tlkeras.inputs.feature_set import FeatureSet
 
 # Steps that one call of Keras' training function may take, where they are cheap.
 _MOST_STEPS_PER_EXECUTION = 256
@@ -28,6 +29,7 @@ class Feed:
         first_epoch: How many epochs ran before, in all phases.
         extraction_seconds: How long the extraction for this phase took.
         steps_per_execution: As in `keras.Model.compile`; `None` for the model's own.
+        features: Of the training examples, where they are cached.
     """
 
     model: keras.Model
@@ -39,6 +41,7 @@ class Feed:
     first_epoch: int
     extraction_seconds: float
     steps_per_execution: int | None
+    features: FeatureSet | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:

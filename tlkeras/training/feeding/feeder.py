@@ -99,11 +99,16 @@ class Feeder:
             )
         if reading is None:
             return None
-        prepared = self.job.problem.input.prepare(reading.examples)
+        prepared, groups = self.job.problem.input.prepare(reading.examples), None
+        if reading.groups is not None:
+            groups = reading.groups
+            groups = groups if prepared.order is None else groups[prepared.order]
         for note in prepared.notes:
             self._say(note)
         batch_size = reading.batch_size if batch_size is None else batch_size
-        return replace(reading, examples=prepared.examples, batch_size=batch_size)
+        return replace(
+            reading, examples=prepared.examples, batch_size=batch_size, groups=groups
+        )
 
     def _share_out(self) -> None:
         """Leaves this worker its share of the data; checks that there is one."""
@@ -347,7 +352,21 @@ class Feeder:
             first_epoch=first_epoch,
             extraction_seconds=self._spent_seconds(),
             steps_per_execution=together,
+            features=examples if cached else None,
         )
+
+    def groups_of(self, features: FeatureSet) -> np.ndarray | None:
+        """Returns which rows of training features belong together, int; or `None`."""
+        reading, views = self.whole[0], self.recipe.cached_views
+        groups, workers = reading.groups, self.replicas.workers
+        if groups is None and views is None:
+            return None
+        if groups is None:
+            groups = np.arange(len(reading.examples))
+        groups = groups[workers.index :: workers.count]
+        if views is None:
+            return groups
+        return groups[Views(range(len(groups)), None, views, reading.seed).rows]
 
     def _order(self, examples: Any, views: int) -> Order:
         """Returns the order of training examples, which no cache changes."""

@@ -1,0 +1,113 @@
+"""`solve`: a linear model of features whose regularised loss is least."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlkeras.linear.minimum import Minimum
+from tlkeras.linear.rows import Rows
+from tlkeras.linear.strength import Choice, choose_strength
+from tlkeras.linear.targets import Targets
+
+# Below so many numbers threads wait for each other longer than they work.
+_SMALL = 1_000_000
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A linear model: `outputs = link(features @ kernel + bias)`.
+
+    Attributes:
+        kernel: float64 `(width, outputs)`.
+        bias: float64 `(outputs,)`.
+        strength: The L2 penalty, per mean loss, on weights of standardised features; or
+            the one that was given, on weights of features as they are.
+        folds: How many fits chose it; 0 where it was given.
+        cross_validated: The loss that they led to expect on other data; `None` where
+            nothing could be held out.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    strength: float
+    folds: int = 0
+    cross_validated: float | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a history and a record keep of it."""
+        return {
+            "strength": self.strength,
+            "folds": self.folds,
+            "loss": self.cross_validated,
+        }
+
+
+def solve(
+    features: np.ndarray,
+    targets: Targets,
+    *,
+    penalty: float | None = None,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], Any] = lambda done, total: None,
+    release: Callable[[Any], Any] = id,
+) -> Solution:
+    """Finds the linear model of features with the least regularised loss.
+
+    The loss is the weighted mean of cross-entropies or halved squared errors plus half
+    of the strength times the sum of squared weights; biases are free. Features are
+    standardised for it, and the scale is folded back. The strength is the one with the
+    least loss in cross-validation. Strong penalties shrink outputs, which cross-
+    validation sees, too: there weights are scaled by the factor that is best on rows
+    that were held out. The limit of a strong penalty are the differences of the means
+    of the classes, which is what few examples can tell.
+
+    Args:
+        features: `(n, width)`, in memory or memory-mapped.
+        targets: What is to be learnt of each row.
+        penalty: The strength, where it is known: on weights of features as they are.
+        groups: int `(n,)`; rows of one group are held out together.
+        seed: Seed of the folds.
+        progress: Called with fits that are done, and how many there are at most.
+        release: Called with `features` after each block that was read of them.
+
+    Returns:
+        A `Solution`.
+
+    Reference:
+        Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform
+        Out-of-Distribution (2022): a solved head as the start of fine-tuning; Wang et
+        al., SimpleShot (2019): class means; Guo et al., On Calibration of Modern Neural
+        Networks (2017), section 4.2: the scale.
+    """
+    rows = Rows(features, release)
+    with few_threads(rows):
+        if penalty is None:
+            choice = choose_strength(rows, targets, groups, seed, progress)
+            strength = np.full(rows.width, choice.strength)
+        else:
+            choice = Choice(penalty)
+            # What it costs in the weights of standardised features.
+            strength = penalty / rows.scale**2
+        kernel, bias = Minimum(rows, targets).find(strength)
+    kernel = kernel * choice.scale / rows.scale[:, None]
+    return Solution(
+        kernel,
+        bias - rows.mean @ kernel,
+        choice.strength,
+        choice.folds,
+        choice.loss,
+    )
+
+
+def few_threads(rows: Rows) -> AbstractContextManager:
+    """Has products of few rows computed by one thread."""
+    if len(rows) * rows.width >= _SMALL:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)

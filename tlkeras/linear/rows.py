@@ -1,0 +1,87 @@
+"""`Rows`: standardised features, in memory or read a block at a time."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+# Bytes of features, as float64, that are held at once; beyond, blocks are read anew in
+# each pass.
+_HELD_BYTES, _BLOCK_BYTES = 2**30, 2**26
+
+
+class Rows:
+    """Features with mean 0 and variance 1 in each column.
+
+    Where all of them as float64 take more than 1 GiB they stay where they are, and a
+    pass reads and standardises a block after the other.
+
+    Args:
+        features: `(n, width)`, of any floating dtype, in memory or memory-mapped.
+        release: Called with the features after each block of a pass, to let go of
+            pages that have been read.
+
+    Attributes:
+        mean: float64 `(width,)`.
+        scale: float64 `(width,)`, standard deviations; 1 of constant columns.
+    """
+
+    def __init__(self, features: np.ndarray, release: Callable[[Any], None] = id):
+        self._features, self._release = features, release
+        self._held: np.ndarray | None = None
+        self.mean, self.scale = self._moments()
+        if features.size * 8 <= _HELD_BYTES:
+            self._held = self._standardised(slice(None), "float64")
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return self._features.shape[1]
+
+    def at(self, rows: np.ndarray, dtype: str = "float32") -> np.ndarray:
+        """Returns some rows, standardised.
+
+        Args:
+            rows: int, increasing.
+            dtype: Of the result.
+        """
+        if self._held is not None:
+            return self._held[rows].astype(dtype)
+        return self._standardised(rows, dtype)
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yields all rows in float64 as `(where, rows)`, a block after the other."""
+        if self._held is not None:
+            yield slice(0, len(self)), self._held
+            return
+        for where in self._slices():
+            yield where, self._standardised(where, "float64")
+            self._release(self._features)
+
+    def _standardised(self, rows: Any, dtype: str) -> np.ndarray:
+        found = np.asarray(self._features[rows]).astype(dtype)
+        found -= self.mean.astype(dtype)
+        found /= self.scale.astype(dtype)
+        return found
+
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and standard deviation of each column, in two passes."""
+        mean = sum(self._sums(lambda block: block)) / len(self)
+        squares = sum(self._sums(lambda block: (block - mean) ** 2)) / len(self)
+        scale = np.sqrt(squares)
+        # What half precision makes of a constant is not to be blown up.
+        constant = scale <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
+        return mean, np.where(constant, 1.0, scale)
+
+    def _sums(self, of: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+        for where in self._slices():
+            yield of(np.asarray(self._features[where]).astype("float64")).sum(axis=0)
+            self._release(self._features)
+
+    def _slices(self) -> Iterator[slice]:
+        size = max(1, _BLOCK_BYTES // (8 * max(1, self.width)))
+        for start in range(0, len(self), size):
+            yield slice(start, min(start + size, len(self)))
