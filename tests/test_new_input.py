@@ -64,6 +64,7 @@ def test_it_learns_with_cached_features(trained):
     assert report.accuracy > 0.8 and report.class_names == NAMES
 
 
+@pytest.mark.slow
 def test_cached_training_equals_uncached():
     import keras
 
