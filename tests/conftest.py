@@ -7,7 +7,6 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import keras
 import pytest
 
 # Files that take longest, which begin first: with `--dist loadfile
@@ -39,6 +38,9 @@ def _own_cache(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def _fresh_keras_state():
     """Each test starts with seed 0, the float32 policy and Keras' names from 0."""
+    # Not above: the process that deals tests out to others does without.
+    import keras
+
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")

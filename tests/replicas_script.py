@@ -7,6 +7,7 @@ before TensorFlow computes anything. The last line of the output is JSON.
 """
 
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -29,6 +30,8 @@ from tlkeras.training import resume
 
 REPLICAS = 2
 TWO = None
+# Enough where no case asks what a later epoch does.
+SHORT = {"head_epochs": 1, "epochs": 1}
 CASES = {}
 
 
@@ -71,8 +74,16 @@ def fitted(strategy, build, train, val, precision="float32", fit=tl.fine_tune, *
 
 def alike(build=classifier, train=(X, Y), val=(VAL_X, VAL_Y), **given):
     """Trains on one device and on two replicas; returns what differs."""
-    model, one, moved = fitted("none", build, train, val, **given)
-    replicated, two, _ = fitted(TWO, build, train, val, **given)
+    one, two = (
+        fitted(strategy, build, train, val, **{**SHORT, **given})
+        for strategy in ("none", TWO)
+    )
+    return compared(one, two)
+
+
+def compared(one, two):
+    """Returns what differs between two runs of `fitted`."""
+    (model, one, moved), (replicated, two, _) = one, two
     if one.keys() != two.keys():
         raise AssertionError(f"{sorted(one)} against {sorted(two)}")
     return {
@@ -85,51 +96,129 @@ def alike(build=classifier, train=(X, Y), val=(VAL_X, VAL_Y), **given):
     }
 
 
+@contextlib.contextmanager
+def static_shapes():
+    """Fills batches up, as for devices that need shapes known beforehand."""
+    plain = Replicas.is_static
+    Replicas.is_static = property(lambda self: self.strategy is not None)
+    try:
+        yield
+    finally:
+        Replicas.is_static = plain
+
+
+# Runs that several cases compare: each is trained once.
+
+
+@functools.cache
+def cached_run(strategy):
+    return fitted(strategy, classifier, (X, Y), (VAL_X, VAL_Y))
+
+
+@functools.cache
+def uncached_run(strategy):
+    """The last class has no weight."""
+    weights = {0: 1.0, 1: 5.0, 2: 0.0}
+    given = {**SHORT, "cache": False, "class_weight": weights}
+    return fitted(strategy, classifier, (X, Y), (VAL_X, VAL_Y), **given)
+
+
+@functools.cache
+def several_heads_run(strategy):
+    labels = {
+        "kind": np.where(np.arange(35) % 5 == 0, -1, Y),
+        "length": np.where(np.arange(35) % 3 == 0, np.nan, 0.5 * Y),
+    }
+    val = {"kind": VAL_Y, "length": 0.5 * VAL_Y}
+
+    def build():
+        heads = {"kind": tl.Classes(3), "length": tl.Numbers(1, weight=0.1)}
+        return tl.image_classifier(plain_backbone(), heads)
+
+    return fitted(strategy, build, (X, labels), (VAL_X, val), **SHORT)
+
+
+def static(run):
+    with static_shapes():
+        # Past the runs that are kept: those were not static.
+        return compared(run("none"), run.__wrapped__(TWO))
+
+
 @case
 def cached():
-    return alike()
+    return compared(cached_run("none"), cached_run(TWO))
+
+
+@case
+def static_cached():
+    return static(cached_run)
 
 
 @case
 def uncached():
-    return alike(cache=False, class_weight="balanced")
+    return compared(uncached_run("none"), uncached_run(TWO))
 
 
 @case
-def clipped_and_by_depth():
+def static_uncached():
+    return static(uncached_run)
+
+
+@case
+def several_heads():
+    return compared(several_heads_run("none"), several_heads_run(TWO))
+
+
+@case
+def static_several_heads():
+    return static(several_heads_run)
+
+
+@case
+def saved_file():
+    """A file saved under the strategy is one like any other."""
+    model, _, moved = cached_run(TWO)
+    configured(TWO)
+    report = tl.evaluate(model, (VAL_X, VAL_Y), verbose=0)
+    expected = model.predict(VAL_X, verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.keras")
+        model.save(path)
+        configured("none")
+        loaded = tl.load(path)
+    again = tl.evaluate(loaded, (VAL_X, VAL_Y), verbose=0)
+    return {
+        "difference": largest([expected], [loaded.predict(VAL_X, verbose=0)]),
+        "moved": moved,
+        "replicas": Replicas(loaded).count,
+        "history": abs(report.accuracy - again.accuracy),
+    }
+
+
+@case
+def clipped_averaged_and_by_depth():
     return alike(
-        optimizer=lambda: keras.optimizers.Adam(global_clipnorm=0.01), layer_decay=0.5
+        optimizer=lambda: keras.optimizers.SGD(
+            momentum=0.9, global_clipnorm=0.3, use_ema=True, ema_momentum=0.8
+        ),
+        layer_decay=0.5,
     )
 
 
 @case
-def class_weight():
-    return alike(class_weight={0: 1.0, 1: 5.0, 2: 0.2})
-
-
-@case
-def multi_label():
+def multi_label_with_a_flatten_head():
     labels = np.eye(3, dtype="float32")[Y]
     labels[:, 0] = 1
     val = np.eye(3, dtype="float32")[VAL_Y]
-    return alike(lambda: classifier(multi_label=True), (X, labels), (VAL_X, val))
 
-
-@case
-def regression():
     def build():
-        return tl.image_regressor(plain_backbone(), 1)
+        return classifier(multi_label=True, head="flatten", hidden=(8,), dropout=0.0)
 
-    return alike(build, (X, Y / 2.0), (VAL_X, VAL_Y / 2.0), learning_rate=0.01)
-
-
-@case
-def flatten_head():
-    return alike(lambda: classifier(head="flatten", hidden=(8,), dropout=0.0))
+    return alike(build, (X, labels), (VAL_X, val))
 
 
 @case
-def weighted_metrics_and_regularizer():
+def class_weight_weighted_metrics_and_regularizer():
     """A penalty counts once, however many replicas there are."""
 
     def build():
@@ -147,33 +236,41 @@ def weighted_metrics_and_regularizer():
     return alike(build, class_weight={0: 1.0, 1: 5.0, 2: 0.2})
 
 
+def squared(y_true, y_pred):
+    """A loss of one number for the whole batch."""
+    hot = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), 3)
+    return keras.ops.mean((hot - y_pred) ** 2)
+
+
+class Squared(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return squared(y_true, y_pred)
+
+
+def with_loss(loss):
+    model = classifier()
+    model.compile("sgd", loss, metrics=["accuracy"], jit_compile=False)
+    return model
+
+
 @case
-def own_loss_of_one_number():
-    def own_loss(y_true, y_pred):
-        hot = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), 3)
-        return keras.ops.mean((hot - y_pred) ** 2)
+def own_loss_and_callbacks():
+    def callbacks():
+        return [
+            keras.callbacks.EarlyStopping(
+                "val_loss", patience=0, min_delta=10.0, restore_best_weights=True
+            ),
+            keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1)),
+        ]
 
-    def build():
-        model = classifier()
-        model.compile("sgd", own_loss, metrics=["accuracy"], jit_compile=False)
-        return model
-
-    return alike(build)
+    return alike(
+        lambda: with_loss(squared), callbacks=callbacks, head_epochs=4, epochs=3
+    )
 
 
 @case
-def own_loss_object_of_one_number():
-    class Own(keras.losses.Loss):
-        def call(self, y_true, y_pred):
-            hot = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), 3)
-            return keras.ops.mean((hot - y_pred) ** 2)
-
-    def build():
-        model = classifier()
-        model.compile("sgd", Own(), metrics=["accuracy"], jit_compile=False)
-        return model
-
-    return alike(build)
+def own_loss_object():
+    return alike(lambda: with_loss(Squared()))
 
 
 @case
@@ -187,44 +284,17 @@ def mixed_float16():
 
 
 @case
-def early_stopping():
-    def callbacks():
-        return [
-            keras.callbacks.EarlyStopping(
-                "val_loss", patience=0, min_delta=10.0, restore_best_weights=True
-            )
-        ]
-
-    return alike(callbacks=callbacks, head_epochs=4)
-
-
-@case
-def learning_rate_scheduler():
-    def callbacks():
-        return [keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))]
-
-    return alike(callbacks=callbacks)
-
-
-@case
-def averaged_weights():
-    return alike(
-        optimizer=lambda: keras.optimizers.SGD(
-            momentum=0.9, use_ema=True, ema_momentum=0.8
-        )
-    )
-
-
-@case
-def pulled_to_pretrained():
-    return alike(l2_sp=0.1, schedule="cosine", patience=5)
-
-
-@case
-def balanced_sampling():
+def pulled_to_pretrained_and_balanced():
     rare = np.where(Y == 2, np.arange(35) % 2, Y)
     rare[:3] = 2
-    return alike(train=(X, rare), sampling="balanced")
+    return alike(
+        train=(X, rare),
+        sampling="balanced",
+        l2_sp=0.1,
+        schedule="cosine",
+        patience=5,
+        epochs=2,
+    )
 
 
 @case
@@ -249,37 +319,23 @@ def texts():
 
 
 @case
-def own_dataset():
-    """Batches of 8 and a last one of a single example: one replica has none."""
+def regression_on_own_dataset():
+    """Weighted batches of 8 and a last one of a single example: one replica has none.
 
-    def data(x, y):
-        return tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
-
-    train, val = data(X[:33], Y[:33]), data(VAL_X[:17], VAL_Y[:17])
-    return alike(train=train, val=val, batch_size=None)
-
-
-@case
-def own_weights():
-    """A dataset of `(x, y, sample_weight)`."""
+    The validation data have no weights.
+    """
     weights = np.linspace(0.1, 3, 33).astype("float32")
-    train = tf.data.Dataset.from_tensor_slices((X[:33], Y[:33], weights)).batch(8)
-    return alike(train=train, batch_size=None)
 
+    def data(*arrays):
+        return tf.data.Dataset.from_tensor_slices(arrays).batch(8)
 
-@case
-def several_heads():
-    labels = {
-        "kind": np.where(np.arange(35) % 5 == 0, -1, Y),
-        "length": np.where(np.arange(35) % 3 == 0, np.nan, 0.5 * Y),
-    }
-    val = {"kind": VAL_Y, "length": 0.5 * VAL_Y}
-
-    def build():
-        heads = {"kind": tl.Classes(3), "length": tl.Numbers(1, weight=0.1)}
-        return tl.image_classifier(plain_backbone(), heads)
-
-    return alike(build, (X, labels), (VAL_X, val))
+    return alike(
+        lambda: tl.image_regressor(plain_backbone(), 1),
+        data(X[:33], Y[:33] / 2.0, weights),
+        data(VAL_X[:17], VAL_Y[:17] / 2.0),
+        batch_size=None,
+        learning_rate=0.01,
+    )
 
 
 @case
@@ -304,35 +360,6 @@ def several_heads_evaluated():
     ]
     difference = largest(*[[np.array(each)] for each in figures])
     return {"difference": difference, "moved": 1, "history": difference}
-
-
-def _static(**given):
-    plain = Replicas.is_static
-    Replicas.is_static = property(lambda self: self.strategy is not None)
-    try:
-        return alike(**given)
-    finally:
-        Replicas.is_static = plain
-
-
-@case
-def static():
-    return _static()
-
-
-@case
-def static_class_weight():
-    return _static(cache=False, class_weight={0: 1.0, 1: 5.0, 2: 0.0})
-
-
-@case
-def static_several_heads():
-    plain = Replicas.is_static
-    Replicas.is_static = property(lambda self: self.strategy is not None)
-    try:
-        return several_heads()
-    finally:
-        Replicas.is_static = plain
 
 
 @case
@@ -382,26 +409,6 @@ def resumed():
         "moved": moved,
         "stops": stops,
         "history": max(largest([history[k]], [again[k]]) for k in history),
-    }
-
-
-@case
-def saved_file():
-    """A file saved under the strategy is one like any other."""
-    model, _, moved = fitted(TWO, classifier, (X, Y), None)
-    report = tl.evaluate(model, (VAL_X, VAL_Y), verbose=0)
-    expected = model.predict(VAL_X, verbose=0)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.keras")
-        model.save(path)
-        configured("none")
-        loaded = tl.load(path)
-    again = tl.evaluate(loaded, (VAL_X, VAL_Y), verbose=0)
-    return {
-        "difference": largest([expected], [loaded.predict(VAL_X, verbose=0)]),
-        "moved": moved,
-        "replicas": Replicas(loaded).count,
-        "history": abs(report.accuracy - again.accuracy),
     }
 
 

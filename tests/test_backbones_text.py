@@ -184,8 +184,18 @@ def test_weights_none_is_random_and_a_file_fills_in(bert_preset):
     "make, keys, kind",
     [
         (tiny_bert, {"token_ids", "padding_mask", "segment_ids"}, "encoder"),
-        (tiny_electra, {"token_ids", "padding_mask", "segment_ids"}, "encoder"),
-        (tiny_distil_bert, {"token_ids", "padding_mask"}, "encoder"),
+        pytest.param(
+            tiny_electra,
+            {"token_ids", "padding_mask", "segment_ids"},
+            "encoder",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            tiny_distil_bert,
+            {"token_ids", "padding_mask"},
+            "encoder",
+            marks=pytest.mark.slow,
+        ),
         (tiny_f_net, {"token_ids", "segment_ids"}, "encoder"),
         (tiny_gpt2, {"token_ids", "padding_mask"}, "decoder"),
     ],
@@ -279,7 +289,12 @@ def test_hugging_face_folder_is_converted(tmp_path, stated, known):
     [
         (tiny_bert, MODELS.BertTextClassifierPreprocessor, 4),
         (tiny_bert, MODELS.BertTextClassifierPreprocessor, 14),
-        (tiny_distil_bert, MODELS.DistilBertTextClassifierPreprocessor, 14),
+        pytest.param(
+            tiny_distil_bert,
+            MODELS.DistilBertTextClassifierPreprocessor,
+            14,
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             tiny_roberta,
             MODELS.RobertaTextClassifierPreprocessor,

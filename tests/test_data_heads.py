@@ -72,7 +72,7 @@ TARGET = st.none() | st.floats(-1e3, 1e3, width=32)
 ROW = st.tuples(*[st.sampled_from([0.0, 1.0, NAN])] * 2)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(st.tuples(LABEL, ROW, TARGET), max_size=12), st.integers(0, 9))
 def test_nothing_is_lost_on_the_way_through_splits(drawn, seed):
     """Whatever is missing, and however examples are dealt out."""

@@ -472,35 +472,27 @@ def test_each_worker_reads_its_share(capsys):
 
 # --- Two replicas -------------------------------------------------------------------
 
-QUICK = ("cached",)
-SLOW = (
+CASES = (
+    "cached",
+    "static_cached",
     "uncached",
-    "static",
-    "resumed",
-    "averaged_weights",
-    "balanced_sampling",
-    "class_weight",
-    "clipped_and_by_depth",
-    "early_stopping",
-    "flatten_head",
-    "learning_rate_range",
-    "learning_rate_scheduler",
+    "static_uncached",
+    "several_heads",
+    "static_several_heads",
+    "saved_file",
+    "clipped_averaged_and_by_depth",
+    "multi_label_with_a_flatten_head",
+    "class_weight_weighted_metrics_and_regularizer",
+    "own_loss_and_callbacks",
+    "own_loss_object",
     "mixed_bfloat16",
     "mixed_float16",
-    "multi_label",
-    "own_dataset",
-    "own_loss_object_of_one_number",
-    "own_loss_of_one_number",
-    "own_weights",
-    "pulled_to_pretrained",
-    "regression",
-    "saved_file",
-    "several_heads",
-    "several_heads_evaluated",
-    "static_class_weight",
-    "static_several_heads",
+    "pulled_to_pretrained_and_balanced",
     "texts",
-    "weighted_metrics_and_regularizer",
+    "regression_on_own_dataset",
+    "several_heads_evaluated",
+    "resumed",
+    "learning_rate_range",
 )
 # Sums in another order, rounded to 8 and to 11 bits.
 TOLERANCE = {"mixed_bfloat16": 2e-2, "mixed_float16": 2e-3}
@@ -522,15 +514,8 @@ def run_replicas(names):
 
 
 @pytest.fixture(scope="module")
-def quick_results():
-    return run_replicas(QUICK)
-
-
-@pytest.fixture(scope="module")
-def slow_results():
-    return run_replicas(
-        [name if isinstance(name, str) else name.values[0] for name in SLOW]
-    )
+def results():
+    return run_replicas(CASES)
 
 
 def check_alike(name, result):
@@ -542,17 +527,13 @@ def check_alike(name, result):
     return result
 
 
-@pytest.mark.parametrize("name", QUICK)
-def test_two_replicas_train_as_one_device(quick_results, name):
-    result = check_alike(name, quick_results[name])
-    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(result["logged"])
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SLOW)
-def test_two_replicas_train_as_one_device_in_other_ways(slow_results, name):
-    result = check_alike(name, slow_results[name])
-    if name == "early_stopping":
+@pytest.mark.parametrize("name", CASES)
+def test_two_replicas_train_as_one_device(results, name):
+    result = check_alike(name, results[name])
+    if name == "cached":
+        assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= {*result["logged"]}
+    if name == "own_loss_and_callbacks":
         # Each phase stops after its second epoch.
         assert result["epochs"] == [4, 4]
     if name == "resumed":

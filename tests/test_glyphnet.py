@@ -86,6 +86,7 @@ def test_the_hash_sees_one_changed_bit(shipped):
     assert weights_sha256(shipped) != SHA256
 
 
+@pytest.mark.slow
 def test_the_features_serve_for_digits_and_random_ones_do_not(shipped):
     assert digit_accuracy(shipped) > 0.93
     assert digit_accuracy(build_glyphnet()) < 0.89

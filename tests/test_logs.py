@@ -40,14 +40,22 @@ def events_of(folder):
                 yield value.tag, event.step, tf.make_ndarray(value.tensor)
 
 
-def test_table_and_events_hold_each_epoch_once(tmp_path):
-    history = tune(log_dir=tmp_path)
-    rows = rows_of(tmp_path / "epochs.csv")
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    """The folder of a run's logs, with those of Keras' logger, and its history."""
+    folder = tmp_path_factory.mktemp("logs")
+    logger = keras.callbacks.CSVLogger(folder / "log.csv")
+    return folder, tune(log_dir=folder, callbacks=[logger])
+
+
+def test_table_and_events_hold_each_epoch_once(logged):
+    folder, history = logged
+    rows = rows_of(folder / "epochs.csv")
     assert [row["phase"] for row in rows] == ["head"] * 2 + ["fine-tune"] * 3
     assert [int(row["epoch"]) for row in rows] == history.epoch
     for name, values in history.history.items():
         assert [float(row[name]) for row in rows] == values
-    events = list(events_of(tmp_path / "train"))
+    events = list(events_of(folder / "train"))
     phases = [(step, value.item()) for tag, step, value in events if tag == "phase"]
     assert phases == [(0, b"head"), (2, b"fine-tune")]
     losses = {step: float(v) for tag, step, v in events if tag == "epoch_loss"}
@@ -55,14 +63,13 @@ def test_table_and_events_hold_each_epoch_once(tmp_path):
     np.testing.assert_allclose(list(losses.values()), history.history["loss"])
     rates = [float(v) for tag, _, v in events if tag == "epoch_learning_rate"]
     np.testing.assert_allclose(rates, [1e-3] * 2 + [1e-5] * 3)
-    validation = [s for t, s, _ in events_of(tmp_path / "validation")]
+    validation = [s for t, s, _ in events_of(folder / "validation")]
     assert sorted(set(validation)) == history.epoch
 
 
-def test_a_csv_logger_of_keras_keeps_all_phases(tmp_path):
-    logger = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-    tune(callbacks=[logger])
-    rows = rows_of(tmp_path / "log.csv")
+def test_a_csv_logger_of_keras_keeps_all_phases(logged):
+    folder, _ = logged
+    rows = rows_of(folder / "log.csv")
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "4"]
 
 

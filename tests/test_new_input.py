@@ -64,6 +64,7 @@ def test_it_learns_with_cached_features(trained):
     assert report.accuracy > 0.8 and report.class_names == NAMES
 
 
+@pytest.mark.slow
 def test_cached_training_equals_uncached():
     import keras
 
@@ -76,6 +77,7 @@ def test_cached_training_equals_uncached():
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_knows_it_from_its_file_and_its_folder(trained):
     model, folder, *_ = trained
     np.save(folder / "waves.npy", WAVES[:4])
@@ -105,7 +107,8 @@ def test_it_is_exported(trained):
     import tensorflow as tf
 
     model, folder, *_ = trained
-    tl.export(model, folder / "served", data=WAVES[:8])
+    loaded = tl.load(folder / "hums.keras")
+    tl.export(loaded, folder / "served", data=WAVES[:8])
     served = tf.saved_model.load(str(folder / "served"))
     found = served.signatures["serving_default"](wave=tf.constant(WAVES[:4]))
     answers = model.classify(WAVES[:4])

@@ -1,6 +1,7 @@
 """Resuming: a run that dies anywhere goes on to the result of one that did not."""
 
 import errno
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,12 +40,28 @@ def head(model, folder, stop_at=None, **arguments):
     )
 
 
+@pytest.fixture(scope="module")
+def whole_run():
+    """The model and history of a run that nothing interrupted."""
+    model = make_model()
+    return model, head(model, None)
+
+
+@pytest.fixture(scope="module")
+def stopped_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resume, "SECONDS_BETWEEN", 0.0)
+        patch.setattr(resume, "_SHARE", 1e9)
+        with pytest.raises(Stopped):
+            head(make_model(), folder, 8)
+    return folder
+
+
 @pytest.fixture
-def stopped_run(tmp_path):
-    """A folder of a run that stopped in its second epoch."""
-    with pytest.raises(Stopped):
-        head(make_model(), tmp_path, 8)
-    return tmp_path
+def stopped_run(stopped_folder, tmp_path):
+    """A copy of the folder of a run that stopped in its second epoch."""
+    return shutil.copytree(stopped_folder, tmp_path / "stopped")
 
 
 def tune(model, folder, stop_at=None, **arguments):
@@ -97,12 +114,17 @@ def assert_same_result(model, history, expected_model, expected_history):
 @pytest.mark.parametrize(
     ("steps", "arguments"),
     [
-        ((4, 11), {"dropout": 0.5}),
-        ((7, 10, 11), {"schedule": "one_cycle", "layer_decay": 0.5}),
-        ((14, 10, 3, 1), {"l2_sp": 0.1, "augment": "light"}),
         (
-            (12, 9),
-            {"optimizer": keras.optimizers.AdamW(use_ema=True, weight_decay=0.1)},
+            (7, 10, 11),
+            {"dropout": 0.5, "schedule": "one_cycle", "layer_decay": 0.5},
+        ),
+        (
+            (14, 10, 3, 1),
+            {
+                "l2_sp": 0.1,
+                "augment": "light",
+                "optimizer": keras.optimizers.AdamW(use_ema=True, weight_decay=0.1),
+            },
         ),
         (
             (13, 13),
@@ -161,16 +183,14 @@ def test_a_complete_run_gives_its_result_at_once(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_logs_may_come_and_go_between_calls(tmp_path, before):
-    expected_model = make_model()
-    expected = head(expected_model, tmp_path / "whole")
+def test_logs_may_come_and_go_between_calls(tmp_path, whole_run, before):
     logs = [{"log_dir": tmp_path / "logs"}, {}]
     first, second = logs if before else logs[::-1]
     with pytest.raises(Stopped):
         head(make_model(), tmp_path / "cut", 8, **first)
     model = make_model(seed=3)
     history = head(model, tmp_path / "cut", **second)
-    assert_same_result(model, history, expected_model, expected)
+    assert_same_result(model, history, *whole_run)
 
 
 def test_notes_of_finished_phases_are_kept(tmp_path, monkeypatch):
@@ -178,20 +198,19 @@ def test_notes_of_finished_phases_are_kept(tmp_path, monkeypatch):
         "tlkeras.training.phase.overfitting", lambda name, _: f"{name} overfits"
     )
     with pytest.raises(Stopped):
-        tune(make_model(), tmp_path, 13)
-    wanted = [f"{name} overfits" for name in ("head", "fine-tune 1", "fine-tune 2")]
-    assert tune(make_model(), tmp_path).notes == wanted
-    assert tune(make_model(), tmp_path).notes == wanted
+        tune(make_model(), tmp_path, 13, unfreeze_from="block3")
+    wanted = [f"{name} overfits" for name in ("head", "fine-tune")]
+    for _ in range(2):
+        notes = tune(make_model(), tmp_path, unfreeze_from="block3").notes
+        assert notes == wanted
 
 
-def test_the_same_model_goes_on_after_an_interrupt(tmp_path):
-    expected_model = make_model()
-    expected = head(expected_model, tmp_path / "whole")
+def test_the_same_model_goes_on_after_an_interrupt(tmp_path, whole_run):
     model = make_model()
     with pytest.raises(Stopped):
-        head(model, tmp_path / "cut", 7)
-    history = head(model, tmp_path / "cut")
-    assert_same_result(model, history, expected_model, expected)
+        head(model, tmp_path, 7)
+    history = head(model, tmp_path)
+    assert_same_result(model, history, *whole_run)
 
 
 @pytest.mark.slow
@@ -240,7 +259,9 @@ def test_a_run_of_another_call_is_refused(stopped_run, changes, message):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "of other arrays"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(stopped_run, damage):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(
+    stopped_run, whole_run, damage
+):
     path = stopped_run / "step.npz"
     content = path.read_bytes()
     if damage == "truncated":
@@ -254,12 +275,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(stopped_run, da
     path.unlink()
     model = make_model()
     history = head(model, stopped_run)
-    expected_model = make_model()
-    expected = head(expected_model, None)
-    assert_same_result(model, history, expected_model, expected)
+    assert_same_result(model, history, *whole_run)
 
 
-def test_a_full_disk_keeps_the_last_good_state(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_last_good_state(tmp_path, whole_run, monkeypatch):
     full = {"left": 3}
     savez = np.savez
 
@@ -277,9 +296,7 @@ def test_a_full_disk_keeps_the_last_good_state(tmp_path, monkeypatch):
     full["left"] = 10**6
     model = make_model()
     history = head(model, tmp_path)
-    expected_model = make_model()
-    expected = head(expected_model, None)
-    assert_same_result(model, history, expected_model, expected)
+    assert_same_result(model, history, *whole_run)
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path):

@@ -16,7 +16,6 @@ SCRIPT = TESTS / "workers_script.py"
 COMPARED = ("cached", "uncached", "texts")
 TWO = (
     *COMPARED,
-    "writing",
     "learning_rate_range",
     "other_recipe",
     "other_data",
@@ -134,7 +133,7 @@ def test_each_worker_predicts_for_itself(two):
 
 
 def test_the_chief_alone_writes(two):
-    chief, other = (part["files"] for part in of_all(two, "writing"))
+    chief, other = (part["files"] for part in of_all(two, "uncached"))
     assert other == []
     assert "model.keras" in chief
     assert "log.csv" in chief
