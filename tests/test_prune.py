@@ -318,7 +318,7 @@ def mobile(alpha=0.35, size=32):
 
 
 def half_mobile():
-    """Returns the first seven blocks: each kind that a MobileNetV2 has, 60 layers."""
+    """Returns the first seven blocks: blocks with a shortcut and without, 63 layers."""
     whole = mobile()
     return keras.Model(whole.input, whole.get_layer("block_6_project_BN").output)
 
@@ -576,7 +576,7 @@ def test_mobilenet_without_most_of_its_weights_tells_ants_from_bees():
         "mobilenet_v2", data.class_names, weights=weights, input_shape=128
     )
     tl.fit_head(model, data.train, epochs=20, verbose=0)
-    # Magnitudes take one round per epoch, each of which is traced anew.
+    # Magnitudes go in one round per epoch, each of which is traced anew.
     for method, sparsity, epochs in (("magnitude", 0.5, 2), ("channels", 0.3, 4)):
         report = tl.prune(
             model,
