@@ -33,19 +33,31 @@ def train_heads(cache):
     The recipe was chosen on the training part. A second phase gained nothing there
     (0.976 for the head, 0.973 after ten epochs of fine-tuning, 8 splits with 30 % held
     out), and 256 pixels, the photographs' own size, gained 0.002 on 224.
+
+    All seeds train on one split, so that the backbone runs once for all of them. The
+    test part is only watched: nothing is chosen by it.
+
+    Returns:
+        The last model, its data, and the test accuracies of all.
     """
-    folder, weights, runs = needs_shared("data", "ants_bees"), weights_file(), []
+    folder, accuracies = needs_shared("data", "ants_bees"), []
+    data = tl.image_folder(folder, image_size=256, batch_size=32, seed=0)
+    backbone = tl.load_backbone("mobilenet_v2", weights=weights_file(), input_shape=256)
     for seed in SEEDS:
         keras.utils.set_random_seed(seed)
-        data = tl.image_folder(folder, image_size=256, batch_size=32, seed=seed)
         model = tl.image_classifier(
-            "mobilenet_v2", data.class_names, weights=weights, input_shape=256
+            backbone, data.class_names, preprocessing="mobilenet_v2"
         )
-        tl.fit_head(model, data.train, data.val, epochs=20, cache=cache, verbose=0)
-        report = tl.evaluate(model, data.test, verbose=0)
-        runs.append((model, report))
-        print(f"seed {seed}: test accuracy {report.accuracy:.4f}")
-    return runs
+        history = tl.fit_head(
+            model, data.train, data.test, epochs=20, cache=cache, verbose=0
+        )
+        accuracies.append(history.history["val_accuracy"][-1])
+        print(f"seed {seed}: test accuracy {accuracies[-1]:.4f}")
+    print(
+        f"median {np.median(accuracies):.4f}, {min(accuracies):.4f} to "
+        f"{max(accuracies):.4f}"
+    )
+    return model, data, accuracies
 
 
 @pytest.fixture(scope="module")
@@ -53,29 +65,25 @@ def trained(tmp_path_factory):
     return train_heads(tmp_path_factory.mktemp("cache"))
 
 
-def accuracies_of(runs):
-    accuracies = [report.accuracy for _, report in runs]
-    print(
-        f"median {np.median(accuracies):.4f}, {min(accuracies):.4f} to "
-        f"{max(accuracies):.4f}"
-    )
-    return accuracies
-
-
 @pytest.mark.real
 def test_ants_and_bees_reach_their_accuracy(trained):
-    accuracies = accuracies_of(trained)
-    # 0.967 where it was measured; one picture is 0.0065, and processors round apart.
+    _, _, accuracies = trained
+    # 0.961 (0.954 to 0.967) where it was measured; one picture is 0.0065, and
+    # processors round apart.
     assert np.median(accuracies) >= 0.95
 
 
 @pytest.mark.real
 def test_the_file_answers_the_same_in_another_process(trained, tmp_path):
-    model, report = trained[0]
+    model, data, accuracies = trained
+    report = tl.evaluate(model, data.test, verbose=0)
+    # The head was trained and watched on kept features, this is the whole model.
+    np.testing.assert_allclose(report.accuracy, accuracies[-1], atol=1e-6)
+    # Every fifth photograph: what differs between processes would differ in any.
     folder = needs_shared("data", "ants_bees", "test")
     paths = sorted(map(str, folder.glob("*/*.jpg")))
     model.save(tmp_path / "model.keras")
-    (tmp_path / "paths.json").write_text(json.dumps(paths))
+    (tmp_path / "paths.json").write_text(json.dumps(paths[::5]))
     arguments = [str(tmp_path / "model.keras"), str(tmp_path / "paths.json")]
     done = subprocess.run(
         [sys.executable, "-c", ANSWER, *arguments],
@@ -84,36 +92,32 @@ def test_the_file_answers_the_same_in_another_process(trained, tmp_path):
         check=True,
     )
     answers = json.loads(done.stdout.splitlines()[-1])
-    assert answers == [answer.probabilities for answer in model.classify(paths)]
-    labels = [path.split("/")[-2] for path in paths]
-    right = [
-        max(a, key=a.get) == label for a, label in zip(answers, labels, strict=True)
-    ]
-    np.testing.assert_allclose(np.mean(right), report.accuracy, atol=1e-6)
+    assert answers == [answer.probabilities for answer in model.classify(paths[::5])]
+    labels = [data.class_names.index(path.split("/")[-2]) for path in paths]
+    np.testing.assert_array_equal(labels, report.y_true)
+    got = [[answer[name] for name in data.class_names] for answer in answers]
+    np.testing.assert_allclose(got, report.probabilities[::5], atol=1e-4)
 
 
 @pytest.mark.real
 def test_bfloat16_loses_no_accuracy(trained, tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    accuracies = accuracies_of(train_heads(tmp_path))
+    _, _, accuracies = train_heads(tmp_path)
     # One picture of 153 is 0.0065: less than two of them is within the noise.
-    assert np.median(accuracies) >= np.median(accuracies_of(trained)) - 0.01
+    assert np.median(accuracies) >= np.median(trained[2]) - 0.01
 
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    ("name", "size", "freeze_point"),
-    [
-        ("vgg16", 96, "block5"),
-        ("mobilenet_v2", 224, "block_15"),
-        ("resnet50", 96, "conv5"),
-    ],
-)
-@pytest.mark.parametrize(
     # bfloat16 has 8 bits of precision, and what is kept has been rounded to them once
     # more than what stays within a fused operation; the losses follow.
-    ("policy", "tolerance"),
-    [("float32", 1e-4), ("mixed_bfloat16", 0.05)],
+    ("name", "size", "freeze_point", "policy", "tolerance"),
+    [
+        ("vgg16", 96, "block5", "float32", 1e-4),
+        ("mobilenet_v2", 128, "block_15", "float32", 1e-4),
+        ("mobilenet_v2", 128, "block_15", "mixed_bfloat16", 0.05),
+        ("resnet50", 64, "conv5", "float32", 1e-4),
+    ],
 )
 def test_cached_and_uncached_training_agree(
     name, size, freeze_point, policy, tolerance
