@@ -37,6 +37,7 @@ def linear_targets(
     activation: str | None,
     weights: np.ndarray | None = None,
     strata: np.ndarray | None = None,
+    smoothed: bool = True,
 ) -> Targets | None:
     """Returns what a Dense layer is to learn; `None` where its loss cannot be solved.
 
@@ -48,6 +49,7 @@ def linear_targets(
         activation: The layer's.
         weights: How much examples count, `(n,)` or `(n, units)`; `None` for the same.
         strata: int `(n,)`, negative where missing: which examples are alike.
+        smoothed: Whether labels are smoothed, where the loss does so.
     """
     found = _link(loss, activation)
     if found is None:
@@ -56,6 +58,7 @@ def linear_targets(
     values, known = _values(np.asarray(labels, "float64"), units, link)
     if values is None:
         return None
+    smoothing = smoothing if smoothed else 0.0
     ways = units if link == "softmax" else 2
     values = values * (1 - smoothing) + smoothing / ways
     if weights is not None:

@@ -13,10 +13,17 @@ from tlkeras.distribution import scope_of
 from tlkeras.freezing import FreezePoint, freeze, recompile
 from tlkeras.optimizers import phase_optimizer, resolve_schedule
 from tlkeras.runtime import jit_compile
-from tlkeras.training.best import BestWeights
 from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.job import Job
+from tlkeras.training.keeping import (
+    Candidate,
+    EpochWeights,
+    assign,
+    best_of_phase,
+    score_of,
+    values_of,
+)
 from tlkeras.training.logs import PhaseLog
 from tlkeras.training.monitoring import EpochLogs, LossMonitor, overfitting
 from tlkeras.training.recipe import Recipe
@@ -69,7 +76,7 @@ class Run:
         resumer: Keeps the state, where that was asked for.
         pretrained: From the `id` of each backbone variable that the run may change to
             its value when the run began, where weights decay towards these.
-        best: The weights with the least validation loss, where these are kept.
+        changing: The weights that the run may change, where the best are kept.
     """
 
     job: Job
@@ -77,7 +84,7 @@ class Run:
     history: FineTuneHistory = field(default_factory=FineTuneHistory)
     resumer: Resumer | None = None
     pretrained: dict[int, np.ndarray] = field(default_factory=dict)
-    best: BestWeights | None = None
+    changing: list[keras.Variable] | None = None
 
 
 def run_stage(run: Run, number: int, stage: Stage) -> None:
@@ -86,9 +93,6 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     started = time.perf_counter()
     if run.resumer is not None:
         run.resumer.enter_stage(number, run.history)
-    if run.best is not None:
-        run.best.start_with(run.history.best)
-        run.best.running = stage.name
     freeze_for(run, stage)
     announce(run, stage)
     feed = run.feeder.feed(stage.frozen, done)
@@ -104,8 +108,9 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     if together and together > 1:
         monitor.first_loss = max(workers.gather(loss_now(feed)))
     callbacks = [*stage_callbacks(run), logs, monitor]
-    if run.best is not None:
-        callbacks.append(run.best)
+    if run.changing is not None:
+        seen, before = EpochWeights(run.changing), weights_before(run, feed)
+        callbacks.append(seen)
     keeper = None
     # Logs are no part of the state: a run may go on with or without them.
     others = list(callbacks)
@@ -131,9 +136,9 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         solved=solved,
     )
     run.history.append(logs, phase)
-    note = overfitting(stage.name, logs.history, kept=run.best is not None)
-    if run.best is not None:
-        keep_best(run, feed)
+    note = overfitting(stage.name, logs.history, kept=run.changing is not None)
+    if run.changing is not None:
+        keep_best(run, feed, stage.name, seen, before)
     if note is not None:
         run.history.notes.append(note)
         if fitting.verbose != 0:
@@ -168,19 +173,34 @@ def solve_head(run: Run, stage: Stage, feed: Feed) -> dict[str, Any] | None:
     return None
 
 
-def keep_best(run: Run, feed: Feed) -> None:
+def keep_best(
+    run: Run, feed: Feed, phase: str, seen: EpochWeights, before: Candidate | None
+) -> None:
     """Gives the model the best weights so far, and the history where they are from."""
-    best = run.best
-    if best.changed_since_epoch() and run.feeder.replicas.strategy is None:
-        val = feed.arguments["validation_data"]
-        val = (
-            {"x": val}
-            if not isinstance(val, tuple)
-            else dict(zip(("x", "y", "sample_weight"), val, strict=False))
-        )
-        best.offer_end(feed.model.evaluate(**val, verbose=0, return_dict=True)["loss"])
-    best.restore()
+    solved = run.history.phases[-1].solved is not None
+    best = best_of_phase(
+        run.changing,
+        seen,
+        phase,
+        len(run.history.epoch) - 1,
+        # A solved head is calibrated already, by more than the validation part.
+        lambda: None if solved else score_of(run.job, feed, scaled=True),
+    )
+    if before is not None and not best.beats(before):
+        best = before
+    assign(run.changing, best.values)
     run.history.best = best.facts
+
+
+def weights_before(run: Run, feed: Feed) -> Candidate | None:
+    """Returns the best weights of earlier phases, which are the model's now."""
+    best = run.history.best
+    if best is None:
+        return None
+    solved = any(p.solved and p.name == best["phase"] for p in run.history.phases)
+    score = score_of(run.job, feed, scaled=not solved)
+    where = best["phase"], best["epoch"], best["val_loss"]
+    return Candidate(values_of(run.changing), *where, score)
 
 
 def freeze_for(run: Run, stage: Stage) -> None:

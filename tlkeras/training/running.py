@@ -15,11 +15,11 @@ from tlkeras.freezing import freeze_index
 from tlkeras.inputs.examples import reading_of
 from tlkeras.problem import adopt_reading
 from tlkeras.training.batch_size import largest_batch
-from tlkeras.training.best import BestWeights
 from tlkeras.training.checkpoints import Checkpoints, kept_call
 from tlkeras.training.feeding import Feeder
 from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.job import Job
+from tlkeras.training.keeping import fold
 from tlkeras.training.phase import (
     HEAD,
     Run,
@@ -60,7 +60,7 @@ def train_by(job: Job) -> FineTuneHistory:
             keep_start(run)
         if job.val is not None and job.recipe.keep == "best":
             freeze_for(run, min(stages, key=lambda stage: stage.frozen))
-            run.best = BestWeights(changeable(job.model))
+            run.changing = changeable(job.model)
         if job.recipe.l2_sp and run.resumer is not None:
             run.pretrained = run.resumer.at_start()
         elif job.recipe.l2_sp:
@@ -120,34 +120,35 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> FineTuneHistory:
     for number, stage in enumerate(stages):
         if resumer is None or number >= resumer.stage:
             run_stage(run, number, stage)
-    say_best(run)
+    finish_best(run)
     if resumer is not None:
         resumer.finish(len(stages), run.history)
     return run.history
 
 
-def say_best(run: Run) -> None:
-    """Says which weights the model has, where the best were kept."""
-    best, phases = run.history.best, run.history.phases
-    if best is None or best["phase"] is None:
+def finish_best(run: Run) -> None:
+    """Calibrates the weights that the model has, and says which they are."""
+    best, last = run.history.best, run.history.phases[-1]
+    if best is None:
         return
-    last = phases[-1]
     if best["phase"] != last.name:
-        note = (
-            f"Phase {last.name} did not lower the validation loss: the model has the "
-            f"weights of phase {best['phase']} (val_loss {best['val_loss']:.4g})."
+        said = (
+            f"Phase {last.name} did no better on the validation data: the model has "
+            f"the weights of phase {best['phase']}."
         )
-    elif best["epoch"] not in (None, last.first_epoch + last.epochs - 1):
+    elif best["epoch"] != last.first_epoch + last.epochs - 1:
         number = best["epoch"] - last.first_epoch + 1
-        note = (
-            f"The model has the weights of epoch {number} of phase {last.name}, with "
-            f"the least validation loss ({best['val_loss']:.4g})."
-        )
+        said = f"The model has the weights of epoch {number} of phase {last.name}."
     else:
-        return
-    run.history.notes.append(note)
-    if run.job.fitting.verbose != 0:
-        print(note)
+        said = ""
+    divided = fold(run.job, best.get("temperature", {}))
+    if divided:
+        by = ", ".join(f"{t:.3g}" for t in divided.values())
+        said += f" Logits are divided by {by}, which the validation data say is right."
+    if said:
+        run.history.notes.append(said.strip())
+    if said and run.job.fitting.verbose != 0:
+        print(said.strip())
 
 
 def resumer_for(run: Run, stages: Sequence[Stage], held: ExitStack) -> Resumer:

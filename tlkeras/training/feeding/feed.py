@@ -30,6 +30,9 @@ class Feed:
         extraction_seconds: How long the extraction for this phase took.
         steps_per_execution: As in `keras.Model.compile`; `None` for the model's own.
         features: Of the training examples, where they are cached.
+        plain: `model` as it is for one device.
+        val: Batches of validation examples, each once, of several workers this one's;
+            `None` where there are none.
     """
 
     model: keras.Model
@@ -42,6 +45,8 @@ class Feed:
     extraction_seconds: float
     steps_per_execution: int | None
     features: FeatureSet | None = None
+    plain: keras.Model | None = None
+    val: Any = None
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -300,6 +300,8 @@ class Feeder:
             first_epoch=first_epoch,
             extraction_seconds=self._spent_seconds(),
             steps_per_execution=None,
+            plain=model,
+            val=self._val_batches(val),
         )
 
     def _joined(self, parts: SplitModel) -> keras.Model:
@@ -353,6 +355,8 @@ class Feeder:
             extraction_seconds=self._spent_seconds(),
             steps_per_execution=together,
             features=examples if cached else None,
+            plain=model,
+            val=self._val_batches(val),
         )
 
     def groups_of(self, features: FeatureSet) -> np.ndarray | None:
@@ -433,6 +437,15 @@ class Feeder:
         steps = math.ceil(self.counts[1] / known.batch_size)
         spread = self.replicas.train(val, self.counts[1], steps, ends=True)
         return {"validation_data": spread}
+
+    def _val_batches(self, val: Any) -> Any:
+        """Returns validation batches, each once, whatever they came as."""
+        val = self._formed(val)
+        if isinstance(val, tuple):
+            return batches_of(val, shuffled=False)
+        if val is None or self.replicas.workers.count == 1:
+            return val
+        return val.take(math.ceil(self.counts[1] / self.readings[1].batch_size))
 
     def _once(self, examples: Any) -> Any:
         """Reads validation examples in their order, each once."""

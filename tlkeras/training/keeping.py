@@ -1,0 +1,272 @@
+"""Which weights a run leaves: those that do best on validation data, calibrated."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras import _keras
+from tlkeras.distribution import Workers
+from tlkeras.evaluation.calibrating import find_logits
+from tlkeras.linear import Targets
+from tlkeras.outputs.linear import linear_targets
+from tlkeras.training.feeding import Feed
+from tlkeras.training.job import Job
+
+# What a later phase must gain, in standard errors of the difference: of a few examples
+# the loss tells little, and what the earlier phase has found is the safer choice.
+_MARGIN = 0.5
+# Batches up to which a function is not compiled for them.
+_FEW_BATCHES = 8
+# Logits are made smaller alone: that no answer in the validation part is wrong does not
+# mean that none ever is.
+_HOTTEST = 20.0
+# A temperature nearer to 1 than this is none.
+_ROUNDING = 0.02
+_TINY = 1e-7
+
+
+class EpochWeights(keras.callbacks.Callback):
+    """Remembers a phase's weights after the epoch with the least validation loss.
+
+    Args:
+        weights: What the run may change.
+
+    Attributes:
+        best: The weights' values, `None` before there are some.
+        epoch: Number of the epoch in the joined history.
+        loss: Its validation loss.
+        last: That of the last epoch.
+    """
+
+    def __init__(self, weights: Sequence[keras.Variable]):
+        super().__init__()
+        self._weights = list(weights)
+        self.best, self.epoch, self.loss, self.last = None, None, math.inf, math.inf
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.last = float(np.asarray((logs or {}).get("val_loss", math.inf)))
+        if self.last < self.loss:
+            self.best, self.epoch, self.loss = (
+                values_of(self._weights),
+                epoch,
+                self.last,
+            )
+
+
+@dataclass(frozen=True)
+class Score:
+    """How weights do on validation data.
+
+    Attributes:
+        losses: Of each example, at the temperatures.
+        temperatures: By head, what the logits are best divided by; 1.0 for not at all.
+    """
+
+    losses: np.ndarray
+    temperatures: dict[str, float]
+
+    @property
+    def loss(self) -> float:
+        """The mean loss."""
+        return float(self.losses.mean())
+
+    def beats(self, other: "Score") -> bool:
+        """Whether this is better by more than chance makes it."""
+        gains = other.losses - self.losses
+        error = gains.std() / math.sqrt(len(gains))
+        return float(gains.mean()) > _MARGIN * float(error)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that a run may leave.
+
+    Attributes:
+        values: Theirs.
+        phase: The phase that they are from.
+        epoch: The epoch, in the joined history.
+        val_loss: Its validation loss.
+        score: Their score, where the loss is one that has such.
+    """
+
+    values: list[np.ndarray]
+    phase: str
+    epoch: int
+    val_loss: float
+    score: Score | None
+
+    def beats(self, other: "Candidate") -> bool:
+        """Whether this is to be left instead of an earlier phase's."""
+        if self.score is None or other.score is None:
+            return self.val_loss < other.val_loss
+        return self.score.beats(other.score)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Where they are from, as JSON knows it."""
+        found = {"phase": self.phase, "epoch": self.epoch, "val_loss": self.val_loss}
+        if self.score is not None:
+            found["calibrated_loss"] = self.score.loss
+            found["temperature"] = self.score.temperatures
+        return found
+
+
+def best_of_phase(
+    weights: Sequence[keras.Variable], seen: EpochWeights, phase: str, epoch: int, score
+) -> Candidate:
+    """Returns the better of a phase's end and its epoch with the least loss.
+
+    Args:
+        weights: What the run may change; left with the values of the phase's end.
+        seen: What watched the phase.
+        phase: Its name.
+        epoch: Its last epoch in the joined history.
+        score: Scores the weights as they are.
+    """
+    end = Candidate(values_of(weights), phase, epoch, seen.last, score())
+    if seen.best is None or seen.epoch == epoch:
+        return end
+    assign(weights, seen.best)
+    best = Candidate(seen.best, phase, seen.epoch, seen.loss, score())
+    assign(weights, end.values)
+    if end.score is None or best.score is None:
+        return best
+    return best if best.score.loss < end.score.loss else end
+
+
+def score_of(job: Job, feed: Feed, scaled: bool) -> Score | None:
+    """Scores the model's weights on the validation data of a phase.
+
+    Args:
+        job: The job.
+        feed: Feeds the phase.
+        scaled: Whether its logits may be divided by a temperature.
+
+    Returns:
+        `None` where a head's loss is neither cross-entropy nor the squared error.
+    """
+    labels, outputs = _predicted(job, feed)
+    total, temperatures = 0.0, {}
+    for name, output in job.problem.outputs.items():
+        targets = _targets(job, name, labels[name], outputs[name])
+        if targets is None or not len(targets):
+            return None
+        logits = _logits(outputs[name], targets.link, _activation(job, name))
+        scalable = scaled and targets.link != "identity" and _layer(job, name)
+        temperature = _temperature(logits, targets) if scalable else 1.0
+        temperatures[name] = temperature
+        losses, _ = targets.losses(logits / temperature)
+        weighed = (losses * targets.weights).mean(axis=1)
+        total = total + output.weight * weighed * len(targets) / max(
+            float(targets.weights.mean(axis=1).sum()), _TINY
+        )
+    return Score(np.asarray(total), temperatures)
+
+
+def fold(job: Job, temperatures: Mapping[str, float]) -> dict[str, float]:
+    """Divides logits by temperatures, in the last layers; returns those that count."""
+    found = {n: t for n, t in temperatures.items() if abs(t - 1) > _ROUNDING}
+    for name, temperature in found.items():
+        layer = _layer(job, name)
+        for weight in (layer.kernel, layer.bias):
+            if weight is not None:
+                weight.assign(weight / temperature)
+    return found
+
+
+def values_of(weights: Sequence[keras.Variable]) -> list[np.ndarray]:
+    """Returns the values of weights, copied."""
+    return [np.array(v) for v in weights]
+
+
+def assign(weights: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
+    """Sets the values of weights."""
+    for variable, value in zip(weights, values, strict=True):
+        variable.assign(value)
+
+
+def _predicted(job: Job, feed: Feed) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns labels and outputs of all validation examples, by head."""
+    labels: dict[str, list] = {name: [] for name in job.problem.outputs}
+    outputs: dict[str, list] = {name: [] for name in job.problem.outputs}
+    run = _inference(feed.plain, feed.val)
+    for x, y, *_ in feed.val:
+        by_head = job.problem.by_head(y)
+        for name, rows in job.problem.outputs_by_head(run(x)).items():
+            outputs[name].append(np.asarray(rows, "float64"))
+            labels[name].append(np.asarray(by_head[name], "float64"))
+    both = []
+    for parts in (labels, outputs):
+        joined = {name: np.concatenate(rows) for name, rows in parts.items()}
+        workers = feed.replicas.workers
+        both.append({name: _gathered(workers, rows) for name, rows in joined.items()})
+    return both[0], both[1]
+
+
+def _inference(model: keras.Model, batches: Any) -> Any:
+    def run(x):
+        return model(x, training=False)
+
+    if len(batches) <= _FEW_BATCHES:
+        return run
+    import tensorflow as tf
+
+    return tf.function(run, reduce_retracing=True, jit_compile=False)
+
+
+def _gathered(workers: Workers, rows: np.ndarray) -> np.ndarray:
+    parts = workers.gather_bytes(np.ascontiguousarray(rows).tobytes())
+    shape = (-1, *rows.shape[1:])
+    return np.concatenate(
+        [np.frombuffer(part, rows.dtype).reshape(shape) for part in parts]
+    )
+
+
+def _targets(job: Job, name: str, labels: Any, outputs: np.ndarray) -> Targets | None:
+    losses = _keras.compile_arguments(job.model)["loss"]
+    loss = losses.get(name) if isinstance(losses, Mapping) else losses
+    return linear_targets(
+        labels, outputs.shape[-1], loss, _activation(job, name), smoothed=False
+    )
+
+
+def _tensor(job: Job, name: str) -> Any:
+    return job.problem.outputs_by_head(_keras.as_graph(job.model).output)[name]
+
+
+def _activation(job: Job, name: str) -> str | None:
+    return _keras.last_activation(_tensor(job, name))
+
+
+def _layer(job: Job, name: str) -> keras.layers.Dense | None:
+    """Returns the layer that gives a head's logits, if it trains and can be scaled."""
+    try:
+        layer = find_logits(job.model, _tensor(job, name)).layer
+    except ValueError:
+        return None
+    return layer if layer.trainable else None
+
+
+def _logits(outputs: np.ndarray, link: str, activation: str | None) -> np.ndarray:
+    """Returns logits behind outputs, up to what no softmax sees."""
+    if link == "identity" or activation in (None, "linear"):
+        return outputs
+    if link == "softmax":
+        return np.log(np.maximum(outputs, _TINY))
+    outputs = np.clip(outputs, _TINY, 1 - _TINY)
+    return np.log(outputs) - np.log1p(-outputs)
+
+
+def _temperature(logits: np.ndarray, targets: Targets) -> float:
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(
+        lambda log: targets.mean_loss(logits / math.exp(log)),
+        bounds=(0.0, math.log(_HOTTEST)),
+        method="bounded",
+    )
+    return math.exp(float(found.x))
