@@ -170,8 +170,9 @@ def _folds(
     count = len(targets)
     sizes = _sizes(targets.strata)
     names = np.arange(count) if groups is None else groups
-    wanted = min(_FOLDS, len(np.unique(names)))
-    if wanted < 2 or (targets.strata is not None and len(sizes) < 2):
+    # Of no class more folds than the largest one has examples.
+    wanted = min(_FOLDS, len(np.unique(names)), max(sizes, default=count))
+    if wanted < 2 or len(sizes) == 1:
         return
     repeats = _REPEATS if min(sizes, default=count) < _FEW else 1
     for repeat in range(repeats):
@@ -181,7 +182,6 @@ def _folds(
         elif targets.strata is None:
             folds = model_selection.GroupKFold(wanted, **given)
         elif groups is None:
-            wanted = min(wanted, max(sizes))
             folds = model_selection.StratifiedKFold(wanted, **given)
         else:
             folds = model_selection.StratifiedGroupKFold(wanted, **given)

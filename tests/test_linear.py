@@ -1,0 +1,167 @@
+"""Linear models of features: what is solved is the minimum, and generalises."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from tlkeras.linear import Rows, Targets, solve, strength
+from tlkeras.linear import rows as rows_module
+
+N, WIDTH, CLASSES = 90, 12, 3
+
+
+def clouds(count=N, seed=0, apart=1.0, width=WIDTH):
+    """Returns features of three classes around a mean each, and the classes."""
+    centres = np.random.default_rng(7).normal(size=(CLASSES, width)) * apart
+    labels = np.arange(count) % CLASSES
+    noise = np.random.default_rng(seed).normal(size=(count, width))
+    # Columns of different size and place, as features have.
+    return (centres[labels] + noise) * np.linspace(0.1, 9, width) + 3, labels
+
+
+def classes(labels, weights=None):
+    weights = np.ones(len(labels)) if weights is None else weights
+    return Targets(np.eye(CLASSES)[labels], weights[:, None], "softmax", labels)
+
+
+def softmax(logits):
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def test_classes_are_those_of_a_logistic_regression():
+    x, y = clouds()
+    found = solve(x, classes(y), penalty=0.1)
+    learner = LogisticRegression(C=1 / (0.1 * N), tol=1e-8, max_iter=5000).fit(x, y)
+    ours = softmax(x @ found.kernel + found.bias)
+    np.testing.assert_allclose(ours, learner.predict_proba(x), atol=1e-4)
+    assert (found.strength, found.folds, found.cross_validated) == (0.1, 0, None)
+
+
+def test_numbers_are_those_of_a_ridge_regression():
+    x, y = clouds()
+    targets = np.stack([x[:, 0] - 2 * x[:, 5], y + 0.5 * x[:, 3]], axis=1)
+    found = solve(x, Targets(targets, np.ones((N, 1)), "identity"), penalty=0.2)
+    # Halved squares, meant over both numbers.
+    ridge = Ridge(alpha=0.2 * N * 2).fit(x, targets)
+    np.testing.assert_allclose(found.kernel.T, ridge.coef_, atol=1e-4)
+    np.testing.assert_allclose(found.bias, ridge.intercept_, atol=1e-3)
+
+
+def test_labels_are_learnt_of_those_examples_that_have_them():
+    x, y = clouds()
+    values = np.stack([y == 0, y == 1], axis=1).astype(float)
+    weights = np.ones_like(values)
+    weights[::4, 0] = 0
+    found = solve(x, Targets(values, weights, "sigmoid"), penalty=0.1)
+    for label in range(2):
+        known = weights[:, label] > 0
+        learner = LogisticRegression(C=1 / (0.1 * weights.sum()), tol=1e-8)
+        learner.fit(x[known], values[known, label])
+        logits = x @ found.kernel[:, label] + found.bias[label]
+        np.testing.assert_allclose(logits, learner.decision_function(x), atol=1e-3)
+
+
+def test_a_weight_of_two_is_an_example_twice():
+    x, y = clouds()
+    weights = np.where(y == 0, 2.0, 1.0)
+    twice = np.concatenate([np.arange(N), np.flatnonzero(y == 0)])
+    weighed = solve(x, classes(y, weights), penalty=0.1)
+    repeated = solve(x[twice], classes(y[twice]), penalty=0.1)
+    ours, theirs = (softmax(x @ s.kernel + s.bias) for s in (weighed, repeated))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_what_does_not_fit_memory_is_read_in_blocks(monkeypatch):
+    x, y = clouds()
+    whole = solve(x, classes(y))
+    monkeypatch.setattr(rows_module, "_HELD_BYTES", 0)
+    monkeypatch.setattr(rows_module, "_BLOCK_BYTES", 7 * 8 * WIDTH)
+    released = []
+    parts = solve(x, classes(y), release=released.append)
+    assert len(released) > N // 7
+    assert parts.strength == whole.strength
+    np.testing.assert_allclose(parts.kernel, whole.kernel, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_features_of_low_precision_and_constant_ones(dtype):
+    x, y = clouds()
+    x = np.concatenate([x, np.full((N, 1), 5.0)], axis=1)
+    exact, rounded = solve(x, classes(y)), solve(x.astype(dtype), classes(y))
+    np.testing.assert_allclose(rounded.kernel, exact.kernel, atol=0.02)
+    assert np.all(rounded.kernel[-1] == 0)
+
+
+def test_the_same_data_give_the_same_bits():
+    x, y = clouds()
+    one, two = solve(x, classes(y), seed=3), solve(x, classes(y), seed=3)
+    assert np.array_equal(one.kernel, two.kernel)
+    assert one.facts == two.facts
+
+
+def test_more_columns_than_rows_lose_nothing():
+    x, y = clouds(30, width=200)
+    reduced = strength._reduced(x)
+    assert reduced.shape[1] <= 30
+    np.testing.assert_allclose(reduced @ reduced.T, x @ x.T, rtol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("each", [3, 30])
+def test_it_is_as_good_as_class_means_and_knows_how_good(seed, each):
+    x, y = clouds(CLASSES * each, seed, apart=0.5, width=60)
+    others, right = clouds(900, 100 + seed, apart=0.5, width=60)
+    found = solve(x, classes(y), seed=seed)
+    outputs = softmax(others @ found.kernel + found.bias)
+    loss = -np.log(outputs[np.arange(900), right]).mean()
+    assert loss < np.log(CLASSES)
+    scaled, asked = ((rows - x.mean(0)) / x.std(0) for rows in (x, others))
+    means = np.stack([scaled[y == c].mean(0) for c in range(CLASSES)])
+    distances = np.linalg.norm(asked[:, None] - means, axis=2)
+    by_means = (distances.argmin(axis=1) == right).mean()
+    assert (outputs.argmax(axis=1) == right).mean() >= by_means - 0.03
+    # What cross-validation led to expect is about what came.
+    assert abs(loss - found.cross_validated) < 0.35
+
+
+def test_noise_teaches_nothing():
+    x, y = np.random.default_rng(0).normal(size=(60, 40)), np.arange(60) % CLASSES
+    found = solve(x, classes(y))
+    outputs = softmax(np.random.default_rng(1).normal(size=(200, 40)) @ found.kernel)
+    assert outputs.max() < 0.75
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, 1], [0, 1, 2], [0, 0, 0, 0, 1], [0, 0, 0, 1, 1, 2], [1, 1, 1]]
+)
+def test_very_few_examples(labels):
+    labels = np.array(labels)
+    x = np.random.default_rng(0).normal(size=(len(labels), WIDTH)) + labels[:, None]
+    found = solve(x, classes(labels))
+    assert np.isfinite(found.kernel).all() and np.isfinite(found.bias).all()
+
+
+def test_a_group_is_held_out_as_one():
+    x, y = clouds()
+    groups = np.arange(N) // 6
+    for kept, held in strength._folds(classes(y), groups, seed=0):
+        assert not set(groups[kept]) & set(groups[held])
+
+
+def test_copies_in_one_group_do_not_make_the_penalty_weak():
+    """Copies of an example in several folds would be known by heart."""
+    x, y = clouds(30, apart=0.3)
+    x, y = np.repeat(x, 6, axis=0), np.repeat(y, 6)
+    apart = solve(x, classes(y))
+    together = solve(x, classes(y), groups=np.repeat(np.arange(30), 6))
+    assert together.strength > apart.strength
+    assert together.cross_validated > apart.cross_validated
+
+
+def test_standardised_rows():
+    x, _ = clouds()
+    rows = Rows(x)
+    every = rows.at(np.arange(N), "float64")
+    np.testing.assert_allclose(every.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(every.std(axis=0), 1, atol=1e-9)

@@ -1,0 +1,224 @@
+"""Phase one solved, and which weights a run leaves."""
+
+import keras
+import numpy as np
+import pytest
+from helpers import solid_colours, tiny_backbone, with_head, with_recipe
+
+import tlkeras as tl
+
+PIXELS, CLASSES = solid_colours(48, 3)
+VAL = solid_colours(24, 3, seed=1)
+
+
+def built(classes=3, **arguments):
+    keras.utils.set_random_seed(0)
+    builder = arguments.pop("builder", tl.image_classifier)
+    return builder(tiny_backbone(), classes, **arguments)
+
+
+def fitted(model, labels=CLASSES, val=None, **given):
+    return tl.fit_head(
+        model, (PIXELS, labels), val, verbose=0, cache="memory", **with_recipe(**given)
+    )
+
+
+def head_of(model):
+    return [np.array(v) for v in model.layers[-1].weights]
+
+
+def test_the_head_is_solved_where_nothing_else_is_said():
+    model = built()
+    backbone = [np.array(v) for v in model.backbone.weights]
+    history = fitted(model, val=VAL)
+    (phase,) = history.phases
+    assert (phase.name, phase.epochs, history.epoch) == ("head", 1, [0])
+    facts = phase.solved["predictions"]
+    assert facts["folds"] >= 5 and facts["strength"] > 0 and facts["loss"] < 1
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(history.history)
+    assert tl.evaluate(model, VAL, verbose=0).accuracy > 0.9
+    for before, after in zip(backbone, model.backbone.weights, strict=True):
+        assert np.array_equal(before, np.array(after))
+    # It is what a record says, too, and what a second model gets.
+    assert model.record.runs[-1].phases[0]["solved"] == phase.solved
+    again = built()
+    fitted(again)
+    for one, other in zip(head_of(model), head_of(again), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_penalty_of_the_layer_is_the_one_that_counts():
+    """At the minimum the gradient of Keras' own loss is zero."""
+    model = built(weight_decay=0.05)
+    assert fitted(model).phases[0].solved["predictions"]["strength"] == 0.1
+    loss = model.evaluate(PIXELS, CLASSES, verbose=0, return_dict=True)["loss"]
+    layer, random = model.layers[-1], np.random.default_rng(0)
+    for _ in range(5):
+        kernel = np.array(layer.kernel)
+        layer.kernel.assign(kernel + random.normal(size=kernel.shape) * 0.02)
+        worse = model.evaluate(PIXELS, CLASSES, verbose=0, return_dict=True)["loss"]
+        assert worse > loss
+        layer.kernel.assign(kernel)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "reason"),
+    [
+        ({"hidden": (4,)}, {}, "other layers below"),
+        ({"loss": "focal"}, {}, "loss"),
+        ({}, {"augment": "light"}, "not cached"),
+    ],
+)
+def test_what_cannot_be_solved_is_trained_and_told(arguments, given, reason, capsys):
+    model = built(**arguments)
+    train, given = (PIXELS, CLASSES), with_recipe(**given)
+    history = tl.fit_head(model, train, epochs="auto", verbose=2, **given)
+    assert history.phases[0].solved is None and len(history.epoch) > 1
+    assert reason in capsys.readouterr().out
+    recipe = tl.Recipe(**{**vars(given.get("recipe", tl.Recipe())), "head": "solve"})
+    with pytest.raises(ValueError, match=f"head='solve' cannot.*{reason}"):
+        tl.fit_head(built(**arguments), train, recipe=recipe, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"epochs": 2},
+        {"learning_rate": 0.01},
+        {"head": "gradient"},
+        {"callbacks": [keras.callbacks.LearningRateScheduler(lambda epoch: 0.01)]},
+    ],
+)
+def test_what_only_gradients_heed_has_gradients_used(given):
+    assert fitted(built(), **given).phases[0].solved is None
+
+
+def test_a_head_by_gradient_begins_with_a_kernel_of_zeros():
+    seen = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: seen.append(np.array(note.model.layers[-1].kernel))
+    )
+    model = built()
+    fitted(model, epochs=1, callbacks=[note])
+    # What has been trained goes on from where it is, as does a model of others.
+    fitted(model, epochs=1, callbacks=[note])
+    tl.fit_head(
+        with_head(tiny_backbone()), (PIXELS, CLASSES % 2), callbacks=[note], verbose=0
+    )
+    assert [bool(kernel.any()) for kernel in seen] == [False, True, True]
+
+
+def test_labels_that_are_not_exclusive_and_numbers():
+    rows = np.stack([CLASSES == 0, CLASSES > 0], axis=1).astype("float32")
+    several = built(2, multi_label=True)
+    assert fitted(several, rows).phases[0].solved
+    assert tl.evaluate(several, (PIXELS, rows), verbose=0).accuracy > 0.95
+    numbers = built(1, builder=tl.image_regressor)
+    assert fitted(numbers, CLASSES / 2.0).phases[0].solved
+    assert tl.evaluate(numbers, (PIXELS, CLASSES / 2.0), verbose=0).metrics["r2"] > 0.9
+
+
+def test_each_of_several_heads_is_solved_of_what_it_has_labels_for():
+    heads = {
+        "kind": tl.Classes(3),
+        "traits": tl.Labels(2, class_weight="balanced"),
+        "size": tl.Numbers(1, weight=0.1),
+    }
+    rows = np.stack([CLASSES == 0, CLASSES > 0], axis=1).astype("float32")
+    rows[::5, 0] = np.nan
+    labels = {
+        "kind": np.where(np.arange(48) % 7 == 0, -1, CLASSES),
+        "traits": rows,
+        "size": np.where(np.arange(48) % 4 == 0, np.nan, CLASSES / 2),
+    }
+    model = built(heads)
+    history = fitted(model, labels)
+    assert set(history.phases[0].solved) == set(heads)
+    reports = tl.evaluate(model, (PIXELS, labels), verbose=0)
+    assert reports["kind"].accuracy > 0.95 and reports["traits"].accuracy > 0.95
+    assert reports["size"].metrics["r2"] > 0.9
+
+
+def test_weights_of_classes_are_heeded():
+    models = [built(), built(), built()]
+    labels = np.where(np.arange(48) % 8 == 0, 1, 0)
+    recipes = {}, {"class_weight": "balanced"}, {"sampling": "balanced"}
+    for model, given in zip(models, recipes, strict=True):
+        fitted(model, labels, **given)
+    plain, weighed, drawn = (
+        model.predict(PIXELS, verbose=0)[:, 1].mean() for model in models
+    )
+    assert plain < weighed
+    assert weighed == pytest.approx(drawn, abs=1e-3)
+
+
+def test_views_of_one_picture_are_held_out_together():
+    history = fitted(built(), augment="light", cached_views=3)
+    assert history.phases[0].solved["predictions"]["loss"] > 0
+
+
+def test_groups_of_the_data_reach_the_folds():
+    data = tl.from_arrays(
+        PIXELS, CLASSES, groups=np.arange(48) // 4, validation_split=0.25, test_split=0
+    )
+    reading = tl.inputs.examples.reading_of(data.train)
+    assert len(reading.groups) == len(reading.examples)
+    assert len(np.unique(reading.groups)) < len(reading.groups)
+    assert tl.inputs.examples.reading_of(data.val).groups is None
+
+
+def test_a_run_with_checkpoints_is_done_or_not_done(tmp_path):
+    one, two = built(), built()
+    history = fitted(one, checkpoint_dir=tmp_path, val=VAL)
+    again = fitted(two, checkpoint_dir=tmp_path, val=VAL)
+    assert again.phases == history.phases and again.best == history.best
+    for first, second in zip(head_of(one), head_of(two), strict=True):
+        assert np.array_equal(first, second)
+
+
+# --- The best weights ---------------------------------------------------------------
+
+
+def tuned(model, **given):
+    settings = {"unfreeze_from": "block3", "epochs": 3, "verbose": 0, **given}
+    train = (PIXELS, CLASSES)
+    return tl.fine_tune(model, train, VAL, cache="memory", **with_recipe(**settings))
+
+
+def test_a_phase_that_spoils_the_model_is_undone():
+    model, alone = built(), built()
+    history = tuned(model, fine_tune_learning_rate=0.5, schedule="constant")
+    fitted(alone)
+    assert history.best["phase"] == "head"
+    assert "did no better" in history.notes[-1]
+    for one, other in zip(model.weights, alone.weights, strict=True):
+        np.testing.assert_array_equal(np.array(one), np.array(other))
+
+
+def test_the_last_weights_stay_where_asked():
+    model = built()
+    given = {"fine_tune_learning_rate": 0.5, "schedule": "constant"}
+    history = tuned(model, **given, keep="last")
+    assert history.best is None
+    loss = model.evaluate(*VAL, verbose=0, return_dict=True)["loss"]
+    assert loss == pytest.approx(history.history["val_loss"][-1], rel=1e-4)
+
+
+def test_a_phase_that_helps_stays_and_is_calibrated():
+    """Labels a fifth of which are wrong are learnt by heart: much too sure."""
+    wrong = np.where(np.arange(48) % 5 == 0, (CLASSES + 1) % 3, CLASSES)
+    x, y = VAL
+    doubtful = x, np.where(np.arange(24) % 5 == 0, (y + 1) % 3, y)
+    losses = []
+    for keep in ("last", "best"):
+        model = built(head="flatten")
+        recipe = tl.Recipe(keep=keep, unfreeze_from="block3", epochs=30)
+        recipe = recipe.but(
+            head="gradient", fine_tune_learning_rate=0.01, schedule="constant"
+        )
+        train = PIXELS, wrong
+        history = tl.fine_tune(model, train, doubtful, recipe=recipe, verbose=0)
+        losses.append(model.evaluate(*doubtful, verbose=0, return_dict=True)["loss"])
+    assert losses[1] < losses[0]
+    # What is promised is what the model does.
+    assert losses[1] == pytest.approx(history.best["calibrated_loss"], rel=1e-3)
