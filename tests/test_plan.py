@@ -66,8 +66,7 @@ def test_more_is_unfrozen_the_more_examples_there_are_and_the_farther_they_are()
 
 def test_few_examples_are_regularised_more():
     few, many = (make_plan(replace(PICTURES, examples=n)) for n in (200, 50_000))
-    for name in ("dropout", "weight_decay"):
-        assert few.builder[name] > many.builder[name] == 0
+    assert few.builder["dropout"] > many.builder["dropout"] == 0
     assert (few.size, many.size) == ("small", "large")
 
 
@@ -120,7 +119,7 @@ def test_inputs_of_any_kind_follow_the_general_rules():
         assert points(facts) == points()
         found = make_plan(facts)
         assert (found.augment, found.cached_views) == (None, None)
-        assert found.learning_rate == 1e-3
+        assert (found.head, found.learning_rate) == ("auto", "auto")
         assert f"Plan for 200 {input.name} (small)" in str(found)
 
 
@@ -137,9 +136,10 @@ def test_a_model_is_built_for_what_data_are_for():
         build_for(Problem(Input(), tl.Classes(2)), tiny_backbone())
 
 
-def test_a_phase_ends_early_only_where_there_is_validation_data():
-    assert recipe_for(PICTURES).patience >= 2
-    assert recipe_for(PICTURES, has_validation=False).patience is None
+def test_a_plan_for_a_model_that_is_built_says_nothing_of_building():
+    built = make_plan(PICTURES, built=True)
+    assert built.builder == {} and "dropout" not in str(built)
+    assert built.epochs == make_plan(PICTURES).epochs
 
 
 def test_a_gpu_takes_the_largest_batch_of_many_examples():

@@ -297,27 +297,34 @@ def test_splits_bring_their_validation_part():
 
 def test_epochs_of_the_head_follow_the_number_of_steps():
     def epochs(**settings):
-        return completed(
-            tl.Recipe(), defaults=Pictures.defaults, **settings
-        ).head_epochs
+        return completed(tl.Recipe(), usual={}, **settings).head_epochs
 
     assert epochs(steps=None) == 10
     assert epochs(steps=1000) == 10
     assert epochs(steps=10) == 30
     assert epochs(steps=1) == 150
-    history = tl.fit_head(tl.image_classifier(tiny_backbone(), 2), (X, Y), verbose=0)
-    assert len(history.epoch) == 150
+    recipe = tl.Recipe(head="gradient")
+    model = tl.image_classifier(tiny_backbone(), 2)
+    assert len(tl.fit_head(model, (X, Y), recipe=recipe, verbose=0).epoch) == 150
 
 
-def test_defaults_of_texts_and_pictures_differ():
-    pictures = completed(tl.Recipe(), defaults=Pictures.defaults, steps=100)
-    texts = completed(tl.Recipe(epochs=7), defaults=Texts.defaults, steps=100)
-    assert (pictures.epochs, pictures.fine_tune_learning_rate) == (10, 1e-5)
-    assert (texts.epochs, texts.fine_tune_learning_rate) == (7, 1e-4)
-    assert (pictures.schedule, texts.schedule) == ("constant", "cosine")
+def test_defaults_follow_kind_and_number_of_examples():
+    def usual(input, examples, blocks=(), **given):
+        settings = input.usual(examples, blocks)
+        return completed(tl.Recipe(**given), usual=settings, steps=100)
+
+    few, many = (usual(Pictures((32, 32)), count) for count in (499, 500))
+    assert usual(Pictures((32, 32)), None) == few
+    assert (few.epochs, few.unfreeze_from, few.schedule) == (10, 0.3, "constant")
+    assert (many.epochs, many.unfreeze_from, many.schedule) == (10, 0.6, "cosine")
+    assert few.fine_tune_learning_rate < many.fine_tune_learning_rate
+    layers = [f"transformer_layer_{n}" for n in range(6)]
+    texts = usual(Texts(), 100, layers, epochs=7)
+    assert (texts.epochs, texts.unfreeze_from) == (7, "transformer_layer_3")
+    assert (texts.schedule, texts.fine_tune_learning_rate) == ("cosine", 1e-4)
+    assert usual(Texts(), 100).unfreeze_from == 0.5
     rate = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.5)
-    own = completed(tl.Recipe(learning_rate=rate), defaults=Texts.defaults, steps=100)
-    assert own.schedule == "constant"
+    assert usual(Texts(), 100, learning_rate=rate).schedule == "constant"
 
 
 @pytest.mark.slow

@@ -143,14 +143,6 @@ class Input:
     prefix: ClassVar[str] = "array"
     # What a row of a table or a file of a folder that is left out is called.
     source_noun: ClassVar[str] = "row"
-    # What "auto" stands for in a `Recipe`.
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "epochs": 10,
-        "unfreeze_from": 0.3,
-        "fine_tune_learning_rate": 1e-4,
-        "schedule": "cosine",
-    }
-
     # Whether augmentation changes its examples.
     augmentable: ClassVar[bool] = False
     # Of the builders' `dropout`.
@@ -318,6 +310,20 @@ class Input:
         return {}
 
     # Plans.
+
+    def usual(self, examples: int | None, blocks: Sequence[str]) -> dict[str, Any]:
+        """Returns what `"auto"` stands for in a `Recipe`, where nothing was measured.
+
+        Args:
+            examples: How many there are to train on; `None` where that is not known.
+            blocks: Names of the backbone's numbered blocks, the lowest first.
+        """
+        return {
+            "epochs": 10,
+            "unfreeze_from": 0.3,
+            "fine_tune_learning_rate": 1e-4,
+            "schedule": "cosine",
+        }
 
     # What `tl.plan` proposes for inputs of this kind.
     plan_rules: ClassVar[PlanRules] = PlanRules()

@@ -24,7 +24,7 @@ from tlkeras.training.compatibility import (
     check_model,
     look_into,
 )
-from tlkeras.training.plan_facts import measure_facts
+from tlkeras.training.plan_facts import measure_facts, numbered_blocks
 from tlkeras.training.planning import make_plan
 from tlkeras.training.recipe import (
     Recipe,
@@ -174,7 +174,7 @@ def _planned(
     model: keras.Model, problem: Problem, train: Any, val: Any, fitting: Fitting
 ) -> Recipe:
     asked = {"cache": fitting.cache, "verbose": fitting.verbose}
-    plan = make_plan(measure_facts(model, problem, train, val, **asked))
+    plan = make_plan(measure_facts(model, problem, train, val, **asked), built=True)
     if fitting.verbose != 0:
         print(plan)
     return plan
@@ -190,7 +190,10 @@ def _completed(job: Job) -> Recipe:
         steps = math.ceil(len(known.examples) / max(1, size))
     return completed(
         recipe,
-        defaults=job.problem.input.defaults,
+        usual=job.problem.input.usual(
+            None if known is None else len(known.examples),
+            numbered_blocks(job.backbone),
+        ),
         steps=steps,
         callbacks=job.fitting.callbacks,
     )

@@ -14,15 +14,12 @@ from tlkeras import _keras
 from tlkeras.features.extraction import extract_features
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import Reading, reading_of
+from tlkeras.inputs.planning import LARGE, SMALL
 from tlkeras.lora import adapted_layers
 from tlkeras.problem import Problem
 from tlkeras.runtime import current_runtime
 from tlkeras.training.unchanged import set_freeze_point, unchanged
 
-# Below the first number of training examples a data set is small, from the second on
-# large: the 1,000 of VTAB-1k (Zhai et al., 2019), the 20,000 up to which BiT-HyperRule
-# calls a task small (Kolesnikov et al., 2020).
-SMALL, LARGE = 1_000, 20_000
 # From the first separability on (`PlanFacts.separability`) the data are near to what
 # the backbone was pretrained on, below the second far. The notes that the rules follow
 # name no numbers. Photographs of ants and bees with MobileNetV2 have 0.96, sentences

@@ -10,7 +10,7 @@ import keras
 from tlkeras._validation import check_int, unknown_name
 from tlkeras.freezing import FreezePoint
 
-# What "auto" stands for, beside what a kind of input says (`Input.defaults`).
+# What "auto" stands for, beside what a kind of input says (`Input.usual`).
 _HEAD_LEARNING_RATE = 1e-3
 # A head needs some steps whatever the number of examples: 50 pictures of digits, 2
 # steps an epoch, are at 0.34 after 10 epochs and at 0.93 after 300 steps. On cached
@@ -45,18 +45,20 @@ class Recipe:
             30 % of the layers with weights; `None` trains none of it. A list unfreezes
             gradually, one stage each; `"gradual"` chooses three stages by the
             backbone's blocks. With `patience`, a stage whose validation loss stalls
-            gives way to the next. `"auto"`: 0.3 for pictures, 0.5 for texts.
+            gives way to the next. `"auto"`: for pictures 0.3, from 500 training
+            examples on 0.6; for texts the upper half of the transformer layers.
         learning_rate: Phase one's: the peak of `schedule`, a float; or a
             `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: 1e-3.
-        fine_tune_learning_rate: Phase two's. `"auto"`: 1e-5 for pictures, 1e-4 for
-            texts.
+        fine_tune_learning_rate: Phase two's. `"auto"`: for pictures 1e-5, from 500
+            training examples on 3e-4; for texts 1e-4.
         optimizer: `"adam"`, `"adamw"`, `"sgd"` (with momentum), another name that
             Keras knows, or a Keras optimizer, whose settings are kept: `clipnorm`,
             `gradient_accumulation_steps`, `use_ema`, `weight_decay` and so on. Weight
             decay spares biases and norms. `None`: the kind that the model has.
         schedule: `"constant"`, `"cosine"` (after a warm-up), `"one_cycle"`, or one of
             `tl.Constant`, `tl.Cosine`, `tl.OneCycle` with settings of your own; it
-            runs anew in each phase. `"auto"`: constant for pictures, cosine for texts.
+            runs anew in each phase. `"auto"`: cosine; constant for pictures, where
+            there are fewer than 500 to train on.
         layer_decay: Factor on the learning rate from each block of the backbone to the
             one below, such as 0.8; or a map from names of layers, as freeze points are
             named, to factors.
@@ -190,7 +192,7 @@ def of_head(recipe: Recipe) -> Recipe:
 def completed(
     recipe: Recipe,
     *,
-    defaults: Mapping[str, Any],
+    usual: Mapping[str, Any],
     steps: int | None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Recipe:
@@ -198,12 +200,12 @@ def completed(
 
     Args:
         recipe: What was asked for.
-        defaults: What the kind of input says of some settings.
+        usual: What the kind of input says of some settings (`Input.usual`).
         steps: Steps of an epoch of phase one where its features are cached, so that
             epochs are cheap; otherwise `None`.
         callbacks: What the fit verb was given.
     """
-    usual = {**defaults, "learning_rate": _HEAD_LEARNING_RATE}
+    usual = {**usual, "learning_rate": _HEAD_LEARNING_RATE}
     found = {
         name: value for name, value in usual.items() if is_auto(getattr(recipe, name))
     }

@@ -143,12 +143,13 @@ def fine_tune(
         unfreeze_from: Where the backbone's trained part begins: a layer's name or the
             start of it (`"block5"`), a number of layers (`15`), or `0.3` for the top
             30 % of the layers with weights; `None` trains none of it. A list unfreezes
-            gradually, one stage each; `"gradual"` chooses three stages. `"auto"`: 0.3
-            for pictures, 0.5 for texts.
+            gradually, one stage each; `"gradual"` chooses three stages. `"auto"`: for
+            pictures 0.3, from 500 training examples on 0.6; for texts the upper half
+            of the transformer layers.
         learning_rate: Phase one's: a float, the peak of the recipe's schedule; or a
             `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: 1e-3.
-        fine_tune_learning_rate: Phase two's, the same. `"auto"`: 1e-5 for pictures,
-            1e-4 for texts.
+        fine_tune_learning_rate: Phase two's, the same. `"auto"`: for pictures 1e-5,
+            from 500 training examples on 3e-4; for texts 1e-4.
         recipe: A `tl.Recipe` with these and all other settings: optimizer, schedule,
             layer decay, L2-SP, patience, batch norms, class weights, sampling, batch
             size, augmentation and so on; a plan of `tl.plan`; or `"auto"`, which makes

@@ -40,6 +40,7 @@ from tlkeras.inputs.pictures.likeness import PictureLikeness
 from tlkeras.inputs.pictures.pixels import read_pixels
 from tlkeras.inputs.pictures.planning import PicturePlanRules
 from tlkeras.inputs.pictures.sizing import at_size
+from tlkeras.inputs.planning import QUADRANT, SMALL
 from tlkeras.inputs.tfds import import_tfds
 
 
@@ -63,12 +64,6 @@ class Pictures(Input):
     source_noun: ClassVar[str] = "file"
     augmentable: ClassVar[bool] = True
     # Measured: 5 folds of the training part of ants/bees with MobileNetV2 (README).
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "epochs": 10,
-        "unfreeze_from": 0.3,
-        "fine_tune_learning_rate": 1e-5,
-        "schedule": "constant",
-    }
     goes_in: ClassVar[str] = (
         "Raw pixels (0 to 255) go in; the preprocessing that belongs to the backbone "
         "is a layer of the model."
@@ -209,6 +204,18 @@ class Pictures(Input):
         return facts
 
     # Plans.
+
+    def usual(self, examples: int | None, blocks: Sequence[str]) -> dict[str, Any]:
+        small = examples is None or examples < SMALL
+        share, rate = (
+            QUADRANT["small", "near"] if small else QUADRANT["medium", "middling"]
+        )
+        return {
+            "epochs": 10,
+            "unfreeze_from": share,
+            "fine_tune_learning_rate": rate,
+            "schedule": "constant" if small else "cosine",
+        }
 
     plan_rules: ClassVar[PicturePlanRules] = PicturePlanRules()
 

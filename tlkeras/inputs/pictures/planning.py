@@ -7,10 +7,6 @@ import numpy as np
 from tlkeras.inputs.planning import PlanRules
 from tlkeras.outputs.planning import Proposal
 
-# The head's learning rate, on small data. In 5 folds, 8 times, of 243 photographs of
-# ants and bees it reached 0.963 at 1e-3, 0.966 at 3e-3 and 0.963 at 1e-2, whose loss is
-# higher; on sentences 1e-3 was best.
-_SMALL_HEAD_RATE = 3e-3
 # Mean difference between colour channels, in pixel values, below which they are grey.
 _GREY = 2.0
 _VIEWS = 4
@@ -22,11 +18,6 @@ class PicturePlanRules(PlanRules):
     def details(self, dataset: Any) -> dict[str, Any]:
         pixels = next(iter(dataset))[0].numpy()
         return {"is_colour": _are_colour(pixels)}
-
-    def learning_rate(self, facts: Any) -> Proposal:
-        if facts.size == "small":
-            return _SMALL_HEAD_RATE, "the head starts from nothing, and has few steps"
-        return super().learning_rate(facts)
 
     def augment(self, facts: Any) -> Proposal:
         if not facts.details["is_colour"]:

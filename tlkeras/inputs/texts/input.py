@@ -73,12 +73,6 @@ class Texts(Input):
     nouns: ClassVar[str] = "texts"
     prefix: ClassVar[str] = "text"
     # Measured: 2,000 sentences of SST-2 with MiniLM (README).
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "epochs": 3,
-        "unfreeze_from": 0.5,
-        "fine_tune_learning_rate": 1e-4,
-        "schedule": "cosine",
-    }
     default_dropout: ClassVar[float] = 0.1
     goes_in: ClassVar[str] = (
         "Texts go in, or pairs of texts; the tokenizer that belongs to the backbone is "
@@ -231,6 +225,16 @@ True
         )
 
     # Plans.
+
+    def usual(self, examples: int | None, blocks: Sequence[str]) -> dict[str, Any]:
+        # A share of all layers would count embeddings and poolings, too.
+        half = blocks[len(blocks) // 2] if blocks else 0.5
+        return {
+            "epochs": 3,
+            "unfreeze_from": half,
+            "fine_tune_learning_rate": 1e-4,
+            "schedule": "cosine",
+        }
 
     plan_rules: ClassVar[TextPlanRules] = TextPlanRules()
 

@@ -46,6 +46,3 @@ class TextPlanRules(PlanRules):
 
     def optimizer(self, facts: Any) -> Proposal:
         return "adamw", "the optimizer that transformers are trained with"
-
-    def layer_decay(self, facts: Any) -> Proposal | None:
-        return None
