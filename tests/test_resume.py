@@ -195,7 +195,7 @@ def test_logs_may_come_and_go_between_calls(tmp_path, whole_run, before):
 
 def test_notes_of_finished_phases_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "tlkeras.training.phase.overfitting", lambda name, _: f"{name} overfits"
+        "tlkeras.training.phase.overfitting", lambda name, *_, **__: f"{name} overfits"
     )
     with pytest.raises(Stopped):
         tune(make_model(), tmp_path, 13, unfreeze_from="block3")
