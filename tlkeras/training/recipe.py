@@ -35,9 +35,9 @@ class Recipe:
     others are said here alone.
 
     Attributes:
-        head_epochs: Epochs of phase one; 0 skips it. `"auto"`: 10; where features are
-            cached and these were less than 300 steps, as many as make 300, but at most
-            150.
+        head_epochs: Epochs of phase one, by gradient; 0 skips it. `"auto"`: none where
+            the head is solved (`head`), otherwise 10; where features are cached and
+            these were less than 300 steps, as many as make 300, but at most 150.
         epochs: Epochs of phase two, or of each of its stages. `"auto"`: 10 for
             pictures, 3 for texts.
         unfreeze_from: Where the backbone's trained part begins: a layer's name or the
@@ -48,7 +48,8 @@ class Recipe:
             gives way to the next. `"auto"`: for pictures 0.3, from 500 training
             examples on 0.6; for texts the upper half of the transformer layers.
         learning_rate: Phase one's: the peak of `schedule`, a float; or a
-            `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: 1e-3.
+            `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: 1e-3, where
+            the head is not solved.
         fine_tune_learning_rate: Phase two's. `"auto"`: for pictures 1e-5, from 500
             training examples on 3e-4; for texts 1e-4.
         optimizer: `"adam"`, `"adamw"`, `"sgd"` (with momentum), another name that
@@ -65,8 +66,8 @@ class Recipe:
         l2_sp: Decay of trained backbone weights towards their pretrained values, per
             unit of learning rate, as AdamW's `weight_decay` is towards zero.
         patience: Epochs without a better validation loss after which a phase ends; it
-            ends with its best weights, early or not. `None`: all epochs, and the last
-            weights.
+            ends with its best weights, early or not. `None`: all epochs; `keep` says
+            which weights stay.
         train_batch_norm: Whether batch norms above the freeze point train, on the
             statistics of batches. `False`: they keep those of the pretraining.
         class_weight: From class number to weight, or `"balanced"`: all classes (of
@@ -88,11 +89,15 @@ class Recipe:
             the squared error. The penalty is that of the layer (`weight_decay`), else
             the one that cross-validation on the training part prefers. It takes seconds
             and is one epoch in the history. `"gradient"`: by `head_epochs` of training,
-            from a kernel of zeros. `"auto"`: solved where that can be, unless
-            `head_epochs`, `learning_rate` or a callback that sets rates say otherwise.
-        keep: Which weights the model has in the end. `"best"`: those with the least
-            validation loss in all phases, where there is validation data; each phase
-            begins with the best so far. `"last"`: those of the last epoch.
+            from a kernel of zeros if nothing has trained it. `"auto"`: solved where
+            that can be, unless `head_epochs`, `learning_rate` or a callback that sets
+            rates say otherwise.
+        keep: Which weights the model has in the end. `"best"`, where there is
+            validation data: of each phase's end and its epoch with the least validation
+            loss those that do best there once calibrated, their logits then divided by
+            the temperature that suits them, at least 1; each phase begins with the best
+            so far and has to beat them by more than chance. `"last"`: those of the last
+            epoch.
 
     Example:
 

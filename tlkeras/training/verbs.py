@@ -41,12 +41,14 @@ def fit_head(
         train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
             a tuple of arrays; or `Splits`, whose `val` then serves as well.
         validation_data: The same for validation after each epoch, or `None`.
-        epochs: Passes over `train`, at least 1. `"auto"`: the recipe's `head_epochs`,
-            or 10; where features are cached and these were less than 300 steps, as many
-            as make 300, but at most 150.
+        epochs: Passes over `train`, at least 1, by gradient. `"auto"`: the recipe's
+            `head_epochs`; or the head is solved, in one epoch, where it is one Dense
+            layer on cached features and its loss is cross-entropy or the squared error.
+            Otherwise 10; where features are cached and these were less than 300 steps,
+            as many as make 300, but at most 150.
         learning_rate: A float, the peak of the recipe's schedule; or a
-            `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: the recipe's,
-            or 1e-3.
+            `keras.optimizers.schedules.LearningRateSchedule`: by gradient. `"auto"`:
+            the recipe's; or 1e-3, where the head is not solved.
         recipe: A `tl.Recipe` with all other settings: optimizer, schedule, patience,
             class weights, sampling, batch size, augmentation and so on; a plan of
             `tl.plan`; or `"auto"`, which makes one. What is for phase two alone is not
@@ -135,7 +137,9 @@ def fine_tune(
         train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
             a tuple of arrays; or `Splits`, whose `val` then serves as well.
         validation_data: The same for validation after each epoch, or `None`.
-        head_epochs: Epochs of phase one; 0 skips it. `"auto"`: 10; where features are
+        head_epochs: Epochs of phase one, by gradient; 0 skips it. `"auto"`: the head is
+            solved, in one epoch, where it is one Dense layer on cached features and its
+            loss is cross-entropy or the squared error. Otherwise 10; where features are
             cached and these were less than 300 steps, as many as make 300, but at most
             150.
         epochs: Epochs of phase two, or of each of its stages. `"auto"`: 10 for
@@ -147,7 +151,8 @@ def fine_tune(
             pictures 0.3, from 500 training examples on 0.6; for texts the upper half
             of the transformer layers.
         learning_rate: Phase one's: a float, the peak of the recipe's schedule; or a
-            `keras.optimizers.schedules.LearningRateSchedule`. `"auto"`: 1e-3.
+            `keras.optimizers.schedules.LearningRateSchedule`: by gradient. `"auto"`:
+            1e-3, where the head is not solved.
         fine_tune_learning_rate: Phase two's, the same. `"auto"`: for pictures 1e-5,
             from 500 training examples on 3e-4; for texts 1e-4.
         recipe: A `tl.Recipe` with these and all other settings: optimizer, schedule,
