@@ -326,4 +326,6 @@ def test_killed_processes_lose_nothing():
         [sys.executable, script, "--kills", "3"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "largest difference of a weight: 0.0" in done.stdout
+    summary = done.stdout.splitlines()[-1]
+    assert summary.startswith("3 of 3 kills")
+    assert summary.endswith("largest difference 0.0")
