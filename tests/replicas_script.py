@@ -314,6 +314,9 @@ def texts():
         build,
         (sentences, labels),
         (sentences[:23], labels[:23]),
+        # A head that is solved.
+        head_epochs="auto",
+        learning_rate="auto",
         unfreeze_from="transformer_layer_1",
     )
 

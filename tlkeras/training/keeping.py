@@ -211,7 +211,8 @@ def _inference(model: keras.Model, batches: Any) -> Any:
     def run(x):
         return model(x, training=False)
 
-    if len(batches) <= _FEW_BATCHES:
+    count = int(batches.cardinality())
+    if 0 <= count <= _FEW_BATCHES:
         return run
     import tensorflow as tf
 
