@@ -16,7 +16,7 @@ def clouds(count=N, seed=0, apart=1.0, width=WIDTH):
     labels = np.arange(count) % CLASSES
     noise = np.random.default_rng(seed).normal(size=(count, width))
     # Columns of different size and place, as features have.
-    return (centres[labels] + noise) * np.linspace(0.1, 9, width) + 3, labels
+    return (centres[labels] + noise) * np.linspace(0.5, 3, width) + 3, labels
 
 
 def classes(labels, weights=None):
@@ -93,6 +93,14 @@ def test_features_of_low_precision_and_constant_ones(dtype):
     assert np.all(rounded.kernel[-1] == 0)
 
 
+def test_a_column_that_is_constant_but_for_rounding_gets_no_weight():
+    """A text backbone has such; fine-tuning moves it, and a weight of 1e7 with it."""
+    x, y = clouds()
+    rounding = np.random.default_rng(0).normal(size=(N, 1)) * 1e-8
+    found = solve(np.concatenate([x, 0.3 + rounding], axis=1), classes(y))
+    assert np.abs(found.kernel[-1]).max() < 1e-3
+
+
 def test_the_same_data_give_the_same_bits():
     x, y = clouds()
     one, two = solve(x, classes(y), seed=3), solve(x, classes(y), seed=3)
@@ -121,8 +129,8 @@ def test_it_is_as_good_as_class_means_and_knows_how_good(seed, each):
     distances = np.linalg.norm(asked[:, None] - means, axis=2)
     by_means = (distances.argmin(axis=1) == right).mean()
     assert (outputs.argmax(axis=1) == right).mean() >= by_means - 0.03
-    # What cross-validation led to expect is about what came.
-    assert abs(loss - found.cross_validated) < 0.35
+    # What cross-validation led to expect is about what came; of 9 examples it is less.
+    assert loss - 0.3 < found.cross_validated < loss + (0.3 if each == 30 else 0.6)
 
 
 def test_noise_teaches_nothing():
@@ -164,4 +172,10 @@ def test_standardised_rows():
     rows = Rows(x)
     every = rows.at(np.arange(N), "float64")
     np.testing.assert_allclose(every.mean(axis=0), 0, atol=1e-9)
-    np.testing.assert_allclose(every.std(axis=0), 1, atol=1e-9)
+    # Of 90 rows a little nearer to each other than they are, with 10,000 not.
+    assert every.std(axis=0).min() < 0.95
+    many = Rows(np.repeat(x, 200, axis=0)).at(np.arange(18_000), "float64")
+    np.testing.assert_allclose(many.std(axis=0), 1, atol=0.05)
+    # Numbers that differ by a millionth say nothing, and stay small.
+    near = Rows(1 + 1e-6 * np.random.default_rng(0).normal(size=(20, 2)) * [1, 1e6])
+    assert np.abs(near.at(np.arange(20))[:, 0]).max() < 1e-4

@@ -82,7 +82,7 @@ def test_patience_ends_each_phase_with_its_best_weights():
         epochs=20,
         learning_rate=0.05,
         fine_tune_learning_rate=0.01,
-        recipe=tl.Recipe(patience=2),
+        recipe=tl.Recipe(patience=2, keep="last"),
         verbose=0,
     )
     for phase in history.phases:

@@ -78,6 +78,9 @@ def solve(
     Returns:
         A `Solution`.
 
+    Raises:
+        ValueError: If features are not finite.
+
     Reference:
         Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform
         Out-of-Distribution (2022): a solved head as the start of fine-tuning; Wang et
@@ -85,6 +88,8 @@ def solve(
         Networks (2017), section 4.2: the scale.
     """
     rows = Rows(features, release)
+    if not np.isfinite(rows.mean).all():
+        raise ValueError("Features must be finite. Received NaN or infinite ones.")
     with few_threads(rows):
         if penalty is None:
             choice = choose_strength(rows, targets, groups, seed, progress)

@@ -8,10 +8,17 @@ import numpy as np
 # Bytes of features, as float64, that are held at once; beyond, blocks are read anew in
 # each pass.
 _HELD_BYTES, _BLOCK_BYTES = 2**30, 2**26
+# With plain deviations 5 examples per class of photographs were at 0.78 of accuracy,
+# with 30 to 300 rows more at 0.92.
+_PRIOR_ROWS = 30
 
 
 class Rows:
-    """Features with mean 0 and variance 1 in each column.
+    """Features with mean 0 and a variance of about 1 in each column.
+
+    Deviations are drawn towards their root mean square, as if that had been seen of 30
+    rows more: those of a few rows are but noise, and small ones would blow up what
+    says nothing.
 
     Where all of them as float64 take more than 1 GiB they stay where they are, and a
     pass reads and standardises a block after the other.
@@ -23,7 +30,7 @@ class Rows:
 
     Attributes:
         mean: float64 `(width,)`.
-        scale: float64 `(width,)`, standard deviations; 1 of constant columns.
+        scale: float64 `(width,)`, what columns are divided by.
     """
 
     def __init__(self, features: np.ndarray, release: Callable[[Any], None] = id):
@@ -71,10 +78,9 @@ class Rows:
         """Returns mean and standard deviation of each column, in two passes."""
         mean = sum(self._sums(lambda block: block)) / len(self)
         squares = sum(self._sums(lambda block: (block - mean) ** 2)) / len(self)
-        scale = np.sqrt(squares)
-        # What half precision makes of a constant is not to be blown up.
-        constant = scale <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
-        return mean, np.where(constant, 1.0, scale)
+        pooled = len(self) * squares + _PRIOR_ROWS * np.mean(squares)
+        scale = np.sqrt(pooled / (len(self) + _PRIOR_ROWS))
+        return mean, np.where(scale > 0, scale, 1.0)
 
     def _sums(self, of: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
         for where in self._slices():

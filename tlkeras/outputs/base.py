@@ -320,15 +320,6 @@ class Output(abc.ABC):
         """
         return None
 
-    def planned_smoothing(self, usual: float, why: str) -> Proposal | None:
-        """Returns the label smoothing of a plan, and why; `None` where there is none.
-
-        Args:
-            usual: What is usual for so many examples; 0 for none.
-            why: Why it is.
-        """
-        return None
-
     def planned_weights(self, sizes: Sequence[int]) -> Proposal | None:
         """Returns the class weights of a plan, and why; `None` where there are none.
 

@@ -19,7 +19,6 @@ from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
 from tlkeras.outputs.missing import are_labelled, as_rows
 from tlkeras.outputs.naming import check_count, numbered, unfit
-from tlkeras.outputs.planning import Proposal
 from tlkeras.outputs.sampling import target_shares
 from tlkeras.outputs.separability import separability_of_numbers
 from tlkeras.outputs.shown import Plot
@@ -133,9 +132,6 @@ class Numbers(Output):
         self, features: np.ndarray, labels: np.ndarray, seed: int = 0
     ) -> float | None:
         return separability_of_numbers(features, labels, seed)
-
-    def planned_smoothing(self, usual: float, why: str) -> Proposal:
-        return 0.0, "targets are not classes"
 
     # Data.
 

@@ -10,16 +10,6 @@ Proposal = tuple[Any, str]
 _IMBALANCED = 3.0
 
 
-def smoothing(usual: float, why: str) -> Proposal:
-    """Proposes a share of each label to spread over all classes.
-
-    Args:
-        usual: What is usual for so many examples; 0 for none.
-        why: Why it is.
-    """
-    return (usual, why) if usual else (0.0, "where it was tried, it took accuracy")
-
-
 def weighing_by_size(sizes: Sequence[int]) -> Proposal | None:
     """Proposes class weights, where there are classes.
 

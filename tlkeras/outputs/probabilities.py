@@ -12,7 +12,6 @@ from tlkeras.metrics.ranking import Curve
 from tlkeras.metrics.table import number
 from tlkeras.outputs.base import Output
 from tlkeras.outputs.missing import are_labelled
-from tlkeras.outputs.planning import Proposal, smoothing
 from tlkeras.outputs.shown import Plot
 
 _MOST_CURVES = 6
@@ -43,9 +42,6 @@ class Probabilities(Output):
     @property
     def amount(self) -> str:
         return f"{len(self.names)} classes"
-
-    def planned_smoothing(self, usual: float, why: str) -> Proposal:
-        return smoothing(usual, why)
 
     # Training.
 

@@ -96,15 +96,18 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     freeze_for(run, stage)
     announce(run, stage)
     feed = run.feeder.feed(stage.frozen, done)
+    # What a phase that fails restores is what was there before it.
+    logs, monitor = EpochLogs(), LossMonitor(stage.name, changeable(model))
     verification = Verification(model)
     solved = solve_head(run, stage, feed)
+    if stage.name == HEAD and solved is None and zero_kernels(run.job, feed.suffix):
+        verification = Verification(model)
     if solved is not None:
         # An epoch at a rate of 0 measures what was found with all that an epoch has:
         # metrics, validation, callbacks, replicas.
         stage = replace(stage, epochs=1, learning_rate=0.0)
     together = compile_phase(run, stage, feed)
     workers = run.feeder.replicas.workers
-    logs, monitor = EpochLogs(), LossMonitor(stage.name, changeable(model))
     if together and together > 1:
         monitor.first_loss = max(workers.gather(loss_now(feed)))
     callbacks = [*stage_callbacks(run), logs, monitor]
@@ -136,7 +139,9 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         solved=solved,
     )
     run.history.append(logs, phase)
-    note = overfitting(stage.name, logs.history, kept=run.changing is not None)
+    note = None
+    if solved is None:
+        note = overfitting(stage.name, logs.history, kept=run.changing is not None)
     if run.changing is not None:
         keep_best(run, feed, stage.name, seen, before)
     if note is not None:
@@ -167,7 +172,6 @@ def solve_head(run: Run, stage: Stage, feed: Feed) -> dict[str, Any] | None:
             f"head='solve' cannot be done: {reason}. Pass head='auto' or "
             "head='gradient', which trains the head by gradient."
         )
-    zero_kernels(job, feed.suffix)
     if reason is not None and job.fitting.verbose != 0:
         print(f"By gradient, {stage.epochs} epoch(s): {reason}.")
     return None

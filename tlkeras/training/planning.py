@@ -32,7 +32,7 @@ _WHY_HEAD = (
     "other head trains by gradient"
 )
 _WHY_KEEP = "the best weights by the validation data stay, of both phases"
-_BUILDER_SETTINGS = ("dropout", "label_smoothing")
+_BUILDER_SETTINGS = ("dropout",)
 _WHY_WIDTH = 66
 
 
@@ -145,7 +145,7 @@ def make_plan(facts: PlanFacts, built: bool = False) -> Plan:
         "optimizer": rules.optimizer(facts),
         "schedule": ("cosine", _WHY_COSINE),
         "layer_decay": rules.layer_decay(facts),
-        **({} if built else _regularisation(facts)),
+        **({} if built else {"dropout": _dropout(facts)}),
         "augment": rules.augment(facts),
         "cached_views": rules.cached_views(facts),
         "class_weight": output.planned_weights(facts.class_sizes),
@@ -167,7 +167,7 @@ def _lengths(facts: PlanFacts) -> dict[str, Proposal]:
     return {
         "batch_size": (batch_size, why),
         "epochs": (epochs, of_phase_two),
-        "keep": ("best", _WHY_KEEP),
+        **({"keep": ("best", _WHY_KEEP)} if facts.has_validation else {}),
     }
 
 
@@ -191,15 +191,11 @@ def _fine_tune_learning_rate(facts: PlanFacts) -> Proposal:
     return rate, why
 
 
-def _regularisation(facts: PlanFacts) -> dict[str, Proposal | None]:
+def _dropout(facts: PlanFacts) -> Proposal:
     """Proposes what keeps the head from learning the examples by heart."""
-    problem = facts.problem
-    dropout = max(_DROPOUT[facts.size], problem.input.default_dropout)
-    why = f"{_HOW_MUCH[facts.size]}, with {facts.examples:,} examples"
-    return {
-        "dropout": (dropout, f"of the head: {why}"),
-        "label_smoothing": problem.output.planned_smoothing(0.0, why),
-    }
+    rate = max(_DROPOUT[facts.size], facts.problem.input.default_dropout)
+    how_much = f"{_HOW_MUCH[facts.size]}, with {facts.examples:,} examples"
+    return rate, f"of the head: {how_much}"
 
 
 def model_for(backbone: Any, data: Any) -> keras.Model:

@@ -70,15 +70,18 @@ def solve_heads(job: Job, feeder: Feeder, feed: Feed) -> dict[str, Solution]:
         targets = data.targets(head)
         began, bar = time.perf_counter(), _progress(job, head, len(heads))
         features = data.features[head.place]
-        found[head.name] = solve(
-            features.reshape(len(features), -1),
-            targets,
-            penalty=head.penalty,
-            groups=data.groups,
-            seed=data.seed,
-            progress=bar,
-            release=disk.release,
-        )
+        try:
+            found[head.name] = solve(
+                features.reshape(len(features), -1),
+                targets,
+                penalty=head.penalty,
+                groups=data.groups,
+                seed=data.seed,
+                progress=bar,
+                release=disk.release,
+            )
+        except ValueError as error:
+            raise NotSolved(str(error).rstrip(".")) from error
         if job.fitting.verbose != 0:
             print(_said(head, found[head.name], time.perf_counter() - began))
     for head in heads:
@@ -86,21 +89,24 @@ def solve_heads(job: Job, feeder: Feeder, feed: Feed) -> dict[str, Solution]:
     return found
 
 
-def zero_kernels(job: Job, suffix: keras.Model) -> None:
+def zero_kernels(job: Job, suffix: keras.Model) -> bool:
     """Sets the kernels that give outputs to zero, if nothing has trained them.
+
+    Returns whether it did.
 
     A random kernel says something of each example before any was seen; few examples do
     not erase it.
     """
     record = getattr(job.model, "record", None)
     if record is None or record.runs:
-        return
+        return False
     made_by = {id(t): n for n in _keras.graph_nodes(suffix) for t in n.outputs}
     for tensor in keras.tree.flatten(suffix.output):
         node = made_by.get(id(tensor))
         if node is not None and type(node.operation) is keras.layers.Dense:
             kernel = node.operation.kernel
             kernel.assign(keras.ops.zeros_like(kernel))
+    return True
 
 
 def linear_heads(job: Job, suffix: keras.Model) -> list[LinearHead]:
@@ -237,10 +243,12 @@ def _progress(job: Job, head: LinearHead, heads: int) -> Callable[[int, int], An
 
 
 def _said(head: LinearHead, solution: Solution, seconds: float) -> str:
-    found = f"Head {head.name!r} is solved in {seconds:.1f} s: L2 penalty "
+    found = f"Head {head.name!r} is solved in {seconds:.1f} s: "
+    if head.penalty is not None:
+        return f"{found}with the L2 penalty of its layer."
     if not solution.folds:
-        return f"{found}{solution.strength:.3g}, as given or for want of examples."
+        return f"{found}too few examples to choose a penalty by."
     return (
-        f"{found}{solution.strength:.3g}, the best of {solution.folds} folds, loss "
-        f"{solution.cross_validated:.3g} on what was held out."
+        f"{found}L2 penalty {solution.strength:.3g}, the best of {solution.folds} "
+        f"folds, loss {solution.cross_validated:.3g} on what they held out."
     )

@@ -265,7 +265,8 @@ def plan(
     """
     check_int("seed", seed, 0)
     fitting = Fitting(cache=cache, verbose=verbose)
-    job = open_job(model_for(model, train), train, validation_data, fitting=fitting)
+    whole = model_for(model, train)
+    job = open_job(whole, train, validation_data, fitting=fitting)
     return make_plan(
         measure_facts(
             job.model,
@@ -275,5 +276,6 @@ def plan(
             cache=cache,
             seed=seed,
             verbose=verbose,
-        )
+        ),
+        built=whole is model,
     )

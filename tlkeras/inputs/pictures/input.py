@@ -63,7 +63,6 @@ class Pictures(Input):
     prefix: ClassVar[str] = "image"
     source_noun: ClassVar[str] = "file"
     augmentable: ClassVar[bool] = True
-    # Measured: 5 folds of the training part of ants/bees with MobileNetV2 (README).
     goes_in: ClassVar[str] = (
         "Raw pixels (0 to 255) go in; the preprocessing that belongs to the backbone "
         "is a layer of the model."

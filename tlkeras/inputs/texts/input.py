@@ -72,7 +72,6 @@ class Texts(Input):
     noun: ClassVar[str] = "text"
     nouns: ClassVar[str] = "texts"
     prefix: ClassVar[str] = "text"
-    # Measured: 2,000 sentences of SST-2 with MiniLM (README).
     default_dropout: ClassVar[float] = 0.1
     goes_in: ClassVar[str] = (
         "Texts go in, or pairs of texts; the tokenizer that belongs to the backbone is "
