@@ -176,6 +176,19 @@ def test_a_run_with_checkpoints_is_done_or_not_done(tmp_path):
         assert np.array_equal(first, second)
 
 
+@pytest.mark.slow
+def test_a_solved_head_is_repeated_from_its_record():
+    tl.configure(precision="float32", strategy="none", seed=0)
+    x, y = solid_colours(24, 2, size=32)
+    data = tl.from_arrays(x[..., :1], y, validation_split=0.25, test_split=0)
+    model = tl.image_classifier("glyphnet", data.class_names)
+    tl.fine_tune(model, data, epochs=1, unfreeze_from="block3", verbose=0)
+    assert model.record.runs[-1].settings["head"] == "solve"
+    again = tl.rerun(model, data, verbose=0)
+    for one, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(np.array(one), np.array(other))
+
+
 # --- The best weights ---------------------------------------------------------------
 
 

@@ -85,8 +85,12 @@ def _run_record(run: Any, compiled: dict, began: str, notes: list[str]) -> RunRe
     cache = job.fitting.cache
     # Which folder does not matter, and is nobody else's business.
     known = isinstance(cache, bool) or cache in ("auto", "disk", "memory")
+    settings = settings_of(job.recipe)
+    if history.phases[0].name == "head":
+        # What was done, not what was asked: a rerun is to do the same.
+        settings["head"] = "solve" if history.phases[0].solved else "gradient"
     return RunRecord(
-        settings={n: encode(value) for n, value in settings_of(job.recipe).items()},
+        settings={n: encode(value) for n, value in settings.items()},
         train=facts_of(job.train, job.problem),
         val=None if job.val is None else facts_of(job.val, job.problem),
         compiled=compiled,
