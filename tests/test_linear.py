@@ -48,6 +48,17 @@ def test_numbers_are_those_of_a_ridge_regression():
     np.testing.assert_allclose(found.bias, ridge.intercept_, atol=1e-3)
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e12])
+def test_the_unit_of_numbers_does_not_matter(unit):
+    x, y = clouds()
+    targets = np.stack([x[:, 0] - 2 * x[:, 5], np.full(N, 7.0)], axis=1)
+    plain = solve(x, Targets(targets, np.ones((N, 1)), "identity"))
+    scaled = solve(x, Targets(targets * unit, np.ones((N, 1)), "identity"))
+    assert scaled.strength == plain.strength
+    np.testing.assert_allclose(scaled.kernel / unit, plain.kernel, atol=1e-5)
+    np.testing.assert_allclose(scaled.bias / unit, plain.bias, atol=1e-4)
+
+
 def test_labels_are_learnt_of_those_examples_that_have_them():
     x, y = clouds()
     values = np.stack([y == 0, y == 1], axis=1).astype(float)
@@ -148,6 +159,21 @@ def test_very_few_examples(labels):
     x = np.random.default_rng(0).normal(size=(len(labels), WIDTH)) + labels[:, None]
     found = solve(x, classes(labels))
     assert np.isfinite(found.kernel).all() and np.isfinite(found.bias).all()
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_class_with_no_example_to_hold_out_does_not_decide(count):
+    x, y = clouds(60, apart=1.5)
+    rare = np.flatnonzero(y == 2)[count:]
+    kept = np.setdiff1d(np.arange(60), rare)
+    others, right = clouds(300, 1, apart=1.5)
+    others, right = others[right != 2], right[right != 2]
+    losses = []
+    for rows in (np.arange(60), kept):
+        found = solve(x[rows], classes(y[rows]))
+        outputs = softmax(others @ found.kernel + found.bias)
+        losses.append(-np.log(outputs[np.arange(len(right)), right]).mean())
+    assert losses[1] < 1.5 * losses[0] + 0.05
 
 
 def test_a_group_is_held_out_as_one():

@@ -47,6 +47,20 @@ def test_the_head_is_solved_where_nothing_else_is_said():
         assert np.array_equal(one, other)
 
 
+def test_solving_twice_and_going_on_from_there():
+    model = built()
+    fitted(model, val=VAL)
+    kernel = np.array(model.layers[-1].kernel)
+    fitted(model, val=VAL)
+    np.testing.assert_array_equal(kernel, np.array(model.layers[-1].kernel))
+    # What spoils what the model came with is not kept.
+    given = with_recipe(head_epochs=0, epochs=1, fine_tune_learning_rate=0.5)
+    given["unfreeze_from"] = "block3"
+    history = tl.fine_tune(model, (PIXELS, CLASSES), VAL, verbose=0, **given)
+    assert history.best["phase"] == "start" and "came with" in history.notes[-1]
+    np.testing.assert_array_equal(kernel, np.array(model.layers[-1].kernel))
+
+
 def test_a_penalty_of_the_layer_is_the_one_that_counts():
     """At the minimum the gradient of Keras' own loss is zero."""
     model = built(weight_decay=0.05)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,9 @@ class Solution:
         strength: The L2 penalty, per mean loss, on weights of standardised features; or
             the one that was given, on weights of features as they are.
         folds: How many fits chose it; 0 where it was given.
-        cross_validated: The loss that they led to expect on other data; `None` where
-            nothing could be held out.
+        cross_validated: The loss that they led to expect on other data, of numbers half
+            the share of their variance that stays unexplained; `None` where nothing
+            could be held out.
     """
 
     kernel: np.ndarray
@@ -59,12 +60,12 @@ def solve(
     """Finds the linear model of features with the least regularised loss.
 
     The loss is the weighted mean of cross-entropies or halved squared errors plus half
-    of the strength times the sum of squared weights; biases are free. Features are
-    standardised for it, and the scale is folded back. The strength is the one with the
-    least loss in cross-validation. Strong penalties shrink outputs, which cross-
-    validation sees, too: there weights are scaled by the factor that is best on rows
-    that were held out. The limit of a strong penalty are the differences of the means
-    of the classes, which is what few examples can tell.
+    of the strength times the sum of squared weights; biases are free. Features, and
+    numbers to be learnt, are standardised for it; the scale is folded back. The
+    strength is the one with the least loss in cross-validation. Strong penalties shrink
+    outputs, which cross-validation sees, too: there weights are scaled by the factor
+    that is best on rows that were held out. The limit of a strong penalty are the
+    differences of the means of the classes, which is what few examples can tell.
 
     Args:
         features: `(n, width)`, in memory or memory-mapped.
@@ -90,6 +91,11 @@ def solve(
     rows = Rows(features, release)
     if not np.isfinite(rows.mean).all():
         raise ValueError("Features must be finite. Received NaN or infinite ones.")
+    units = np.ones(targets.values.shape[1])
+    if penalty is None and targets.link == "identity":
+        # What is measured in millions is no more to be learnt than what is in ones.
+        units = _deviations(targets)
+        targets = replace(targets, values=targets.values / units)
     with few_threads(rows):
         if penalty is None:
             choice = choose_strength(rows, targets, groups, seed, progress)
@@ -99,14 +105,24 @@ def solve(
             # What it costs in the weights of standardised features.
             strength = penalty / rows.scale**2
         kernel, bias = Minimum(rows, targets).find(strength)
-    kernel = kernel * choice.scale / rows.scale[:, None]
+    kernel = kernel * units * choice.scale / rows.scale[:, None]
     return Solution(
         kernel,
-        bias - rows.mean @ kernel,
+        bias * units - rows.mean @ kernel,
         choice.strength,
         choice.folds,
         choice.loss,
     )
+
+
+def _deviations(targets: Targets) -> np.ndarray:
+    """Returns the standard deviation of each number; 1 of constant ones."""
+    weights = np.broadcast_to(targets.weights, targets.values.shape)
+    total = np.maximum(weights.sum(axis=0), 1e-300)
+    mean = (weights * targets.values).sum(axis=0) / total
+    squares = (weights * (targets.values - mean) ** 2).sum(axis=0) / total
+    constant = squares <= (1e-12 * np.abs(mean)) ** 2
+    return np.where(constant, 1.0, np.sqrt(squares))
 
 
 def few_threads(rows: Rows) -> AbstractContextManager:

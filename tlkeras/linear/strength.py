@@ -100,7 +100,9 @@ class _Path:
         held: np.ndarray,
         count: int,
     ):
-        self.features, self.targets = features[held], targets.at(held)
+        self.features = features[held]
+        # Of a class that the other folds have not, nothing can be learnt there.
+        self.targets = targets.at(held).known_from(targets.at(kept))
         self.minimum = Minimum(Held(features[kept]), targets.at(kept), _TOLERANCE)
         # The strength is one for all rows; a fold has fewer.
         self.ratio = count / len(kept)
@@ -128,7 +130,8 @@ def _best_scale(products: list, repeats: int) -> tuple[float, float]:
     # As if one example more had been held out that could be anything: where all are
     # right, nothing else keeps the factor from growing (the rule of succession).
     count = sum(len(targets) for targets, _, _ in products) / repeats
-    products = [(one.doubted(1 / (1 + count)), *rest) for one, *rest in products]
+    seen = np.any([targets.seen for targets, _, _ in products], axis=0)
+    products = [(one.doubted(1 / (1 + count), seen), *rest) for one, *rest in products]
     from scipy.optimize import minimize_scalar
 
     bound = np.log(_LARGEST_SCALE)

@@ -38,16 +38,35 @@ class Targets:
             self, values=self.values[rows], weights=self.weights[rows], strata=strata
         )
 
-    def doubted(self, share: float) -> "Targets":
-        """Returns targets of which a share says nothing: evenly of all outputs.
+    @property
+    def seen(self) -> np.ndarray:
+        """Which outputs some row has a share of, bool `(outputs,)`."""
+        return (self.values * (self.weights > 0) > 0).any(axis=0)
+
+    def doubted(self, share: float, among: np.ndarray) -> "Targets":
+        """Returns targets of which a share says nothing: it is even.
 
         Args:
             share: From 0 to 1.
+            among: Which classes there are, bool `(outputs,)`.
         """
         if self.link == "identity":
             return self
-        even = 1 / (self.values.shape[1] if self.link == "softmax" else 2)
+        even: Any = 1 / 2
+        if self.link == "softmax":
+            even = among / max(1, among.sum())
         return replace(self, values=(1 - share) * self.values + share * even)
+
+    def known_from(self, others: "Targets") -> "Targets":
+        """Returns targets without the rows of classes that others have none of.
+
+        Args:
+            others: What something was learnt from.
+        """
+        if self.link != "softmax":
+            return self
+        foreign = (self.values * ~others.seen).sum(axis=1, keepdims=True) > 0
+        return replace(self, weights=np.where(foreign, 0.0, self.weights))
 
     @property
     def total(self) -> float:

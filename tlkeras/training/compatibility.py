@@ -49,6 +49,13 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
         data: Batched dataset of `(inputs, labels)`, or a tuple of arrays.
         name: What the verb calls them.
     """
+    cardinality = getattr(data, "cardinality", None)
+    # -1 stands for data without an end.
+    if cardinality is not None and int(cardinality()) == -1:
+        raise ValueError(
+            f"`{name}` has no end, so that no epoch would have one. Leave out "
+            "`.repeat()`, or add `.take(number_of_batches)`."
+        )
     inputs, labels, of_data = look_into(data, name)
     problem.input.check(model, inputs, name)
     own = own_problem(model)

@@ -46,10 +46,10 @@ class FineTuneHistory(keras.callbacks.History):
         epoch: The epochs' indices, from 0 on through all phases.
         phases: List of `Phase`s.
         notes: Sentences on what the run gave reason to say, such as overfitting.
-        best: Where the model's weights are from, if the best were kept: `"phase"`,
-            `"epoch"`, from 0, and its `"val_loss"`; where logits were looked at, by
-            head what they are divided by, `"temperature"`, and the
-            `"calibrated_loss"`. Else `None`.
+        best: Where the model's weights are from, if the best were kept: `"phase"`
+            (`"start"`: from before all phases), `"epoch"`, from 0, and its
+            `"val_loss"`; where logits were looked at, by head what they are divided
+            by, `"temperature"`, and the `"calibrated_loss"`. Else `None`.
     """
 
     def __init__(self):

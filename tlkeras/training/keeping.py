@@ -63,7 +63,8 @@ class Score:
 
     Attributes:
         losses: Of each example, at the temperatures.
-        temperatures: By head, what the logits are best divided by; 1.0 for not at all.
+        temperatures: By head that can be scaled, what the logits are best divided by;
+            1.0 for not at all.
     """
 
     losses: np.ndarray
@@ -109,7 +110,7 @@ class Candidate:
     def facts(self) -> dict[str, Any]:
         """Where they are from, as JSON knows it."""
         found = {"phase": self.phase, "epoch": self.epoch, "val_loss": self.val_loss}
-        if self.score is not None:
+        if self.score is not None and self.score.temperatures:
             found["calibrated_loss"] = self.score.loss
             found["temperature"] = self.score.temperatures
         return found
@@ -156,9 +157,9 @@ def score_of(job: Job, feed: Feed, scaled: bool) -> Score | None:
         if targets is None or not len(targets):
             return None
         logits = _logits(outputs[name], targets.link, _activation(job, name))
-        scalable = scaled and targets.link != "identity" and _layer(job, name)
-        temperature = _temperature(logits, targets) if scalable else 1.0
-        temperatures[name] = temperature
+        temperature = 1.0
+        if scaled and targets.link != "identity" and _layer(job, name):
+            temperature = temperatures[name] = _temperature(logits, targets)
         losses, _ = targets.losses(logits / temperature)
         weighed = (losses * targets.weights).mean(axis=1)
         total = total + output.weight * weighed * len(targets) / max(
@@ -169,7 +170,7 @@ def score_of(job: Job, feed: Feed, scaled: bool) -> Score | None:
 
 def fold(job: Job, temperatures: Mapping[str, float]) -> dict[str, float]:
     """Divides logits by temperatures, in the last layers; returns those that count."""
-    found = {n: t for n, t in temperatures.items() if abs(t - 1) > _ROUNDING}
+    found = {n: t for n, t in temperatures.items() if t != 1.0}
     for name, temperature in found.items():
         layer = _layer(job, name)
         for weight in (layer.kernel, layer.bias):
@@ -270,4 +271,5 @@ def _temperature(logits: np.ndarray, targets: Targets) -> float:
         bounds=(0.0, math.log(_HOTTEST)),
         method="bounded",
     )
-    return math.exp(float(found.x))
+    temperature = math.exp(float(found.x))
+    return temperature if temperature > 1 + _ROUNDING else 1.0

@@ -43,6 +43,8 @@ WRITERS = (
 
 # The name of phase one.
 HEAD = "head"
+# What `FineTuneHistory.best` calls weights from before all phases.
+START = "start"
 _METRICS = ("metrics", "weighted_metrics")
 
 
@@ -112,7 +114,8 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         monitor.first_loss = max(workers.gather(loss_now(feed)))
     callbacks = [*stage_callbacks(run), logs, monitor]
     if run.changing is not None:
-        seen, before = EpochWeights(run.changing), weights_before(run, feed)
+        seen = EpochWeights(run.changing)
+        before = weights_before(run, stage, feed)
         callbacks.append(seen)
     keeper = None
     # Logs are no part of the state: a run may go on with or without them.
@@ -126,7 +129,7 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     if not workers.is_chief:
         callbacks = [one for one in callbacks if not isinstance(one, WRITERS)]
     fit_phase(run, feed, callbacks, keeper, done + stage.epochs)
-    verification.verify(feed.suffix, logs)
+    verification.verify(feed.suffix, logs, may_stay=solved is not None)
     phase = Phase(
         name=stage.name,
         unfreeze_from=stage.unfreeze_from,
@@ -196,11 +199,17 @@ def keep_best(
     run.history.best = best.facts
 
 
-def weights_before(run: Run, feed: Feed) -> Candidate | None:
-    """Returns the best weights of earlier phases, which are the model's now."""
+def weights_before(run: Run, stage: Stage, feed: Feed) -> Candidate | None:
+    """Returns the best weights of earlier phases, which are the model's now.
+
+    Where phase one is left out they are those that the model came with.
+    """
     best = run.history.best
-    if best is None:
+    if best is None and stage.name == HEAD:
         return None
+    if best is None:
+        score = score_of(run.job, feed, scaled=False)
+        return Candidate(values_of(run.changing), START, -1, math.inf, score)
     solved = any(p.solved and p.name == best["phase"] for p in run.history.phases)
     score = score_of(run.job, feed, scaled=not solved)
     where = best["phase"], best["epoch"], best["val_loss"]

@@ -22,6 +22,7 @@ from tlkeras.training.job import Job
 from tlkeras.training.keeping import fold
 from tlkeras.training.phase import (
     HEAD,
+    START,
     Run,
     Stage,
     changeable,
@@ -131,7 +132,12 @@ def finish_best(run: Run) -> None:
     best, last = run.history.best, run.history.phases[-1]
     if best is None:
         return
-    if best["phase"] != last.name:
+    if best["phase"] == START:
+        said = (
+            f"Phase {last.name} did no better on the validation data: the model has "
+            "the weights that it came with."
+        )
+    elif best["phase"] != last.name:
         said = (
             f"Phase {last.name} did no better on the validation data: the model has "
             f"the weights of phase {best['phase']}."
