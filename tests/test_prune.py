@@ -62,7 +62,9 @@ def test_the_sparsity_is_exact_and_stays_so_in_the_file(tmp_path):
     assert len(kernels) == len(report.layers) == 4
     assert [zeros_of([k]) for k in kernels] == wanted_zeros(kernels, 0.8)
     assert report.sparsity == zeros_of(kernels) / total
-    assert not zeros_of([small.get_layer("predictions").kernel])
+    # A hidden unit that says nothing leaves its zeros, which the output begins with.
+    outputs = small.get_layer("predictions").kernel
+    assert zeros_of([outputs]) < 0.5 * int(np.prod(outputs.shape))
     assert report.after.parameters == report.before.parameters == small.count_params()
     assert report.after.zeros >= zeros_of(kernels)
     assert not any(np.signbit(np.array(k)[np.array(k) == 0]).any() for k in kernels)
