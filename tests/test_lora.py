@@ -51,6 +51,8 @@ def tune(model, **arguments):
             "head_epochs": 1,
             "epochs": 2,
             "unfreeze_from": "transformer_layer_1",
+            # What training did is looked at, whether it was of use or not.
+            "recipe": tl.Recipe(keep="last"),
             **arguments,
         },
     )
