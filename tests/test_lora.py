@@ -113,8 +113,11 @@ def test_adapters_above_the_freeze_point_and_head_move_and_all_else_stays(traine
     assert len(adapters) == 4
     head = {v.path for v in trained.model.get_layer("predictions").weights}
     before, after_head, after = trained.weights
-    assert names_of_changed(before, after_head) == head
-    assert names_of_changed(after_head, after) == head | adapters
+    # From a kernel of zeros classes of one size leave the bias where it is.
+    changed = names_of_changed(before, after_head)
+    assert changed and changed <= head
+    changed = names_of_changed(after_head, after)
+    assert adapters <= changed <= head | adapters
 
 
 @pytest.mark.parametrize("rank", [1, 3])
