@@ -96,6 +96,17 @@ def compile_arguments(model: keras.Model) -> Mapping[str, Any]:
     return arguments
 
 
+def compiled_loss(model: keras.Model, name: str) -> Any:
+    """Returns the loss of one head that a model was compiled with.
+
+    Args:
+        model: The model.
+        name: The head's name, where there are several losses.
+    """
+    losses = compile_arguments(model).get("loss")
+    return losses.get(name) if isinstance(losses, Mapping) else losses
+
+
 def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
     """Returns the metric of a compiled model that is its mean loss."""
     return model._loss_tracker

@@ -70,6 +70,18 @@ class Workers:
             raise WorkerError(f"The chief stopped. {told}")
         return self.gather_bytes(content)[0]
 
+    def gather_rows(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Returns the rows that each worker has, in the workers' order.
+
+        Args:
+            rows: An array; all workers' differ in their length alone.
+        """
+        if self.count == 1:
+            return [rows]
+        parts = self.gather_bytes(np.ascontiguousarray(rows).tobytes())
+        shape = (-1, *rows.shape[1:])
+        return [np.frombuffer(part, rows.dtype).reshape(shape) for part in parts]
+
     def check_same(self, facts: dict[str, Any]) -> None:
         """Raises `WorkerError` on every worker unless all state the same facts.
 

@@ -88,10 +88,6 @@ class PlanRules:
         """Returns the optimizer."""
         return None
 
-    def layer_decay(self, facts: Any) -> Proposal | None:
-        """Returns the factor on the learning rate from each block to the one below."""
-        return None
-
     def augment(self, facts: Any) -> Proposal | None:
         """Returns how examples are changed at random."""
         return None

@@ -1,7 +1,7 @@
 """Which weights a run leaves: those that do best on validation data, calibrated."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,13 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
-from tlkeras.distribution import Workers
 from tlkeras.evaluation.calibrating import find_logits
 from tlkeras.linear import Targets
 from tlkeras.outputs.linear import linear_targets
 from tlkeras.training.feeding import Feed
+from tlkeras.training.history import Phase
 from tlkeras.training.job import Job
+from tlkeras.training.monitoring import LossMonitor
 
 # What a later phase must gain, in standard errors of the difference: of a few examples
 # the loss tells little, and what the earlier phase has found is the safer choice.
@@ -27,34 +28,6 @@ _HOTTEST = 20.0
 # A temperature nearer to 1 than this is none.
 _ROUNDING = 0.02
 _TINY = 1e-7
-
-
-class EpochWeights(keras.callbacks.Callback):
-    """Remembers a phase's weights after the epoch with the least validation loss.
-
-    Args:
-        weights: What the run may change.
-
-    Attributes:
-        best: The weights' values, `None` before there are some.
-        epoch: Number of the epoch in the joined history.
-        loss: Its validation loss.
-        last: That of the last epoch.
-    """
-
-    def __init__(self, weights: Sequence[keras.Variable]):
-        super().__init__()
-        self._weights = list(weights)
-        self.best, self.epoch, self.loss, self.last = None, None, math.inf, math.inf
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.last = float(np.asarray((logs or {}).get("val_loss", math.inf)))
-        if self.last < self.loss:
-            self.best, self.epoch, self.loss = (
-                values_of(self._weights),
-                epoch,
-                self.last,
-            )
 
 
 @dataclass(frozen=True)
@@ -117,23 +90,28 @@ class Candidate:
 
 
 def best_of_phase(
-    weights: Sequence[keras.Variable], seen: EpochWeights, phase: str, epoch: int, score
+    weights: Sequence[keras.Variable],
+    monitor: LossMonitor,
+    phase: Phase,
+    val_loss: float,
+    score: Callable[[], Score | None],
 ) -> Candidate:
     """Returns the better of a phase's end and its epoch with the least loss.
 
     Args:
-        weights: What the run may change; left with the values of the phase's end.
-        seen: What watched the phase.
-        phase: Its name.
-        epoch: Its last epoch in the joined history.
+        weights: What the run may change.
+        monitor: What watched the phase.
+        phase: The phase.
+        val_loss: Of its last epoch.
         score: Scores the weights as they are.
     """
-    end = Candidate(values_of(weights), phase, epoch, seen.last, score())
-    if seen.best is None or seen.epoch == epoch:
+    last = phase.first_epoch + phase.epochs - 1
+    end = Candidate(values_of(weights), phase.name, last, val_loss, score())
+    if monitor.best_epoch in (None, last):
         return end
-    assign(weights, seen.best)
-    best = Candidate(seen.best, phase, seen.epoch, seen.loss, score())
-    assign(weights, end.values)
+    monitor.restore()
+    where = phase.name, monitor.best_epoch, monitor.best_loss
+    best = Candidate(values_of(weights), *where, score())
     if end.score is None or best.score is None:
         return best
     return best if best.score.loss < end.score.loss else end
@@ -204,7 +182,9 @@ def _predicted(job: Job, feed: Feed) -> tuple[dict[str, Any], dict[str, Any]]:
     for parts in (labels, outputs):
         joined = {name: np.concatenate(rows) for name, rows in parts.items()}
         workers = feed.replicas.workers
-        both.append({name: _gathered(workers, rows) for name, rows in joined.items()})
+        both.append(
+            {n: np.concatenate(workers.gather_rows(x)) for n, x in joined.items()}
+        )
     return both[0], both[1]
 
 
@@ -220,17 +200,8 @@ def _inference(model: keras.Model, batches: Any) -> Any:
     return tf.function(run, reduce_retracing=True, jit_compile=False)
 
 
-def _gathered(workers: Workers, rows: np.ndarray) -> np.ndarray:
-    parts = workers.gather_bytes(np.ascontiguousarray(rows).tobytes())
-    shape = (-1, *rows.shape[1:])
-    return np.concatenate(
-        [np.frombuffer(part, rows.dtype).reshape(shape) for part in parts]
-    )
-
-
 def _targets(job: Job, name: str, labels: Any, outputs: np.ndarray) -> Targets | None:
-    losses = _keras.compile_arguments(job.model)["loss"]
-    loss = losses.get(name) if isinstance(losses, Mapping) else losses
+    loss = _keras.compiled_loss(job.model, name)
     return linear_targets(
         labels, outputs.shape[-1], loss, _activation(job, name), smoothed=False
     )

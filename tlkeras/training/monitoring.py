@@ -94,13 +94,17 @@ class LossMonitor(keras.callbacks.Callback):
             self.best, self.best_epoch = self.before, self.epoch_before
         self.before, self.epoch_before = self._values(), epoch
 
+    def restore(self) -> None:
+        """Sets the best weights."""
+        for variable, value in zip(self._weights, self.best, strict=True):
+            variable.assign(value)
+
     def _values(self) -> list[np.ndarray]:
         return [keras.ops.convert_to_numpy(v) for v in self._weights]
 
     def _stop(self, before: int, what: str) -> None:
         """Restores the best weights, an optimizer without state, and raises."""
-        for variable, value in zip(self._weights, self.best, strict=True):
-            variable.assign(value)
+        self.restore()
         steps = (
             f"step {self.step}"
             if self.step - before <= 1

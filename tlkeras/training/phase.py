@@ -18,7 +18,6 @@ from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.job import Job
 from tlkeras.training.keeping import (
     Candidate,
-    EpochWeights,
     assign,
     best_of_phase,
     score_of,
@@ -114,9 +113,7 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         monitor.first_loss = max(workers.gather(loss_now(feed)))
     callbacks = [*stage_callbacks(run), logs, monitor]
     if run.changing is not None:
-        seen = EpochWeights(run.changing)
         before = weights_before(run, stage, feed)
-        callbacks.append(seen)
     keeper = None
     # Logs are no part of the state: a run may go on with or without them.
     others = list(callbacks)
@@ -146,7 +143,7 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     if solved is None:
         note = overfitting(stage.name, logs.history, kept=run.changing is not None)
     if run.changing is not None:
-        keep_best(run, feed, stage.name, seen, before)
+        keep_best(run, feed, monitor, before)
     if note is not None:
         run.history.notes.append(note)
         if fitting.verbose != 0:
@@ -181,17 +178,17 @@ def solve_head(run: Run, stage: Stage, feed: Feed) -> dict[str, Any] | None:
 
 
 def keep_best(
-    run: Run, feed: Feed, phase: str, seen: EpochWeights, before: Candidate | None
+    run: Run, feed: Feed, monitor: LossMonitor, before: Candidate | None
 ) -> None:
     """Gives the model the best weights so far, and the history where they are from."""
-    solved = run.history.phases[-1].solved is not None
+    phase = run.history.phases[-1]
     best = best_of_phase(
         run.changing,
-        seen,
+        monitor,
         phase,
-        len(run.history.epoch) - 1,
+        run.history.history["val_loss"][-1],
         # A solved head is calibrated already, by more than the validation part.
-        lambda: None if solved else score_of(run.job, feed, scaled=True),
+        lambda: None if phase.solved else score_of(run.job, feed, scaled=True),
     )
     if before is not None and not best.beats(before):
         best = before

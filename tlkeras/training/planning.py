@@ -24,8 +24,6 @@ _ADAPTER_FACTOR = 10
 # and makes probabilities wrong; the head's penalty is found by cross-validation.
 _DROPOUT = {"small": 0.2, "medium": 0.2, "large": 0.0}
 _HOW_MUCH = {"small": "much", "medium": "some", "large": "little"}
-# Examples below which batches are small, so that an epoch has some steps.
-_FEW = 500
 _WHY_COSINE = "warm-up keeps first steps small, cosine the last ones"
 _WHY_HEAD = (
     "one Dense layer on cached features is solved, in seconds and calibrated; any "
@@ -144,7 +142,6 @@ def make_plan(facts: PlanFacts, built: bool = False) -> Plan:
         "fine_tune_learning_rate": _fine_tune_learning_rate(facts),
         "optimizer": rules.optimizer(facts),
         "schedule": ("cosine", _WHY_COSINE),
-        "layer_decay": rules.layer_decay(facts),
         **({} if built else {"dropout": _dropout(facts)}),
         "augment": rules.augment(facts),
         "cached_views": rules.cached_views(facts),
@@ -172,7 +169,7 @@ def _lengths(facts: PlanFacts) -> dict[str, Proposal]:
 
 
 def _batch_size(facts: PlanFacts) -> Proposal:
-    if facts.examples < _FEW:
+    if facts.size == "small":
         return 16, "few examples: a larger batch would leave an epoch few steps"
     if facts.is_accelerated and facts.size == "large":
         return "auto", f"the largest that {facts.devices} takes, by trying"

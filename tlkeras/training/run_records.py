@@ -17,6 +17,7 @@ from tlkeras.problem import Problem
 from tlkeras.records import RunRecord, TrainingRecord
 from tlkeras.records.encoding import encode
 from tlkeras.records.surroundings import surroundings
+from tlkeras.training.phase import HEAD
 from tlkeras.training.recipe import settings_of
 
 _START = "start.json"
@@ -86,7 +87,7 @@ def _run_record(run: Any, compiled: dict, began: str, notes: list[str]) -> RunRe
     # Which folder does not matter, and is nobody else's business.
     known = isinstance(cache, bool) or cache in ("auto", "disk", "memory")
     settings = settings_of(job.recipe)
-    if history.phases[0].name == "head":
+    if history.phases[0].name == HEAD:
         # What was done, not what was asked: a rerun is to do the same.
         settings["head"] = "solve" if history.phases[0].solved else "gradient"
     return RunRecord(

@@ -1,7 +1,8 @@
 """Phase one where heads are linear in cached features: solved, not approached."""
 
+import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,12 @@ class LinearHead:
     activation: str | None
     penalty: float | None
 
+    def strength_for(self, link: str) -> float | None:
+        """Returns the penalty as a strength: beside errors whose squares are halved."""
+        if self.penalty is None:
+            return None
+        return self.penalty if link == "identity" else 2 * self.penalty
+
     def assign(self, solution: Solution) -> None:
         """Sets the layer's weights."""
         self.layer.kernel.assign(solution.kernel)
@@ -74,7 +81,7 @@ def solve_heads(job: Job, feeder: Feeder, feed: Feed) -> dict[str, Solution]:
             found[head.name] = solve(
                 features.reshape(len(features), -1),
                 targets,
-                penalty=head.penalty,
+                penalty=head.strength_for(targets.link),
                 groups=data.groups,
                 seed=data.seed,
                 progress=bar,
@@ -142,7 +149,7 @@ def _is_dropout(operation: Any) -> bool:
 
 
 def _penalty(layer: keras.layers.Dense) -> float | None:
-    """Returns the penalty of a layer's kernel, as a strength."""
+    """Returns the L2 factor of a layer's kernel."""
     if layer.bias is None or layer.kernel_constraint or layer.bias_constraint:
         raise NotSolved("its Dense layer has a constraint, or no bias")
     if layer.bias_regularizer or layer.activity_regularizer:
@@ -152,7 +159,7 @@ def _penalty(layer: keras.layers.Dense) -> float | None:
         return None
     if type(penalty) is not keras.regularizers.L2:
         raise NotSolved(f"its penalty is {type(penalty).__name__}, not L2")
-    return 2 * float(penalty.l2)
+    return float(penalty.l2)
 
 
 class _Data:
@@ -171,7 +178,8 @@ class _Data:
                 raise NotSolved(
                     f"{disk.readable(size)} of features are too many to exchange"
                 )
-            whole = _Exchange(workers, interleaved=job.recipe.cached_views is None)
+            apart = job.recipe.cached_views is None
+            whole = functools.partial(_joined, workers, interleaved=apart)
             arrays = {place: whole(array) for place, array in arrays.items()}
             labels = whole(labels)
             groups = None if groups is None else whole(groups)
@@ -185,12 +193,10 @@ class _Data:
         """
         problem, name = self.job.problem, head.name
         labels, output = problem.unpack(self.labels)[name], problem.outputs[name]
-        losses = _keras.compile_arguments(self.job.model)["loss"]
-        loss = losses.get(name) if isinstance(losses, Mapping) else losses
         targets = linear_targets(
             labels,
             head.layer.units,
-            loss,
+            _keras.compiled_loss(self.job.model, name),
             head.activation,
             self._weights(name, labels),
             output.strata(labels),
@@ -209,23 +215,15 @@ class _Data:
         return np.asarray(weighing(np.nan_to_num(labels).astype("float32")))
 
 
-class _Exchange:
+def _joined(workers: Workers, rows: np.ndarray, interleaved: bool) -> np.ndarray:
     """Joins what each worker has, in the order in which one process has it."""
-
-    def __init__(self, workers: Workers, interleaved: bool):
-        self.workers, self.interleaved = workers, interleaved
-
-    def __call__(self, array: np.ndarray) -> np.ndarray:
-        parts = [
-            np.frombuffer(part, array.dtype).reshape(-1, *array.shape[1:])
-            for part in self.workers.gather_bytes(np.ascontiguousarray(array).tobytes())
-        ]
-        if not self.interleaved:
-            return np.concatenate(parts)
-        whole = np.empty((sum(map(len, parts)), *array.shape[1:]), array.dtype)
-        for index, part in enumerate(parts):
-            whole[index :: len(parts)] = part
-        return whole
+    parts = workers.gather_rows(rows)
+    if not interleaved:
+        return np.concatenate(parts)
+    whole = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
+    for index, part in enumerate(parts):
+        whole[index :: len(parts)] = part
+    return whole
 
 
 def _progress(job: Job, head: LinearHead, heads: int) -> Callable[[int, int], Any]:
