@@ -61,18 +61,25 @@ def test_solving_twice_and_going_on_from_there():
     np.testing.assert_array_equal(kernel, np.array(model.layers[-1].kernel))
 
 
-def test_a_penalty_of_the_layer_is_the_one_that_counts():
-    """At the minimum the gradient of Keras' own loss is zero."""
-    model = built(weight_decay=0.05)
-    assert fitted(model).phases[0].solved["predictions"]["strength"] == 0.1
-    loss = model.evaluate(PIXELS, CLASSES, verbose=0, return_dict=True)["loss"]
+@pytest.mark.parametrize(
+    ("given", "labels", "strength"),
+    [({}, CLASSES, 0.1), ({"builder": tl.image_regressor}, CLASSES / 2.0, 0.05)],
+)
+def test_a_penalty_of_the_layer_is_the_one_that_counts(given, labels, strength):
+    """Keras' own loss, penalty included, is least there."""
+    model = built(3 if not given else 1, weight_decay=0.05, **given)
+    solved = fitted(model, labels).phases[0].solved["predictions"]
+    # Beside a loss, and beside squared errors that are halved.
+    assert solved["strength"] == strength
+    loss = model.evaluate(PIXELS, labels, verbose=0, return_dict=True)["loss"]
     layer, random = model.layers[-1], np.random.default_rng(0)
-    for _ in range(5):
-        kernel = np.array(layer.kernel)
-        layer.kernel.assign(kernel + random.normal(size=kernel.shape) * 0.02)
-        worse = model.evaluate(PIXELS, CLASSES, verbose=0, return_dict=True)["loss"]
+    kernel = np.array(layer.kernel)
+    steps = [random.normal(size=kernel.shape) * 0.02 for _ in range(4)]
+    # Along the kernel itself a wrong penalty shows most.
+    for step in (*steps, 0.02 * kernel, -0.02 * kernel):
+        layer.kernel.assign(kernel + step)
+        worse = model.evaluate(PIXELS, labels, verbose=0, return_dict=True)["loss"]
         assert worse > loss
-        layer.kernel.assign(kernel)
 
 
 @pytest.mark.parametrize(
