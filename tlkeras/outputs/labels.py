@@ -12,11 +12,12 @@ from tlkeras.metrics import calibration, multi_label
 from tlkeras.metrics.multi_label import check_thresholds
 from tlkeras.metrics.table import ClassTable
 from tlkeras.outputs import label_findings
-from tlkeras.outputs.base import Prediction, known, scaling
+from tlkeras.outputs.base import Prediction, scaling
 from tlkeras.outputs.classes import check_rows
 from tlkeras.outputs.divergence import of_labels
 from tlkeras.outputs.features import is_class, is_sequence
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
+from tlkeras.outputs.missing import known
 from tlkeras.outputs.naming import (
     are_zero_or_one,
     check_count,

@@ -13,3 +13,9 @@ def as_rows(labels: np.ndarray) -> np.ndarray:
 def are_labelled(labels: np.ndarray) -> np.ndarray:
     """Returns which examples have a label, or some of their row, bool `(n,)`."""
     return ~np.isnan(as_rows(labels)).all(axis=1)
+
+
+def known(column: np.ndarray) -> np.ndarray:
+    """Returns the labels of a column that are there; one zero where none is."""
+    found = column[~np.isnan(column)]
+    return found[:, None] if len(found) else np.zeros((1, 1), "float32")

@@ -12,12 +12,12 @@ from tlkeras.findings import Finding
 from tlkeras.metrics import regression
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.table import number
-from tlkeras.outputs.base import Output, known
+from tlkeras.outputs.base import Output
 from tlkeras.outputs.features import is_float
 from tlkeras.outputs.label_findings import constant_targets
 from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
-from tlkeras.outputs.missing import are_labelled, as_rows
+from tlkeras.outputs.missing import are_labelled, as_rows, known
 from tlkeras.outputs.naming import check_count, numbered, unfit
 from tlkeras.outputs.sampling import target_shares
 from tlkeras.outputs.separability import separability_of_numbers
