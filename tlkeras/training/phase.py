@@ -199,7 +199,8 @@ def keep_best(
 def weights_before(run: Run, stage: Stage, feed: Feed) -> Candidate | None:
     """Returns the best weights of earlier phases, which are the model's now.
 
-    Where phase one is left out they are those that the model came with.
+    Where phase one is left out they are those that the model came with. Their score is
+    made anew, as a run that resumes here makes it: to the bit the same decides there.
     """
     best = run.history.best
     if best is None and stage.name == HEAD:

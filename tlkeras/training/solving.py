@@ -75,7 +75,7 @@ def solve_heads(job: Job, feeder: Feeder, feed: Feed) -> dict[str, Solution]:
     found = {}
     for head in heads:
         targets = data.targets(head)
-        began, bar = time.perf_counter(), _progress(job, head, len(heads))
+        began = time.perf_counter()
         features = data.features[head.place]
         try:
             found[head.name] = solve(
@@ -84,7 +84,7 @@ def solve_heads(job: Job, feeder: Feeder, feed: Feed) -> dict[str, Solution]:
                 penalty=head.strength_for(targets.link),
                 groups=data.groups,
                 seed=data.seed,
-                progress=bar,
+                progress=_progress(job),
                 release=disk.release,
             )
         except ValueError as error:
@@ -226,7 +226,7 @@ def _joined(workers: Workers, rows: np.ndarray, interleaved: bool) -> np.ndarray
     return whole
 
 
-def _progress(job: Job, head: LinearHead, heads: int) -> Callable[[int, int], Any]:
+def _progress(job: Job) -> Callable[[int, int], Any]:
     """Returns what shows a bar over the fits of the cross-validation."""
     if job.fitting.verbose not in ("auto", 1):
         return lambda done, total: None
