@@ -42,9 +42,9 @@ def mark_phases(folder: Path, worker: int, slow: bool) -> None:
         mark("extraction")
         return extract(*arguments)
 
-    def marked_announce(model, stage, verbose):
+    def marked_announce(run, stage):
         mark(stage.name)
-        announce(model, stage, verbose)
+        announce(run, stage)
 
     def slow_inference(model):
         run = inference(model)
