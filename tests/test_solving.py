@@ -173,6 +173,66 @@ def test_weights_of_classes_are_heeded():
     assert weighed == pytest.approx(drawn, abs=1e-3)
 
 
+def test_weights_of_examples_are_heeded():
+    """Those that are wrong weigh nothing, in phases of each kind."""
+    wrong = np.arange(48) % 4 == 0
+    labels, counts = np.where(wrong, 0, CLASSES), np.where(wrong, 0.0, 2.0)
+    labels[wrong] = (CLASSES[wrong] + 1) % 3
+    val = *VAL, np.linspace(0, 1, 24)
+    for given in {}, {"augment": "light", "cached_views": 2}:
+        model = built()
+        recipe = tl.Recipe(keep="last", **given)
+        history = tl.fit_head(
+            model,
+            (PIXELS, labels, counts),
+            val,
+            cache="memory",
+            recipe=recipe,
+            verbose=0,
+        )
+        assert history.phases[0].solved
+        assert tl.evaluate(model, VAL, verbose=0).accuracy > 0.9
+        expected = model.evaluate(*val[:2], sample_weight=val[2], verbose=0)[0]
+        assert history.history["val_loss"][-1] == pytest.approx(expected, rel=1e-3)
+    runs = [
+        tl.fine_tune(
+            built(dropout=0.0),
+            (PIXELS, labels, counts),
+            val,
+            head_epochs=2,
+            epochs=1,
+            unfreeze_from="block3",
+            cache=cache,
+            verbose=0,
+        ).history
+        for cache in ("memory", False)
+    ]
+    for name, values in runs[0].items():
+        np.testing.assert_allclose(values, runs[1][name], rtol=1e-3, err_msg=name)
+
+
+def test_balanced_draws_of_weighed_examples_solve_as_weights_of_both():
+    labels = np.where(np.arange(48) % 8 == 0, 1, 0)
+    counts = np.linspace(0.5, 1.5, 48)
+    heads = []
+    for given in {"class_weight": "balanced"}, {"sampling": "balanced"}:
+        model = built(2)
+        tl.fit_head(
+            model, (PIXELS, labels, counts), recipe=tl.Recipe(**given), verbose=0
+        )
+        heads.append(head_of(model))
+    for one, other in zip(*heads, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "counts", [np.ones(47), np.zeros(48), -np.ones(48), np.full(48, np.nan)]
+)
+def test_weights_that_are_none_are_refused(counts):
+    with pytest.raises(ValueError, match="one weight for each|Sample weights must"):
+        tl.fit_head(built(), (PIXELS, CLASSES, counts), verbose=0)
+
+
 def test_views_of_one_picture_are_held_out_together():
     history = fitted(built(), augment="light", cached_views=3)
     assert history.phases[0].solved["predictions"]["loss"] > 0

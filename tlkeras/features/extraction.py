@@ -40,7 +40,8 @@ def extract_features(
         model: Functional `keras.Model` with a nested backbone, frozen as `tl.freeze`
             or its builder left it; or a functional model without one, which is run
             whole, such as `tl.load_backbone(...)`.
-        data: A dataset of `Splits`, or a tuple of arrays `(x, y)`.
+        data: A dataset of `Splits`, or a tuple of arrays `(x, y)`, with sample weights
+            or without.
         cache: `"auto"` or `"disk"`: kept in the cache folder; `"memory"` or `False`:
             not kept; a path: kept in that folder.
         verbose: 0 for no progress bar.
@@ -85,12 +86,38 @@ def extract_features(
 
 def reading_for(data: Any) -> Reading | None:
     """Returns what is behind a dataset or a tuple of arrays, `None` if not known."""
-    if isinstance(data, tuple) and len(data) == 2:
+    if isinstance(data, tuple) and len(data) in (2, 3):
         if any(isinstance(part, dict) for part in data):
             return None
-        x, y = map(np.asarray, data)
-        return Reading(ArrayExamples(x, y), batch_size=32, shuffled=True, seed=0)
+        x, y, *given = map(np.asarray, data)
+        weights = check_weights(given[0], len(x)) if given else None
+        # Weights of each label are for Keras alone to understand.
+        if not given or weights is not None:
+            return Reading(ArrayExamples(x, y), 32, True, seed=0, weights=weights)
+        return None
     return reading_of(data)
+
+
+def check_weights(weights: np.ndarray, count: int) -> np.ndarray | None:
+    """Returns sample weights as float32 `(n,)`; `None` if they are of another form.
+
+    Raises:
+        ValueError: If there are not as many as examples, or one cannot be a weight.
+    """
+    if weights.shape[:1] != (count,):
+        raise ValueError(
+            f"A tuple (x, y, sample_weight) must have one weight for each of {count} "
+            f"examples. Received: weights of shape {weights.shape}."
+        )
+    if weights.ndim > 1 and weights[0].size > 1:
+        return None
+    found = weights.reshape(-1).astype("float32")
+    if not (np.isfinite(found).all() and (found >= 0).all() and found.any()):
+        raise ValueError(
+            "Sample weights must be finite numbers of at least 0, not all of them 0. "
+            f"Received: from {found.min():g} to {found.max():g}."
+        )
+    return found
 
 
 @dataclass(frozen=True)

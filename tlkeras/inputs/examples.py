@@ -153,6 +153,61 @@ class RandomAccessExamples(Examples):
         return self.in_order(positions, batch_size)
 
 
+class Weighed(RandomAccessExamples):
+    """Examples whose batches are `(x, y, weights)`.
+
+    Args:
+        examples: `RandomAccessExamples`, or features of such.
+        weights: float32 `(n,)`.
+    """
+
+    def __init__(self, examples: Any, weights: np.ndarray):
+        super().__init__(examples.labels)
+        self.examples, self.weights = examples, weights
+
+    def select(self, positions: np.ndarray) -> "Weighed":
+        return Weighed(self.examples.select(positions), self.weights[positions])
+
+    def identities(self) -> Iterator[Hashable]:
+        return self.examples.identities()
+
+    def _inputs_identity(self) -> Iterable[bytes]:
+        yield self.examples.fingerprint().encode()
+        yield np.ascontiguousarray(self.weights).tobytes()
+
+    def _batches(self, batch_size: int, shuffle: bool, seed: int) -> tf.data.Dataset:
+        batches = super()._batches(batch_size, False, seed)
+        if not shuffle:
+            return batches
+        # Examples and weights each pass over the positions: one order for both.
+        rows = tf.data.Dataset.range(len(self))
+        rows = rows.shuffle(len(self), seed=seed, reshuffle_each_iteration=True)
+
+        @tf.autograph.experimental.do_not_convert
+        def read(some):
+            return self.in_order(tf.data.Dataset.from_tensor_slices(some), batch_size)
+
+        shuffled = rows.batch(batch_size).flat_map(read)
+        return shuffled.apply(
+            tf.data.experimental.assert_cardinality(batches.cardinality())
+        )
+
+    def in_order(self, positions: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        batches = self.examples.in_order(positions, batch_size)
+        table = tf.constant(self.weights)
+
+        @tf.autograph.experimental.do_not_convert
+        def weigh(batch, rows):
+            return *batch, tf.gather(table, rows)
+
+        return tf.data.Dataset.zip(batches, positions.batch(batch_size)).map(weigh)
+
+
+def weighed(examples: Any, weights: np.ndarray | None) -> Any:
+    """Returns examples with their weights, where they have some."""
+    return examples if weights is None else Weighed(examples, weights)
+
+
 @dataclasses.dataclass(frozen=True)
 class Reading:
     """How a dataset of `Splits` reads its examples.
@@ -167,6 +222,8 @@ class Reading:
             heads have names, as models are trained on them.
         groups: int, of each example, where some belong together, such as pictures of
             one patient.
+        weights: float32, how much each example counts in the loss, where some count
+            more than others.
     """
 
     examples: Examples
@@ -176,10 +233,17 @@ class Reading:
     problem: Any = None
     packed: bool = False
     groups: Any = None
+    weights: np.ndarray | None = None
+
+    def fingerprint(self) -> str:
+        """Identifies the examples and what they weigh, as `Examples.fingerprint`."""
+        return weighed(self.examples, self.weights).fingerprint()
 
     def dataset(self) -> tf.data.Dataset:
         """Makes the dataset, and remembers what is behind it while it lives."""
-        dataset = self.examples.dataset(self.batch_size, self.shuffled, self.seed)
+        dataset = weighed(self.examples, self.weights).dataset(
+            self.batch_size, self.shuffled, self.seed
+        )
         if self.problem is not None and not self.packed:
             dataset = self.problem.unpacked(dataset)
         _BEHIND[dataset] = self

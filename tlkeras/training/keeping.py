@@ -128,10 +128,10 @@ def score_of(job: Job, feed: Feed, scaled: bool) -> Score | None:
     Returns:
         `None` where a head's loss is neither cross-entropy nor the squared error.
     """
-    labels, outputs = _predicted(job, feed)
+    labels, outputs, weights = _predicted(job, feed)
     total, temperatures = 0.0, {}
     for name, output in job.problem.outputs.items():
-        targets = _targets(job, name, labels[name], outputs[name])
+        targets = _targets(job, name, labels[name], outputs[name], weights.get(name))
         if targets is None or not len(targets):
             return None
         logits = _logits(outputs[name], targets.link, _activation(job, name))
@@ -168,24 +168,28 @@ def assign(weights: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> N
         variable.assign(value)
 
 
-def _predicted(job: Job, feed: Feed) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns labels and outputs of all validation examples, by head."""
-    labels: dict[str, list] = {name: [] for name in job.problem.outputs}
-    outputs: dict[str, list] = {name: [] for name in job.problem.outputs}
+def _predicted(job: Job, feed: Feed) -> tuple[dict[str, np.ndarray], ...]:
+    """Returns labels, outputs and any weights of the validation examples, by head."""
+    problem, workers = job.problem, feed.replicas.workers
+    found: tuple[dict[str, list], ...] = ({}, {}, {})
     run = _inference(feed.plain, feed.val)
-    for x, y, *_ in feed.val:
-        by_head = job.problem.by_head(y)
-        for name, rows in job.problem.outputs_by_head(run(x)).items():
-            outputs[name].append(np.asarray(rows, "float64"))
-            labels[name].append(np.asarray(by_head[name], "float64"))
-    both = []
-    for parts in (labels, outputs):
-        joined = {name: np.concatenate(rows) for name, rows in parts.items()}
-        workers = feed.replicas.workers
-        both.append(
-            {n: np.concatenate(workers.gather_rows(x)) for n, x in joined.items()}
-        )
-    return both[0], both[1]
+    for x, y, *weights in feed.val:
+        parts = [problem.by_head(y), problem.outputs_by_head(run(x))]
+        for given in weights:
+            by_head = isinstance(given, Mapping)
+            parts.append(given if by_head else dict.fromkeys(problem.outputs, given))
+        for lists, part in zip(found, parts, strict=False):
+            for name in problem.outputs:
+                rows = np.asarray(part[name], "float64")
+                lists.setdefault(name, []).append(rows)
+    labels, outputs, counts = (
+        {
+            name: np.concatenate(workers.gather_rows(np.concatenate(rows)))
+            for name, rows in lists.items()
+        }
+        for lists in found
+    )
+    return labels, outputs, counts
 
 
 def _inference(model: keras.Model, batches: Any) -> Any:
@@ -200,11 +204,12 @@ def _inference(model: keras.Model, batches: Any) -> Any:
     return tf.function(run, reduce_retracing=True, jit_compile=False)
 
 
-def _targets(job: Job, name: str, labels: Any, outputs: np.ndarray) -> Targets | None:
-    loss = _keras.compiled_loss(job.model, name)
-    return linear_targets(
-        labels, outputs.shape[-1], loss, _activation(job, name), smoothed=False
-    )
+def _targets(
+    job: Job, name: str, labels: Any, outputs: np.ndarray, weights: Any
+) -> Targets | None:
+    loss, activation = _keras.compiled_loss(job.model, name), _activation(job, name)
+    units = outputs.shape[-1]
+    return linear_targets(labels, units, loss, activation, weights, smoothed=False)
 
 
 def _tensor(job: Job, name: str) -> Any:

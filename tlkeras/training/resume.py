@@ -307,7 +307,7 @@ def describe_data(data: Any, reading: Reading | None) -> Any:
     if reading is None:
         return str(getattr(data, "element_spec", type(data).__name__))
     return [
-        reading.examples.fingerprint(),
+        reading.fingerprint(),
         reading.batch_size,
         reading.shuffled,
         reading.seed,

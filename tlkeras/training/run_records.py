@@ -152,7 +152,7 @@ def facts_of(data: Any, problem: Problem) -> dict[str, Any]:
         "kind": its_input.kind,
         "source": type(examples).__name__.removesuffix("Examples").lower(),
         "examples": len(examples),
-        "fingerprint": examples.fingerprint(),
+        "fingerprint": reading.fingerprint(),
         "batch_size": reading.batch_size,
         "shuffled": reading.shuffled,
         "seed": reading.seed,

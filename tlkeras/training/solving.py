@@ -169,7 +169,8 @@ class _Data:
         self.job, self.feeder = job, feeder
         self.seed = feeder.whole[0].seed
         workers = feeder.replicas.workers
-        features, groups = feed.features, feeder.groups_of(feed.features)
+        features, groups = feed.features, feeder.row_groups()
+        counts = feeder.row_weights()
         arrays = {head.place: features.arrays[head.place] for head in heads}
         labels = np.asarray(features.labels)
         if workers.count > 1:
@@ -183,7 +184,9 @@ class _Data:
             arrays = {place: whole(array) for place, array in arrays.items()}
             labels = whole(labels)
             groups = None if groups is None else whole(groups)
-        self.features, self.labels, self.groups = arrays, labels, groups
+            counts = None if counts is None else whole(counts)
+        self.features, self.labels = arrays, labels
+        self.groups, self.counts = groups, counts
 
     def targets(self, head: LinearHead) -> Targets:
         """Returns what a head is to learn.
@@ -208,11 +211,13 @@ class _Data:
     def _weights(self, name: str, labels: np.ndarray) -> np.ndarray | None:
         if self.job.recipe.sampling is not None:
             shares, _ = self.job.problem.output.shares(labels)
-            return shares / np.mean(shares)
+            drawn = shares / np.mean(shares)
+            return drawn if self.counts is None else drawn * self.counts
         weighing = self.feeder.weighings.get(name)
         if weighing is None:
-            return None
-        return np.asarray(weighing(np.nan_to_num(labels).astype("float32")))
+            return self.counts
+        labels = np.nan_to_num(labels).astype("float32")
+        return np.asarray(weighing(labels, self.counts))
 
 
 def _joined(workers: Workers, rows: np.ndarray, interleaved: bool) -> np.ndarray:

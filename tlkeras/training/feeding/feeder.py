@@ -24,7 +24,7 @@ from tlkeras.features.order import Order, endless_epochs
 from tlkeras.features.splitting import SplitModel, is_fixed, join, split_model
 from tlkeras.features.views import Views
 from tlkeras.freezing import freeze
-from tlkeras.inputs.examples import Reading, reading_of
+from tlkeras.inputs.examples import Reading, reading_of, weighed
 from tlkeras.outputs.sampling import balanced_positions
 from tlkeras.outputs.weighing import Weighing
 from tlkeras.training.feeding.feed import Feed, plan_steps
@@ -99,15 +99,22 @@ class Feeder:
             )
         if reading is None:
             return None
-        prepared, groups = self.job.problem.input.prepare(reading.examples), None
-        if reading.groups is not None:
-            groups = reading.groups
-            groups = groups if prepared.order is None else groups[prepared.order]
+        prepared = self.job.problem.input.prepare(reading.examples)
+        groups, weights = (
+            values
+            if values is None or prepared.order is None
+            else values[prepared.order]
+            for values in (reading.groups, reading.weights)
+        )
         for note in prepared.notes:
             self._say(note)
         batch_size = reading.batch_size if batch_size is None else batch_size
         return replace(
-            reading, examples=prepared.examples, batch_size=batch_size, groups=groups
+            reading,
+            examples=prepared.examples,
+            batch_size=batch_size,
+            groups=groups,
+            weights=weights,
         )
 
     def _share_out(self) -> None:
@@ -127,6 +134,7 @@ class Feeder:
                 and replace(
                     reading,
                     examples=replicas.share(reading.examples, reading.batch_size),
+                    weights=self._shared(reading.weights),
                 )
                 for reading in self.readings
             ]
@@ -330,10 +338,13 @@ class Feeder:
             self.replicas.most_steps(self.counts[0]),
         )
         order = self._order(examples, views)
+        examples_and_weights = weighed(
+            examples, self._by_row(reading.weights) if cached else reading.weights
+        )
         validation = self._validation(val)
 
         def epochs_from(epoch: int, step: int) -> dict[str, Any]:
-            batches = endless_epochs(examples, steps, order, epoch, step)
+            batches = endless_epochs(examples_and_weights, steps, order, epoch, step)
             if augment is not None and not cached:
                 batches = augment.over(batches, epoch * steps + step).prefetch(2)
             batches = self._labelled(batches, training=True)
@@ -359,18 +370,31 @@ class Feeder:
             val=self._val_batches(val),
         )
 
-    def groups_of(self, features: FeatureSet) -> np.ndarray | None:
+    def row_groups(self) -> np.ndarray | None:
         """Returns which rows of training features belong together, int; or `None`."""
-        reading, views = self.whole[0], self.recipe.cached_views
-        groups, workers = reading.groups, self.replicas.workers
-        if groups is None and views is None:
+        reading = self.whole[0]
+        groups = reading.groups
+        if groups is None and self.recipe.cached_views is None:
             return None
         if groups is None:
             groups = np.arange(len(reading.examples))
-        groups = groups[workers.index :: workers.count]
-        if views is None:
-            return groups
-        return groups[Views(range(len(groups)), None, views, reading.seed).rows]
+        return self._by_row(self._shared(groups))
+
+    def row_weights(self) -> np.ndarray | None:
+        """Returns how much each row of training features counts; or `None`."""
+        return self._by_row(self.readings[0].weights)
+
+    def _shared(self, values: np.ndarray | None) -> np.ndarray | None:
+        """Returns this worker's share of values of all examples."""
+        workers = self.replicas.workers
+        return values if values is None else values[workers.index :: workers.count]
+
+    def _by_row(self, values: np.ndarray | None) -> np.ndarray | None:
+        """Returns this worker's values of examples for each row of its features."""
+        views = self.recipe.cached_views
+        if values is None or views is None:
+            return values
+        return values[Views(range(len(values)), None, views, self.whole[0].seed).rows]
 
     def _order(self, examples: Any, views: int) -> Order:
         """Returns the order of training examples, which no cache changes."""
@@ -453,6 +477,7 @@ class Feeder:
             return None
         import tensorflow as tf
 
+        examples = weighed(examples, self.readings[1].weights)
         batch_size = self.readings[1].batch_size
         if self.replicas.workers.count > 1:
             # All workers need as many batches.
