@@ -233,6 +233,21 @@ def test_weights_that_are_none_are_refused(counts):
         tl.fit_head(built(), (PIXELS, CLASSES, counts), verbose=0)
 
 
+@pytest.mark.parametrize("given", [{"epochs": 5}, {"learning_rate": 0.1}])
+def test_what_a_solved_head_would_not_heed_is_refused(given):
+    with pytest.raises(ValueError, match="head='solve' finds the minimum in one go"):
+        tl.fit_head(built(), (PIXELS, CLASSES), recipe=tl.Recipe(head="solve"), **given)
+
+
+def test_what_waits_for_a_plateau_leaves_the_head_to_be_solved():
+    for callback, solved in (
+        (keras.callbacks.ReduceLROnPlateau(), True),
+        (keras.callbacks.LearningRateScheduler(lambda epoch: 0.1), False),
+    ):
+        (phase,) = fitted(built(), VAL[1].repeat(2), VAL, callbacks=[callback]).phases
+        assert bool(phase.solved) == solved
+
+
 def test_views_of_one_picture_are_held_out_together():
     history = fitted(built(), augment="light", cached_views=3)
     assert history.phases[0].solved["predictions"]["loss"] > 0

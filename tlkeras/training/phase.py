@@ -45,6 +45,8 @@ HEAD = "head"
 # What `FineTuneHistory.best` calls weights from before all phases.
 START = "start"
 _METRICS = ("metrics", "weighted_metrics")
+# How long a step of training takes, in forward passes; seconds worth telling of.
+_PASSES, _LONG = 3, 20.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         stage = replace(stage, epochs=1, learning_rate=0.0)
     together = compile_phase(run, stage, feed)
     workers = run.feeder.replicas.workers
+    if solved is None:
+        foretell(run, stage, feed)
     if together and together > 1:
         monitor.first_loss = max(workers.gather(loss_now(feed)))
     callbacks = [*stage_callbacks(run), logs, monitor]
@@ -336,6 +340,31 @@ def changeable(model: keras.Model) -> list[keras.Variable]:
     """Returns the weights that a phase may change."""
     frozen = {id(v) for v in frozen_weights(model)}
     return [v for v in model.weights if id(v) not in frozen]
+
+
+def foretell(run: Run, stage: Stage, feed: Feed) -> None:
+    """Prints how long the phase will take, if that is long: roughly.
+
+    Forward passes of the first batch tell; the compiled steps of training take about
+    as long as three of them.
+    """
+    if run.job.fitting.verbose == 0 or feed.steps is None:
+        return
+    if feed.replicas.strategy is not None:
+        return
+    x, *_ = feed.replicas.one(feed.arguments["x"])
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        keras.tree.map_structure(np.asarray, feed.model(x, training=False))
+        seconds.append(time.perf_counter() - began)
+    steps = stage.epochs * feed.steps
+    whole = min(seconds) * _PASSES * steps
+    if whole >= _LONG:
+        print(
+            f"{stage.epochs} epoch(s) of {feed.steps} steps: very roughly "
+            f"{f'{whole:.0f} s' if whole < 90 else f'{whole / 60:.0f} min'}."
+        )
 
 
 def loss_now(feed: Feed) -> float:

@@ -90,8 +90,8 @@ class Recipe:
             the one that cross-validation on the training part prefers. It takes seconds
             and is one epoch in the history. `"gradient"`: by `head_epochs` of training,
             from a kernel of zeros if nothing has trained it. `"auto"`: solved where
-            that can be, unless `head_epochs`, `learning_rate` or a callback that sets
-            rates say otherwise.
+            that can be, unless `head_epochs`, `learning_rate` or a
+            `LearningRateScheduler` say otherwise.
         keep: Which weights the model has in the end. `"best"`, where there is
             validation data: of each phase's end and its epoch with the least validation
             loss those that do best there once calibrated, their logits then divided by
@@ -214,6 +214,8 @@ def completed(
     found = {
         name: value for name, value in usual.items() if is_auto(getattr(recipe, name))
     }
+    if recipe.head == "solve":
+        _check_solvable(recipe)
     if recipe.head == "auto" and _says_how(recipe, callbacks):
         found["head"] = "gradient"
     if is_auto(recipe.head_epochs):
@@ -250,10 +252,28 @@ def is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
+def _check_solvable(recipe: Recipe) -> None:
+    """Raises `ValueError` for what a head that is solved would not heed."""
+    for name in ("head_epochs", "learning_rate"):
+        value = getattr(recipe, name)
+        if not is_auto(value):
+            raise ValueError(
+                f"head='solve' finds the minimum in one go, without {name}. Leave it "
+                "out, or pass head='gradient', which trains by it. Received: "
+                f"{name}={value!r}."
+            )
+
+
 def _says_how(recipe: Recipe, callbacks: Sequence[Any]) -> bool:
-    """Whether something is said of phase one that only training by gradient heeds."""
+    """Whether something is said of phase one that only training by gradient heeds.
+
+    One epoch leaves nothing to `ReduceLROnPlateau`, which waits for the loss to stall.
+    """
     said = (recipe.head_epochs, recipe.learning_rate)
-    return not all(map(is_auto, said)) or _sets_rates(recipe, callbacks)
+    scheduler = keras.callbacks.LearningRateScheduler
+    return not all(map(is_auto, said)) or any(
+        isinstance(callback, scheduler) for callback in callbacks
+    )
 
 
 def _sets_rates(recipe: Recipe, callbacks: Sequence[Any]) -> bool:

@@ -89,7 +89,10 @@ def _run_record(run: Any, compiled: dict, began: str, notes: list[str]) -> RunRe
     settings = settings_of(job.recipe)
     if history.phases[0].name == HEAD:
         # What was done, not what was asked: a rerun is to do the same.
-        settings["head"] = "solve" if history.phases[0].solved else "gradient"
+        solved = history.phases[0].solved
+        settings["head"] = "solve" if solved else "gradient"
+        if solved:
+            settings |= {"head_epochs": "auto", "learning_rate": "auto"}
     return RunRecord(
         settings={n: encode(value) for n, value in settings.items()},
         train=facts_of(job.train, job.problem),
