@@ -18,9 +18,10 @@ chooses nothing. A run draws, by its seed, `size` examples of each class from th
 | trec6 | MiniLM | the questions that are left, each once | 1,000, stratified |
 | trec50 | MiniLM | the same; classes of 10 or more, so 8 or more in the pool | 1,000 |
 
-All methods get the same examples. Training proper holds a fifth of them out for
-validation, stratified (of 5 per class, 1); `regression` and `means` need none, and
-learn from all. Nothing is configured: models are built in float32.
+All methods learn from the same examples: four fifths of what is drawn. The others,
+stratified (of 5 per class, 1), are the verbs' validation data; `regression`, `means`
+and a head that is solved have no use for them. Nothing is configured: models are built
+in float32.
 
 regression  standardised features of the frozen backbone, L2-regularised logistic
             regression whose strength is cross-validated by log loss
@@ -286,8 +287,26 @@ VERBS = {
 METHODS = (*ON_FEATURES, *VERBS)
 
 
+def training_rows(data: DataSet, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Returns those of the drawn rows that `learn_by_verb` trains on."""
+    return rows[tl.inputs.examples_of(divide(data, rows, seed).train).rows]
+
+
+def divide(data: DataSet, rows: np.ndarray, seed: int) -> tl.Splits:
+    """Divides what was drawn into training and validation data."""
+    return tl.from_arrays(
+        data.x[rows],
+        data.y[rows],
+        class_names=data.names,
+        validation_split=0.2,
+        test_split=0,
+        seed=seed,
+    )
+
+
 def learn_on_features(data: DataSet, run: Run, rows: np.ndarray, found: dict) -> tuple:
     """Learns from features; returns the report on the test part, and facts."""
+    rows = training_rows(data, rows, run.seed)
     features, began = found["features"], time.perf_counter()
     learn = ON_FEATURES[run.method]
     outputs = learn(features[rows], data.y[rows], features[data.test])
@@ -298,14 +317,7 @@ def learn_on_features(data: DataSet, run: Run, rows: np.ndarray, found: dict) ->
 
 def learn_by_verb(data: DataSet, run: Run, rows: np.ndarray) -> tuple:
     """Trains a new model; returns the report on the test part, and facts."""
-    splits = tl.from_arrays(
-        data.x[rows],
-        data.y[rows],
-        class_names=data.names,
-        validation_split=0.2,
-        test_split=0,
-        seed=run.seed,
-    )
+    splits = divide(data, rows, run.seed)
     model = data.build()
     began = time.perf_counter()
     history = VERBS[run.method](model, splits.train, splits.val, verbose=0)

@@ -17,9 +17,10 @@ from tlkeras.training.history import Phase
 from tlkeras.training.job import Job
 from tlkeras.training.monitoring import LossMonitor
 
-# What a later phase must gain, in standard errors of the difference: of a few examples
+# How sure it must be that a later phase gained something: one standard error, as in the
+# rule of Breiman et al., Classification and Regression Trees (1984). Of a few examples
 # the loss tells little, and what the earlier phase has found is the safer choice.
-_MARGIN = 0.5
+_CONFIDENCE = 0.841
 # Batches up to which a function is not compiled for them.
 _FEW_BATCHES = 8
 # Logits are made smaller alone: that no answer in the validation part is wrong does not
@@ -50,9 +51,14 @@ class Score:
 
     def beats(self, other: "Score") -> bool:
         """Whether this is better by more than chance makes it."""
+        from scipy.stats import t
+
         gains = other.losses - self.losses
-        error = gains.std() / math.sqrt(len(gains))
-        return float(gains.mean()) > _MARGIN * float(error)
+        count = len(gains)
+        if count < 2:
+            return False
+        error = gains.std(ddof=1) / math.sqrt(count)
+        return bool(gains.mean() > t.ppf(_CONFIDENCE, count - 1) * error)
 
 
 @dataclass(frozen=True)
