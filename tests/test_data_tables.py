@@ -173,14 +173,14 @@ def test_parts_with_other_headers_share_their_classes(tmp_path):
 
 
 def test_a_column_names_the_part(tmp_path):
-    names = ["train", "Validation", "test", "train"] * 2
+    names = ["Training", "dev", "test_set", "train "] * 2
     rows = [f"text {i},{i // 4},{name}" for i, name in enumerate(names)]
     path = write(tmp_path / "a.csv", rows, "text,label,fold")
     data = tl.from_csv(path, split="fold")
     assert sizes(data) == [4, 2, 2]
     assert contents(data.val) == (["text 1", "text 5"], [0, 1])
-    write(path, [*rows, "text 8,1,dev"], "text,label,fold")
-    with pytest.raises(ValueError, match=r"1 of 9 .*a\.csv:10 has 'dev' in column"):
+    write(path, [*rows, "text 8,1,extra"], "text,label,fold")
+    with pytest.raises(ValueError, match=r"1 of 9 .*a\.csv:10 has 'extra' in column"):
         tl.from_csv(path, split="fold")
 
 
@@ -466,7 +466,7 @@ def test_utf16_is_recognised(tmp_path):
         ({"text": ["text"] * 3}, "one column or two"),
         ({"text": []}, "names no column"),
         ({"text": {"test": "text"}}, "must have 'train'"),
-        ({"text": {"train": "text", "dev": "text"}}, "No such part of the data"),
+        ({"text": {"train": "text", "more": "text"}}, "No such part of the data"),
         ({"text": {1, 2}}, "must name a column"),
         ({"split": "fold"}, "No such column.*split='fold'"),
         ({"split": "label"}, "No row of .*films.csv has 'train'.*'bad', 'good'"),

@@ -84,8 +84,8 @@ def from_csv(
         class_names: The classes, in the order of their ids. By default the sorted
             names in the training part, `"0"`, `"1"` and so on for whole numbers, or
             the label columns. By head where `label` is.
-        split: A column that says `"train"`, `"val"` (also `"valid"`,
-            `"validation"`) or `"test"`.
+        split: A column that says `"train"`, `"val"` or `"test"`; also `"Training"`,
+            `"dev"` and the like.
         groups: A column that says what belongs together, such as a patient. Examples
             of one group stay in one part, which is then only nearly as large as asked
             for.
@@ -191,8 +191,8 @@ def from_dataframe(
         class_names: The classes, in the order of their ids. By default the sorted
             names in the training part, `"0"`, `"1"` and so on for whole numbers, or
             the label columns. By head where `label` is.
-        split: A column that says `"train"`, `"val"` (also `"valid"`,
-            `"validation"`) or `"test"`.
+        split: A column that says `"train"`, `"val"` or `"test"`; also `"Training"`,
+            `"dev"` and the like.
         groups: A column that says what belongs together, such as a patient. Examples
             of one group stay in one part, which is then only nearly as large as asked
             for.
