@@ -130,7 +130,8 @@ def test_bad_pixels(x, message):
         (Y, {"validation_split": 2}, "validation_split"),
         (Y, {"batch_size": 0}, "batch_size"),
         (Y, {"seed": "x"}, "seed"),
-        (np.array([{}] * 20, dtype=object), {}, "dtype object"),
+        (np.array([object()] * 20), {}, "dtype object"),
+        (np.array([{}] * 20), {}, "each label must be a name, at index 0"),
     ],
 )
 def test_bad_labels_and_arguments(y, kwargs, message):

@@ -296,6 +296,70 @@ def test_other_tasks(
     assert contents(data.train)[1] == expected
 
 
+LISTS = [["red"], ["red", "round"], "round", [], {"red"}, ("round", "red")]
+ROWS = [[1, 0], [1, 1], [0, 1], [0, 0], [1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    "form", ["frame", "csv", "numpy csv", "jsonl", "head", "array"]
+)
+def test_lists_in_cells_are_several_labels(tmp_path, form):
+    frame = frame_of(LISTS)
+    if form == "csv":
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        data = tl.from_csv(tmp_path / "a.csv", **WHOLE)
+    elif form == "numpy csv":
+        frame.label = [str(np.array(x)) if isinstance(x, list) else x for x in LISTS]
+        data = tl.from_dataframe(frame, **WHOLE)
+    elif form == "jsonl":
+        frame.label = [list(x) if isinstance(x, set) else x for x in LISTS]
+        frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+        data = tl.from_csv(tmp_path / "a.jsonl", **WHOLE)
+    elif form == "head":
+        frame.loc[6], frame["cm"] = ["text 6", None], 0.5
+        label = {"looks": "label", "cm": "cm"}
+        data = tl.from_dataframe(frame, label=label, **WHOLE)
+        looks = examples_of(data.train).labels[:, :2]
+        assert data.class_names == {"looks": ("red", "round")}
+        np.testing.assert_array_equal(looks, [*ROWS, [np.nan, np.nan]])
+        return
+    else:
+        y = frame.label if form == "array" else LISTS
+        data = tl.from_arrays(list(frame.text), y, **WHOLE)
+    assert (data.task, data.class_names) == ("multi_label", ("red", "round"))
+    assert contents(data.train)[1] == ROWS
+
+
+@pytest.mark.parametrize("given", [None, ["b", "a"]])
+def test_lists_of_one_label_each_are_classes(given):
+    frame = frame_of([["a"], ["b"]] * 2)
+    data = tl.from_dataframe(frame, class_names=given, **WHOLE)
+    assert (data.task, data.class_names) == ("classification", tuple(given or "ab"))
+    assert contents(data.train)[1] == ([1, 0] if given else [0, 1]) * 2
+    several = tl.from_dataframe(frame, task="multi_label", **WHOLE)
+    assert contents(several.train)[1] == [[1, 0], [0, 1]] * 2
+
+
+@pytest.mark.parametrize(
+    ("label", "kwargs", "message"),
+    [
+        ([1, 2], {}, r"has \[1, 2\], where each label must be a name"),
+        (["a", None], {}, "each label must be a name"),
+        ({"a": 1}, {}, r"has \{'a': 1\}, where each label must be a name"),
+        (["reed"], {"class_names": ["red", "a"]}, "'reed', .*`class_names`.*'red'"),
+        (["a", "b"], {"task": "classification"}, "'b'.*, which is not one label"),
+        (["a", "b"], {"task": "regression"}, "must be numbers, not lists"),
+    ],
+)
+def test_what_lists_in_cells_must_hold(label, kwargs, message):
+    frame = frame_of([["a"], ["red"], label] * 2)
+    with pytest.raises(ValueError, match=message):
+        tl.from_dataframe(frame, **kwargs, **WHOLE)
+    if kwargs.keys() <= {"class_names"} and label != [1, 2]:
+        with pytest.raises(ValueError, match=f"`y` .*{message}"):
+            tl.from_arrays(list(frame.text), list(frame.label), **kwargs, **WHOLE)
+
+
 # Rows that cannot be used
 
 

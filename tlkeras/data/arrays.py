@@ -33,10 +33,11 @@ def from_arrays(
             models of tlkeras take raw pixels. Or texts: strings `(n,)`, or pairs of
             them, `(n, 2)` or a tuple `(a, b)` of two columns.
         y: One label per example. Whole numbers or strings are classes; 2-D rows of 0
-            and 1 are one-hot where each has exactly one 1, multi-label otherwise;
-            other floats are regression targets, `(n,)` or `(n, k)`. Or a dictionary of
-            such by head, for a model with several: `{"species": names, "length": cm}`.
-            There labels may be missing: `None`, NaN, or -1 among class numbers.
+            and 1 are one-hot where each has exactly one 1, multi-label otherwise, and
+            so are lists of names; other floats are regression targets, `(n,)` or
+            `(n, k)`. Or a dictionary of such by head, for a model with several:
+            `{"species": names, "length": cm}`. There labels may be missing: `None`,
+            NaN, or -1 among class numbers.
         class_names: The classes, in the order of their ids. By default the sorted
             strings in `y`, or `"0"`, `"1"`, and so on. By head where `y` is.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what

@@ -75,9 +75,10 @@ def from_csv(
         image: The column of image paths, in place of texts; may be a dictionary too.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
-            Or a dictionary by head, for a model with several, whose keys are not all
-            names of parts: `{"species": "species", "length": "cm"}`. There cells may be
-            empty, as long as a row has a label for one of the heads.
+            Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
+            head, for a model with several, whose keys are not all names of parts:
+            `{"species": "species", "length": "cm"}`. There cells may be empty, as long
+            as a row has a label for one of the heads.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             the labels look like: numbers with fractions are regression targets. By
             head where `label` is.
@@ -182,9 +183,10 @@ def from_dataframe(
         image: The column of image paths, in place of texts; may be a dictionary too.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
-            Or a dictionary by head, for a model with several, whose keys are not all
-            names of parts: `{"species": "species", "length": "cm"}`. There cells may be
-            empty, as long as a row has a label for one of the heads.
+            Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
+            head, for a model with several, whose keys are not all names of parts:
+            `{"species": "species", "length": "cm"}`. There cells may be empty, as long
+            as a row has a label for one of the heads.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             the labels look like: numbers with fractions are regression targets. By
             head where `label` is.

@@ -9,6 +9,7 @@ import numpy as np
 from tlkeras._validation import check_choice, is_missing
 from tlkeras.outputs.base import OUTPUTS, Output
 from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.label_lists import lists_as_rows
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.losses import find_loss, is_mean_loss
 from tlkeras.outputs.naming import (
@@ -44,8 +45,8 @@ def read_labels(
     """Works out what the labels of data mean.
 
     Whole numbers and strings are classes. Rows of 0 and 1 are one-hot where each
-    has exactly one 1 (classification), multi-hot otherwise. Other floats are
-    regression targets. A trailing axis of length 1 is dropped.
+    has exactly one 1 (classification), multi-hot otherwise; so are lists of names.
+    Other floats are regression targets. A trailing axis of length 1 is dropped.
 
     Args:
         y: Labels, one per example.
@@ -61,6 +62,7 @@ def read_labels(
         ValueError: If `y` does not fit together, or not with the other arguments.
     """
     names = None if class_names is None else check_class_names(class_names)
+    y, names = lists_as_rows(y, names)
     values = _as_array(y)
     kind = _kind_of(values) if task is None else output_of_task(task)
     return kind.of_labels(values, names)
@@ -88,6 +90,7 @@ def read_labels_with_gaps(
     """
     names = None if class_names is None else check_class_names(class_names)
     kind = None if task is None else output_of_task(task)
+    y, names = lists_as_rows(y, names)
     values, missing = _filled(y)
     return read_filled(values, missing, names, kind)
 
