@@ -296,6 +296,20 @@ def test_other_tasks(
     assert contents(data.train)[1] == expected
 
 
+@pytest.mark.parametrize("words", ["True False", "TRUE FALSE", "true false"])
+def test_true_and_false_are_numbers_in_several_columns(tmp_path, words):
+    true, false = words.split()
+    rows = [f"x,{true},{false}", f"y,{false},{true}", f"z,{true},{true}"]
+    path = write(tmp_path / "a.csv", rows, "text,a,b")
+    data = tl.from_csv(path, text="text", label=["a", "b"], **WHOLE)
+    assert (data.task, data.class_names) == ("multi_label", ("a", "b"))
+    assert contents(data.train)[1] == [[1, 0], [0, 1], [1, 1]]
+    framed = tl.from_dataframe(
+        pd.read_csv(path), text="text", label=["a", "b"], **WHOLE
+    )
+    assert contents(framed.train) == contents(data.train)
+
+
 LISTS = [["red"], ["red", "round"], "round", [], {"red"}, ("round", "red")]
 ROWS = [[1, 0], [1, 1], [0, 1], [0, 0], [1, 0], [1, 1]]
 
@@ -656,6 +670,52 @@ def test_image_targets_and_missing_paths(tmp_path):
     with pytest.warns(UserWarning, match="Skipped 1 of 4"):
         data = tl.from_dataframe(frame, **arguments, errors="skip", **WHOLE)
     assert (data.task, contents(data.train)[1]) == ("regression", [0.5, 1.5, 3.5])
+
+
+@pytest.mark.parametrize(
+    "written", ["{0}/{1:03d}", "{0}\\{1:03d}.jpg", "{0}\\{1:03d}", "./{0}/{1:03d}.jpg"]
+)
+def test_paths_may_lack_their_ending(pictures, written):
+    names = np.repeat(["cat", "dog"], 4)
+    paths = [written.format(name, i % 4) for i, name in enumerate(names)]
+    frame = pd.DataFrame({"id": paths, "label": names})
+    (pictures.parent / "cat" / "000.txt").write_text("no picture")
+    arguments = {"image_size": 8, **WHOLE}
+    found = tl.from_dataframe(
+        frame, image="id", image_root=pictures.parent, **arguments
+    )
+    files = examples_of(tl.from_csv(pictures, image="path", **arguments).train).files
+    assert examples_of(found.train).files == files
+
+
+@pytest.mark.parametrize("ids", [[1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0], list("1234")])
+def test_numbers_may_be_names_of_files(tmp_path, ids):
+    for i in range(1, 5):
+        (tmp_path / f"{i}.PNG").write_bytes(encode(picture(seed=i), "PNG"))
+    frame = pd.DataFrame({"id": ids, "label": list("aabb")})
+    data = tl.from_dataframe(frame, image="id", image_root=tmp_path, **WHOLE)
+    assert examples_of(data.train).files == [f"{i}.PNG" for i in range(1, 5)]
+    with pytest.raises(ValueError, match=r"has 0\.5 in place of an image path"):
+        tl.from_dataframe(frame.assign(id=0.5), image="id", image_root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("pictures/cat/000.jpg", r"000\.jpg' exists: pass the image_root that paths"),
+        ("/cat/000.jpg", r"pictures/cat/000\.jpg' exists"),
+        ("cat/00.jpg", r"Did you mean '00\d\.jpg'"),
+        ("cat/x", r"its folder holds '000\.jpg', '001\.jpg'"),
+        ("cats/000.jpg", "there is no folder '.*pictures/cats'"),
+    ],
+)
+@pytest.mark.parametrize("label", ["label", "age"])
+def test_files_that_are_not_found_come_with_a_hint(pictures, path, message, label):
+    frame = pd.DataFrame({"path": [path] * 4, "label": list("abab"), "age": 0.5})
+    arguments = {"image": "path", "label": label, "image_root": pictures.parent}
+    message = f"No readable picture.*No such file.*{message}"
+    with pytest.raises(ValueError, match=message):
+        tl.from_dataframe(frame, **arguments, **WHOLE)
 
 
 @pytest.mark.real

@@ -73,6 +73,7 @@ def from_csv(
             part where columns differ between files. By default the only column of
             texts beside the label.
         image: The column of image paths, in place of texts; may be a dictionary too.
+            A path may lack its ending, as the ids of many data sets do.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -181,6 +182,7 @@ def from_dataframe(
             part where columns differ between frames. By default the only column of
             texts beside the label.
         image: The column of image paths, in place of texts; may be a dictionary too.
+            A path may lack its ending, as the ids of many data sets do.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -508,10 +510,12 @@ def _check_readable_classes(
     problem: Problem, labels: np.ndarray, read: ReadExamples
 ) -> None:
     """Checks that no class of training is lost with inputs that cannot be read."""
+    noun, prefix = problem.input.noun, problem.input.prefix
+    mend = (
+        f"{first_skipped(read.skipped)}. Mend the files, the paths or `{prefix}_root`, "
+        "or leave out the rows."
+    )
+    if not len(read.examples):
+        raise ValueError(f"No readable {noun} in training: {mend}")
     for names in problem.lost(labels, read.examples.labels).values():
-        noun, prefix = problem.input.noun, problem.input.prefix
-        raise ValueError(
-            f"No readable {noun} for the classes {names[:_SHOWN]}: "
-            f"{first_skipped(read.skipped)}. Mend the files, the paths or "
-            f"`{prefix}_root`, or leave out the rows."
-        )
+        raise ValueError(f"No readable {noun} for the classes {names[:_SHOWN]}: {mend}")

@@ -219,6 +219,13 @@ def _number(cell: Any, is_parsed: bool) -> int | float | None:
     return int(cell) if int(cell) == cell else float(cell)
 
 
+def _number_or_truth(cell: Any, is_parsed: bool) -> int | float | None:
+    """Returns the number that a cell holds; of `"True"` and `"False"` 1 and 0, too."""
+    if isinstance(cell, str) and cell.strip().lower() in ("true", "false"):
+        return int(cell.strip().lower() == "true")
+    return _number(cell, is_parsed)
+
+
 def _text(cell: Any) -> str:
     """Returns the class name that a cell holds: `"3"` also for 3 and 3.0."""
     number = None if isinstance(cell, str) else _number(cell, True)
@@ -345,7 +352,7 @@ def _of_columns(
     shape = -1, len(names)
     for part, cells in columns.items():
         rows = list(zip(*cells, strict=True))
-        parsed = [[_number(cell, is_parsed) for cell in row] for row in rows]
+        parsed = [[_number_or_truth(cell, is_parsed) for cell in row] for row in rows]
         values[part] = np.array([[n or 0 for n in row] for row in parsed], float)
         missing[part] = np.array([list(map(is_blank, row)) for row in rows], bool)
         values[part], missing[part] = (

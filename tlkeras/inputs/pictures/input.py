@@ -35,8 +35,9 @@ from tlkeras.inputs.pictures.decoding import (
     resize_image,
 )
 from tlkeras.inputs.pictures.explaining import PictureExplainer
-from tlkeras.inputs.pictures.files import path_problem, read_listed
+from tlkeras.inputs.pictures.files import read_listed
 from tlkeras.inputs.pictures.likeness import PictureLikeness
+from tlkeras.inputs.pictures.paths import Files, path_problem, path_text
 from tlkeras.inputs.pictures.pixels import read_pixels
 from tlkeras.inputs.pictures.planning import PicturePlanRules
 from tlkeras.inputs.pictures.sizing import at_size
@@ -143,12 +144,18 @@ class Pictures(Input):
         return path_problem(cell)
 
     def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
-        (paths,) = cells.columns
-        full = map(os.path.join, cells.folders, map(os.fsdecode, paths))
-        found = read_listed(
-            cells.root, list(full), labels, self.image_size, self.color_mode, self.fit
+        (column,) = cells.columns
+        files, paths = Files(), list(map(path_text, column))
+        full = list(map(files.meant, cells.folders, paths))
+        read, rows, unreadable = read_listed(
+            cells.root, full, labels, self.image_size, self.color_mode, self.fit
         )
-        return ReadExamples(self, *found)
+        written = dict(zip(full, zip(cells.folders, paths, strict=True), strict=True))
+        skipped = [
+            (path, reason + files.hint(path, *written[path], "image_root"))
+            for path, reason in unreadable
+        ]
+        return ReadExamples(self, read, rows, skipped)
 
     @classmethod
     def claims_feature(cls, feature: Any) -> bool:
