@@ -1,11 +1,14 @@
 """Image files into pixels: formats, orientation, size, errors."""
 
+import functools
 import io
+import os
 import struct
 import zlib
 
 import keras
 import numpy as np
+import pandas as pd
 import PIL.Image
 import PIL.ImageOps
 import pytest
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from images import damaged_files, encode, picture, pillow_pixels
 from keras.preprocessing.image import smart_resize
 
+from tlkeras.inputs import Pictures
 from tlkeras.inputs.pictures.decoding import (
     FITS,
     Decoder,
@@ -320,6 +324,21 @@ def test_load_images_takes_one_path_or_many(tmp_path):
     assert both.dtype == np.float32
     np.testing.assert_array_equal(load_images(str(two), (8, 9)), both[1:])
     assert load_images([], 8).shape == (0, 8, 8, 3)
+
+
+def test_paths_come_in_every_form_that_has_an_order(tmp_path):
+    paths = [save(tmp_path, name, encode(PHOTO, "PNG")) for name in ("b.png", "a.png")]
+    texts = np.array(list(map(str, paths)))
+    forms = iter(paths), texts, pd.Series(texts), pd.Index(texts), tf.constant(texts)
+    for form in (*forms, dict.fromkeys(paths).keys(), tuple(map(os.fsencode, paths))):
+        assert len(load_images(form, 8)) == 2
+    reader = Pictures((8, 8))
+    assert len(reader.read(pd.Series(texts))) == len(reader.read(iter(paths))) == 2
+    for read in (reader.read, functools.partial(load_images, image_size=8)):
+        with pytest.raises(ValueError, match=r"is a set, which has no order.*a\.png"):
+            read(set(paths))
+    with pytest.raises(ValueError, match="a list of paths. Received: dict"):
+        load_images({str(paths[0]): 1}, 8)
 
 
 @pytest.mark.parametrize(

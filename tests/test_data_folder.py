@@ -194,6 +194,8 @@ def test_bad_arguments_are_named(pets, argument, value):
 def test_class_names_choose_and_order_the_classes(pets):
     data = image_folder(pets, class_names=["owl", "cat"], image_size=4)
     assert data.class_names == ("owl", "cat")
+    found = image_folder(pets, class_names=np.unique(["owl", "cat"]), image_size=4)
+    assert found.class_names == ("cat", "owl")
     assert np.bincount(labels_of(data.train)).tolist() == [3, 14]
     with pytest.raises(ValueError, match="'dgo'.*Did you mean 'dog'"):
         image_folder(pets, class_names=["cat", "dgo"])

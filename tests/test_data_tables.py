@@ -198,6 +198,18 @@ def test_pairs_of_texts(tmp_path):
     assert len(prints) == 2
 
 
+def test_columns_and_files_come_in_every_form_that_has_an_order(tmp_path):
+    write(tmp_path / "a.csv", ["x,1,0", "y,0,1", "z,1,1"], "text,a,b")
+    frame = pd.read_csv(tmp_path / "a.csv")
+    for label in (frame.columns[1:], np.array(["a", "b"]), iter("ab")):
+        data = tl.from_dataframe(frame, text="text", label=label, **WHOLE)
+        assert data.class_names == ("a", "b")
+    for files in (tmp_path.glob("*.csv"), pd.Series([tmp_path / "a.csv"])):
+        assert sizes(tl.from_csv(files, label=["a", "b"], **WHOLE)) == [3, 0, 0]
+    with pytest.raises(ValueError, match="`path` is a set"):
+        tl.from_csv({tmp_path / "a.csv"}, label=["a", "b"])
+
+
 def test_a_frame_reads_as_its_file(films):
     frame = pd.read_csv(films)
     data, other = tl.from_csv(films), tl.from_dataframe(frame)
@@ -545,7 +557,7 @@ def test_utf16_is_recognised(tmp_path):
         ({"text": []}, "names no column"),
         ({"text": {"test": "text"}}, "must have 'train'"),
         ({"text": {"train": "text", "more": "text"}}, "No such part of the data"),
-        ({"text": {1, 2}}, "must name a column"),
+        ({"text": {1, 2}}, "`text` is a set, which has no order"),
         ({"split": "fold"}, "No such column.*split='fold'"),
         ({"split": "label"}, "No row of .*films.csv has 'train'.*'bad', 'good'"),
         ({"task": "ranking"}, "task"),

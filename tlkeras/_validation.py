@@ -3,7 +3,15 @@
 import difflib
 import importlib
 import numbers
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import (
+    Collection,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from types import ModuleType
 from typing import Any
 
@@ -101,6 +109,51 @@ def check_number(
         f"`{argument}` must be a number {' and '.join(bounds)}. "
         f"Received: {argument}={value!r}."
     )
+
+
+def in_order(argument: str, values: Any) -> Any:
+    """Returns values whose order counts; of an iterator a list, others as they are.
+
+    Args:
+        argument: The argument's name, for the message.
+        values: What came.
+
+    Raises:
+        ValueError: If it is a set, whose order is another in each process.
+    """
+    if isinstance(values, set | frozenset):
+        raise ValueError(
+            f"`{argument}` is a set, which has no order. Pass a list, such as "
+            f"`sorted({argument})`. Received: {few(sorted(map(str, values)))}."
+        )
+    return list(values) if isinstance(values, _ITERATORS) else values
+
+
+# Of a dictionary's keys and values the order is known.
+_ITERATORS = Iterator, KeysView, ValuesView
+
+
+def as_list(argument: str, values: Any) -> list[Any]:
+    """Returns several values as a list, in their order, with Python's own types.
+
+    Args:
+        argument: The argument's name, for the message.
+        values: A list, a tuple, an iterator, an array, a tensor, or a Series or Index
+            of pandas.
+
+    Raises:
+        ValueError: If it is something else, such as one value, or a set.
+    """
+    values = in_order(argument, values)
+    if hasattr(values, "numpy"):
+        values = values.numpy()
+    values = values.tolist() if hasattr(values, "tolist") else values
+    is_one = isinstance(values, str | bytes | Mapping) or not hasattr(
+        values, "__iter__"
+    )
+    if not is_one:
+        return list(values)
+    raise ValueError(f"`{argument}` must be a list. Received: {argument}={values!r}.")
 
 
 def is_missing(cell: Any) -> bool:

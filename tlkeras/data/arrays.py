@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tlkeras._validation import in_order
 from tlkeras.data.groups import groups_of_array
 from tlkeras.data.heads import read_heads
 from tlkeras.data.splits import Splits, make_splits
@@ -72,7 +73,7 @@ def from_arrays(
     {'animal': TensorShape([9]), 'size': TensorShape([9, 1])}
     """
     check_splitting(batch_size, seed, validation_split, test_split)
-    its_input, inputs = read_arrays(x)
+    its_input, inputs = read_arrays(in_order("x", x))
     read = read_heads if isinstance(y, Mapping) else read_labels
     outputs, labels = read(y, class_names, task)
     if len(inputs) != len(labels):

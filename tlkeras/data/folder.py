@@ -87,6 +87,8 @@ def image_folder(
     """
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
     check_splitting(batch_size, seed, validation_split, test_split)
+    if class_names is not None:
+        class_names = check_class_names(class_names)
     root = _existing_folder(path)
     folders = _part_folders(root, class_names)
     class_names = _class_folders(folders, class_names)
@@ -156,7 +158,7 @@ def _part_folders(root: str, wanted: Sequence[str] | None) -> dict[str, str]:
         ValueError: If folders could be parts of the data as well as classes.
     """
     names = _folders_in(root)
-    if wanted and not isinstance(wanted, str) and set(map(str, wanted)) <= set(names):
+    if wanted and set(wanted) <= set(names):
         return {"train": root}
     found = parts_of(names)
     others = [name for name in names if name not in found]
@@ -240,7 +242,7 @@ def _class_folders(
         )
     if wanted is None:
         _check_depth(folders["train"], known)
-    names = known if wanted is None else check_class_names(wanted)
+    names = known if wanted is None else wanted
     for name in names:
         if name not in known:
             raise unknown_name("class folder", name, known)

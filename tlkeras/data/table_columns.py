@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tlkeras._validation import unknown_name
+from tlkeras._validation import as_list, in_order, unknown_name
 from tlkeras.data.heads import are_heads
 from tlkeras.data.splitting import PARTS, parts_of
 from tlkeras.data.table import Table
@@ -149,6 +149,9 @@ def _named_columns(argument: str, value: Any, part: str, table: Table) -> tuple:
         value = _of_part(argument, value, part)
     # A frame may have tuples for column names.
     is_name = isinstance(value, tuple) and value in table.columns
+    value = in_order(argument, value)
+    if getattr(value, "ndim", None) == 1:
+        value = as_list(argument, value)
     is_one = isinstance(value, str) or not isinstance(value, Sequence)
     names = (value,) if is_one or is_name else tuple(value)
     if not names:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_choice, is_blank
+from tlkeras._validation import as_list, check_choice, in_order, is_blank
 from tlkeras.data.heads import about_head, of_heads
 from tlkeras.data.skipped import first_skipped, warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
@@ -288,6 +288,9 @@ def _named_input(*offered: tuple[Input, Any]) -> tuple[Input, Any]:
 
 def _file_list(part: str, value: Any) -> list[Path]:
     files = [value] if isinstance(value, str | os.PathLike) else value
+    files = files if isinstance(files, str) else in_order("path", files)
+    if getattr(files, "ndim", None) == 1:
+        files = as_list("path", files)
     is_list = isinstance(files, list | tuple)
     if is_list and files and all(isinstance(f, str | os.PathLike) for f in files):
         return list(files)

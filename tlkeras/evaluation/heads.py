@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_same_classes
+from tlkeras._validation import check_same_classes, in_order
 from tlkeras.evaluation.arguments import check_arrays, output_for
 from tlkeras.outputs import Output
 from tlkeras.problem import (
@@ -43,7 +43,9 @@ class Heads:
         thresholds: Any,
     ):
         self._model, self._task = model, task
-        self._class_names, self._thresholds = class_names, thresholds
+        # Its order counts, and it is read several times.
+        self._class_names = in_order("class_names", class_names)
+        self._thresholds = thresholds
         self._own, self._known = own_problem(model), problem_of(model)
         if self._named and thresholds is not None:
             self._known = self._known.with_thresholds(thresholds)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import check_int
+from tlkeras._validation import as_list, check_int
 
 
 def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
             "`class_names` by head goes with labels by head, a dictionary. "
             f"Received: class_names={class_names!r}."
         )
-    names = tuple(str(name) for name in class_names)
+    names = names_in_order("class_names", class_names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"`class_names` must be distinct. Given twice: {twice}.")
@@ -46,11 +46,10 @@ def name_classes(classes: Any, fewest: int) -> tuple[str, ...]:
             "`classes` must be the number of classes or a list of their names. "
             f"Received: classes={classes!r}."
         )
-    if isinstance(classes, np.ndarray):
-        classes = classes.tolist()
-    if hasattr(classes, "__index__"):
+    # Arrays and tensors have `__index__` whatever their shape.
+    if hasattr(classes, "__index__") and not getattr(classes, "shape", ()):
         return numbered(check_int("classes", classes, fewest))
-    names = tuple(map(str, classes))
+    names = names_in_order("classes", classes)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if len(names) < fewest or repeated:
         raise ValueError(
@@ -59,6 +58,14 @@ def name_classes(classes: Any, fewest: int) -> tuple[str, ...]:
             f"{names}."
         )
     return names
+
+
+def names_in_order(argument: str, names: Any) -> tuple[str, ...]:
+    """Returns names as strings, in their order; TensorFlow has them as bytes."""
+    return tuple(
+        name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        for name in as_list(argument, names)
+    )
 
 
 def numbered(count: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tlkeras._validation import in_order
 from tlkeras.findings import Finding, Numbering
 from tlkeras.heads import to_vector
 from tlkeras.inputs.base import (
@@ -37,7 +38,12 @@ from tlkeras.inputs.pictures.decoding import (
 from tlkeras.inputs.pictures.explaining import PictureExplainer
 from tlkeras.inputs.pictures.files import read_listed
 from tlkeras.inputs.pictures.likeness import PictureLikeness
-from tlkeras.inputs.pictures.paths import Files, path_problem, path_text
+from tlkeras.inputs.pictures.paths import (
+    Files,
+    listed_paths,
+    path_problem,
+    path_text,
+)
 from tlkeras.inputs.pictures.pixels import read_pixels
 from tlkeras.inputs.pictures.planning import PicturePlanRules
 from tlkeras.inputs.pictures.sizing import at_size
@@ -308,12 +314,10 @@ class Pictures(Input):
     def read(self, inputs: Any, shape: tuple | None = None) -> np.ndarray:
         height, width = self.image_size
         channels = self.channels
-        if isinstance(inputs, (str, os.PathLike)):
-            inputs = [inputs]
-        if isinstance(inputs, (list, tuple)) and all(
-            isinstance(item, (str, os.PathLike)) for item in inputs
-        ):
-            return self._load(inputs)
+        inputs = in_order("inputs", inputs)
+        paths = listed_paths("inputs", inputs)
+        if paths is not None:
+            return self._load(paths)
         takes = (
             f"classify() takes paths, or raw pixels of shape (height, width, {channels}"
             f") or (n, height, width, {channels})."

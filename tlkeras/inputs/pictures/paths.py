@@ -4,7 +4,7 @@ import numbers
 import os
 from typing import Any
 
-from tlkeras._validation import did_you_mean, few, is_blank
+from tlkeras._validation import as_list, did_you_mean, few, in_order, is_blank
 
 # What names of image files end in that can be read.
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
@@ -27,6 +27,27 @@ def _is_number(cell: Any) -> bool:
 def path_text(cell: Any) -> str:
     """Returns the path that a cell without a `path_problem` holds: `"3"` for 3.0."""
     return str(int(cell)) if _is_number(cell) else os.fsdecode(cell)
+
+
+def listed_paths(argument: str, given: Any) -> list[str | os.PathLike] | None:
+    """Returns the path or paths that came as a list; `None` where they are none.
+
+    Args:
+        argument: The argument's name, for the message.
+        given: A path; a list, an iterator, an array or a Series of them; or anything.
+
+    Raises:
+        ValueError: If it is a set: nobody could say which answer is to which path.
+    """
+    if isinstance(given, str | bytes | os.PathLike):
+        return [os.fsdecode(given)]
+    given = in_order(argument, given)
+    if getattr(given, "ndim", None) == 1:
+        given = as_list(argument, given)
+    are_paths = isinstance(given, list | tuple) and all(
+        isinstance(path, str | bytes | os.PathLike) for path in given
+    )
+    return list(map(os.fsdecode, given)) if are_paths else None
 
 
 class Files:
