@@ -43,7 +43,7 @@ def parts_of(names: Iterable[Any]) -> dict[Any, str]:
         From names to `"train"`, `"val"` or `"test"`, those of parts alone, in order.
     """
     names = list(names)
-    words = {name: _words_of(str(name)) for name in names}
+    words = {name: words_of_part(str(name)) for name in names}
     named = {name: found for name in names if (found := words[name]) and found[0]}
     plain = {name: part for name, (part, beside) in named.items() if not beside}
     if "train" not in plain.values():
@@ -66,8 +66,8 @@ def _alike(named: Mapping[Any, tuple[str, tuple[str, ...]]]) -> dict[Any, str]:
     return groups[0] if len(groups) == 1 else {}
 
 
-def _words_of(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """Returns the part that a name speaks of, and what else it says.
+def words_of_part(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """Returns the part that a name speaks of, and the words that it says besides.
 
     The part is `"either"` where it depends on others, and `None` where the name speaks
     of none, or of several.

@@ -26,6 +26,7 @@ from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.pictures import backbones, exporting
 from tlkeras.inputs.pictures import tfds as tfds_pictures
+from tlkeras.inputs.pictures.arrays import PixelArrays
 from tlkeras.inputs.pictures.checking import check_pictures
 from tlkeras.inputs.pictures.decoding import (
     COLOR_CHANNELS,
@@ -144,6 +145,34 @@ class Pictures(Input):
     def of_arrays(cls, x: Any) -> tuple["Pictures", np.ndarray]:
         pixels = read_pixels(x)
         return cls(pixels.shape[1:3], pixels.shape[3]), pixels
+
+    def of_rows(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        image_size: int | tuple[int, int] | None = None,
+        color_mode: str | None = None,
+        fit: str | None = None,
+    ) -> tuple[Input, Examples]:
+        if image_size is None and color_mode is None:
+            if fit is not None:
+                raise ValueError(
+                    "`fit` says how pictures come to `image_size`: pass that as well. "
+                    f"Received: fit={fit!r}."
+                )
+            return super().of_rows(rows, labels)
+        size = self.image_size if image_size is None else image_size
+        read = type(self).of_arguments(
+            size, color_mode or self.color_mode, fit or "crop"
+        )
+        examples = PixelArrays(
+            rows,
+            labels,
+            image_size=read.image_size,
+            color_mode=read.color_mode,
+            fit=read.fits_by,
+        )
+        return read, examples
 
     @classmethod
     def cell_problem(cls, cell: Any) -> str | None:
@@ -306,6 +335,28 @@ class Pictures(Input):
                 UserWarning,
                 stacklevel=2,
             )
+
+    def check(self, model: keras.Model, inputs: Any, part: str) -> None:
+        try:
+            super().check(model, inputs, part)
+        except ValueError as error:
+            hint = self._mended(tuple(model.inputs[0].shape), np.shape(inputs))
+            raise ValueError(f"{error}{hint}") from None
+
+    def _mended(self, takes: tuple, came: tuple) -> str:
+        """Returns how pictures can be read that a model takes, `""` for no idea."""
+        if len(takes) != 4 or len(came) != 4 or came[-1] not in (1, 3):
+            return ""
+        size = takes[1:3]
+        read = f"color_mode={'rgb' if takes[3] == 3 else 'grayscale'!r}"
+        if None not in size:
+            side = size[0] if size[0] == size[1] else size
+            read = f"image_size={side}, {read}"
+        return (
+            f" Read the pictures with {read}; or build the model with input_shape="
+            f"{(*came[1:3], takes[3])}: the pretrained weights of most backbones fit "
+            "pictures of any size."
+        )
 
     def adopt(self, other: Input) -> Input:
         fit = other.fit if type(other) is type(self) else None
