@@ -166,32 +166,6 @@ def is_blank(cell: Any) -> bool:
     return is_missing(cell) or (isinstance(cell, str) and not cell.strip())
 
 
-def check_same_classes(
-    argument: str, names: Sequence[str] | None, known: Sequence[str] | None
-) -> None:
-    """Raises `ValueError` where data's classes cannot be those of a model.
-
-    Names may differ, as where a model was built with a number of classes; their count
-    and the order of the same names may not.
-
-    Args:
-        argument: The data's name, for the message.
-        names: The data's classes; `None` where they are not known.
-        known: The model's classes; `None` where they are not known.
-    """
-    if names is None or known is None:
-        return
-    same = set(names) == set(known)
-    if len(names) == len(known) and (tuple(names) == tuple(known) or not same):
-        return
-    problem = "in another order" if same else f"{len(known)} in number"
-    raise ValueError(
-        f"`{argument}` has {len(names)} classes, {few(names)}; those of the model are "
-        f"{problem}: {few(known)}. Build the model with `data.class_names`, or read "
-        "the data with `class_names=model.class_names`."
-    )
-
-
 def few(names: Sequence[str]) -> str:
     """Returns the first five names, quoted, and dots where there are more."""
     return f"{', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
