@@ -210,6 +210,23 @@ def test_a_copy_that_keras_makes_predicts():
     assert copy.preprocessor is None
 
 
+def test_a_copy_that_keras_makes_says_that_it_knows_no_names(tmp_path):
+    model = classifier()
+    copy = keras.models.clone_model(model)
+    for ask in (
+        lambda: copy.class_names,
+        lambda: copy.task,
+        lambda: copy.classify(np.zeros((16, 16, 3))),
+        lambda: copy.save(tmp_path / "a.keras"),
+    ):
+        with pytest.raises(ValueError, match=r"clone_model.*copy.problem = model.prob"):
+            ask()
+    copy.problem = model.problem
+    assert copy.class_names == model.class_names
+    copy.save(tmp_path / "a.keras")
+    assert tl.load(tmp_path / "a.keras").class_names == model.class_names
+
+
 def test_classify_arrays_of_any_size():
     x, _ = solid_colours(3, 3)
     model = classifier()

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import tiny_backbone
+from images import encode
 
+import tlkeras as tl
+from tlkeras._validation import UnsupportedError
 from tlkeras.data import from_arrays
+from tlkeras.inputs import Pictures
 from tlkeras.inputs.examples import examples_of
+from tlkeras.inputs.pictures.decoding import load_images
 
 Y = [0, 1] * 10
 
@@ -130,7 +136,8 @@ def test_bad_pixels(x, message):
         (Y, {"validation_split": 2}, "validation_split"),
         (Y, {"batch_size": 0}, "batch_size"),
         (Y, {"seed": "x"}, "seed"),
-        (np.array([{}] * 20, dtype=object), {}, "dtype object"),
+        (np.array([object()] * 20), {}, "dtype object"),
+        (np.array([{}] * 20), {}, "each label must be a name, at index 0"),
     ],
 )
 def test_bad_labels_and_arguments(y, kwargs, message):
@@ -263,3 +270,122 @@ def test_fingerprint_of_texts():
     ]
     assert len(set(prints)) == 5
     assert prints[-1] == prints[0]
+
+
+A, B = pixels(20, 6, 5, 3), pixels(8, 6, 5, 3)[::-1]
+YA, YB = np.array([0, 1] * 10), np.array([1, 1, 0, 0] * 2)
+PREDEFINED = {
+    "two dictionaries": ({"train": A, "Test": B}, {"train": YA, "test": YB}),
+    "pairs by part": ({"test": (B, YB), "training": (A, YA)},),
+    "Keras' load_data": (((A, YA), (B, YB)),),
+    "x_train": ({"x_train": A, "y_train": YA, "x_test": B, "y_test": YB},),
+    "Xtrain": ({"Xtrain": A, "ytrain": YA, "Xtest": B, "ytest": YB},),
+    "MedMNIST": (
+        {
+            "train_images": A,
+            "test_images": B,
+            "train_labels": YA[:, None],
+            "test_labels": YB[:, None],
+        },
+    ),
+    "lists": ({"train": (A.tolist(), YA.tolist()), "test": (B, YB.tolist())},),
+    "names": ({"train": (A, list("ab" * 10)), "test": (B, list("bbaabbaa"))},),
+}
+
+
+@pytest.mark.parametrize("form", PREDEFINED)
+def test_parts_that_come_with_the_data_stay_as_they_are(form):
+    data = from_arrays(*PREDEFINED[form], validation_split=0.2)
+    counts = [len(examples_of(d)) for d in (data.train, data.val, data.test)]
+    assert counts == [16, 4, 8]
+    test = examples_of(data.test)
+    np.testing.assert_array_equal(test.labels, YB)
+    np.testing.assert_array_equal(next(iter(test.dataset(8)))[0], B)
+    assert data.class_names == (("a", "b") if form == "names" else ("0", "1"))
+
+
+def test_a_file_of_arrays_has_parts(tmp_path):
+    arrays = {"x_train": A, "y_train": YA, "x_val": B, "y_val": YB}
+    np.savez(tmp_path / "a.npz", **arrays, x_test=B, y_test=YB)
+    with np.load(tmp_path / "a.npz") as file:
+        data = from_arrays(file)
+    counts = [len(examples_of(d)) for d in (data.train, data.val, data.test)]
+    assert counts == [20, 8, 8]
+
+
+def test_parts_have_groups_and_heads_of_their_own():
+    y = {"train": {"kind": YA, "cm": YA / 2}, "test": {"kind": YB, "cm": YB / 2}}
+    x, groups = {"train": A, "test": B}, {"train": [*range(20)], "test": [90] * 8}
+    data = from_arrays(x, y, groups=groups)
+    assert list(data.problem.outputs) == ["kind", "cm"]
+    assert len(examples_of(data.test)) == 8
+    with pytest.raises(ValueError, match="1 groups are in 'train' and in 'test'"):
+        from_arrays(x, y, groups={**groups, "test": [3] * 8})
+    with pytest.raises(ValueError, match="`groups` must be a dictionary by part"):
+        from_arrays(x, y, groups=[1] * 20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((A,), "`y`, the labels, is missing.*x_train"),
+        (({"train": A, "test": B}, {"train": YA}), "inputs of .*'test'.*labels of"),
+        (({"train": A, "test": B}, YA), "`y` must be a dictionary by part"),
+        (({"test": (B, YB)},), "'train' must be there"),
+        (({"train": (A, YA), "x_train": A},), "Several arrays|What is the array"),
+        (({"x_train": A, "ids": YA},), "What is the array 'ids'"),
+        (
+            ({"train": (A, YA), "test": (B, YB[:4])},),
+            "of 'test' must have the same",
+        ),
+        (({"train": (A, YA), "test": (B[:, 1:], YB)},), "inputs of one form.*'test'"),
+        (({"train": (A, YA), "test": (B, YB + 1)},), r"'test' has classes.*'2'"),
+    ],
+)
+def test_parts_that_do_not_fit(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        from_arrays(*arguments)
+
+
+@pytest.mark.parametrize(("fit", "channels"), [(None, 1), ("pad", 3), ("stretch", 1)])
+def test_arrays_are_read_at_a_size_as_files_are(tmp_path, fit, channels):
+    x = pixels(20, 12, 16, channels)
+    data = from_arrays(x, Y, image_size=(6, 5), fit=fit, color_mode="rgb", test_split=0)
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(np.broadcast_to(x[0], (12, 16, 3)), "PNG"))
+    seen = np.concatenate([x for x, _ in examples_of(data.train).dataset(7)])
+    expected = load_images(path, (6, 5), fit=fit or "crop")[0]
+    first = list(examples_of(data.train).rows).index(0)
+    np.testing.assert_allclose(seen[first], expected, atol=1e-3)
+    assert data.problem.input == Pictures((6, 5), 3, fit or "crop")
+    plain = examples_of(from_arrays(x, Y, test_split=0).train)
+    assert examples_of(data.train).fingerprint() != plain.fingerprint()
+    assert data.train.element_spec[0].shape.as_list() == [None, 6, 5, 3]
+    assert [finding.severity for finding in data.check()] != ["error"]
+
+
+def test_grey_arrays_train_a_backbone_of_three_channels():
+    data = from_arrays(pixels(20, 28, 28), Y, image_size=16, color_mode="rgb")
+    model = tl.image_classifier(tiny_backbone(16), 2)
+    tl.fit_head(model, data, epochs=1, verbose=0)
+    assert model.problem.input.fit == "crop"
+    as_they_are = from_arrays(pixels(20, 28, 28), Y)
+    message = r"Read the pictures with image_size=16, color_mode='rgb'; or build .*28"
+    with pytest.raises(ValueError, match=message):
+        tl.fit_head(model, as_they_are, epochs=1, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"fit": "pad"}, "pass that as well"),
+        ({"image_size": 0}, "image_size"),
+        ({"image_size": 8, "fit": "squeeze"}, "fit"),
+        ({"color_mode": "cmyk"}, "color_mode"),
+    ],
+)
+def test_how_arrays_are_read_is_checked(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        from_arrays(A, YA, **kwargs)
+    with pytest.raises(UnsupportedError, match="not offered for texts"):
+        from_arrays(["a", "b"] * 10, YA, image_size=8)

@@ -1,9 +1,14 @@
 """Image files into pixels: formats, orientation, size, errors."""
 
+import functools
 import io
+import os
+import struct
+import zlib
 
 import keras
 import numpy as np
+import pandas as pd
 import PIL.Image
 import PIL.ImageOps
 import pytest
@@ -14,6 +19,7 @@ from hypothesis import strategies as st
 from images import damaged_files, encode, picture, pillow_pixels
 from keras.preprocessing.image import smart_resize
 
+from tlkeras.inputs import Pictures
 from tlkeras.inputs.pictures.decoding import (
     FITS,
     Decoder,
@@ -320,6 +326,21 @@ def test_load_images_takes_one_path_or_many(tmp_path):
     assert load_images([], 8).shape == (0, 8, 8, 3)
 
 
+def test_paths_come_in_every_form_that_has_an_order(tmp_path):
+    paths = [save(tmp_path, name, encode(PHOTO, "PNG")) for name in ("b.png", "a.png")]
+    texts = np.array(list(map(str, paths)))
+    forms = iter(paths), texts, pd.Series(texts), pd.Index(texts), tf.constant(texts)
+    for form in (*forms, dict.fromkeys(paths).keys(), tuple(map(os.fsencode, paths))):
+        assert len(load_images(form, 8)) == 2
+    reader = Pictures((8, 8))
+    assert len(reader.read(pd.Series(texts))) == len(reader.read(iter(paths))) == 2
+    for read in (reader.read, functools.partial(load_images, image_size=8)):
+        with pytest.raises(ValueError, match=r"is a set, which has no order.*a\.png"):
+            read(set(paths))
+    with pytest.raises(ValueError, match="a list of paths. Received: dict"):
+        load_images({str(paths[0]): 1}, 8)
+
+
 @pytest.mark.parametrize(
     "name", ["größe ñ 花 🌼.png", "a b#c%d?.png", "x" * 251 + ".png"]
 )
@@ -374,6 +395,53 @@ def test_bad_image_size(tmp_path, size):
 def test_bad_color_mode():
     with pytest.raises(ValueError, match=r"color_mode.*Did you mean 'grayscale'"):
         load_images([], 8, "greyscale")
+
+
+def png_chunk(kind, data):
+    checked = kind + data
+    return struct.pack(">I", len(data)) + checked + zlib.crc32(checked).to_bytes(4)
+
+
+LARGE = zlib.compress(bytes(2_000_000))
+METADATA = {
+    "colour profile": png_chunk(b"iCCP", b"x\0\0" + LARGE),
+    "compressed text": png_chunk(b"zTXt", b"x\0\0" + LARGE),
+    "text of any language": png_chunk(b"iTXt", b"x\0\1\0\0\0" + LARGE),
+    "damaged profile": png_chunk(b"iCCP", b"x\0\0" + LARGE)[:-4] + b"none",
+    "damaged EXIF": png_chunk(b"eXIf", b"nothing"),
+}
+
+
+@pytest.mark.parametrize("metadata", METADATA)
+def test_metadata_that_pillow_refuses_do_not_matter(tmp_path, metadata):
+    whole = encode(picture(), "PNG")
+    turned = (
+        png_chunk(b"eXIf", exif(6).tobytes()[6:]) if metadata != "damaged EXIF" else b""
+    )
+    path = tmp_path / "a.png"
+    path.write_bytes(whole[:33] + METADATA[metadata] + turned + whole[33:])
+    headers, reasons = read_headers([path])
+    assert reasons == [None]
+    assert (headers["height"], headers["width"]) == (24, 32)
+    assert headers["orientation"] == (6 if turned else 1)
+    pixels = np.rot90(picture(), -1) if turned else picture()
+    np.testing.assert_array_equal(load_images(path, pixels.shape[:2])[0], pixels)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP"])
+def test_pictures_of_many_pixels_are_read(tmp_path, monkeypatch, format):
+    path = tmp_path / "a"
+    path.write_bytes(encode(picture(), format))
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
+    headers, reasons = read_headers([path])
+    assert reasons == [None]
+    assert (headers["height"], headers["width"]) == (24, 32)
+    monkeypatch.setattr("tlkeras.inputs.pictures.headers._MOST_PNG_PIXELS", 24 * 32)
+    (reason,) = read_headers([path])[1]
+    assert (reason is None) == (format != "PNG")
+    assert reason is None or "has 32 x 24 pixels, more than TensorFlow dec" in reason
+    path.write_bytes(encode(picture(), "WEBP"))
+    assert "has more pixels than can be read" in read_headers([path])[1][0]
 
 
 def test_trailing_data_is_no_damage(tmp_path):

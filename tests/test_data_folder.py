@@ -194,6 +194,8 @@ def test_bad_arguments_are_named(pets, argument, value):
 def test_class_names_choose_and_order_the_classes(pets):
     data = image_folder(pets, class_names=["owl", "cat"], image_size=4)
     assert data.class_names == ("owl", "cat")
+    found = image_folder(pets, class_names=np.unique(["owl", "cat"]), image_size=4)
+    assert found.class_names == ("cat", "owl")
     assert np.bincount(labels_of(data.train)).tolist() == [3, 14]
     with pytest.raises(ValueError, match="'dgo'.*Did you mean 'dog'"):
         image_folder(pets, class_names=["cat", "dgo"])
@@ -290,7 +292,9 @@ def test_files_are_read_by_position_also_inside_a_dataset(pets):
             np.testing.assert_array_equal(ys, examples.labels[positions])
 
 
-@pytest.mark.parametrize("names", [PARTS, ("Train", "valid", "TEST")])
+@pytest.mark.parametrize(
+    "names", [PARTS, ("Train", "valid", "TEST"), ("seg_train", "seg_dev", "seg_test")]
+)
 def test_given_splits_are_used(tmp_path, names):
     for name, count in zip(names, (6, 3, 2), strict=True):
         write_class_folders(tmp_path / name, {"a": count, "b": count})
@@ -329,6 +333,53 @@ def test_split_folders_beside_others_are_ambiguous(tmp_path):
         write_class_folders(tmp_path / name, {"a": 3, "b": 3})
     with pytest.raises(ValueError, match="extra"):
         image_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        ("all/ant all/bee", "only the folder 'all', which holds .*'ant', 'bee'.*Pass"),
+        ("train/all/ant train/all/bee", "only the folder 'all'"),
+        ("ant bee all/ant all/bee", "'all' holds all the others again: 'ant', 'bee'"),
+        ("one/ant one/bee two/ant two/bee two/cow", "same sub-folders, 'ant', 'bee'"),
+        ("one/ant one/bee two/bee two/cow", "same sub-folders, 'bee'"),
+        ("test/ant test/bee val/ant val/bee", "no training folder"),
+        ("ant/train ant/test bee/train bee/test", "same sub-folders, 'test', 'train'"),
+        (
+            "train test",
+            r"'train' has no class folders.*class_names=\['test', 'train'\]",
+        ),
+        ("train/ant train/bee more", r"folders of split data, \['train'\], beside"),
+    ],
+)
+def test_folders_that_are_parts_or_hold_the_classes_are_no_classes(
+    tmp_path, folders, message
+):
+    write_class_folders(tmp_path, dict.fromkeys(folders.split(), 1))
+    with pytest.raises(ValueError, match=message):
+        image_folder(tmp_path, validation_split=0, test_split=0)
+
+
+def test_class_names_say_that_folders_are_classes(tmp_path):
+    folders = ["train/left", "train/right", "test/left", "test/right"]
+    write_class_folders(tmp_path, dict.fromkeys(folders, 2))
+    assert image_folder(tmp_path, validation_split=0).num_classes == 2
+    data = image_folder(tmp_path, class_names=["train", "test"])
+    assert data.class_names == ("train", "test")
+    assert sum(sizes(data)) == 8
+
+
+def test_pictures_of_a_part_without_class_folders_are_left_out(tmp_path):
+    # Both were unpacked into folders of their own names.
+    write_class_folders(tmp_path, {"train/train/a": 4, "train/train/b": 4})
+    write_class_folders(tmp_path / "test1", {"test1": 3})
+    with pytest.warns(
+        UserWarning, match="'.*test1' has no class folders.*classify"
+    ) as w:
+        data = image_folder(tmp_path, validation_split=0)
+    assert w[0].filename == __file__
+    assert data.class_names == ("a", "b")
+    assert sizes(data) == [6, 0, 2]
 
 
 def test_two_folders_for_the_same_part(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from tlkeras.data import Splits, from_arrays
-from tlkeras.data.splitting import PARTS, split_positions
+from tlkeras.data.splitting import PARTS, parts_of, split_positions
 from tlkeras.inputs.examples import examples_of, reading_of
 from tlkeras.outputs import read_labels
 
@@ -92,6 +92,32 @@ def test_repr_is_one_line():
         "input=Pictures(image_size=[4, 5], channels=3, fit=None), batch_size=32, "
         "skipped=0)"
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        ("train val test", "train val test"),
+        ("Training Testing", "train test"),
+        ("TRAIN Valid TEST1", "train val test"),
+        ("training_set test_set", "train test"),
+        ("TrainImages ValImages", "train val"),
+        ("train2017 val2017", "train val"),
+        ("dataset-train trainset", "train train"),
+        ("train dev eval", "train val test"),
+        ("train holdout", "train test"),
+        ("train test hold-out", "train test val"),
+        ("seg_train seg_test seg_pred", "train test -"),
+        ("train_station test_tube", "- -"),
+        ("steam_train bullet_train", "- -"),
+        ("train seg_train seg_test", "train - -"),
+        ("train_test trainee contest", "- - -"),
+    ],
+)
+def test_the_usual_names_of_parts_are_known(names, parts):
+    names, parts = names.split(), parts.split()
+    pairs = zip(names, parts, strict=True)
+    assert parts_of(names) == {name: part for name, part in pairs if part != "-"}
 
 
 def test_examples_are_found_behind_datasets_of_splits_only():

@@ -173,14 +173,14 @@ def test_parts_with_other_headers_share_their_classes(tmp_path):
 
 
 def test_a_column_names_the_part(tmp_path):
-    names = ["train", "Validation", "test", "train"] * 2
+    names = ["Training", "dev", "test_set", "train "] * 2
     rows = [f"text {i},{i // 4},{name}" for i, name in enumerate(names)]
     path = write(tmp_path / "a.csv", rows, "text,label,fold")
     data = tl.from_csv(path, split="fold")
     assert sizes(data) == [4, 2, 2]
     assert contents(data.val) == (["text 1", "text 5"], [0, 1])
-    write(path, [*rows, "text 8,1,dev"], "text,label,fold")
-    with pytest.raises(ValueError, match=r"1 of 9 .*a\.csv:10 has 'dev' in column"):
+    write(path, [*rows, "text 8,1,extra"], "text,label,fold")
+    with pytest.raises(ValueError, match=r"1 of 9 .*a\.csv:10 has 'extra' in column"):
         tl.from_csv(path, split="fold")
 
 
@@ -196,6 +196,18 @@ def test_pairs_of_texts(tmp_path):
     swapped = tl.from_csv(path, text=["a", "q"], **WHOLE)
     prints = {examples_of(d.train).fingerprint() for d in (data, swapped)}
     assert len(prints) == 2
+
+
+def test_columns_and_files_come_in_every_form_that_has_an_order(tmp_path):
+    write(tmp_path / "a.csv", ["x,1,0", "y,0,1", "z,1,1"], "text,a,b")
+    frame = pd.read_csv(tmp_path / "a.csv")
+    for label in (frame.columns[1:], np.array(["a", "b"]), iter("ab")):
+        data = tl.from_dataframe(frame, text="text", label=label, **WHOLE)
+        assert data.class_names == ("a", "b")
+    for files in (tmp_path.glob("*.csv"), pd.Series([tmp_path / "a.csv"])):
+        assert sizes(tl.from_csv(files, label=["a", "b"], **WHOLE)) == [3, 0, 0]
+    with pytest.raises(ValueError, match="`path` is a set"):
+        tl.from_csv({tmp_path / "a.csv"}, label=["a", "b"])
 
 
 def test_a_frame_reads_as_its_file(films):
@@ -294,6 +306,84 @@ def test_other_tasks(
         data = tl.from_dataframe(frame, **arguments)
     assert (data.task, data.class_names) == (expected_task, names)
     assert contents(data.train)[1] == expected
+
+
+@pytest.mark.parametrize("words", ["True False", "TRUE FALSE", "true false"])
+def test_true_and_false_are_numbers_in_several_columns(tmp_path, words):
+    true, false = words.split()
+    rows = [f"x,{true},{false}", f"y,{false},{true}", f"z,{true},{true}"]
+    path = write(tmp_path / "a.csv", rows, "text,a,b")
+    data = tl.from_csv(path, text="text", label=["a", "b"], **WHOLE)
+    assert (data.task, data.class_names) == ("multi_label", ("a", "b"))
+    assert contents(data.train)[1] == [[1, 0], [0, 1], [1, 1]]
+    framed = tl.from_dataframe(
+        pd.read_csv(path), text="text", label=["a", "b"], **WHOLE
+    )
+    assert contents(framed.train) == contents(data.train)
+
+
+LISTS = [["red"], ["red", "round"], "round", [], {"red"}, ("round", "red")]
+ROWS = [[1, 0], [1, 1], [0, 1], [0, 0], [1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    "form", ["frame", "csv", "numpy csv", "jsonl", "head", "array"]
+)
+def test_lists_in_cells_are_several_labels(tmp_path, form):
+    frame = frame_of(LISTS)
+    if form == "csv":
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        data = tl.from_csv(tmp_path / "a.csv", **WHOLE)
+    elif form == "numpy csv":
+        frame.label = [str(np.array(x)) if isinstance(x, list) else x for x in LISTS]
+        data = tl.from_dataframe(frame, **WHOLE)
+    elif form == "jsonl":
+        frame.label = [list(x) if isinstance(x, set) else x for x in LISTS]
+        frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+        data = tl.from_csv(tmp_path / "a.jsonl", **WHOLE)
+    elif form == "head":
+        frame.loc[6], frame["cm"] = ["text 6", None], 0.5
+        label = {"looks": "label", "cm": "cm"}
+        data = tl.from_dataframe(frame, label=label, **WHOLE)
+        looks = examples_of(data.train).labels[:, :2]
+        assert data.class_names == {"looks": ("red", "round")}
+        np.testing.assert_array_equal(looks, [*ROWS, [np.nan, np.nan]])
+        return
+    else:
+        y = frame.label if form == "array" else LISTS
+        data = tl.from_arrays(list(frame.text), y, **WHOLE)
+    assert (data.task, data.class_names) == ("multi_label", ("red", "round"))
+    assert contents(data.train)[1] == ROWS
+
+
+@pytest.mark.parametrize("given", [None, ["b", "a"]])
+def test_lists_of_one_label_each_are_classes(given):
+    frame = frame_of([["a"], ["b"]] * 2)
+    data = tl.from_dataframe(frame, class_names=given, **WHOLE)
+    assert (data.task, data.class_names) == ("classification", tuple(given or "ab"))
+    assert contents(data.train)[1] == ([1, 0] if given else [0, 1]) * 2
+    several = tl.from_dataframe(frame, task="multi_label", **WHOLE)
+    assert contents(several.train)[1] == [[1, 0], [0, 1]] * 2
+
+
+@pytest.mark.parametrize(
+    ("label", "kwargs", "message"),
+    [
+        ([1, 2], {}, r"has \[1, 2\], where each label must be a name"),
+        (["a", None], {}, "each label must be a name"),
+        ({"a": 1}, {}, r"has \{'a': 1\}, where each label must be a name"),
+        (["reed"], {"class_names": ["red", "a"]}, "'reed', .*`class_names`.*'red'"),
+        (["a", "b"], {"task": "classification"}, "'b'.*, which is not one label"),
+        (["a", "b"], {"task": "regression"}, "must be numbers, not lists"),
+    ],
+)
+def test_what_lists_in_cells_must_hold(label, kwargs, message):
+    frame = frame_of([["a"], ["red"], label] * 2)
+    with pytest.raises(ValueError, match=message):
+        tl.from_dataframe(frame, **kwargs, **WHOLE)
+    if kwargs.keys() <= {"class_names"} and label != [1, 2]:
+        with pytest.raises(ValueError, match=f"`y` .*{message}"):
+            tl.from_arrays(list(frame.text), list(frame.label), **kwargs, **WHOLE)
 
 
 # Rows that cannot be used
@@ -466,8 +556,8 @@ def test_utf16_is_recognised(tmp_path):
         ({"text": ["text"] * 3}, "one column or two"),
         ({"text": []}, "names no column"),
         ({"text": {"test": "text"}}, "must have 'train'"),
-        ({"text": {"train": "text", "dev": "text"}}, "No such part of the data"),
-        ({"text": {1, 2}}, "must name a column"),
+        ({"text": {"train": "text", "more": "text"}}, "No such part of the data"),
+        ({"text": {1, 2}}, "`text` is a set, which has no order"),
         ({"split": "fold"}, "No such column.*split='fold'"),
         ({"split": "label"}, "No row of .*films.csv has 'train'.*'bad', 'good'"),
         ({"task": "ranking"}, "task"),
@@ -592,6 +682,52 @@ def test_image_targets_and_missing_paths(tmp_path):
     with pytest.warns(UserWarning, match="Skipped 1 of 4"):
         data = tl.from_dataframe(frame, **arguments, errors="skip", **WHOLE)
     assert (data.task, contents(data.train)[1]) == ("regression", [0.5, 1.5, 3.5])
+
+
+@pytest.mark.parametrize(
+    "written", ["{0}/{1:03d}", "{0}\\{1:03d}.jpg", "{0}\\{1:03d}", "./{0}/{1:03d}.jpg"]
+)
+def test_paths_may_lack_their_ending(pictures, written):
+    names = np.repeat(["cat", "dog"], 4)
+    paths = [written.format(name, i % 4) for i, name in enumerate(names)]
+    frame = pd.DataFrame({"id": paths, "label": names})
+    (pictures.parent / "cat" / "000.txt").write_text("no picture")
+    arguments = {"image_size": 8, **WHOLE}
+    found = tl.from_dataframe(
+        frame, image="id", image_root=pictures.parent, **arguments
+    )
+    files = examples_of(tl.from_csv(pictures, image="path", **arguments).train).files
+    assert examples_of(found.train).files == files
+
+
+@pytest.mark.parametrize("ids", [[1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0], list("1234")])
+def test_numbers_may_be_names_of_files(tmp_path, ids):
+    for i in range(1, 5):
+        (tmp_path / f"{i}.PNG").write_bytes(encode(picture(seed=i), "PNG"))
+    frame = pd.DataFrame({"id": ids, "label": list("aabb")})
+    data = tl.from_dataframe(frame, image="id", image_root=tmp_path, **WHOLE)
+    assert examples_of(data.train).files == [f"{i}.PNG" for i in range(1, 5)]
+    with pytest.raises(ValueError, match=r"has 0\.5 in place of an image path"):
+        tl.from_dataframe(frame.assign(id=0.5), image="id", image_root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("pictures/cat/000.jpg", r"000\.jpg' exists: pass the image_root that paths"),
+        ("/cat/000.jpg", r"pictures/cat/000\.jpg' exists"),
+        ("cat/00.jpg", r"Did you mean '00\d\.jpg'"),
+        ("cat/x", r"its folder holds '000\.jpg', '001\.jpg'"),
+        ("cats/000.jpg", "there is no folder '.*pictures/cats'"),
+    ],
+)
+@pytest.mark.parametrize("label", ["label", "age"])
+def test_files_that_are_not_found_come_with_a_hint(pictures, path, message, label):
+    frame = pd.DataFrame({"path": [path] * 4, "label": list("abab"), "age": 0.5})
+    arguments = {"image": "path", "label": label, "image_root": pictures.parent}
+    message = f"No readable picture.*No such file.*{message}"
+    with pytest.raises(ValueError, match=message):
+        tl.from_dataframe(frame, **arguments, **WHOLE)
 
 
 @pytest.mark.real

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
 from tlkeras._validation import UnsupportedError
+from tlkeras.evaluation import Report
 from tlkeras.outputs import (
     OUTPUTS,
     TASKS,
@@ -425,6 +427,52 @@ def test_names_may_be_others(case):
 # What the kinds are.
 
 
+NAMES = {
+    "unique": lambda: np.unique(["b", "a"]),
+    "one array": lambda: np.array(["a", "b"], object),
+    "series": lambda: pd.Series(["a", "b"], index=[1, 0]),
+    "index": lambda: pd.Index(["a", "b"]),
+    "iterator": lambda: iter("ab"),
+    "keys": lambda: {"a": 0, "b": 1}.keys(),
+    "tensor": lambda: tf.constant(["a", "b"]),
+    "bytes": lambda: [b"a", b"b"],
+}
+
+
+@pytest.mark.parametrize("form", NAMES)
+def test_names_come_in_every_form_that_has_an_order(form):
+    names = NAMES[form]
+    assert Classes(names()).names == Labels(names()).names == ("a", "b")
+    assert Classes(2).renamed(names()).names == ("a", "b")
+    assert read_labels([0, 1], names())[0].names == ("a", "b")
+    assert Report([0, 1], np.eye(2), class_names=names()).class_names == ("a", "b")
+    assert Numbers(2, names()).names == ("a", "b")
+
+
+@pytest.mark.parametrize("make", [Classes, Labels, lambda names: Numbers(2, names)])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"b", "a"}, r"is a set, which has no order.*sorted.*'a', 'b'"),
+        (frozenset("ab"), "is a set"),
+        ({"a": 0, "b": 1}, "must be a list"),
+    ],
+)
+def test_names_without_an_order_are_refused(make, names, message):
+    with pytest.raises(ValueError, match=message):
+        make(names)
+
+
+@pytest.mark.parametrize("y", [iter([1, 0]), {"b": 1, "a": 0}.values(), (1, 0)])
+def test_labels_may_come_from_an_iterator(y):
+    assert read_labels(y)[1].tolist() == [1, 0]
+
+
+def test_labels_are_no_set():
+    with pytest.raises(ValueError, match="`y` is a set"):
+        read_labels({0, 1})
+
+
 def test_classes():
     output = Classes(["ant", "bee", "fly"])
     assert (output.units, output.columns, output.activation) == (3, 1, "softmax")
@@ -550,7 +598,7 @@ def test_accuracy_of_labels_counts_every_label():
         ),
         (Numbers, {"count": 0}, "`outputs`.*at least 1"),
         (Numbers, {"count": 2, "names": ["a"]}, "`names`.*2 names"),
-        (Numbers, {"count": 2, "names": "ab"}, "`names`.*2 names"),
+        (Numbers, {"count": 2, "names": "ab"}, "`names` must be a list"),
         (Numbers, {"loss": 7}, "must be a Keras loss"),
         (Numbers, {"class_weight": {0: 1.0}}, "`class_weight`.*no classes"),
     ],
@@ -649,8 +697,8 @@ def test_labels_tell_what_they_are(y, expected):
             {"class_names": ["a", "b"]},
             "at least two classes.*2 examples of 'a'",
         ),
-        ([["a", "b"], ["b", "a"]], {"task": "classification"}, "0 and 1.*strings"),
-        ([["a", "b"], ["b", "a"]], {}, "Strings in `y` cannot be regression"),
+        ([["a", "b"], ["b", "a"]], {"task": "classification"}, "exactly one 1"),
+        ([["a", "b"], ["b", "a"]], {"task": "regression"}, "Strings in `y` cannot be"),
         ([0.5, 1], {"task": "classification"}, "whole numbers or strings"),
         ([0, 1], {"task": "multi_label"}, r"shape \(n, classes\)"),
         ([[1, 1], [0, 1]], {"task": "classification"}, "exactly one 1"),
@@ -687,8 +735,10 @@ def test_predictions_that_tell_nothing():
         read_predictions(np.array([0.0, 1.0]), rows([-2.0], [3.0]))
     with pytest.raises(ValueError, match="either one column, or one for each output"):
         read_predictions(np.zeros((2, 2)), P3)
-    with pytest.raises(ValueError, match="sequence of 3 names"):
+    with pytest.raises(ValueError, match="a list of names, not one string"):
         read_predictions(np.array([0, 2]), P3, None, "abc")
+    with pytest.raises(ValueError, match="sequence of 3 names"):
+        read_predictions(np.array([0, 2]), P3, None, ["a", "b"])
 
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy

@@ -3,7 +3,15 @@
 import difflib
 import importlib
 import numbers
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import (
+    Collection,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from types import ModuleType
 from typing import Any
 
@@ -103,6 +111,51 @@ def check_number(
     )
 
 
+def in_order(argument: str, values: Any) -> Any:
+    """Returns values whose order counts; of an iterator a list, others as they are.
+
+    Args:
+        argument: The argument's name, for the message.
+        values: What came.
+
+    Raises:
+        ValueError: If it is a set, whose order is another in each process.
+    """
+    if isinstance(values, set | frozenset):
+        raise ValueError(
+            f"`{argument}` is a set, which has no order. Pass a list, such as "
+            f"`sorted({argument})`. Received: {few(sorted(map(str, values)))}."
+        )
+    return list(values) if isinstance(values, _ITERATORS) else values
+
+
+# Of a dictionary's keys and values the order is known.
+_ITERATORS = Iterator, KeysView, ValuesView
+
+
+def as_list(argument: str, values: Any) -> list[Any]:
+    """Returns several values as a list, in their order, with Python's own types.
+
+    Args:
+        argument: The argument's name, for the message.
+        values: A list, a tuple, an iterator, an array, a tensor, or a Series or Index
+            of pandas.
+
+    Raises:
+        ValueError: If it is something else, such as one value, or a set.
+    """
+    values = in_order(argument, values)
+    if hasattr(values, "numpy"):
+        values = values.numpy()
+    values = values.tolist() if hasattr(values, "tolist") else values
+    is_one = isinstance(values, str | bytes | Mapping) or not hasattr(
+        values, "__iter__"
+    )
+    if not is_one:
+        return list(values)
+    raise ValueError(f"`{argument}` must be a list. Received: {argument}={values!r}.")
+
+
 def is_missing(cell: Any) -> bool:
     """Tells whether a cell is `None` or NaN."""
     return cell is None or (isinstance(cell, numbers.Real) and cell != cell)
@@ -111,32 +164,6 @@ def is_missing(cell: Any) -> bool:
 def is_blank(cell: Any) -> bool:
     """Tells whether a cell is missing, or holds nothing but spaces."""
     return is_missing(cell) or (isinstance(cell, str) and not cell.strip())
-
-
-def check_same_classes(
-    argument: str, names: Sequence[str] | None, known: Sequence[str] | None
-) -> None:
-    """Raises `ValueError` where data's classes cannot be those of a model.
-
-    Names may differ, as where a model was built with a number of classes; their count
-    and the order of the same names may not.
-
-    Args:
-        argument: The data's name, for the message.
-        names: The data's classes; `None` where they are not known.
-        known: The model's classes; `None` where they are not known.
-    """
-    if names is None or known is None:
-        return
-    same = set(names) == set(known)
-    if len(names) == len(known) and (tuple(names) == tuple(known) or not same):
-        return
-    problem = "in another order" if same else f"{len(known)} in number"
-    raise ValueError(
-        f"`{argument}` has {len(names)} classes, {few(names)}; those of the model are "
-        f"{problem}: {few(known)}. Build the model with `data.class_names`, or read "
-        "the data with `class_names=model.class_names`."
-    )
 
 
 def few(names: Sequence[str]) -> str:

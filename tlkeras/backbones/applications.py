@@ -126,7 +126,8 @@ def _check_size(entry: TableEntry, shape: tuple[int, int, int]) -> None:
         raise ValueError(
             f"{entry.name!r} takes images of at least {entry.minimum_size} x "
             f"{entry.minimum_size} pixels. Received: input_shape={shape}; pass a "
-            "larger one, or choose another backbone."
+            "larger one, and read the pictures at it: image_size="
+            f"{entry.minimum_size}. Or choose another backbone."
         )
 
 
@@ -135,8 +136,9 @@ def _check_channels(
 ) -> None:
     needed = entry.default_shape[-1]
     if weights in ("pretrained", "imagenet") and shape[-1] != needed:
+        mode = "rgb" if needed == 3 else "grayscale"
         raise ValueError(
             f"The pretrained weights of {entry.name!r} are for images of {needed} "
             f"channel{'s' if needed > 1 else ''}. Received: input_shape={shape}; "
-            f"convert the images to {needed}, or pass weights=None."
+            f"read the pictures with color_mode={mode!r}, or pass weights=None."
         )

@@ -16,7 +16,7 @@ from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
-from tlkeras.problem import Problem, input_of
+from tlkeras.problem import Problem, adopt_names, check_names, input_of
 from tlkeras.records import TrainingRecord
 from tlkeras.saving import save_whole
 
@@ -36,7 +36,8 @@ class TransferModel(keras.Model):
 
     Attributes:
         problem: What it is for: an input, and outputs by name; `None` of a copy that
-            Keras made of it, such as `keras.models.clone_model` does.
+            `keras.models.clone_model` made of it, which keeps nothing but layers: give
+            it that of the original, `copy.problem = model.problem`.
         temperature: What `tl.calibrate` divided the logits by, of a model whose heads
             have names by head; `None` if it did not, or the model was fine-tuned since.
     """
@@ -51,7 +52,7 @@ class TransferModel(keras.Model):
     @property
     def task(self) -> str:
         """`"classification"`, `"multi_label"`, `"regression"`, or `"multi_task"`."""
-        return self.problem.task
+        return self._known_problem.task
 
     @property
     def class_names(self) -> Any:
@@ -59,7 +60,7 @@ class TransferModel(keras.Model):
 
         Where heads have names, a dictionary of those that have classes.
         """
-        return self.problem.class_names
+        return self._known_problem.class_names
 
     @property
     def preprocessor(self) -> Any:
@@ -116,11 +117,22 @@ class TransferModel(keras.Model):
         >>> model.thresholds
         (0.3, 0.6)
         """
-        return self.problem.thresholds
+        return self._known_problem.thresholds
 
     @thresholds.setter
     def thresholds(self, value: Any) -> None:
-        self.problem = self.problem.with_thresholds(value)
+        self.problem = self._known_problem.with_thresholds(value)
+
+    @property
+    def _known_problem(self) -> Problem:
+        """What the model is for; raises where Keras has lost it."""
+        if self.problem is not None:
+            return self.problem
+        raise ValueError(
+            f"What the model {self.name!r} is for, with the names of its classes, is "
+            "not known: keras.models.clone_model copies layers alone. Give the copy "
+            "that of the original, `copy.problem = model.problem`, or load a saved one."
+        )
 
     def classify(self, inputs: Any, *, batch_size: int = 32) -> list[Any]:
         """Says what inputs are: their classes, their labels, their numbers.
@@ -149,7 +161,7 @@ class TransferModel(keras.Model):
         True
         """
         check_int("batch_size", batch_size, 1)
-        ready = self.problem.input.read(inputs)
+        ready = self._known_problem.input.read(inputs)
         if not len(ready):
             return []
         outputs = self.predict(ready, batch_size=batch_size, verbose=0)
@@ -157,6 +169,9 @@ class TransferModel(keras.Model):
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         """Fits the model as `keras.Model.fit` does; of texts, too.
+
+        A model that was built with a number of classes takes the names that the data
+        tell.
 
         Args:
             x: Inputs: an array, texts, or a dataset of `(inputs, labels)`.
@@ -167,7 +182,14 @@ class TransferModel(keras.Model):
 
         Returns:
             A Keras `History`.
+
+        Raises:
+            ValueError: If the data name the classes in another order.
         """
+        adopt_names(self, x)
+        if self.problem is not None:
+            check_names(self.problem, x, "x")
+            check_names(self.problem, validation_data, "validation_data")
         if isinstance(validation_data, (tuple, list)):
             texts, *rest = validation_data
             validation_data = (self.ready(texts), *rest)
@@ -276,7 +298,7 @@ class TransferModel(keras.Model):
         layers = _keras.sublayers(self.backbone)
         frozen = [i for i, layer in enumerate(layers) if not layer.trainable]
         settings = {
-            "problem": self.problem.get_config(),
+            "problem": self._known_problem.get_config(),
             "frozen_sublayers": frozen,
             "dtype": self.dtype_policy.name,
             # Keras keeps weights alone; a model that trains on needs these as well.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tlkeras import _keras
-from tlkeras._validation import check_number, check_same_classes, unknown_name
+from tlkeras._validation import check_number, unknown_name
 from tlkeras.augmentation import resolve_augment
 from tlkeras.builders import TransferModel
 from tlkeras.compress.measuring import measure
@@ -21,7 +21,8 @@ from tlkeras.compress.teaching import (
 )
 from tlkeras.freezing import recompile
 from tlkeras.inputs.examples import Examples, Reading, reading_of
-from tlkeras.problem import Problem
+from tlkeras.outputs.naming import check_same_classes
+from tlkeras.problem import Problem, adopt_names, check_names
 from tlkeras.runtime import current_runtime, jit_compile
 from tlkeras.training import FineTuneHistory, Recipe, fine_tune
 from tlkeras.training.compatibility import check_data, check_model
@@ -113,6 +114,9 @@ def distill(
     _check_pair(teacher, student)
     _check_recipe(fine_tuning.get("recipe"))
     train, val = parts_of(train, validation_data)
+    adopt_names(student, train)
+    for data, name in ((train, "train"), (val, "validation_data")):
+        check_names(student.problem, data, name)
     readings = [_reading(train, "train")]
     readings.append(None if val is None else _reading(val, "validation_data"))
     for name, reading in zip(("train", "validation_data"), readings, strict=True):

@@ -3,27 +3,33 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from tlkeras._validation import few, in_order
+from tlkeras.data.array_parts import arrays_by_part, count_of, joined
 from tlkeras.data.groups import groups_of_array
 from tlkeras.data.heads import read_heads
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_splitting
 from tlkeras.inputs import read_arrays
-from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.outputs import read_labels
 from tlkeras.problem import Problem
 
 
 def from_arrays(
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     task: str | Mapping[str, str] | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    color_mode: str | None = None,
+    fit: str | None = None,
     batch_size: int = 32,
     validation_split: float = 0.15,
     test_split: float = 0.15,
     seed: int = 0,
-    groups: Sequence | None = None,
+    groups: Sequence | Mapping[str, Sequence] | None = None,
 ) -> Splits:
     """Makes `Splits` from images or texts in memory.
 
@@ -31,23 +37,36 @@ def from_arrays(
         x: Pixels 0 to 255, uint8 or float, `(n, height, width)` or
             `(n, height, width, channels)` with 1 or 3 channels. Not rescaled:
             models of tlkeras take raw pixels. Or texts: strings `(n,)`, or pairs of
-            them, `(n, 2)` or a tuple `(a, b)` of two columns.
+            them, `(n, 2)` or a tuple `(a, b)` of two columns. Data with parts of their
+            own are dictionaries of such by part, `{"train": x, "test": x}`; or without
+            `y` pairs by part, `{"train": (x, y), "test": (x, y)}`, the pairs that
+            `load_data()` of Keras' data sets returns, or arrays by names such as
+            `x_train` and `y_train`, as `np.load` gives them.
         y: One label per example. Whole numbers or strings are classes; 2-D rows of 0
-            and 1 are one-hot where each has exactly one 1, multi-label otherwise;
-            other floats are regression targets, `(n,)` or `(n, k)`. Or a dictionary of
-            such by head, for a model with several: `{"species": names, "length": cm}`.
-            There labels may be missing: `None`, NaN, or -1 among class numbers.
+            and 1 are one-hot where each has exactly one 1, multi-label otherwise, and
+            so are lists of names; other floats are regression targets, `(n,)` or
+            `(n, k)`. Or a dictionary of such by head, for a model with several:
+            `{"species": names, "length": cm}`. There labels may be missing: `None`,
+            NaN, or -1 among class numbers.
         class_names: The classes, in the order of their ids. By default the sorted
             strings in `y`, or `"0"`, `"1"`, and so on. By head where `y` is.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             `y` looks like. By head where `y` is.
+        image_size: Side, or `(height, width)`, in pixels, that pictures are read at. By
+            default the size that they have.
+        color_mode: `"rgb"`, also of grey pictures, or `"grayscale"`. By default what
+            they are.
+        fit: How pictures come to the shape of `image_size`: `"crop"` (`None`), `"pad"`
+            or `"stretch"`, as in `image_folder`.
         batch_size: Examples per batch.
-        validation_split: Fraction of the examples for validation; 0 for none.
-        test_split: Fraction of the examples for testing; 0 for none.
+        validation_split: Fraction of the training examples for validation, where there
+            is no such part; 0 for none.
+        test_split: Fraction of the training examples for testing, where there is no
+            such part; 0 for none.
         seed: Seed of the split and of the order of training.
         groups: One value per example, such as the patient whom a picture shows.
             Examples of one group stay in one part, which is then only nearly as large
-            as asked for.
+            as asked for. By part where the data are.
 
     Returns:
         The `Splits`. Classification is split stratified by class, several heads by the
@@ -62,6 +81,9 @@ def from_arrays(
     >>> y = ["cat", "dog", "owl"] * 20
     >>> tl.from_arrays(x, y).class_names
     ('cat', 'dog', 'owl')
+    >>> data = tl.from_arrays({"train": (x, y), "test": (x, y)}, image_size=64)
+    >>> next(iter(data.test))[0].shape
+    TensorShape([32, 64, 64, 3])
     >>> texts = ["a fine film", "a dull film"] * 10
     >>> tl.from_arrays(texts, ["good", "bad"] * 10).class_names
     ('bad', 'good')
@@ -71,21 +93,81 @@ def from_arrays(
     {'animal': TensorShape([9]), 'size': TensorShape([9, 1])}
     """
     check_splitting(batch_size, seed, validation_split, test_split)
-    its_input, inputs = read_arrays(x)
-    read = read_heads if isinstance(y, Mapping) else read_labels
-    outputs, labels = read(y, class_names, task)
-    if len(inputs) != len(labels):
-        raise ValueError(
-            "`x` and `y` must have the same length. Received: "
-            f"len(x)={len(inputs)}, len(y)={len(labels)}."
-        )
-    together = None if groups is None else groups_of_array(groups, len(inputs))
+    xs, ys = arrays_by_part(in_order("x", x), y)
+    inputs = {part: read_arrays(in_order("x", each)) for part, each in xs.items()}
+    outputs, labels = _read_labels(ys, class_names, task)
+    for part, (_, rows) in inputs.items():
+        if len(rows) != len(labels[part]):
+            where = f" of {part!r}" if len(xs) > 1 else ""
+            raise ValueError(
+                f"`x` and `y`{where} must have the same length. Received: "
+                f"len(x)={len(rows)}, len(y)={len(labels[part])}."
+            )
+    reading = {"image_size": image_size, "color_mode": color_mode, "fit": fit}
+    read = {
+        part: its_input.of_rows(rows, labels[part], **reading)
+        for part, (its_input, rows) in inputs.items()
+    }
+    problem = Problem(read["train"][0], outputs)
+    _check_alike(problem, {part: its_input for part, (its_input, _) in read.items()})
+    _check_known_classes(problem, labels)
     return make_splits(
-        ArrayExamples(inputs, labels),
-        problem=Problem(its_input, outputs),
+        **{part: examples for part, (_, examples) in read.items()},
+        problem=problem,
         validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,
-        groups=None if together is None else {"train": together},
+        groups=None if groups is None else _read_groups(groups, labels),
     )
+
+
+def _read_labels(
+    ys: dict[str, Any], class_names: Any, task: Any
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """Returns the output, or outputs by head, and the labels of each part."""
+    ys = {part: _columns(y) for part, y in ys.items()}
+    together = joined(list(ys.values()))
+    read = read_heads if isinstance(together, Mapping) else read_labels
+    outputs, labels = read(together, class_names, task)
+    if len(ys) == 1:
+        return outputs, {"train": labels}
+    ends = np.cumsum([count_of(y) for y in ys.values()])[:-1]
+    return outputs, dict(zip(ys, np.split(labels, ends), strict=True))
+
+
+def _columns(y: Any) -> Any:
+    """Returns labels, also by head, whose iterators are lists."""
+    if isinstance(y, Mapping):
+        return {head: in_order("y", labels) for head, labels in y.items()}
+    return in_order("y", y)
+
+
+def _check_alike(problem: Problem, inputs: dict[str, Any]) -> None:
+    for part, its_input in inputs.items():
+        if its_input != problem.input:
+            raise ValueError(
+                f"All parts must hold inputs of one form. Received: {problem.input} in "
+                f"'train', {its_input} in {part!r}."
+            )
+
+
+def _check_known_classes(problem: Problem, labels: dict[str, np.ndarray]) -> None:
+    for part, known in labels.items():
+        for unknown in problem.lost(known, labels["train"]).values():
+            raise ValueError(
+                f"{part!r} has classes that 'train' has not: {few(unknown)}. A model "
+                "can only be tested on classes it is trained on."
+            )
+
+
+def _read_groups(groups: Any, labels: dict[str, np.ndarray]) -> dict[str, list]:
+    """Returns the groups of each part."""
+    if len(labels) > 1 and (
+        not isinstance(groups, Mapping) or groups.keys() != labels.keys()
+    ):
+        raise ValueError(
+            f"`groups` must be a dictionary by part, as the data are: {list(labels)}."
+        )
+    by_part = groups if len(labels) > 1 else {"train": groups}
+    return {part: groups_of_array(x, len(labels[part])) for part, x in by_part.items()}

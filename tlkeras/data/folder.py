@@ -1,16 +1,18 @@
 """Splits from a folder of image files."""
 
 import os
+import warnings
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import did_you_mean, unknown_name
+from tlkeras._validation import did_you_mean, few, unknown_name
 from tlkeras.data.groups import groups_of_files
 from tlkeras.data.skipped import warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
-from tlkeras.data.splitting import PART_OF_NAME, check_splitting
+from tlkeras.data.splitting import check_splitting, parts_of
 from tlkeras.inputs import Pictures
 from tlkeras.inputs.pictures.files import ImageFiles, read_listed
 from tlkeras.outputs import Classes
@@ -36,10 +38,12 @@ def image_folder(
 ) -> Splits:
     """Makes `Splits` from a folder with one sub-folder of images per class.
 
-    Reads `path/<class>/*` or `path/{train,val,test}/<class>/*` (also `valid` and
-    `validation`, in upper or lower case), and class folders with all that is below
+    Reads `path/<class>/*` or `path/{train,val,test}/<class>/*` (also `Training`,
+    `test_set`, `valid`, `dev` and the like), and class folders with all that is below
     them. What is missing of validation and test is split from training, the same
-    share of every class, the same in every process.
+    share of every class, the same in every process. Folders that could be parts as
+    well as classes, such as those that hold the same sub-folders, are an error;
+    `class_names` says that they are classes.
 
     Readable are JPEG, PNG, GIF (its first frame), BMP and WebP. Other files are
     skipped and reported once, in a warning and in `Splits.skipped`. Pictures are
@@ -83,8 +87,10 @@ def image_folder(
     """
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
     check_splitting(batch_size, seed, validation_split, test_split)
+    if class_names is not None:
+        class_names = check_class_names(class_names)
     root = _existing_folder(path)
-    folders = _part_folders(root)
+    folders = _part_folders(root, class_names)
     class_names = _class_folders(folders, class_names)
     skipped: list[tuple[str, str]] = []
     parts: dict[str, ImageFiles] = {}
@@ -123,48 +129,102 @@ def _existing_folder(path: str | os.PathLike) -> str:
     parent, name = os.path.split(root)
     hint = ""
     if os.path.isdir(parent):
-        hint = did_you_mean(name, _visible(parent, os.path.isdir))
+        hint = did_you_mean(name, _folders_in(parent))
     raise ValueError(f"No such folder: {root!r}.{hint}")
 
 
-def _visible(folder: str, keep=lambda path: True) -> list[str]:
+def _visible(folder: str) -> list[str]:
     """Returns the names in a folder, sorted, without hidden files and litter."""
-    return sorted(
-        name
-        for name in os.listdir(folder)
-        if not name.startswith(".")
-        and name.lower() not in _LITTER
-        and keep(os.path.join(folder, name))
-    )
+    return sorted(filter(_is_visible, os.listdir(folder)))
 
 
-def _part_folders(root: str) -> dict[str, str]:
+def _folders_in(folder: str) -> list[str]:
+    """Returns the names of the visible folders in a folder, sorted."""
+    # Unlike `os.path.isdir` it asks of no plain file what it is.
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if _is_visible(e.name) and e.is_dir())
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in _LITTER
+
+
+def _part_folders(root: str, wanted: Sequence[str] | None) -> dict[str, str]:
     """Finds the layout: which folder holds the classes of which part.
 
     `path/<class>` is one folder with everything, under `"train"`.
+
+    Raises:
+        ValueError: If folders could be parts of the data as well as classes.
     """
-    names = _visible(root, os.path.isdir)
-    part_names = [name for name in names if name.lower() in PART_OF_NAME]
-    parts = [PART_OF_NAME[name.lower()] for name in part_names]
-    is_train = [name for name in names if name.lower() == "train"]
-    has_classes = any(_visible(os.path.join(root, n), os.path.isdir) for n in is_train)
-    if not has_classes or (set(parts) == {"train"} and names != part_names):
+    names = _folders_in(root)
+    if wanted and set(wanted) <= set(names):
         return {"train": root}
-    others = [name for name in names if name not in part_names]
+    found = parts_of(names)
+    others = [name for name in names if name not in found]
+    trains = [name for name, part in found.items() if part == "train"]
+    has_classes = [name for name in trains if _folders_in(os.path.join(root, name))]
     if others:
-        raise ValueError(
-            f"{root!r} has folders of split data, {part_names}, beside others, "
-            f"{others}. Move the others out, or pass the folder that holds only "
-            "classes."
+        are_parts = has_classes and (
+            len(found) > len(trains)
+            or not all(_has_files(os.path.join(root, name)) for name in has_classes)
         )
-    if len(set(parts)) < len(parts):
+        if not are_parts:
+            return {"train": root}
+        raise ValueError(
+            f"{root!r} has folders of split data, {list(found)}, beside others, "
+            f"{others}. Move the others out, or pass the folder that holds only "
+            f"classes. If all of them are classes, pass class_names={_listed(names)}."
+        )
+    if len(names) < 2 and not has_classes:
+        return {"train": root}
+    if len(set(found.values())) < len(found):
         raise ValueError(
             f"{root!r} has several folders for the same part of the data: "
-            f"{part_names}. Keep one each for training, validation and testing."
+            f"{list(found)}. Keep one each for training, validation and testing."
+        )
+    if not has_classes:
+        lacks = (
+            f"{trains[0]!r} has no class folders"
+            if trains
+            else "there is no training folder beside them"
+        )
+        raise ValueError(
+            f"{root!r} has folders of split data, {names}, but {lacks}. Put each "
+            "class into a sub-folder, or give the labels as a table to "
+            "`from_dataframe`. If these are classes, pass "
+            f"class_names={_listed(names)}."
+        )
+    folders = {part: os.path.join(root, name) for name, part in found.items()}
+    return _labelled({part: _unwrapped(path) for part, path in folders.items()})
+
+
+def _unwrapped(folder: str) -> str:
+    """Returns the folder of the same name inside, where it holds nothing else.
+
+    That is what comes of unpacking an archive into a folder of its name.
+    """
+    inner = os.path.join(folder, os.path.basename(folder))
+    if _visible(folder) == [os.path.basename(folder)] and os.path.isdir(inner):
+        return inner
+    return folder
+
+
+def _labelled(folders: dict[str, str]) -> dict[str, str]:
+    """Returns the parts that have class folders, and warns of others."""
+    without = {part for part, path in folders.items() if not _folders_in(path)}
+    for part in sorted(without - {"train"}):
+        warnings.warn(
+            f"{folders[part]!r} has no class folders: its pictures have no labels, and "
+            f"are left out. {part} is split from train instead; the trained model's "
+            "`classify` takes the pictures.",
+            UserWarning,
+            stacklevel=4,
         )
     return {
-        part: os.path.join(root, name)
-        for part, name in zip(parts, part_names, strict=True)
+        part: path
+        for part, path in folders.items()
+        if part not in without or part == "train"
     }
 
 
@@ -172,7 +232,7 @@ def _class_folders(
     folders: dict[str, str], wanted: Sequence[str] | None
 ) -> tuple[str, ...]:
     """Returns the classes, checked against the folders of every part."""
-    known = _visible(folders["train"], os.path.isdir)
+    known = _folders_in(folders["train"])
     if not known:
         loose = _visible(folders["train"])
         holds = f"only files, such as {loose[0]!r}" if loose else "nothing"
@@ -180,12 +240,14 @@ def _class_folders(
             f"{folders['train']!r} must have one sub-folder of images per class. It "
             f"holds {holds}."
         )
-    names = known if wanted is None else check_class_names(wanted)
+    if wanted is None:
+        _check_depth(folders["train"], known)
+    names = known if wanted is None else wanted
     for name in names:
         if name not in known:
             raise unknown_name("class folder", name, known)
     for part, folder in folders.items():
-        extra = sorted(set(_visible(folder, os.path.isdir)) - set(known))
+        extra = sorted(set(_folders_in(folder)) - set(known))
         if extra:
             raise ValueError(
                 f"{folder!r} has classes that {folders['train']!r} has not: "
@@ -193,6 +255,64 @@ def _class_folders(
                 f"on classes it is trained on: rename or remove them in {part}."
             )
     return tuple(names)
+
+
+def _check_depth(folder: str, names: Sequence[str]) -> None:
+    """Raises `ValueError` where what looks like classes rather holds them.
+
+    Args:
+        folder: The folder.
+        names: Its sub-folders.
+    """
+    below = {name: _folders_in(os.path.join(folder, name)) for name in names}
+    if len(names) == 1 and below[names[0]]:
+        raise ValueError(
+            f"{folder!r} has only the folder {names[0]!r}, which holds the folders "
+            f"{few(below[names[0]])}. Pass the folder that holds the classes: "
+            f"{os.path.join(folder, names[0])!r}."
+        )
+    for name in names:
+        others = set(names) - {name}
+        if others and others <= set(below[name]):
+            raise ValueError(
+                f"In {folder!r} the folder {name!r} holds all the others again: "
+                f"{few(sorted(others))}. Move it out; or, if it is a class, pass "
+                f"class_names={_listed(names)}."
+            )
+    shared = _shared(below, folder)
+    if shared:
+        raise ValueError(
+            f"The folders of {folder!r}, {few(names)}, hold the same sub-folders, "
+            f"{few(shared)}: which of them are the classes? Name those of split data "
+            "train, val and test, or pass the folder that holds only classes. If "
+            f"{few(names)} are the classes, pass class_names={_listed(names)}."
+        )
+
+
+def _shared(below: dict[str, list[str]], folder: str) -> list[str]:
+    """Returns the sub-folders that at least half of the class folders have.
+
+    One alone tells little, as where pictures of each class lie in `images`, unless the
+    class folders hold several each, and nothing else.
+    """
+    counts = Counter(name for names in below.values() for name in names)
+    least = max(2, len(below) / 2)
+    shared = sorted(name for name, count in counts.items() if count >= least)
+    only_folders = len(shared) == 1 and all(
+        len(names) > 1 and not _has_files(os.path.join(folder, name))
+        for name, names in below.items()
+    )
+    return shared if len(shared) > 1 or only_folders else []
+
+
+def _has_files(folder: str) -> bool:
+    """Whether visible files lie in a folder, beside sub-folders."""
+    return len(_folders_in(folder)) < len(_visible(folder))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Returns names as a list to copy, where they are few."""
+    return str(list(names)) if len(names) <= 20 else "[...]"
 
 
 class _Listing(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import is_missing
+from tlkeras._validation import as_list, is_missing
 from tlkeras.data.splitting import PARTS
 
 # Into how many folds the examples are dealt at most, and how far from what is asked
@@ -21,7 +21,7 @@ _SHOWN = 5
 
 def groups_of_array(groups: Any, length: int) -> list[Hashable]:
     """Returns one group for each row of an array, or raises `ValueError`."""
-    values = groups.tolist() if hasattr(groups, "tolist") else list(groups)
+    values = as_list("groups", groups)
     if len(values) != length:
         raise ValueError(
             "`groups` must have one value per example. Received: "

@@ -7,19 +7,14 @@ from typing import Any
 import numpy as np
 
 from tlkeras._validation import unknown_name
-from tlkeras.data.splitting import PART_OF_NAME
+from tlkeras.data.splitting import parts_of
 from tlkeras.outputs import Output, read_labels_with_gaps
 from tlkeras.outputs.missing import are_labelled
 
 
 def are_heads(value: Any) -> bool:
     """Whether an argument is a dictionary by head, and not by part of the data."""
-    return isinstance(value, Mapping) and not all(map(is_part, value))
-
-
-def is_part(name: Any) -> bool:
-    """Whether a name is one of those that data sets give to their parts."""
-    return str(name).lower() in PART_OF_NAME
+    return isinstance(value, Mapping) and len(parts_of(value)) < len(value)
 
 
 def of_heads(argument: str, value: Any, heads: Collection[str]) -> dict[str, Any]:

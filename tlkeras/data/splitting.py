@@ -1,6 +1,7 @@
 """Which example goes to training, validation or testing."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,90 @@ from tlkeras._validation import check_int, check_number
 
 PARTS = ("train", "val", "test")
 
-PART_OF_NAME = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
+# The words, in lower case, that data sets call their parts by.
+_WORDS = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validate", "validation", "dev", "development"),
+    "test": ("test", "testing", "tst"),
 }
-"""The names, in lower case, that data sets give to their parts."""
+_PART_OF_WORD = {word: part for part, words in _WORDS.items() for word in words}
+
+# What some call the part to test on, and some, beside another one, that to validate on.
+_EITHER = {"eval", "evaluation", "holdout", "heldout"}
+
+# Words beside these that say nothing of the part.
+_FILLERS = (
+    *("dataset", "data", "sets", "set", "splits", "split", "subset", "partition"),
+    *("images", "image", "imgs", "img", "pictures", "picture", "photos", "photo"),
+    *("samples", "sample", "examples", "example", "files", "folder", "dir", "part"),
+)
+
+
+def parts_of(names: Iterable[Any]) -> dict[Any, str]:
+    """Returns which of some names stand for which part of a data set.
+
+    Capitals, numbers, and words such as "set" make no difference: `"Training"`,
+    `"test_set"`, `"val2017"`. Nor does what all have beside the part: `"seg_train"`
+    and `"seg_test"`. A class may be called `"train_station"`.
+
+    Args:
+        names: Of folders, splits or parts that stand beside each other.
+
+    Returns:
+        From names to `"train"`, `"val"` or `"test"`, those of parts alone, in order.
+    """
+    names = list(names)
+    words = {name: words_of_part(str(name)) for name in names}
+    named = {name: found for name in names if (found := words[name]) and found[0]}
+    plain = {name: part for name, (part, beside) in named.items() if not beside}
+    if "train" not in plain.values():
+        plain.update(_alike({n: x for n, x in named.items() if x[1]}))
+    other = "val" if "test" in plain.values() else "test"
+    found = {name: other if part == "either" else part for name, part in plain.items()}
+    return {name: found[name] for name in names if name in found}
+
+
+def _alike(named: Mapping[Any, tuple[str, tuple[str, ...]]]) -> dict[Any, str]:
+    """Returns the parts whose names differ in nothing but the part."""
+    by_rest: dict[tuple[str, ...], dict[Any, str]] = {}
+    for name, (part, beside) in named.items():
+        by_rest.setdefault(beside, {})[name] = part
+    groups = [
+        parts
+        for parts in by_rest.values()
+        if "train" in parts.values() and len(set(parts.values())) > 1
+    ]
+    return groups[0] if len(groups) == 1 else {}
+
+
+def words_of_part(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """Returns the part that a name speaks of, and the words that it says besides.
+
+    The part is `"either"` where it depends on others, and `None` where the name speaks
+    of none, or of several.
+    """
+    name = re.sub(r"(?i)(hold|held)[ _-]*out", r"\1out", name)
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    words = [_without_fillers(word) for word in re.findall(r"[^\W\d_]+", name.lower())]
+    parts = [
+        "either" if word in _EITHER else _PART_OF_WORD[word]
+        for word in words
+        if word in _EITHER or word in _PART_OF_WORD
+    ]
+    beside = [word for word in words if word and word not in _PART_OF_WORD]
+    beside = tuple(word for word in beside if word not in _EITHER)
+    return (parts[0] if len(parts) == 1 else None), beside
+
+
+def _without_fillers(word: str) -> str:
+    """Returns a word without what says nothing, such as `"set"` in `"trainset"`."""
+    for filler in _FILLERS:
+        if word == filler:
+            return ""
+        rest = word.removesuffix(filler)
+        if rest in _PART_OF_WORD or rest in _EITHER:
+            return rest
+    return word
 
 
 def check_splitting(

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tlkeras._validation import unknown_name
+from tlkeras._validation import as_list, in_order, unknown_name
 from tlkeras.data.heads import are_heads
-from tlkeras.data.splitting import PART_OF_NAME, PARTS
+from tlkeras.data.splitting import PARTS, parts_of
 from tlkeras.data.table import Table
 from tlkeras.inputs import Input
 
@@ -30,8 +30,9 @@ def by_part(argument: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {"train": value}
     found: dict[str, Any] = {}
+    parts = parts_of(value)
     for name, given in value.items():
-        part = PART_OF_NAME.get(str(name).lower())
+        part = parts.get(name)
         if part is None:
             raise unknown_name(f"part of the data in `{argument}`", name, PARTS)
         if part in found:
@@ -55,8 +56,10 @@ def parts_of_column(tables: dict[str, Table], split: Any) -> dict[str, Table]:
     table.check_column("split", split)
     faults = list(table.faults)
     rows: dict[str, list[int]] = {part: [] for part in PARTS}
-    for row, cell in enumerate(table.columns[split]):
-        part = PART_OF_NAME.get(str(cell).strip().lower())
+    cells = table.columns[split]
+    part_of = parts_of(dict.fromkeys(map(str, cells)))
+    for row, cell in enumerate(cells):
+        part = part_of.get(str(cell))
         if part:
             rows[part].append(row)
         else:
@@ -146,6 +149,9 @@ def _named_columns(argument: str, value: Any, part: str, table: Table) -> tuple:
         value = _of_part(argument, value, part)
     # A frame may have tuples for column names.
     is_name = isinstance(value, tuple) and value in table.columns
+    value = in_order(argument, value)
+    if getattr(value, "ndim", None) == 1:
+        value = as_list(argument, value)
     is_one = isinstance(value, str) or not isinstance(value, Sequence)
     names = (value,) if is_one or is_name else tuple(value)
     if not names:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_choice, is_blank
+from tlkeras._validation import as_list, check_choice, in_order, is_blank
 from tlkeras.data.heads import about_head, of_heads
 from tlkeras.data.skipped import first_skipped, warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
@@ -73,19 +73,21 @@ def from_csv(
             part where columns differ between files. By default the only column of
             texts beside the label.
         image: The column of image paths, in place of texts; may be a dictionary too.
+            A path may lack its ending, as the ids of many data sets do.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
-            Or a dictionary by head, for a model with several, whose keys are not all
-            names of parts: `{"species": "species", "length": "cm"}`. There cells may be
-            empty, as long as a row has a label for one of the heads.
+            Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
+            head, for a model with several, whose keys are not all names of parts:
+            `{"species": "species", "length": "cm"}`. There cells may be empty, as long
+            as a row has a label for one of the heads.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             the labels look like: numbers with fractions are regression targets. By
             head where `label` is.
         class_names: The classes, in the order of their ids. By default the sorted
             names in the training part, `"0"`, `"1"` and so on for whole numbers, or
             the label columns. By head where `label` is.
-        split: A column that says `"train"`, `"val"` (also `"valid"`,
-            `"validation"`) or `"test"`.
+        split: A column that says `"train"`, `"val"` or `"test"`; also `"Training"`,
+            `"dev"` and the like.
         groups: A column that says what belongs together, such as a patient. Examples
             of one group stay in one part, which is then only nearly as large as asked
             for.
@@ -180,19 +182,21 @@ def from_dataframe(
             part where columns differ between frames. By default the only column of
             texts beside the label.
         image: The column of image paths, in place of texts; may be a dictionary too.
+            A path may lack its ending, as the ids of many data sets do.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
-            Or a dictionary by head, for a model with several, whose keys are not all
-            names of parts: `{"species": "species", "length": "cm"}`. There cells may be
-            empty, as long as a row has a label for one of the heads.
+            Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
+            head, for a model with several, whose keys are not all names of parts:
+            `{"species": "species", "length": "cm"}`. There cells may be empty, as long
+            as a row has a label for one of the heads.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             the labels look like: numbers with fractions are regression targets. By
             head where `label` is.
         class_names: The classes, in the order of their ids. By default the sorted
             names in the training part, `"0"`, `"1"` and so on for whole numbers, or
             the label columns. By head where `label` is.
-        split: A column that says `"train"`, `"val"` (also `"valid"`,
-            `"validation"`) or `"test"`.
+        split: A column that says `"train"`, `"val"` or `"test"`; also `"Training"`,
+            `"dev"` and the like.
         groups: A column that says what belongs together, such as a patient. Examples
             of one group stay in one part, which is then only nearly as large as asked
             for.
@@ -284,6 +288,9 @@ def _named_input(*offered: tuple[Input, Any]) -> tuple[Input, Any]:
 
 def _file_list(part: str, value: Any) -> list[Path]:
     files = [value] if isinstance(value, str | os.PathLike) else value
+    files = files if isinstance(files, str) else in_order("path", files)
+    if getattr(files, "ndim", None) == 1:
+        files = as_list("path", files)
     is_list = isinstance(files, list | tuple)
     if is_list and files and all(isinstance(f, str | os.PathLike) for f in files):
         return list(files)
@@ -506,10 +513,12 @@ def _check_readable_classes(
     problem: Problem, labels: np.ndarray, read: ReadExamples
 ) -> None:
     """Checks that no class of training is lost with inputs that cannot be read."""
+    noun, prefix = problem.input.noun, problem.input.prefix
+    mend = (
+        f"{first_skipped(read.skipped)}. Mend the files, the paths or `{prefix}_root`, "
+        "or leave out the rows."
+    )
+    if not len(read.examples):
+        raise ValueError(f"No readable {noun} in training: {mend}")
     for names in problem.lost(labels, read.examples.labels).values():
-        noun, prefix = problem.input.noun, problem.input.prefix
-        raise ValueError(
-            f"No readable {noun} for the classes {names[:_SHOWN]}: "
-            f"{first_skipped(read.skipped)}. Mend the files, the paths or "
-            f"`{prefix}_root`, or leave out the rows."
-        )
+        raise ValueError(f"No readable {noun} for the classes {names[:_SHOWN]}: {mend}")

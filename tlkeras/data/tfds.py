@@ -11,7 +11,7 @@ import tensorflow as tf
 from tlkeras._validation import unknown_name
 from tlkeras.data.skipped import warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
-from tlkeras.data.splitting import PART_OF_NAME, check_splitting
+from tlkeras.data.splitting import check_splitting, parts_of
 from tlkeras.inputs import Examples, Input, Pictures, Texts
 from tlkeras.inputs.loading import plain_graph
 from tlkeras.inputs.tfds import encoded_rows
@@ -292,9 +292,11 @@ def _check_not_train(builder: Any, split: str, part: str) -> None:
 def _splits_in_use(builder: Any) -> dict[str, str]:
     """Returns which of a data set's splits is which part, train first."""
     used: dict[str, str] = {}
-    for split in sorted(builder.info.splits):
-        part = PART_OF_NAME.get(split.lower())
-        if part and part not in used.values():
+    # Of several for one part the one with the usual name.
+    usual = ("train", "validation", "val", "valid", "test")
+    names = sorted(builder.info.splits, key=lambda name: (name not in usual, name))
+    for split, part in parts_of(names).items():
+        if part not in used.values():
             used[split] = part
     if "train" not in used.values():
         raise ValueError(

@@ -140,12 +140,13 @@ def evaluate_heads(
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
     if task is not None:
         output_of_task(task)
-    reading = reading_of(data)
+    reading, given = reading_of(data), data
     aligned = Aligned(slices, groups, reading)
     data = _in_stored_order(data, reading)
     heads = Heads(model, task, class_names, thresholds)
     data = heads.with_one_array_of_labels(data)
     heads.check_fits(reading and reading.problem)
+    heads.name_by(given)
     found = collect(
         model,
         data,

@@ -6,13 +6,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_same_classes
+from tlkeras._validation import in_order
 from tlkeras.evaluation.arguments import check_arrays, output_for
 from tlkeras.outputs import Output
+from tlkeras.outputs.naming import check_same_classes, stand_for
 from tlkeras.problem import (
     PREDICTIONS,
     Problem,
+    check_names,
     input_of,
+    names_of_data,
     own_problem,
     pack_data,
     problem_of,
@@ -43,7 +46,9 @@ class Heads:
         thresholds: Any,
     ):
         self._model, self._task = model, task
-        self._class_names, self._thresholds = class_names, thresholds
+        # Its order counts, and it is read several times.
+        self._class_names = in_order("class_names", class_names)
+        self._thresholds = thresholds
         self._own, self._known = own_problem(model), problem_of(model)
         if self._named and thresholds is not None:
             self._known = self._known.with_thresholds(thresholds)
@@ -64,6 +69,25 @@ class Heads:
             check_same_classes("data", of_data.class_names, self._class_names)
         elif self._own is not None:
             self._own.check_fits(of_data, "data")
+
+    def name_by(self, data: Any) -> None:
+        """Takes the names of data's classes where nothing else names them.
+
+        Args:
+            data: As in `evaluate`.
+
+        Raises:
+            ValueError: If the model has them in another order.
+        """
+        if self._class_names is not None or self._task is not None:
+            return
+        if self._own is not None:
+            check_names(self._own, data, "data")
+        names = names_of_data(data).get(PREDICTIONS)
+        if names is None or self._known is None or self._named:
+            return
+        if stand_for(self._known.output.class_names, names):
+            self._class_names = names
 
     def outputs(self, outputs: Any) -> dict[str, Any]:
         """Returns the outputs of each head."""

@@ -42,6 +42,11 @@ class ArrayExamples(RandomAccessExamples):
     def inputs(self) -> tf.Tensor:
         return self._columns[0]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example as batches hold it."""
+        return tuple(self.inputs.shape[1:])
+
     def select(self, positions: np.ndarray) -> "ArrayExamples":
         return ArrayExamples(self.inputs, self.labels[positions], self.rows[positions])
 

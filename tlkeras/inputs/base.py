@@ -8,6 +8,7 @@ import numpy as np
 
 from tlkeras._validation import UnsupportedError
 from tlkeras.findings import Finding, Numbering
+from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.explaining import Explainer, Settings
 from tlkeras.inputs.likeness import Likeness
 from tlkeras.inputs.planning import PlanRules
@@ -199,6 +200,25 @@ class Input:
             ValueError: If `x` cannot be inputs of this kind.
         """
         raise cls.unsupported("tl.from_arrays")
+
+    def of_rows(
+        self, rows: np.ndarray, labels: np.ndarray, **reading: Any
+    ) -> tuple["Input", Any]:
+        """Returns the input that rows of an array become, and their `Examples`.
+
+        Args:
+            rows: As `of_arrays` returned them.
+            labels: As `Examples` take them.
+            **reading: `image_size`, `color_mode` and `fit` of `tl.from_arrays`, `None`
+                where nothing was said.
+
+        Raises:
+            UnsupportedError: If the kind cannot be read otherwise than it is.
+        """
+        for argument, value in reading.items():
+            if value is not None:
+                raise self.unsupported(f"tl.from_arrays({argument}=...)", "of_rows")
+        return self, ArrayExamples(rows, labels)
 
     # How many columns of a table, or features of a data set, one of them takes at most.
     most_columns: ClassVar[int] = 1

@@ -11,6 +11,12 @@ import numpy as np
 from tlkeras._validation import did_you_mean, few, is_blank
 from tlkeras.outputs.base import Output
 from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.label_lists import (
+    list_problem,
+    listed,
+    rows_of_lists,
+    sorted_names,
+)
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.naming import are_zero_or_one, check_class_names
 from tlkeras.outputs.numbers import Numbers
@@ -88,7 +94,8 @@ def read_cells(
 
     One column whose cells are mostly numbers holds class ids, or regression targets
     where any of them is no whole number; else its cells are the classes' names. With
-    `class_names`, cells are names where one of them is among these.
+    `class_names`, cells are names where one of them is among these. Cells that list
+    names are rows of 0 and 1, which are classes where each lists one.
     Several columns are one-hot, multi-hot or targets, as in `read_labels`.
 
     Args:
@@ -115,19 +122,70 @@ def read_cells(
     }
     if not cells["train"]:
         raise ValueError(f"The column {names[0]!r} holds no label in training.")
-    found = _of_column(cells, names[0], is_parsed, given, kind)
+    if any(listed(cell) is not None for only in cells.values() for cell in only):
+        found = _of_lists(cells, given, kind)
+    else:
+        found = _of_column(cells, names[0], is_parsed, given, kind)
     return _spread(found, blank)
 
 
 def _spread(found: CellLabels, blank: Mapping[str, np.ndarray]) -> CellLabels:
     """Returns labels of all rows, of those of the rows that are not blank."""
-    values, reasons = {}, {}
+    values, missing, reasons = {}, {}, {}
     for part, gaps in blank.items():
-        values[part] = np.zeros(len(gaps), found.values[part].dtype)
-        values[part][~gaps] = found.values[part]
+        known = found.values[part]
+        values[part] = np.zeros((len(gaps), *known.shape[1:]), known.dtype)
+        values[part][~gaps] = known
+        missing[part] = np.ones(values[part].shape, bool)
+        missing[part][~gaps] = False
         left = iter(found.reasons[part])
         reasons[part] = [None if gap else next(left) for gap in gaps]
-    return found._replace(values=values, missing=dict(blank), reasons=reasons)
+    return found._replace(values=values, missing=missing, reasons=reasons)
+
+
+def _of_lists(
+    cells: Cells, given: tuple[str, ...] | None, kind: type[Output] | None
+) -> CellLabels:
+    """Reads cells of which some list names."""
+    if kind is Numbers:
+        raise ValueError("Regression targets must be numbers, not lists.")
+    usable = [cell for cell in cells["train"] if list_problem(cell, None, "") is None]
+    names, source = given or sorted_names(usable), "`class_names`"
+    if given is None:
+        source = "the labels of training"
+    reasons = {
+        part: [list_problem(cell, dict.fromkeys(names), source) for cell in column]
+        for part, column in cells.items()
+    }
+    rows = {
+        part: rows_of_lists(
+            [[] if why else c for c, why in zip(column, reasons[part], strict=True)],
+            names,
+        )
+        for part, column in cells.items()
+    }
+    alone = {part: values.sum(axis=1) == 1 for part, values in rows.items()}
+    if kind is None:
+        each = [
+            one or why is not None
+            for part in rows
+            for one, why in zip(alone[part], reasons[part], strict=True)
+        ]
+        kind = Classes if all(each) else Labels
+    if kind is Labels:
+        return CellLabels(Labels, names, rows, {}, reasons)
+    wrong = "which is not one label, as task='classification' takes"
+    reasons = {
+        part: [
+            why or (None if one else f"has {cell!r}, {wrong}")
+            for cell, one, why in zip(cells[part], alone[part], whys, strict=True)
+        ]
+        for part, whys in reasons.items()
+    }
+    ids = {
+        part: values.argmax(axis=1).astype(np.int32) for part, values in rows.items()
+    }
+    return CellLabels(Classes, names, ids, {}, reasons)
 
 
 def _of_column(
@@ -161,6 +219,13 @@ def _number(cell: Any, is_parsed: bool) -> int | float | None:
     return int(cell) if int(cell) == cell else float(cell)
 
 
+def _number_or_truth(cell: Any, is_parsed: bool) -> int | float | None:
+    """Returns the number that a cell holds; of `"True"` and `"False"` 1 and 0, too."""
+    if isinstance(cell, str) and cell.strip().lower() in ("true", "false"):
+        return int(cell.strip().lower() == "true")
+    return _number(cell, is_parsed)
+
+
 def _text(cell: Any) -> str:
     """Returns the class name that a cell holds: `"3"` also for 3 and 3.0."""
     number = None if isinstance(cell, str) else _number(cell, True)
@@ -177,7 +242,7 @@ def _what_it_holds(
     if kind is Labels:
         raise ValueError(
             "A multi-label task needs one column of 0 and 1 for each label: "
-            "label=['a', 'b', ...]."
+            "label=['a', 'b', ...]; or a list of names in each cell."
         )
     if kind is Numbers:
         return "targets"
@@ -287,7 +352,7 @@ def _of_columns(
     shape = -1, len(names)
     for part, cells in columns.items():
         rows = list(zip(*cells, strict=True))
-        parsed = [[_number(cell, is_parsed) for cell in row] for row in rows]
+        parsed = [[_number_or_truth(cell, is_parsed) for cell in row] for row in rows]
         values[part] = np.array([[n or 0 for n in row] for row in parsed], float)
         missing[part] = np.array([list(map(is_blank, row)) for row in rows], bool)
         values[part], missing[part] = (

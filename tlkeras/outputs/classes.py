@@ -21,6 +21,7 @@ from tlkeras.outputs.naming import (
     are_zero_or_one,
     check_count,
     name_classes,
+    names_config,
     numbered,
     sum_to_one,
     unfit,
@@ -113,7 +114,7 @@ class Classes(Probabilities):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "names": list(self.names),
+            "names": names_config(self.names),
             "single_unit": self.single_unit,
         }
 

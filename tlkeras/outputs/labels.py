@@ -22,6 +22,7 @@ from tlkeras.outputs.naming import (
     are_zero_or_one,
     check_count,
     name_classes,
+    names_config,
     unfit,
     unit_values,
 )
@@ -99,7 +100,7 @@ class Labels(Probabilities):
         kept = self.thresholds
         return {
             **super().get_config(),
-            "names": list(self.names),
+            "names": names_config(self.names),
             "thresholds": list(kept) if isinstance(kept, tuple) else kept,
         }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import check_int
+from tlkeras._validation import as_list, check_int, few
 
 
 def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
             "`class_names` by head goes with labels by head, a dictionary. "
             f"Received: class_names={class_names!r}."
         )
-    names = tuple(str(name) for name in class_names)
+    names = names_in_order("class_names", class_names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"`class_names` must be distinct. Given twice: {twice}.")
@@ -46,11 +46,12 @@ def name_classes(classes: Any, fewest: int) -> tuple[str, ...]:
             "`classes` must be the number of classes or a list of their names. "
             f"Received: classes={classes!r}."
         )
-    if isinstance(classes, np.ndarray):
-        classes = classes.tolist()
-    if hasattr(classes, "__index__"):
+    if isinstance(classes, Numbered) and len(classes) >= fewest:
+        return classes
+    # Arrays and tensors have `__index__` whatever their shape.
+    if hasattr(classes, "__index__") and not getattr(classes, "shape", ()):
         return numbered(check_int("classes", classes, fewest))
-    names = tuple(map(str, classes))
+    names = names_in_order("classes", classes)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if len(names) < fewest or repeated:
         raise ValueError(
@@ -61,9 +62,80 @@ def name_classes(classes: Any, fewest: int) -> tuple[str, ...]:
     return names
 
 
-def numbered(count: int) -> tuple[str, ...]:
+def names_in_order(argument: str, names: Any) -> tuple[str, ...]:
+    """Returns names as strings, in their order; TensorFlow has them as bytes."""
+    return tuple(
+        name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        for name in as_list(argument, names)
+    )
+
+
+class Numbered(tuple):
+    """Numbers that stand for the names of classes of which only the count is known."""
+
+
+def numbered(count: int) -> Numbered:
     """Returns `"0"`, `"1"`, and so on."""
-    return tuple(str(number) for number in range(count))
+    return Numbered(map(str, range(count)))
+
+
+def names_config(names: tuple[str, ...]) -> list[str] | int:
+    """Returns what a file keeps of names: their count where only that is known."""
+    return len(names) if isinstance(names, Numbered) else list(names)
+
+
+def stand_for(known: Sequence[str] | None, names: Sequence[str]) -> bool:
+    """Whether a model's classes are but numbers, which stand for the names of data.
+
+    Args:
+        known: The model's classes; `None` where it has none.
+        names: The data's.
+    """
+    return isinstance(known, Numbered) and len(known) == len(names)
+
+
+def names_of_keras_data(data: Any) -> tuple[str, ...] | None:
+    """Returns the names that data of Keras' own carry, `None` where they carry none.
+
+    Args:
+        data: What `keras.utils.image_dataset_from_directory`, which sets `class_names`,
+            or `flow_from_directory`, which sets `class_indices`, returns; or anything.
+    """
+    names = getattr(data, "class_names", None)
+    indices = getattr(data, "class_indices", None)
+    if names is None and isinstance(indices, Mapping):
+        names = sorted(indices, key=indices.get)
+    are_names = isinstance(names, list | tuple) and len(names) > 0
+    return tuple(map(str, names)) if are_names else None
+
+
+def check_same_classes(
+    argument: str, names: Sequence[str] | None, known: Sequence[str] | None
+) -> None:
+    """Raises `ValueError` where data's classes cannot be those of a model.
+
+    Names may differ, as in another language, and numbers may stand for them; the count
+    of names and the order of those that are the same may not.
+
+    Args:
+        argument: The data's name, for the message.
+        names: The data's classes; `None` where they are not known.
+        known: The model's classes; `None` where they are not known.
+    """
+    if names is None or known is None or stand_for(known, names):
+        return
+    problem = f"{len(known)} in number"
+    if len(names) == len(known):
+        places = {name: place for place, name in enumerate(known)}
+        in_order = all(places.get(name, i) == i for i, name in enumerate(names))
+        if in_order or (isinstance(names, Numbered) and set(names) != set(known)):
+            return
+        problem = "in another order"
+    raise ValueError(
+        f"`{argument}` has {len(names)} classes, {few(names)}; those of the model are "
+        f"{problem}: {few(known)}. Build the model with `data.class_names`, or read "
+        "the data with `class_names=model.class_names`."
+    )
 
 
 def check_count(names: Sequence[str], outputs: int) -> None:

@@ -18,7 +18,7 @@ from tlkeras.outputs.label_findings import constant_targets
 from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
 from tlkeras.outputs.missing import are_labelled, as_rows, known
-from tlkeras.outputs.naming import check_count, numbered, unfit
+from tlkeras.outputs.naming import check_count, names_in_order, numbered, unfit
 from tlkeras.outputs.sampling import target_shares
 from tlkeras.outputs.separability import separability_of_numbers
 from tlkeras.outputs.shown import Plot
@@ -69,12 +69,13 @@ class Numbers(Output):
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", check_int("outputs", self.count, 1))
         if self.names is not None:
-            if isinstance(self.names, str) or len(self.names) != self.count:
+            names = names_in_order("names", self.names)
+            if len(names) != self.count:
                 raise ValueError(
                     f"`names` must be a sequence of {self.count} names, one for each "
                     f"number. Received: names={self.names!r}."
                 )
-            object.__setattr__(self, "names", tuple(map(str, self.names)))
+            object.__setattr__(self, "names", names)
         super().__post_init__()
 
     @property

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import check_choice, is_missing
+from tlkeras._validation import check_choice, in_order, is_missing
 from tlkeras.outputs.base import OUTPUTS, Output
 from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.label_lists import lists_as_rows
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.losses import find_loss, is_mean_loss
 from tlkeras.outputs.naming import (
     are_whole,
     are_zero_or_one,
     check_class_names,
+    check_count,
     numbered,
     sum_to_one,
     unfit,
@@ -44,8 +46,8 @@ def read_labels(
     """Works out what the labels of data mean.
 
     Whole numbers and strings are classes. Rows of 0 and 1 are one-hot where each
-    has exactly one 1 (classification), multi-hot otherwise. Other floats are
-    regression targets. A trailing axis of length 1 is dropped.
+    has exactly one 1 (classification), multi-hot otherwise; so are lists of names.
+    Other floats are regression targets. A trailing axis of length 1 is dropped.
 
     Args:
         y: Labels, one per example.
@@ -61,9 +63,12 @@ def read_labels(
         ValueError: If `y` does not fit together, or not with the other arguments.
     """
     names = None if class_names is None else check_class_names(class_names)
+    kind = None if task is None else output_of_task(task)
+    y = in_order("y", y)
+    if kind is not Numbers:
+        y, names = lists_as_rows(y, names)
     values = _as_array(y)
-    kind = _kind_of(values) if task is None else output_of_task(task)
-    return kind.of_labels(values, names)
+    return (kind or _kind_of(values)).of_labels(values, names)
 
 
 def read_labels_with_gaps(
@@ -88,6 +93,9 @@ def read_labels_with_gaps(
     """
     names = None if class_names is None else check_class_names(class_names)
     kind = None if task is None else output_of_task(task)
+    y = in_order("y", y)
+    if kind is not Numbers:
+        y, names = lists_as_rows(y, names)
     values, missing = _filled(y)
     return read_filled(values, missing, names, kind)
 
@@ -287,12 +295,9 @@ def read_predictions(
 def _checked_names(names: Any, count: int) -> tuple[str, ...] | None:
     if names is None:
         return None
-    if isinstance(names, str) or len(names) != count:
-        raise ValueError(
-            f"`class_names` must be a sequence of {count} names, one for each class "
-            f"that the model tells apart. Received: {names!r}."
-        )
-    return check_class_names(names)
+    names = check_class_names(names)
+    check_count(names, count)
+    return names
 
 
 def _kind_of_both(labels: np.ndarray, outputs: np.ndarray) -> type[Output]:

@@ -7,14 +7,18 @@ from tlkeras.problem.inference import (
     problem_of,
     problem_to_learn,
 )
+from tlkeras.problem.names import adopt_names, check_names, names_of_data
 from tlkeras.problem.packing import pack_data
 from tlkeras.problem.problem import PREDICTIONS, Problem
 
 __all__ = [
     "PREDICTIONS",
     "Problem",
+    "adopt_names",
     "adopt_reading",
+    "check_names",
     "input_of",
+    "names_of_data",
     "own_problem",
     "pack_data",
     "problem_of",

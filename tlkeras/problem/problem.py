@@ -7,10 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_same_classes, unknown_name
+from tlkeras._validation import unknown_name
 from tlkeras.inputs import Input
 from tlkeras.outputs import Anything, Numbers, Output, output_from_config
 from tlkeras.outputs.missing import are_labelled
+from tlkeras.outputs.naming import check_same_classes
 
 # What TensorFlow takes as the name of a scope.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

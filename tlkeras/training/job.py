@@ -16,7 +16,15 @@ from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
 from tlkeras.optimizers import check_rate_callbacks, resolve_schedule
-from tlkeras.problem import Problem, pack_data, problem_of, problem_to_learn
+from tlkeras.problem import (
+    Problem,
+    adopt_names,
+    check_names,
+    own_problem,
+    pack_data,
+    problem_of,
+    problem_to_learn,
+)
 from tlkeras.training.compatibility import (
     check_arrays,
     check_callbacks,
@@ -136,7 +144,11 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any
         ValueError: If they are of another form, or do not fit the model.
     """
     train, val = parts_of(train, val)
-    problem = problem_of(model)
+    adopt_names(model, train)
+    own, problem = own_problem(model), problem_of(model)
+    if own is not None:
+        check_names(own, train, "train")
+        check_names(own, val, "validation_data")
     train = _packed(problem, train, "train")
     val = None if val is None else _packed(problem, val, "validation_data")
     if problem is None:

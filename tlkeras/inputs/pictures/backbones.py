@@ -320,8 +320,10 @@ def _model_shape(
     if any(side not in (None, asked) for side, asked in zip(own, shape, strict=True)):
         raise ValueError(
             f"The backbone {model.name!r} takes images of shape {own}. "
-            f"Received: input_shape={input_shape!r}; leave it out, or build the model "
-            "for that shape."
+            f"Received: input_shape={input_shape!r}; leave it out, and read the "
+            f"pictures with image_size={own[:2]}; or build the model for that shape: "
+            "where it is convolutional its weights fit, "
+            "`new.set_weights(old.get_weights())`."
         )
     return shape
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tlkeras._validation import check_choice, check_int
 from tlkeras.inputs.pictures.headers import Decoder, read_headers
+from tlkeras.inputs.pictures.paths import listed_paths
 
 COLOR_CHANNELS = {"rgb": 3, "grayscale": 1}
 
@@ -75,8 +76,13 @@ def load_images(
     size = check_image_size(image_size)
     check_color_mode(color_mode)
     check_fit(fit)
-    single = isinstance(paths, str | bytes | os.PathLike)
-    paths = [paths] if single else list(paths)
+    listed = listed_paths("paths", paths)
+    if listed is None:
+        raise ValueError(
+            "`paths` must be a path or a list of paths. Received: "
+            f"{type(paths).__name__}."
+        )
+    paths = listed
     headers, reasons = read_headers(paths)
     _raise_unreadable(paths, reasons)
     decoders = choose_decoders(headers, size, fit)

@@ -5,12 +5,10 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tlkeras._validation import is_blank
 from tlkeras.inputs.examples import RandomAccessExamples
 from tlkeras.inputs.loading import load_batches, plain_graph
 from tlkeras.inputs.pictures.decoding import (
@@ -128,15 +126,6 @@ def _file_digest(path: str) -> bytes | None:
             return hashlib.file_digest(file, "blake2b").digest()
     except OSError:
         return None
-
-
-def path_problem(cell: Any) -> str | None:
-    """Returns why a cell is no path, as half a sentence, or `None` where it is one."""
-    if is_blank(cell):
-        return "has no image path"
-    if not isinstance(cell, str | os.PathLike):
-        return f"has {cell!r} in place of an image path"
-    return None
 
 
 def read_listed(

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import enum
+import io
 import os
 import stat
 import struct
@@ -19,6 +20,11 @@ _CHUNK = 10_000
 _TAIL_BYTES = 4096
 _ORIENTATION_TAG = 0x0112
 _CONVERT = "convert it to JPEG or PNG"
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+# TensorFlow decodes PNGs of fewer pixels, and others of any size.
+_MOST_PNG_PIXELS = 2**29
 
 HEADER = np.dtype(
     [
@@ -111,8 +117,6 @@ def _header_or_reason(path: str | os.PathLike) -> tuple | str:
 
 
 def _read_header(path: str | os.PathLike) -> tuple:
-    import PIL.Image
-
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -120,7 +124,7 @@ def _read_header(path: str | os.PathLike) -> tuple:
         if not status.st_size:
             raise UnreadableImage("is empty (0 bytes)")
         try:
-            image = PIL.Image.open(file)
+            image = _opened(file)
         except OSError:
             raise UnreadableImage(_what_else(file)) from None
         if image.format not in _CHECKS:
@@ -132,12 +136,66 @@ def _read_header(path: str | os.PathLike) -> tuple:
     return decoder, orientation, height, width, *times
 
 
+def _opened(file: IO[bytes]):
+    """Opens an image as Pillow does, but of any size and with any metadata.
+
+    Pillow refuses very large pictures, and PNGs with much text, a large colour profile
+    or damage in either, all of which TensorFlow decodes.
+    """
+    import PIL.Image
+
+    try:
+        return PIL.Image.open(file)
+    except PIL.Image.DecompressionBombError:
+        return _opened_at_any_size(file)
+    except Exception:
+        file.seek(0)
+        if file.read(len(_PNG)) != _PNG:
+            raise
+        return _opened_at_any_size(_bare_png(file))
+
+
+def _opened_at_any_size(file: IO[bytes]):
+    import PIL.Image
+
+    file.seek(0)
+    start = file.read(16)
+    for kind, (factory, accepts) in PIL.Image.OPEN.items():
+        if kind in _CHECKS and accepts(start):
+            file.seek(0)
+            try:
+                return factory(file, "")
+            except PIL.Image.DecompressionBombError:  # WebP looks for itself.
+                raise UnreadableImage(
+                    "has more pixels than can be read; save it smaller"
+                ) from None
+    raise PIL.UnidentifiedImageError(f"no image begins with {start!r}")
+
+
+def _bare_png(file: IO[bytes]) -> IO[bytes]:
+    """Returns a PNG up to its pixels, without texts and colour profile."""
+    kept = [_PNG]
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IDAT":
+            kept.append(head)
+            break
+        chunk = file.read(length + 4)
+        # The orientation may stand in XMP alone.
+        if kind not in _PNG_TEXTS or chunk.startswith(b"XML:com.adobe.xmp"):
+            kept.append(head + chunk)
+    return io.BytesIO(b"".join(kept))
+
+
 def _orientation(image) -> int:
     """Returns the EXIF (or XMP) orientation, 1 where there is none."""
     import PIL.Image
 
-    # The base class method: the one of PNG images would decode the pixels.
-    value = PIL.Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
+    try:
+        # The base class method: the one of PNG images would decode the pixels.
+        value = PIL.Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
+    except Exception:  # Damaged metadata; the pixels may be whole.
+        return 1
     return value if value in range(1, 9) else 1
 
 
@@ -198,6 +256,12 @@ def _check_png(file: IO[bytes], image, size: int) -> Decoder:
     last_chunk = b"IEND\xaeB`\x82"
     if last_chunk not in _tail(file, size) and last_chunk not in _whole_file(file):
         raise UnreadableImage("is a truncated PNG (no IEND chunk)")
+    width, height = image.size
+    if width * height >= _MOST_PNG_PIXELS:
+        raise UnreadableImage(
+            f"has {width} x {height} pixels, more than TensorFlow decodes of a PNG; "
+            "save it smaller or as JPEG"
+        )
     return Decoder.WHOLE
 
 

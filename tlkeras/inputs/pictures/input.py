@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tlkeras._validation import in_order
 from tlkeras.findings import Finding, Numbering
 from tlkeras.heads import to_vector
 from tlkeras.inputs.base import (
@@ -25,6 +26,7 @@ from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.pictures import backbones, exporting
 from tlkeras.inputs.pictures import tfds as tfds_pictures
+from tlkeras.inputs.pictures.arrays import PixelArrays
 from tlkeras.inputs.pictures.checking import check_pictures
 from tlkeras.inputs.pictures.decoding import (
     COLOR_CHANNELS,
@@ -35,8 +37,14 @@ from tlkeras.inputs.pictures.decoding import (
     resize_image,
 )
 from tlkeras.inputs.pictures.explaining import PictureExplainer
-from tlkeras.inputs.pictures.files import path_problem, read_listed
+from tlkeras.inputs.pictures.files import read_listed
 from tlkeras.inputs.pictures.likeness import PictureLikeness
+from tlkeras.inputs.pictures.paths import (
+    Files,
+    listed_paths,
+    path_problem,
+    path_text,
+)
 from tlkeras.inputs.pictures.pixels import read_pixels
 from tlkeras.inputs.pictures.planning import PicturePlanRules
 from tlkeras.inputs.pictures.sizing import at_size
@@ -138,17 +146,51 @@ class Pictures(Input):
         pixels = read_pixels(x)
         return cls(pixels.shape[1:3], pixels.shape[3]), pixels
 
+    def of_rows(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        image_size: int | tuple[int, int] | None = None,
+        color_mode: str | None = None,
+        fit: str | None = None,
+    ) -> tuple[Input, Examples]:
+        if image_size is None and color_mode is None:
+            if fit is not None:
+                raise ValueError(
+                    "`fit` says how pictures come to `image_size`: pass that as well. "
+                    f"Received: fit={fit!r}."
+                )
+            return super().of_rows(rows, labels)
+        size = self.image_size if image_size is None else image_size
+        read = type(self).of_arguments(
+            size, color_mode or self.color_mode, fit or "crop"
+        )
+        examples = PixelArrays(
+            rows,
+            labels,
+            image_size=read.image_size,
+            color_mode=read.color_mode,
+            fit=read.fits_by,
+        )
+        return read, examples
+
     @classmethod
     def cell_problem(cls, cell: Any) -> str | None:
         return path_problem(cell)
 
     def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
-        (paths,) = cells.columns
-        full = map(os.path.join, cells.folders, map(os.fsdecode, paths))
-        found = read_listed(
-            cells.root, list(full), labels, self.image_size, self.color_mode, self.fit
+        (column,) = cells.columns
+        files, paths = Files(), list(map(path_text, column))
+        full = list(map(files.meant, cells.folders, paths))
+        read, rows, unreadable = read_listed(
+            cells.root, full, labels, self.image_size, self.color_mode, self.fit
         )
-        return ReadExamples(self, *found)
+        written = dict(zip(full, zip(cells.folders, paths, strict=True), strict=True))
+        skipped = [
+            (path, reason + files.hint(path, *written[path], "image_root"))
+            for path, reason in unreadable
+        ]
+        return ReadExamples(self, read, rows, skipped)
 
     @classmethod
     def claims_feature(cls, feature: Any) -> bool:
@@ -294,6 +336,28 @@ class Pictures(Input):
                 stacklevel=2,
             )
 
+    def check(self, model: keras.Model, inputs: Any, part: str) -> None:
+        try:
+            super().check(model, inputs, part)
+        except ValueError as error:
+            hint = self._mended(tuple(model.inputs[0].shape), np.shape(inputs))
+            raise ValueError(f"{error}{hint}") from None
+
+    def _mended(self, takes: tuple, came: tuple) -> str:
+        """Returns how pictures can be read that a model takes, `""` for no idea."""
+        if len(takes) != 4 or len(came) != 4 or came[-1] not in (1, 3):
+            return ""
+        size = takes[1:3]
+        read = f"color_mode={'rgb' if takes[3] == 3 else 'grayscale'!r}"
+        if None not in size:
+            side = size[0] if size[0] == size[1] else size
+            read = f"image_size={side}, {read}"
+        return (
+            f" Read the pictures with {read}; or build the model with input_shape="
+            f"{(*came[1:3], takes[3])}: the pretrained weights of most backbones fit "
+            "pictures of any size."
+        )
+
     def adopt(self, other: Input) -> Input:
         fit = other.fit if type(other) is type(self) else None
         return self if fit is None else type(self)(self.image_size, self.channels, fit)
@@ -301,12 +365,10 @@ class Pictures(Input):
     def read(self, inputs: Any, shape: tuple | None = None) -> np.ndarray:
         height, width = self.image_size
         channels = self.channels
-        if isinstance(inputs, (str, os.PathLike)):
-            inputs = [inputs]
-        if isinstance(inputs, (list, tuple)) and all(
-            isinstance(item, (str, os.PathLike)) for item in inputs
-        ):
-            return self._load(inputs)
+        inputs = in_order("inputs", inputs)
+        paths = listed_paths("inputs", inputs)
+        if paths is not None:
+            return self._load(paths)
         takes = (
             f"classify() takes paths, or raw pixels of shape (height, width, {channels}"
             f") or (n, height, width, {channels})."

@@ -9,6 +9,8 @@ from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.pictures.decoding import resize_image
 
+_BATCH = 256
+
 
 def at_size(examples: Examples, pictures: Any, about: str) -> Examples:
     """Returns pictures at a model's own size.
@@ -37,10 +39,8 @@ def at_size(examples: Examples, pictures: Any, about: str) -> Examples:
 
 
 def _resized(examples: ArrayExamples, pictures: Any, about: str) -> ArrayExamples:
-    import tensorflow as tf
-
     size, channels = pictures.image_size, pictures.channels
-    given = tuple(examples.inputs.shape[1:])
+    given = examples.shape
     if len(given) != 3:
         # No pictures: `Input.check` says so.
         return examples
@@ -51,6 +51,6 @@ def _resized(examples: ArrayExamples, pictures: Any, about: str) -> ArrayExample
         )
     if all(want in (None, got) for want, got in zip(size, given, strict=False)):
         return examples
-    pixels = tf.gather(examples.inputs, examples.rows)
-    one = [resize_image(each, size, pictures.fits_by).numpy() for each in pixels]
+    batches = (x for x, _ in examples.dataset(_BATCH))
+    one = [resize_image(x, size, pictures.fits_by).numpy() for b in batches for x in b]
     return ArrayExamples(np.stack(one), examples.labels)

@@ -1,0 +1,129 @@
+"""Paths of image files in tables: what they may be, and which file is meant."""
+
+import numbers
+import os
+from typing import Any
+
+from tlkeras._validation import as_list, did_you_mean, few, in_order, is_blank
+
+# What names of image files end in that can be read.
+ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+
+
+def path_problem(cell: Any) -> str | None:
+    """Returns why a cell is no path, as half a sentence, or `None` where it is one."""
+    if is_blank(cell):
+        return "has no image path"
+    if not isinstance(cell, str | os.PathLike) and not _is_number(cell):
+        return f"has {cell!r} in place of an image path"
+    return None
+
+
+def _is_number(cell: Any) -> bool:
+    is_real = isinstance(cell, numbers.Real) and not isinstance(cell, bool)
+    return is_real and cell == cell // 1
+
+
+def path_text(cell: Any) -> str:
+    """Returns the path that a cell without a `path_problem` holds: `"3"` for 3.0."""
+    return str(int(cell)) if _is_number(cell) else os.fsdecode(cell)
+
+
+def listed_paths(argument: str, given: Any) -> list[str | os.PathLike] | None:
+    """Returns the path or paths that came as a list; `None` where they are none.
+
+    Args:
+        argument: The argument's name, for the message.
+        given: A path; a list, an iterator, an array or a Series of them; or anything.
+
+    Raises:
+        ValueError: If it is a set: nobody could say which answer is to which path.
+    """
+    if isinstance(given, str | bytes | os.PathLike):
+        return [os.fsdecode(given)]
+    given = in_order(argument, given)
+    if getattr(given, "ndim", None) == 1:
+        given = as_list(argument, given)
+    are_paths = isinstance(given, list | tuple) and all(
+        isinstance(path, str | bytes | os.PathLike) for path in given
+    )
+    return list(map(os.fsdecode, given)) if are_paths else None
+
+
+class Files:
+    """Which files are meant by paths that may lack their ending.
+
+    Folders are listed once, instead of asking for each file.
+    """
+
+    def __init__(self):
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def meant(self, folder: str, path: str) -> str:
+        """Returns the file that a path names.
+
+        Where there is none of its name, one that has another separator or lacks but the
+        ending of an image file, if it is the only one.
+
+        Args:
+            folder: Where relative paths start from.
+            path: The path, as the user wrote it.
+        """
+        full = os.path.join(folder, path)
+        for each in (full, os.path.join(folder, path.replace("\\", "/"))):
+            where, name = os.path.split(each)
+            names = self._names(where)
+            if name in names:
+                return each
+            endless = self._with_endings(where, name)
+            if len(endless) == 1:
+                return os.path.join(where, endless[0])
+        return full
+
+    def _with_endings(self, folder: str, name: str) -> list[str]:
+        found = self._names(folder)
+        both = (ending for each in ENDINGS for ending in (each, each.upper()))
+        return [name + ending for ending in both if name + ending in found]
+
+    def _names(self, folder: str) -> frozenset[str]:
+        if folder not in self._listed:
+            try:
+                names = frozenset(os.listdir(folder or "."))
+            except OSError:
+                names = frozenset()
+            self._listed[folder] = names
+        return self._listed[folder]
+
+    def hint(self, full: str, folder: str, path: str, root: str) -> str:
+        """Returns what may help where there is no file, in brackets; else `""`.
+
+        Args:
+            full: What `meant` returned.
+            folder: Where relative paths start from.
+            path: The path, as the user wrote it.
+            root: The argument that says where paths start from.
+        """
+        if os.path.lexists(full):
+            return ""
+        found = self._found_from(folder, path)
+        if found is not None:
+            return f" ({found!r} exists: pass the {root} that paths start from)"
+        where, name = os.path.split(full)
+        names = sorted(n for n in self._names(where) if n.lower().endswith(ENDINGS))
+        near = did_you_mean(name, self._with_endings(where, name) or names).strip()
+        if near or names:
+            return f" ({near or f'its folder holds {few(names)}'})"
+        return "" if os.path.isdir(where) else f" (there is no folder {where!r})"
+
+    def _found_from(self, folder: str, path: str) -> str | None:
+        """Returns the file that a path names if it starts somewhere else.
+
+        In the working folder, in one above the folder, or in the folder although the
+        path is absolute.
+        """
+        above = os.path.dirname(folder)
+        for start in (os.getcwd(), folder, above, os.path.dirname(above)):
+            file = os.path.join(start, path.lstrip("/"))
+            if os.path.isfile(file):
+                return file
+        return None

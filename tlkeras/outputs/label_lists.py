@@ -1,0 +1,140 @@
+"""Lists of names as labels: `["red", "round"]` for each example."""
+
+import ast
+import re
+from collections.abc import Collection, Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+
+from tlkeras._validation import did_you_mean, few, is_blank
+
+# A list as Python, NumPy or JSON writes it into a text file.
+_SPELLED = re.compile(r"\s*[\[({].*[\])}]\s*", re.DOTALL)
+
+
+def listed(cell: Any) -> list[Any] | None:
+    """Returns what a cell lists, `None` where it is one label or none.
+
+    Args:
+        cell: Anything. Of strings those that spell a list of strings list something:
+            `"['red', 'round']"`.
+    """
+    if isinstance(cell, str):
+        return _spelled(cell)
+    if isinstance(cell, np.ndarray) and cell.ndim:
+        return cell.tolist()
+    if isinstance(cell, list | tuple):
+        return list(cell)
+    if isinstance(cell, Set):
+        return sorted(cell, key=str)
+    # Not a list, but no name either.
+    return [cell] if isinstance(cell, Mapping) else None
+
+
+def _spelled(cell: str) -> list[str] | None:
+    if not _SPELLED.fullmatch(cell):
+        return None
+    # NumPy writes no commas.
+    with_commas = re.sub(r"""(['"])\s+(?=['"])""", r"\1, ", cell.strip())
+    try:
+        found = ast.literal_eval(with_commas)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    is_list = isinstance(found, list | tuple | set)
+    if is_list and all(isinstance(item, str) for item in found):
+        return sorted(found) if isinstance(found, set) else list(found)
+    return None
+
+
+def names_in(cell: Any) -> list[Any]:
+    """Returns the labels of one example: those that it lists, or the one that it is."""
+    found = listed(cell)
+    return [cell] if found is None else found
+
+
+def list_problem(cell: Any, known: Collection[str] | None, source: str) -> str | None:
+    """Returns why the labels of one example cannot be used, as half a sentence.
+
+    Args:
+        cell: The labels.
+        known: The names that there are; `None` for any.
+        source: Where these are from, for the message.
+    """
+    for name in names_in(cell):
+        if not isinstance(name, str) or is_blank(name):
+            return f"has {cell!r}, where each label must be a name"
+        if known is not None and name not in known:
+            return (
+                f"has the label {name!r}, which is not among {source}."
+                f"{did_you_mean(name, known)}".rstrip(".")
+            )
+    return None
+
+
+def rows_of_lists(cells: Sequence[Any], names: Sequence[str]) -> np.ndarray:
+    """Returns a row of 0 and 1 for each example, a 1 for each of its labels.
+
+    Args:
+        cells: Labels without a `list_problem`.
+        names: The columns' names.
+    """
+    column = {name: i for i, name in enumerate(names)}
+    rows = np.zeros((len(cells), len(names)), np.float32)
+    for row, cell in zip(rows, cells, strict=True):
+        row[[column[name] for name in names_in(cell)]] = 1
+    return rows
+
+
+def sorted_names(cells: Sequence[Any]) -> tuple[str, ...]:
+    """Returns all names that labels without a `list_problem` hold, sorted."""
+    return tuple(sorted({name for cell in cells for name in names_in(cell)}))
+
+
+def lists_as_rows(
+    y: Any, names: tuple[str, ...] | None
+) -> tuple[Any, tuple[str, ...] | None]:
+    """Returns labels that are lists of names as rows of 0 and 1, others as they are.
+
+    Args:
+        y: Labels, one for each example. Where they are lists, a row is NaN where one is
+            missing.
+        names: The names of all labels, where the user gave them.
+
+    Returns:
+        Also the names, where `y` tells them.
+
+    Raises:
+        ValueError: If a list holds something else than names.
+    """
+    cells = _cells(y)
+    if not any(_lists_names(cell) for cell in cells):
+        return y, names
+    known = np.array([not is_blank(cell) for cell in cells], bool)
+    for i in np.flatnonzero(known):
+        why = list_problem(cells[i], names, "`class_names`")
+        if why:
+            raise ValueError(f"`y` {why}, at index {i}.")
+    given = [cell for cell, is_known in zip(cells, known, strict=True) if is_known]
+    names = names or sorted_names(given)
+    if len(names) < 2:
+        raise ValueError(
+            "`y` lists labels, but fewer than two different ones: "
+            f"{few(names)}. Name them all by `class_names`."
+        )
+    rows = np.full((len(cells), len(names)), np.nan, np.float32)
+    rows[known] = rows_of_lists(given, names)
+    return rows, names
+
+
+def _lists_names(cell: Any) -> bool:
+    found = listed(cell)
+    return found is not None and any(isinstance(x, str | Mapping) for x in found)
+
+
+def _cells(y: Any) -> list[Any]:
+    """Returns what may be lists, one for each example; of arrays of numbers nothing."""
+    if isinstance(y, list | tuple):
+        return list(y)
+    is_column = getattr(y, "ndim", None) == 1 and hasattr(y, "tolist")
+    return y.tolist() if is_column and getattr(y.dtype, "kind", "O") in "OU" else []
