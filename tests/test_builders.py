@@ -152,6 +152,11 @@ def test_no_head_may_have_the_name_of_a_layer():
         tl.image_classifier(tiny_backbone(), {"tiny": tl.Classes(2)})
 
 
+def test_a_head_of_ours_gives_probabilities():
+    with pytest.raises(ValueError, match="Models of tlkeras give probabilities"):
+        tl.image_classifier(tiny_backbone(), tl.Classes(2, logits=True))
+
+
 # The builders themselves.
 
 

@@ -198,6 +198,11 @@ def _with_heads(
         )
     outputs = {}
     for head, output in problem.outputs.items():
+        if output.logits:
+            raise ValueError(
+                "Models of tlkeras give probabilities; `logits` says of others what "
+                f"they give. Leave it out. Received: logits={output.logits!r}."
+            )
         x = stack_hidden(shared, output.hidden, output.dropout, weight_decay)
         outputs[head] = last_layer(
             x, output.units, output.activation, head, weight_decay

@@ -12,6 +12,7 @@ from tlkeras.outputs import Output
 from tlkeras.problem import (
     PREDICTIONS,
     Problem,
+    gives_logits,
     input_of,
     own_problem,
     pack_data,
@@ -38,9 +39,9 @@ class Heads:
     def __init__(
         self,
         model: keras.Model,
-        task: str | None,
-        class_names: Sequence[str] | None,
-        thresholds: Any,
+        task: str | None = None,
+        class_names: Sequence[str] | None = None,
+        thresholds: Any = None,
     ):
         self._model, self._task = model, task
         self._class_names, self._thresholds = class_names, thresholds
@@ -92,7 +93,13 @@ class Heads:
         if known is not None and self._own is None:
             known = self._confirmed(known, labels, outputs)
         return output_for(
-            labels, outputs, known, self._task, self._class_names, self._thresholds
+            labels,
+            outputs,
+            known,
+            self._task,
+            self._class_names,
+            self._thresholds,
+            None if self._own is not None else gives_logits(self._model),
         )
 
     def _confirmed(self, inferred: Output, *both: np.ndarray) -> Output | None:

@@ -9,6 +9,7 @@ from tlkeras.outputs.numbers import Numbers
 from tlkeras.outputs.table import (
     OUTPUTS,
     TASKS,
+    logits_of_keras,
     output_from_config,
     output_of_keras,
     output_of_task,
@@ -31,6 +32,7 @@ __all__ = [
     "Output",
     "Prediction",
     "find_loss",
+    "logits_of_keras",
     "output_from_config",
     "output_of_keras",
     "output_of_task",

@@ -20,9 +20,9 @@ from tlkeras.outputs.losses import classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
     check_count,
+    class_shares_of,
     name_classes,
     numbered,
-    sum_to_one,
     unfit,
     unit_values,
 )
@@ -56,6 +56,8 @@ class Classes(Probabilities):
         class_weight: For training: from each class, its number or name, to its weight;
             `"balanced"`: all classes count the same in total; or `None`.
         metrics: Keras metrics or their names; `None`: accuracy.
+        logits: Whether the outputs of a model that tlkeras did not build are logits;
+            `None`: their values tell.
 
     See `tl.Labels` for several labels at once, `tl.Numbers` for numbers.
 
@@ -272,7 +274,7 @@ class Classes(Probabilities):
     def read_predictions(
         self, labels: np.ndarray, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        probabilities = _probabilities(outputs)
+        probabilities = _probabilities(outputs, self.logits)
         classes = probabilities.shape[1]
         check_count(self.names, classes)
         if labels.reshape(len(labels), -1).shape[1] == 1:
@@ -546,16 +548,12 @@ def _check_no_gaps(values: np.ndarray, top: int) -> None:
     )
 
 
-def _probabilities(outputs: np.ndarray) -> np.ndarray:
+def _probabilities(outputs: np.ndarray, logits: bool | None) -> np.ndarray:
     """Returns probabilities per class; a single output is that of class 1."""
-    if outputs.shape[1] == 1:
-        positive = unit_values(outputs)
-        return np.concatenate([1 - positive, positive], axis=1)
-    if sum_to_one(outputs):
-        return outputs
-    from scipy.special import softmax
-
-    return softmax(outputs, axis=1)
+    if outputs.shape[1] > 1:
+        return class_shares_of(outputs, logits)
+    positive = unit_values(outputs, logits)
+    return np.concatenate([1 - positive, positive], axis=1)
 
 
 def _class_numbers(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Losses that take labels in every form, and losses and metrics found by name."""
 
+import contextlib
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -292,6 +294,26 @@ def _is_one_of(loss: Any, losses: Sequence[Any]) -> bool:
 def _is_of_keras(loss: Any) -> bool:
     public = vars(keras.losses).values()
     return _is_one_of(loss, [known for known in public if callable(known)])
+
+
+def takes_logits(loss: Any) -> bool | None:
+    """Returns whether a loss takes logits (True) or probabilities; `None`: not told.
+
+    Args:
+        loss: A loss, its name, a function, or `None`.
+    """
+    try:
+        found = None if loss is None else find_loss(loss)
+    except ValueError:
+        return None
+    if isinstance(found, _Around):
+        return takes_logits(found.loss)
+    value = getattr(found, "from_logits", None)
+    if value is None and callable(found) and not isinstance(found, keras.losses.Loss):
+        with contextlib.suppress(TypeError, ValueError):
+            parameter = inspect.signature(found).parameters.get("from_logits")
+            value = parameter and parameter.default
+    return value if isinstance(value, bool) else None
 
 
 def is_mean_loss(loss: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from tlkeras.problem.inference import (
     adopt_reading,
+    gives_logits,
     input_of,
     own_problem,
     problem_of,
@@ -14,6 +15,7 @@ __all__ = [
     "PREDICTIONS",
     "Problem",
     "adopt_reading",
+    "gives_logits",
     "input_of",
     "own_problem",
     "pack_data",
