@@ -16,7 +16,7 @@ from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, scaling
 from tlkeras.outputs.divergence import of_classes, of_labels
 from tlkeras.outputs.features import is_class
-from tlkeras.outputs.losses import classifier_loss
+from tlkeras.outputs.losses import class_metric, classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
     check_count,
@@ -51,7 +51,8 @@ class Classes(Probabilities):
         loss: `None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from
             examples that are already right to those that are not, such as those of
             rare classes. Or a Keras loss, its name, or a function of labels and
-            probabilities. Losses of Keras take class numbers here too.
+            probabilities. Losses and metrics of Keras take class numbers and one-hot
+            rows alike.
         weight: How much the loss counts in the sum over all heads, at least 0.
         class_weight: For training: from each class, its number or name, to its weight;
             `"balanced"`: all classes count the same in total; or `None`.
@@ -245,6 +246,12 @@ class Classes(Probabilities):
             multi_label=self.single_unit,
             label_smoothing=self.label_smoothing,
         )
+
+    def make_metrics(self) -> list[Any]:
+        metrics = super().make_metrics()
+        if self.single_unit:
+            return metrics
+        return [class_metric(metric, self.accuracy) for metric in metrics]
 
     def weighing(
         self, class_weight: Any, labels: np.ndarray | None, loss: Any = None

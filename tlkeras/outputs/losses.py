@@ -53,6 +53,18 @@ _MEAN_METRICS = (
     keras.metrics.LogCoshError,
     keras.metrics.Poisson,
 )
+# Metrics of Keras that take class numbers.
+_NUMBER_METRICS = (
+    keras.metrics.SparseCategoricalAccuracy,
+    keras.metrics.SparseCategoricalCrossentropy,
+    keras.metrics.SparseTopKCategoricalAccuracy,
+)
+# A wrapper of theirs may hold a function of the user's own.
+_METRICS_OF_KERAS = tuple(
+    known
+    for known in vars(keras.metrics).values()
+    if callable(known) and known is not keras.metrics.MeanMetricWrapper
+)
 
 
 @keras.saving.register_keras_serializable("tlkeras")
@@ -88,7 +100,7 @@ class ClassCrossentropy(keras.losses.Loss):
         )
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true, y_pred = _of_known_form(y_true, y_pred)
         if _are_rows(y_true, y_pred):
             return keras.losses.categorical_crossentropy(
                 y_true, y_pred, label_smoothing=self.label_smoothing
@@ -150,7 +162,7 @@ class ClassLoss(_Around):
     """
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true, y_pred = _of_known_form(y_true, y_pred)
         if not _are_rows(y_true, y_pred):
             numbers = ops.cast(ops.reshape(y_true, (-1,)), "int32")
             y_true = ops.one_hot(numbers, y_pred.shape[-1], dtype=y_pred.dtype)
@@ -192,6 +204,29 @@ class LabelLoss(_Around):
     def call(self, y_true, y_pred):
         y_true = ops.reshape(y_true, ops.shape(y_pred))
         return self.values(y_true[..., None], y_pred[..., None])
+
+
+def _of_known_form(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Returns labels and outputs as tensors, of which `_are_rows` can tell the form.
+
+    Keras' functions are traced for all shapes at once where labels have come in
+    several: then only their values tell, and labels become rows.
+    """
+    y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+    rank = getattr(y_true.shape, "rank", 0)
+    if rank is not None and not (rank == 2 and y_true.shape[-1] is None):
+        return y_true, y_pred
+    size = ops.shape(y_pred)[0]
+    width = y_pred.shape[-1]
+
+    def rows():
+        return ops.cast(ops.reshape(y_true, (size, width)), y_pred.dtype)
+
+    def rows_of_numbers():
+        numbers = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+        return ops.one_hot(numbers, width, dtype=y_pred.dtype)
+
+    return ops.cond(ops.size(y_true) == size * width, rows, rows_of_numbers), y_pred
 
 
 def _are_rows(y_true: Any, y_pred: Any) -> bool:
@@ -354,3 +389,72 @@ def find_metric(
     if isinstance(metric, str):
         found.name = metric
     return found
+
+
+def class_metric(metric: Any, accuracy: type[keras.metrics.Metric]) -> Any:
+    """Returns a metric of exclusive classes that takes labels as the losses do.
+
+    Args:
+        metric: As in `find_metric`.
+        accuracy: As in `find_metric`.
+
+    Returns:
+        A `ClassMetric` of Keras' own metrics; a function or an object of the user's own
+        stays what it is.
+    """
+    found = find_metric(metric, accuracy)
+    theirs = isinstance(metric, str) or _is_one_of(metric, _METRICS_OF_KERAS)
+    # Some count pixels, and have a switch of their own.
+    return (
+        metric if not theirs or hasattr(found, "sparse_y_true") else ClassMetric(found)
+    )
+
+
+@keras.saving.register_keras_serializable("tlkeras")
+class ClassMetric(keras.metrics.Metric):
+    """Lets a metric of exclusive classes take class numbers and rows alike.
+
+    Keras looks at the first labels that come, and takes all others for the same.
+
+    Args:
+        metric: A `keras.metrics.Metric`, of class numbers or of rows.
+
+    Example:
+
+    >>> metric = ClassMetric(keras.metrics.SparseCategoricalAccuracy())
+    >>> float(metric([[0.0, 1.0]], [[0.2, 0.8]])), float(metric([1], [[0.2, 0.8]]))
+    (1.0, 1.0)
+    """
+
+    def __init__(self, metric):
+        super().__init__(name=metric.name)
+        self.metric = metric
+        # A function of Keras' that was wrapped has its name.
+        self.takes_numbers = isinstance(metric, _NUMBER_METRICS) or (
+            metric.name.startswith("sparse_")
+        )
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = _of_known_form(y_true, y_pred)
+        rows = _are_rows(y_true, y_pred)
+        if not rows:
+            y_true = ops.reshape(y_true, (-1,))
+        if rows and self.takes_numbers:
+            y_true = ops.argmax(y_true, axis=-1)
+        elif not rows and not self.takes_numbers:
+            numbers = ops.cast(y_true, "int32")
+            y_true = ops.one_hot(numbers, y_pred.shape[-1], dtype=y_pred.dtype)
+        self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
+
+    def result(self):
+        return self.metric.result()
+
+    def reset_state(self):
+        self.metric.reset_state()
+
+    def get_config(self):
+        return {"metric": keras.metrics.serialize(self.metric)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.metrics.deserialize(config["metric"]))
