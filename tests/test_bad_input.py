@@ -25,10 +25,11 @@ def classifier(classes=2, **kwargs):
     return tl.image_classifier(tiny_backbone(), classes, **kwargs)
 
 
-def fit(model, train, **kwargs):
+def fit(model, train, validation_data=None, **kwargs):
     return tl.fit_head(
         model,
         train,
+        validation_data,
         epochs=1,
         verbose=kwargs.pop("verbose", 0),
         **with_recipe(**kwargs),
@@ -194,6 +195,95 @@ def test_targets_of_the_wrong_width():
         fit(model, (X, Y * 0.5))
     with pytest.raises(ValueError, match="0 to 1 in each column"):
         fit(classifier(multi_label=True), (X, np.eye(2)[Y] * 3))
+
+
+def own_model(units, activation, loss):
+    backbone = tiny_backbone(blocks=1)
+    backbone.trainable = False
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(units, activation)(x))
+    model.compile("sgd", loss)
+    return model
+
+
+MULTI_HOT = np.eye(3)[np.arange(24) % 3] + np.eye(3)[0] * (np.arange(24) > 20)[:, None]
+ONE_HOT, NUMBERS = np.eye(3)[np.arange(24) % 3], np.arange(24) % 3
+
+
+@pytest.mark.parametrize(
+    ("make", "labels", "message"),
+    [
+        (lambda: classifier(3), MULTI_HOT > 0, "one class"),
+        (lambda: classifier(3), ONE_HOT * 0, "one class"),
+        (lambda: own_model(3, "softmax", "binary_crossentropy"), MULTI_HOT, "one-hot"),
+        (lambda: own_model(3, "softmax", "mse"), MULTI_HOT > 0, "one-hot"),
+        (
+            lambda: own_model(3, "sigmoid", "categorical_crossentropy"),
+            MULTI_HOT > 0,
+            "multi_label=True",
+        ),
+    ],
+)
+def test_several_labels_do_not_go_into_one_class(make, labels, message):
+    model = make()
+    for use in (
+        lambda: fit(model, (X, labels * 1)),
+        lambda: fit(
+            model, tf.data.Dataset.from_tensor_slices((X, labels * 1)).batch(24)
+        ),
+        lambda: fit(model, (X, ONE_HOT), validation_data=(X, labels * 1)),
+        lambda: tl.evaluate(model, (X, labels * 1), verbose=0),
+    ):
+        with pytest.raises(ValueError, match=f"{message}|one-hot|cannot be told"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels", "mend"),
+    [
+        ("sparse_categorical_crossentropy", ONE_HOT, "argmax"),
+        ("categorical_crossentropy", NUMBERS, "to_categorical"),
+        (keras.losses.CategoricalCrossentropy(), NUMBERS[:, None], "to_categorical"),
+        ("mse", NUMBERS, "to_categorical"),
+    ],
+)
+def test_labels_of_a_form_that_the_loss_does_not_take(loss, labels, mend):
+    with pytest.raises(ValueError, match=f"does not take.*{mend}"):
+        fit(own_model(3, "softmax", loss), (X, labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "form"), [(NUMBERS, "numbers"), (ONE_HOT, "rows"), (MULTI_HOT > 0, "")]
+)
+def test_classes_with_names_are_no_numbers(labels, form):
+    names = ["ant", "bee", "cow"]
+    data = tl.from_arrays(X, labels * 1, class_names=names, seed=1)
+    task = "classification" if form else "multi_label"
+    for model in (own_model(1, None, "mse"), tl.image_regressor(tiny_backbone())):
+        for use in (
+            lambda m=model: fit(m, data),
+            lambda m=model: tl.evaluate(m, data.test, verbose=0),
+        ):
+            with pytest.raises(ValueError, match=f"read for '{task}'.*'regression'"):
+                use()
+
+
+def test_numbers_are_no_classes_with_names():
+    data = tl.from_arrays(X, np.linspace(0, 9, 24))
+    for use in (fit, lambda m, d: tl.evaluate(m, d.test, verbose=0)):
+        with pytest.raises(ValueError, match="read for 'regression'"):
+            use(classifier(3), data)
+    with pytest.raises(ValueError, match="whole numbers from 0 to 2"):
+        fit(own_model(3, "softmax", "sparse_categorical_crossentropy"), data)
+
+
+def test_shares_of_classes_and_two_classes_of_a_number_are_taken():
+    shares = 0.8 * ONE_HOT + 0.2 / 3
+    fit(classifier(3), (X, shares))
+    fit(own_model(3, "softmax", keras.losses.KLDivergence()), (X, shares))
+    data = tl.from_arrays(X, Y, class_names=["cat", "dog"])
+    fit(own_model(1, "sigmoid", "mse"), data)
 
 
 def test_an_unknown_loss():

@@ -14,6 +14,7 @@ from tlkeras.problem import (
     Problem,
     gives_logits,
     input_of,
+    is_of_classes,
     own_problem,
     pack_data,
     problem_of,
@@ -65,6 +66,8 @@ class Heads:
             check_same_classes("data", of_data.class_names, self._class_names)
         elif self._own is not None:
             self._own.check_fits(of_data, "data")
+        elif self._known is not None and self._task is None:
+            self._known.check_fits(of_data, "data", inferred=True)
 
     def outputs(self, outputs: Any) -> dict[str, Any]:
         """Returns the outputs of each head."""
@@ -112,5 +115,7 @@ class Heads:
         try:
             inferred.read_predictions(*both)
         except ValueError:
+            if inferred.units > 1 and is_of_classes(self._model):
+                raise
             return None
         return inferred

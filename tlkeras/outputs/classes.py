@@ -23,6 +23,7 @@ from tlkeras.outputs.naming import (
     class_shares_of,
     name_classes,
     numbered,
+    sum_to_one,
     unfit,
     unit_values,
 )
@@ -149,6 +150,7 @@ class Classes(Probabilities):
                     f"Labels in `{part}` have shape {labels.shape}; the model has "
                     f"{count} classes and takes labels of shape (n, {self.units})."
                 )
+            _check_shares(labels, part)
             return
         low, high = labels.min(), labels.max()
         # The loss of a single unit takes a probability as well.
@@ -473,6 +475,20 @@ def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:
         raise ValueError(
             "A classifier needs examples of at least two classes. Received: "
             f"{len(numbers)} examples of {only or 'none'}."
+        )
+
+
+def _check_shares(rows: np.ndarray, part: str) -> None:
+    """Raises `ValueError` unless each row holds one class, or shares of several."""
+    if rows.shape[-1] > 1 and not sum_to_one(rows.astype("float64")):
+        sums = rows.sum(axis=-1)
+        first = int(np.argmax((rows < 0).any(axis=-1) | (np.abs(sums - 1) > 1e-2)))
+        raise ValueError(
+            f"Labels in `{part}` must be one-hot rows, or shares of the classes that "
+            "sum to 1: the model gives each input one class. Received: "
+            f"{rows[first].tolist()[:10]} at index {first}. Where an input may have "
+            "several labels, or none, build the model with multi_label=True (a sigmoid "
+            "for each, binary cross-entropy)."
         )
 
 

@@ -19,6 +19,7 @@ _NO_ROWS = (
     keras.losses.CTC,
     keras.losses.ctc,
 )
+_NUMBER_LOSSES = _NO_ROWS[:2]
 _BINARY = (
     keras.losses.BinaryCrossentropy,
     keras.losses.binary_crossentropy,
@@ -349,6 +350,39 @@ def takes_logits(loss: Any) -> bool | None:
             parameter = inspect.signature(found).parameters.get("from_logits")
             value = parameter and parameter.default
     return value if isinstance(value, bool) else None
+
+
+def check_label_form(loss: Any, labels: Any, units: int, part: str) -> None:
+    """Raises `ValueError` where a loss of Keras takes labels of another form.
+
+    Some such labels would be broadcast, and something else be learnt.
+
+    Args:
+        loss: What the model was compiled with.
+        labels: Class numbers or rows, an array.
+        units: Width of the model's output.
+        part: What the data are called.
+    """
+    try:
+        found = find_loss(loss)
+    except ValueError:
+        return
+    numbers = labels.ndim == 1 or labels.shape[-1] == 1
+    if units == 1 or not _is_of_keras(found):
+        return
+    if not numbers and _is_one_of(found, _NUMBER_LOSSES):
+        mend = "Pass class numbers, `y.argmax(axis=1)`, or compile the model with "
+        mend += "'categorical_crossentropy'."
+    elif numbers and not _is_one_of(found, _NO_ROWS):
+        mend = f"Pass rows of {units}, such as `keras.utils.to_categorical(y, {units})`"
+        mend += ", or compile the model with 'sparse_categorical_crossentropy'."
+    else:
+        return
+    name = getattr(found, "name", None) or found.__name__
+    raise ValueError(
+        f"Labels in `{part}` have shape {labels.shape}, which the loss {name!r} does "
+        f"not take. {mend}"
+    )
 
 
 def is_mean_loss(loss: Any) -> bool:

@@ -331,7 +331,8 @@ def _kind_of_wide(labels: np.ndarray, outputs: np.ndarray) -> type[Output] | Non
     if not are_zero_or_one(labels):
         return None if exclusive else Numbers
     if np.any(labels.sum(axis=1) != 1):
-        return Labels
+        # No softmax can have learnt them.
+        return None if exclusive else Labels
     return Classes if exclusive else None
 
 
@@ -360,6 +361,9 @@ def output_of_keras(
         return None
     if issubclass(kind, Numbers):
         return Numbers(units)
+    if activation == "softmax":
+        # Whatever the loss takes: of the classes each input has one.
+        kind = Classes
     logits = logits_of_keras(loss, activation)
     if units == 1:
         return Classes(2, single_unit=True, logits=logits)

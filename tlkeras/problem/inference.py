@@ -7,7 +7,13 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.inputs import Input, input_kinds
-from tlkeras.outputs import Anything, Output, logits_of_keras, output_of_keras
+from tlkeras.outputs import (
+    Anything,
+    Output,
+    logits_of_keras,
+    output_of_keras,
+    takes_logits,
+)
 from tlkeras.problem.problem import Problem
 
 
@@ -49,6 +55,15 @@ def gives_logits(model: keras.Model) -> bool | None:
     output = getattr(_keras.as_graph(model), "output", None)
     loss = _one_loss(getattr(model, "loss", None))
     return logits_of_keras(loss, _keras.last_activation(output))
+
+
+def is_of_classes(model: keras.Model) -> bool:
+    """Whether the loss of a model that we did not build takes nothing but classes.
+
+    Args:
+        model: A `keras.Model`.
+    """
+    return takes_logits(_one_loss(getattr(model, "loss", None))) is not None
 
 
 def own_problem(model: keras.Model) -> Problem | None:
