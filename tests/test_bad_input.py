@@ -17,6 +17,7 @@ from helpers import (
 from helpers import with_head as hand_written
 
 import tlkeras as tl
+from tlkeras.inputs.pictures.scale import takes_raw_pixels
 
 X, Y = solid_colours(24, 2)
 
@@ -294,12 +295,19 @@ def test_an_unknown_loss():
 # Inputs
 
 
+def with_nan(*numbers, value=np.nan):
+    pixels = X.astype("float32")
+    pixels[[*numbers], 3, 3] = value
+    return pixels
+
+
 def test_nan_in_pixels_leaves_the_model_as_it_was():
     model = classifier()
     before = weights_of(model)
-    pixels = np.where(X > 250, np.nan, X.astype("float32"))
+    # Not in the first batch, which is looked at.
+    pixels = tf.data.Dataset.from_tensor_slices((with_nan(20), Y)).batch(8)
     with pytest.raises(tl.PhaseError, match="became nan.*weights from before"):
-        fit(model, (pixels, Y))
+        fit(model, pixels)
     assert_equal_weights(before, weights_of(model))
     fit(model, (X, Y))
 
@@ -324,10 +332,115 @@ def test_a_diverging_second_phase_keeps_what_the_first_learnt():
     np.testing.assert_array_equal(model.layers[-1].kernel, learnt[0])
 
 
+def uses(model, pixels):
+    """Yields the verbs that take pixels, each ready to be called."""
+    batched = tf.data.Dataset.from_tensor_slices((pixels, Y)).batch(24)
+    yield lambda: fit(model, (pixels, Y))
+    yield lambda: fit(model, batched)
+    yield lambda: fit(model, (X, Y), (pixels, Y))
+    yield lambda: tl.evaluate(model, (pixels, Y), verbose=0)
+    yield lambda: tl.evaluate(model, batched, verbose=0)
+    yield lambda: tl.calibrate(model, (pixels, Y), verbose=0)
+    yield lambda: tl.extract_features(model, (pixels, Y), cache=False, verbose=0)
+    yield lambda: tl.explain(model, pixels)
+    if isinstance(model, tl.TransferModel):
+        yield lambda: model.classify(pixels)
+        yield lambda: model.classify(list(pixels))
+
+
+def dead_relu():
+    """Returns a classifier whose features stay finite whatever goes in."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(4, 3)(x)
+    x = keras.layers.Lambda(lambda x: keras.ops.nan_to_num(x))(x)
+    return tl.image_classifier(keras.Model(inputs, x, name="dead"), 2)
+
+
+def test_nan_and_infinite_pixels_are_counted():
+    model, pixels = dead_relu(), with_nan(5, 7, 11)
+    pixels[7] = np.inf
+    for use in uses(model, pixels):
+        with pytest.raises(ValueError, match="in 3 of 24 images, first at index 5"):
+            use()
+
+
+def of_operations():
+    """Returns a model of the user's own that scales pixels by operations."""
+    backbone = tiny_backbone(blocks=1)
+    inner = keras.Model(backbone.layers[1].output, backbone.output, name="inner")
+    inner.trainable = False
+    inputs = keras.Input((16, 16, 3))
+    augmented = keras.Sequential([keras.layers.RandomFlip()])(inputs)
+    x = keras.applications.mobilenet_v2.preprocess_input(augmented)
+    x = keras.layers.GlobalAveragePooling2D()(inner(x))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return classifier()
+
+
+@pytest.fixture(scope="module")
+def hand_made():
+    return of_operations()
+
+
+BASE = X.astype("float32")
+
+
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (np.full((16, 16, 3), np.nan), "NaN or infinity"),
+        (BASE / 255, r"rescaled: its values go from 0.* to 1.*`x \* 255`"),
+        (BASE / 127.5 - 1, r"rescaled.*`\(x \+ 1\) \* 127.5`"),
+        ((BASE - 128) / 50, "between 0 and 255.*normalisation"),
+        (X.astype("uint16") * 257, "between 0 and 255.*6.554e.*by 257"),
+        (BASE * 2, "between 0 and 255.*510"),
+    ],
+)
+def test_pixels_that_are_not_raw_are_told(pixels, message, ours, hand_made):
+    for use in (
+        lambda: ours.classify(pixels),
+        lambda: tl.evaluate(hand_made, (pixels, Y), verbose=0),
+    ):
+        with pytest.warns(UserWarning, match=message):
+            use()
+
+
+def test_every_verb_tells_of_rescaled_pixels(ours):
+    for use in uses(ours, BASE / 255):
+        with pytest.warns(UserWarning, match="looks rescaled"):
+            use()
+
+
+def test_raw_pixels_and_those_of_models_without_a_scale_pass():
+    black = np.zeros((2, 16, 16, 3))
+    model = classifier()
+    model.classify(black)
+    model.classify(black.astype("uint8") + 1)
+    model.classify(np.where(BASE > 250, 270, BASE))
+    backbone = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3)])
+    backbone = keras.Model(backbone.inputs, backbone.outputs, name="own")
+    own = tl.image_classifier(backbone, 2, preprocessing=None)
+    own.classify(BASE / 255)
+    fit(own, (BASE / 255, Y))
+    tl.evaluate(own, (BASE / 255, Y), verbose=0)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "mobilenet_v3_small"])
+def test_backbones_that_take_raw_pixels_are_known(name):
+    model = tl.image_classifier(name, 2, weights=None, input_shape=32)
+    assert takes_raw_pixels(model)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full((16, 16, 3), np.nan), "NaN or infinite pixels in 1 of 1"),
         (["a.jpg", np.zeros((16, 16, 3))], "one by one"),
         (None, "takes paths"),
     ],

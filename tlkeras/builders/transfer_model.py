@@ -149,6 +149,7 @@ class TransferModel(keras.Model):
         True
         """
         check_int("batch_size", batch_size, 1)
+        self.problem.input.check_values(self, inputs, "inputs")
         ready = self.problem.input.read(inputs)
         if not len(ready):
             return []
