@@ -90,6 +90,11 @@ def call_again(
         )
 
 
+def is_nested(model: keras.Model) -> bool:
+    """Whether a model was called as a layer of another one."""
+    return bool(model._inbound_nodes)
+
+
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns `layer` and every layer inside it, however deep."""
     return list(layer._flatten_layers())

@@ -19,6 +19,7 @@ from tlkeras.builders.arguments import (
     Goal,
     own_arguments,
 )
+from tlkeras.builders.sharing import note_backbone, warn_of_sharing
 from tlkeras.builders.transfer_model import TransferModel
 from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import freeze
@@ -168,6 +169,7 @@ def _build(
     head: Mapping[str, Any],
 ) -> TransferModel:
     """Puts inputs, backbone and heads together, and freezes and compiles the whole."""
+    warn_of_sharing(backbone)
     with _precision_for(kind, backbone, arguments):
         assembled = kind.assemble(backbone, **arguments)
         recording.note_backbone(assembled.name, assembled.licence)
@@ -177,6 +179,7 @@ def _build(
             optimizer="adam", jit_compile=jit_compile(), **problem.compile_arguments()
         )
         freeze(model)
+    note_backbone(model.backbone)
     return model
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_int
 from tlkeras.builders.random_states import random_states, set_random_states
+from tlkeras.builders.sharing import note_model
 from tlkeras.distribution import Workers, strategy_of
 from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
@@ -47,6 +48,7 @@ class TransferModel(keras.Model):
         self.problem = None
         self.temperature = None
         self._record = None
+        note_model(self)
 
     @property
     def task(self) -> str:
