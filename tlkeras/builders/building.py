@@ -19,7 +19,7 @@ from tlkeras.builders.arguments import (
     Goal,
     own_arguments,
 )
-from tlkeras.builders.sharing import note_backbone, warn_of_sharing
+from tlkeras.builders.sharing import sharing_is_told
 from tlkeras.builders.transfer_model import TransferModel
 from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import freeze
@@ -169,8 +169,10 @@ def _build(
     head: Mapping[str, Any],
 ) -> TransferModel:
     """Puts inputs, backbone and heads together, and freezes and compiles the whole."""
-    warn_of_sharing(backbone)
-    with _precision_for(kind, backbone, arguments):
+    with (
+        sharing_is_told(backbone) as note_built,
+        _precision_for(kind, backbone, arguments),
+    ):
         assembled = kind.assemble(backbone, **arguments)
         recording.note_backbone(assembled.name, assembled.licence)
         problem = problem.but(input=assembled.input)
@@ -179,7 +181,7 @@ def _build(
             optimizer="adam", jit_compile=jit_compile(), **problem.compile_arguments()
         )
         freeze(model)
-    note_backbone(model.backbone)
+        note_built(model)
     return model
 
 

@@ -1,7 +1,9 @@
 """Whether models share weights, so that training one would change the others."""
 
+import contextlib
 import gc
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakSet
 
@@ -9,7 +11,9 @@ import keras
 
 from tlkeras import _keras
 
+# Models of ours that live, and backbones that such models were built on.
 _MODELS: WeakSet[keras.Model] = WeakSet()
+_BUILT_ON: WeakSet[keras.Model] = WeakSet()
 
 
 def note_model(model: keras.Model) -> None:
@@ -17,45 +21,48 @@ def note_model(model: keras.Model) -> None:
     _MODELS.add(model)
 
 
-def warn_of_sharing(backbone: Any) -> None:
-    """Warns where a backbone, about to get a head, has one already.
+@contextlib.contextmanager
+def sharing_is_told(given: Any) -> Iterator[Callable[[keras.Model], None]]:
+    """Surrounds building on a backbone; warns where that belongs to a model already.
 
     Args:
-        backbone: As the builders take it.
+        given: As the builders take a backbone.
+
+    Yields:
+        A function to call with the model that was built.
     """
-    if not isinstance(backbone, keras.Model):
+    if not isinstance(given, keras.Model):
+        yield lambda model: None
         return
-    own = {id(weight) for weight in backbone.weights}
-    if not any(_share(model, own) for model in _MODELS) and not _is_used(backbone):
+    # Of models of somebody else's only their calls are known.
+    used = given not in _BUILT_ON and _keras.is_nested(given)
+    built: list[keras.Model] = []
+    yield built.append
+    (model,) = built
+    _BUILT_ON.update((given, model.backbone))
+    own = {id(weight) for weight in model.backbone.weights}
+    # A copy was made of what gets adapters.
+    used = used and any(id(weight) in own for weight in given.weights)
+    if any(_shares(other, own) for other in _MODELS if other is not model):
+        # Models refer to themselves: those that nobody has may still be there.
+        gc.collect()
+    names = [
+        repr(other.name)
+        for other in _MODELS
+        if other is not model and _shares(other, own)
+    ]
+    if not names and not used:
         return
-    # Models refer to themselves: those that nobody has any more may still be there.
-    gc.collect()
-    names = [repr(model.name) for model in _MODELS if _share(model, own)]
-    if not names and not _is_used(backbone):
-        return
-    other = f"model {', '.join(names)}" if names else "another Keras model"
+    other = f"model {', '.join(sorted(names))}" if names else "another Keras model"
     warnings.warn(
-        f"The backbone {backbone.name!r} is part of {other}, too: they share weights, "
+        f"The backbone {given.name!r} is part of {other}, too: they share weights, "
         "and fine-tuning one changes the other. For a model of its own build it on a "
         "copy: `copy = keras.models.clone_model(backbone)`, then "
         "`copy.set_weights(backbone.get_weights())`.",
         UserWarning,
-        stacklevel=2,
+        stacklevel=4,
     )
 
 
-def _share(model: keras.Model, weights: set[int]) -> bool:
+def _shares(model: keras.Model, weights: set[int]) -> bool:
     return any(id(weight) in weights for weight in model.weights)
-
-
-def _is_used(backbone: keras.Model) -> bool:
-    """Whether a model of somebody else's calls the backbone."""
-    return backbone not in _BUILT_ON and _keras.is_nested(backbone)
-
-
-_BUILT_ON: WeakSet[keras.Model] = WeakSet()
-
-
-def note_backbone(backbone: keras.Model) -> None:
-    """Remembers a backbone that a model of ours was built on."""
-    _BUILT_ON.add(backbone)
