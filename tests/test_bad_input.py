@@ -17,6 +17,7 @@ from helpers import (
 from helpers import with_head as hand_written
 
 import tlkeras as tl
+from tlkeras.inputs.pictures.scale import takes_raw_pixels
 
 X, Y = solid_colours(24, 2)
 
@@ -25,10 +26,11 @@ def classifier(classes=2, **kwargs):
     return tl.image_classifier(tiny_backbone(), classes, **kwargs)
 
 
-def fit(model, train, **kwargs):
+def fit(model, train, validation_data=None, **kwargs):
     return tl.fit_head(
         model,
         train,
+        validation_data,
         epochs=1,
         verbose=kwargs.pop("verbose", 0),
         **with_recipe(**kwargs),
@@ -196,6 +198,95 @@ def test_targets_of_the_wrong_width():
         fit(classifier(multi_label=True), (X, np.eye(2)[Y] * 3))
 
 
+def own_model(units, activation, loss):
+    backbone = tiny_backbone(blocks=1)
+    backbone.trainable = False
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(units, activation)(x))
+    model.compile("sgd", loss)
+    return model
+
+
+MULTI_HOT = np.eye(3)[np.arange(24) % 3] + np.eye(3)[0] * (np.arange(24) > 20)[:, None]
+ONE_HOT, NUMBERS = np.eye(3)[np.arange(24) % 3], np.arange(24) % 3
+
+
+@pytest.mark.parametrize(
+    ("make", "labels", "message"),
+    [
+        (lambda: classifier(3), MULTI_HOT > 0, "one class"),
+        (lambda: classifier(3), ONE_HOT * 0, "one class"),
+        (lambda: own_model(3, "softmax", "binary_crossentropy"), MULTI_HOT, "one-hot"),
+        (lambda: own_model(3, "softmax", "mse"), MULTI_HOT > 0, "one-hot"),
+        (
+            lambda: own_model(3, "sigmoid", "categorical_crossentropy"),
+            MULTI_HOT > 0,
+            "multi_label=True",
+        ),
+    ],
+)
+def test_several_labels_do_not_go_into_one_class(make, labels, message):
+    model = make()
+    for use in (
+        lambda: fit(model, (X, labels * 1)),
+        lambda: fit(
+            model, tf.data.Dataset.from_tensor_slices((X, labels * 1)).batch(24)
+        ),
+        lambda: fit(model, (X, ONE_HOT), validation_data=(X, labels * 1)),
+        lambda: tl.evaluate(model, (X, labels * 1), verbose=0),
+    ):
+        with pytest.raises(ValueError, match=f"{message}|one-hot|cannot be told"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels", "mend"),
+    [
+        ("sparse_categorical_crossentropy", ONE_HOT, "argmax"),
+        ("categorical_crossentropy", NUMBERS, "to_categorical"),
+        (keras.losses.CategoricalCrossentropy(), NUMBERS[:, None], "to_categorical"),
+        ("mse", NUMBERS, "to_categorical"),
+    ],
+)
+def test_labels_of_a_form_that_the_loss_does_not_take(loss, labels, mend):
+    with pytest.raises(ValueError, match=f"does not take.*{mend}"):
+        fit(own_model(3, "softmax", loss), (X, labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "form"), [(NUMBERS, "numbers"), (ONE_HOT, "rows"), (MULTI_HOT > 0, "")]
+)
+def test_classes_with_names_are_no_numbers(labels, form):
+    names = ["ant", "bee", "cow"]
+    data = tl.from_arrays(X, labels * 1, class_names=names, seed=1)
+    task = "classification" if form else "multi_label"
+    for model in (own_model(1, None, "mse"), tl.image_regressor(tiny_backbone())):
+        for use in (
+            lambda m=model: fit(m, data),
+            lambda m=model: tl.evaluate(m, data.test, verbose=0),
+        ):
+            with pytest.raises(ValueError, match=f"read for '{task}'.*'regression'"):
+                use()
+
+
+def test_numbers_are_no_classes_with_names():
+    data = tl.from_arrays(X, np.linspace(0, 9, 24))
+    for use in (fit, lambda m, d: tl.evaluate(m, d.test, verbose=0)):
+        with pytest.raises(ValueError, match="read for 'regression'"):
+            use(classifier(3), data)
+    with pytest.raises(ValueError, match="whole numbers from 0 to 2"):
+        fit(own_model(3, "softmax", "sparse_categorical_crossentropy"), data)
+
+
+def test_shares_of_classes_and_two_classes_of_a_number_are_taken():
+    shares = 0.8 * ONE_HOT + 0.2 / 3
+    fit(classifier(3), (X, shares))
+    fit(own_model(3, "softmax", keras.losses.KLDivergence()), (X, shares))
+    data = tl.from_arrays(X, Y, class_names=["cat", "dog"])
+    fit(own_model(1, "sigmoid", "mse"), data)
+
+
 def test_an_unknown_loss():
     with pytest.raises(ValueError, match="mse2"):
         tl.image_regressor(tiny_backbone(), loss="mse2")
@@ -204,12 +295,19 @@ def test_an_unknown_loss():
 # Inputs
 
 
+def with_nan(*numbers, value=np.nan):
+    pixels = X.astype("float32")
+    pixels[[*numbers], 3, 3] = value
+    return pixels
+
+
 def test_nan_in_pixels_leaves_the_model_as_it_was():
     model = classifier()
     before = weights_of(model)
-    pixels = np.where(X > 250, np.nan, X.astype("float32"))
+    # Not in the first batch, which is looked at.
+    pixels = tf.data.Dataset.from_tensor_slices((with_nan(20), Y)).batch(8)
     with pytest.raises(tl.PhaseError, match="became nan.*weights from before"):
-        fit(model, (pixels, Y))
+        fit(model, pixels)
     assert_equal_weights(before, weights_of(model))
     fit(model, (X, Y))
 
@@ -234,10 +332,115 @@ def test_a_diverging_second_phase_keeps_what_the_first_learnt():
     np.testing.assert_array_equal(model.layers[-1].kernel, learnt[0])
 
 
+def uses(model, pixels):
+    """Yields the verbs that take pixels, each ready to be called."""
+    batched = tf.data.Dataset.from_tensor_slices((pixels, Y)).batch(24)
+    yield lambda: fit(model, (pixels, Y))
+    yield lambda: fit(model, batched)
+    yield lambda: fit(model, (X, Y), (pixels, Y))
+    yield lambda: tl.evaluate(model, (pixels, Y), verbose=0)
+    yield lambda: tl.evaluate(model, batched, verbose=0)
+    yield lambda: tl.calibrate(model, (pixels, Y), verbose=0)
+    yield lambda: tl.extract_features(model, (pixels, Y), cache=False, verbose=0)
+    yield lambda: tl.explain(model, pixels)
+    if isinstance(model, tl.TransferModel):
+        yield lambda: model.classify(pixels)
+        yield lambda: model.classify(list(pixels))
+
+
+def dead_relu():
+    """Returns a classifier whose features stay finite whatever goes in."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(4, 3)(x)
+    x = keras.layers.Lambda(lambda x: keras.ops.nan_to_num(x))(x)
+    return tl.image_classifier(keras.Model(inputs, x, name="dead"), 2)
+
+
+def test_nan_and_infinite_pixels_are_counted():
+    model, pixels = dead_relu(), with_nan(5, 7, 11)
+    pixels[7] = np.inf
+    for use in uses(model, pixels):
+        with pytest.raises(ValueError, match="in 3 of 24 images, first at index 5"):
+            use()
+
+
+def of_operations():
+    """Returns a model of the user's own that scales pixels by operations."""
+    backbone = tiny_backbone(blocks=1)
+    inner = keras.Model(backbone.layers[1].output, backbone.output, name="inner")
+    inner.trainable = False
+    inputs = keras.Input((16, 16, 3))
+    augmented = keras.Sequential([keras.layers.RandomFlip()])(inputs)
+    x = keras.applications.mobilenet_v2.preprocess_input(augmented)
+    x = keras.layers.GlobalAveragePooling2D()(inner(x))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return classifier()
+
+
+@pytest.fixture(scope="module")
+def hand_made():
+    return of_operations()
+
+
+BASE = X.astype("float32")
+
+
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (np.full((16, 16, 3), np.nan), "NaN or infinity"),
+        (BASE / 255, r"rescaled: its values go from 0.* to 1.*`x \* 255`"),
+        (BASE / 127.5 - 1, r"rescaled.*`\(x \+ 1\) \* 127.5`"),
+        ((BASE - 128) / 50, "between 0 and 255.*normalisation"),
+        (X.astype("uint16") * 257, "between 0 and 255.*6.554e.*by 257"),
+        (BASE * 2, "between 0 and 255.*510"),
+    ],
+)
+def test_pixels_that_are_not_raw_are_told(pixels, message, ours, hand_made):
+    for use in (
+        lambda: ours.classify(pixels),
+        lambda: tl.evaluate(hand_made, (pixels, Y), verbose=0),
+    ):
+        with pytest.warns(UserWarning, match=message):
+            use()
+
+
+def test_every_verb_tells_of_rescaled_pixels(ours):
+    for use in uses(ours, BASE / 255):
+        with pytest.warns(UserWarning, match="looks rescaled"):
+            use()
+
+
+def test_raw_pixels_and_those_of_models_without_a_scale_pass():
+    black = np.zeros((2, 16, 16, 3))
+    model = classifier()
+    model.classify(black)
+    model.classify(black.astype("uint8") + 1)
+    model.classify(np.where(BASE > 250, 270, BASE))
+    backbone = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3)])
+    backbone = keras.Model(backbone.inputs, backbone.outputs, name="own")
+    own = tl.image_classifier(backbone, 2, preprocessing=None)
+    own.classify(BASE / 255)
+    fit(own, (BASE / 255, Y))
+    tl.evaluate(own, (BASE / 255, Y), verbose=0)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "mobilenet_v3_small"])
+def test_backbones_that_take_raw_pixels_are_known(name):
+    model = tl.image_classifier(name, 2, weights=None, input_shape=32)
+    assert takes_raw_pixels(model)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full((16, 16, 3), np.nan), "NaN or infinite pixels in 1 of 1"),
         (["a.jpg", np.zeros((16, 16, 3))], "one by one"),
         (None, "takes paths"),
     ],

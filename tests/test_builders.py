@@ -152,6 +152,11 @@ def test_no_head_may_have_the_name_of_a_layer():
         tl.image_classifier(tiny_backbone(), {"tiny": tl.Classes(2)})
 
 
+def test_a_head_of_ours_gives_probabilities():
+    with pytest.raises(ValueError, match="Models of tlkeras give probabilities"):
+        tl.image_classifier(tiny_backbone(), tl.Classes(2, logits=True))
+
+
 # The builders themselves.
 
 
@@ -596,3 +601,27 @@ def test_texts_have_several_heads_too(tmp_path):
     model.save(tmp_path / "m.keras")
     loaded = tl.load(tmp_path / "m.keras")
     assert loaded.classify(SENTENCES) == model.classify(SENTENCES)
+
+
+# Backbones that are part of another model.
+
+
+def test_a_second_head_on_a_backbone_is_told():
+    old = tl.image_classifier(tiny_backbone(), 2)
+    with pytest.warns(UserWarning, match="'tiny' is part of model 'tiny_class.*copy"):
+        tl.image_classifier(old.backbone, 3)
+    other = keras.Sequential([keras.Input((16, 16, 3)), tiny_backbone()])
+    with pytest.warns(UserWarning, match="part of another Keras model"):
+        tl.image_classifier(other.layers[0], 3)
+
+
+def test_a_backbone_that_is_not_shared_is_silent():
+    backbone = tiny_backbone()
+    tl.image_classifier(backbone, 2)
+    # The first model is gone.
+    tl.image_classifier(backbone, 3)
+    kept = tl.image_classifier(tiny_backbone(), 2)
+    copy = keras.models.clone_model(kept.backbone)
+    copy.set_weights(kept.backbone.get_weights())
+    new = tl.image_classifier(copy, 3)
+    assert not {id(w) for w in new.weights} & {id(w) for w in kept.weights}

@@ -519,3 +519,105 @@ def test_a_full_disk_is_an_error_before_anything_is_written(tmp_path, monkeypatc
     with pytest.raises(OSError, match="No space left"):
         fill(tmp_path)
     assert cache.open_entry(tmp_path, "k") is None
+
+
+# Code of the user's own.
+
+
+SCALE = 255.0
+
+
+def layer_of(source, **names):
+    """Runs a notebook's cell and returns the layer that it makes."""
+    space = {"keras": keras, "np": np, "__name__": "__main__", **names}
+    exec(source, space)
+    return space["make"]()
+
+
+CALL = """
+class Scale(keras.layers.Layer):
+    def call(self, x): return x {}
+make = Scale
+"""
+HELPER = """
+def helper(x): return x {}
+class Scale(keras.layers.Layer):
+    def call(self, x): return helper(x)
+make = Scale
+"""
+GLOBAL = """
+FACTOR = 1 {}
+class Scale(keras.layers.Layer):
+    def call(self, x): return x * FACTOR
+make = Scale
+"""
+ATTRIBUTE = """
+class Scale(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.factor = np.array(1 {})
+    def call(self, x): return x * self.factor
+make = Scale
+"""
+PARENT = """
+class Parent(keras.layers.Layer):
+    def call(self, x): return self.scaled(x)
+    def scaled(self, x): return x {}
+class Scale(Parent): pass
+make = Scale
+"""
+FUNCTION = """
+def scale(x): return x {}
+make = lambda: keras.layers.Lambda(scale)
+"""
+ACTIVATION = """
+def scale(x): return x {}
+make = lambda: keras.layers.Activation(scale)
+"""
+CLOSURE = """
+def outer(factor):
+    return lambda x: x * factor
+make = lambda: keras.layers.Activation(outer(1 {}))
+"""
+CELLS = [CALL, HELPER, GLOBAL, ATTRIBUTE, PARENT, FUNCTION, ACTIVATION, CLOSURE]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_fingerprint_covers_the_code_of_the_users_own(cell):
+    def fingerprint(text):
+        inputs = keras.Input((2, 2, 3))
+        return fingerprint_model(keras.Model(inputs, layer_of(text)(inputs)))
+
+    first, again, changed = map(
+        fingerprint, (cell.format("+ 0.0"), cell.format("+ 0.0"), cell.format("* 2.0"))
+    )
+    assert first == again != changed
+    # Where in the notebook a cell stands does not matter.
+    if cell not in (FUNCTION, CLOSURE):
+        assert fingerprint("\n\n" + cell.format("+ 0.0")) == first
+
+
+def test_pictures_that_are_rewritten_in_place_are_read_anew(tmp_path):
+    for name, counts in (("a", 4), ("b", 4)):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for i in range(counts):
+            pixels = np.full((20, 40, 3), 20 * i + 5, "uint8")
+            keras.utils.save_img(
+                tmp_path / "in" / name / f"{i}.png", pixels, scale=False
+            )
+    data = tl.image_folder(
+        tmp_path / "in", image_size=16, validation_split=0, test_split=0
+    )
+    model = tl.image_classifier(tiny_backbone(), data.class_names)
+
+    def features(cache):
+        found = tl.extract_features(model, data.train, cache=cache, verbose=0)
+        return np.array(found.arrays[0])
+
+    before = features(tmp_path / "cache")
+    np.testing.assert_array_equal(features(tmp_path / "cache"), before)
+    for path in (tmp_path / "in").rglob("*.png"):
+        keras.utils.save_img(path, np.full((64, 16, 3), 250, "uint8"), scale=False)
+    after = features(tmp_path / "cache")
+    assert not np.allclose(after, before)
+    np.testing.assert_array_equal(after, features(False))

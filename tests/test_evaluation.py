@@ -1,6 +1,7 @@
 """Evaluation: one pass, figures as scikit-learn gives them, reports and files."""
 
 import doctest
+import functools
 import json
 import os
 import pickle
@@ -425,6 +426,84 @@ def test_a_single_logit_is_two_classes():
     report = Report([0, 1, 1], [-2.0, 3.0, -1.0])
     assert report.y_pred.tolist() == [0, 1, 0]
     assert report.probabilities[1, 1] == pytest.approx(1 / (1 + np.exp(-3)))
+
+
+def linear(units, activation=None):
+    """Returns a model whose last layer passes its inputs on to its activation."""
+    layer = keras.layers.Dense(units, activation, kernel_initializer="identity")
+    return keras.Sequential([keras.Input((units,)), layer])
+
+
+BINARY = keras.losses.BinaryCrossentropy
+SIGMOID = (0.7109, 0.5250)
+
+
+@pytest.mark.parametrize(
+    "loss, expected",
+    [
+        (BINARY(from_logits=True), SIGMOID),
+        ([BINARY(from_logits=True)], SIGMOID),
+        (functools.partial(keras.losses.binary_crossentropy, from_logits=True), None),
+        (BINARY(), (0.9, 0.1)),
+        ("binary_crossentropy", (0.9, 0.1)),
+        (None, SIGMOID),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_loss_tells_logits_that_lie_between_0_and_1(loss, expected, nested):
+    model = linear(1)
+    if nested:
+        model = keras.Sequential([keras.Input((1,)), model])
+    if loss is not None:
+        model.compile("sgd", loss)
+    z, y = np.array([[0.9], [0.1]], "float32"), np.array([1, 1])
+    report = evaluate(model, (z, y), verbose=0)
+    assert report.probabilities[:, 1] == pytest.approx(expected or SIGMOID, abs=1e-4)
+    if loss is not None and not isinstance(loss, functools.partial):
+        assert report.metrics["loss"] == pytest.approx(
+            model.evaluate(z, y, verbose=0), rel=1e-3
+        )
+
+
+@pytest.mark.parametrize("cast", [False, True])
+def test_the_last_activation_tells_probabilities(cast):
+    model = linear(3, "softmax")
+    if cast:
+        model.add(keras.layers.Activation("linear", dtype="float32"))
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    report = evaluate(model, (np.eye(3), np.arange(3)), verbose=0)
+    np.testing.assert_allclose(report.probabilities, softmax(np.eye(3)), rtol=1e-5)
+
+
+def test_logits_may_sum_to_one_and_labels_lie_between_0_and_1():
+    z = np.array([[0.9, 0.1], [0.3, 0.7]], "float32")
+    model = linear(2)
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    report = evaluate(model, (z, np.array([0, 1])), verbose=0)
+    np.testing.assert_allclose(report.probabilities, softmax(z), rtol=1e-5)
+    model.compile(loss=BINARY(from_logits=True))
+    report = evaluate(model, (z, np.array([[1, 1], [0, 1]])), verbose=0)
+    np.testing.assert_allclose(report.probabilities, 1 / (1 + np.exp(-z)), rtol=1e-5)
+    calibrated = tl.calibrate(model, (z, np.array([[1, 1], [0, 1]])), verbose=0)
+    assert calibrated.loss[0] == pytest.approx(report.losses.mean())
+
+
+def test_outputs_that_a_loss_takes_for_probabilities_and_are_none_are_told():
+    model = linear(1)
+    model.compile(loss="binary_crossentropy")
+    z, y = np.array([[1.5], [0.2], [-0.3]], "float32"), np.array([1, 1, 0])
+    with pytest.warns(UserWarning, match="from_logits=False.*clipped"):
+        report = evaluate(model, (z, y), verbose=0)
+    np.testing.assert_allclose(report.probabilities[:, 1], [1, 0.2, 0])
+    model = linear(2)
+    model.compile(loss="sparse_categorical_crossentropy")
+    with pytest.warns(UserWarning, match="taken for logits"):
+        evaluate(model, (np.array([[1.5, -0.2]]), np.array([0])), verbose=0)
+    # A sigmoid for each class: divided by the sum, as the loss does.
+    model = linear(2, "sigmoid")
+    model.compile(loss="sparse_categorical_crossentropy")
+    report = evaluate(model, (np.array([[2.0, -2.0]]), np.array([0])), verbose=0)
+    np.testing.assert_allclose(report.probabilities, [[0.8808, 0.1192]], atol=1e-4)
 
 
 ONE_HOT, MULTI_HOT = np.eye(3)[[0, 1, 2, 0]], np.array([[1, 1, 0]] * 4)

@@ -449,6 +449,20 @@ def test_scores_and_labels_are_those_of_the_models_thresholds():
     assert same_labels(Interface(model), other, run(None)) == 0.75
 
 
+def test_scores_of_a_model_of_the_users_own_know_logits():
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(tiny_backbone(blocks=1)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    model.compile(loss=keras.losses.BinaryCrossentropy(from_logits=True))
+    logits = np.array([[0.2], [0.4]], "float32")
+
+    def run(inputs):
+        return {"output": logits}
+
+    found = scores(Interface(model), {"model": run}, (X[:2], np.array([1, 1])))
+    assert found["model"]["accuracy"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

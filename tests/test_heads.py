@@ -314,3 +314,71 @@ def test_focal_loss_learns_from_class_numbers_and_from_mixed_ones(augment):
         verbose=0,
     )
     assert model.evaluate(x, y, verbose=0)[1] > 0.9
+
+
+METRICS = {
+    "accuracy": 0.75,
+    "top_k_categorical_accuracy": 1.0,
+    "sparse_top_k_categorical_accuracy": 1.0,
+    "sparse_categorical_accuracy": 0.75,
+    "auc": None,
+    "f1_score": None,
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_metrics_take_class_numbers_and_one_hot_rows(tmp_path, weighted):
+    metrics = [name for name in METRICS if name not in ("auc", "f1_score")]
+    metrics += [keras.metrics.AUC(name="auc"), keras.metrics.F1Score("macro")]
+    backbone = keras.Sequential([keras.Input((1, 1, 3)), keras.layers.Dense(3)])
+    model = tl.image_classifier(
+        keras.Model(backbone.inputs, backbone.outputs, name="tiny"),
+        tl.Classes(3, metrics=metrics),
+        preprocessing=None,
+    )
+    x = 99 * np.random.default_rng(0).normal(size=(8, 1, 1, 3)).astype("float32")
+    numbers = model.predict(x, verbose=0).argmax(axis=1)
+    numbers[:2] = (numbers[:2] + 1) % 3
+    weights = np.ones(8) if weighted else None
+    rows = np.eye(3, dtype="float32")[numbers]
+    forms = (numbers, numbers[:, None], rows, rows.astype("int64"), numbers * 1.0)
+    loaded_from = tmp_path / "model.keras"
+    model.save(loaded_from)
+    models = [model, tl.load(loaded_from)]
+    found = [
+        one.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
+        for y in forms
+        for one in models
+    ]
+    for figures in found:
+        assert figures == pytest.approx(found[0], abs=1e-6)
+        for name, value in METRICS.items():
+            assert value is None or figures[name] == pytest.approx(value)
+
+
+@pytest.mark.parametrize("solved", [True, False])
+@pytest.mark.parametrize("rows_in", ["train", "val"])
+def test_training_and_validation_labels_may_differ_in_form(rows_in, solved):
+    x, y = solid_colours(24, 3)
+    forms = {"train": y, "val": y} | {rows_in: np.eye(3, dtype="float32")[y]}
+    model = tl.image_classifier(tiny_backbone(), 3)
+    given = {} if solved else {"epochs": 2, "learning_rate": 0.01}
+    history = tl.fit_head(
+        model,
+        (x, forms["train"]),
+        (x, forms["val"]),
+        **given,
+        cache="memory",
+        verbose=0,
+    )
+    right = np.mean(model.predict(x, verbose=0).argmax(axis=1) == y)
+    assert history.history["val_accuracy"][-1] == pytest.approx(right)
+
+
+def test_a_metric_of_the_users_own_gets_the_labels_as_they_are():
+    def shown(y_true, y_pred):
+        return keras.ops.ones(()) * len(y_true.shape)
+
+    model = tl.image_classifier(tiny_backbone(), tl.Classes(3, metrics=[shown]))
+    x = np.zeros((4, 16, 16, 3), "float32")
+    assert model.evaluate(x, np.eye(3)[[0, 1, 2, 0]], verbose=0)[1] == 2

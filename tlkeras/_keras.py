@@ -11,6 +11,9 @@ from typing import Any
 
 import keras
 
+# Layers and operations in front of which an output's activation may lie.
+_CHANGE_NO_VALUE = ("linear", "identity", "reshape", "flatten", "cast", "squeeze")
+
 
 def is_functional(model: Any) -> bool:
     """Whether `model` is a graph of layers (functional, or a built `Sequential`)."""
@@ -45,16 +48,24 @@ def graph_nodes(model: keras.Model) -> list:
 def last_activation(tensor: Any) -> str | None:
     """Returns the name of the activation that made a symbolic tensor, if it is one.
 
+    Nested models and layers that change no value, such as the linear activation that
+    casts to float32, are looked through.
+
     Args:
         tensor: An output of a functional model: of a layer with an activation, or of a
             layer that is one.
     """
-    history = getattr(tensor, "_keras_history", None)
-    if history is None:
-        return None
-    activation = getattr(history.operation, "activation", None)
-    name = getattr(activation, "__name__", type(history.operation).__name__)
-    return name.lower()
+    while (history := getattr(tensor, "_keras_history", None)) is not None:
+        layer = history.operation
+        if is_functional(layer):
+            tensor = keras.tree.flatten(as_graph(layer).outputs)[history.tensor_index]
+            continue
+        activation = getattr(layer, "activation", None)
+        name = getattr(activation, "__name__", type(layer).__name__).lower()
+        if name not in _CHANGE_NO_VALUE or getattr(layer, "weights", ()):
+            return name
+        tensor = layer._inbound_nodes[history.node_index].input_tensors[0]
+    return None
 
 
 def call_again(
@@ -77,6 +88,11 @@ def call_again(
         values.update(
             (id(old), new) for old, new in zip(node.outputs, outputs, strict=True)
         )
+
+
+def is_nested(model: keras.Model) -> bool:
+    """Whether a model was called as a layer of another one."""
+    return bool(model._inbound_nodes)
 
 
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from tlkeras._code import code_of
 from tlkeras._validation import check_int
 from tlkeras.augmentation.presets import PRESETS
 from tlkeras.augmentation.randomness import Draws
@@ -223,5 +224,6 @@ def _identity(step: Step) -> Any:
     if isinstance(step.run, keras.layers.Layer):
         config = keras.saving.serialize_keras_object(step.run)
         # Keras numbers names anew in each process.
-        return {**config, "config": {**config["config"], "name": None}}
+        config = {**config, "config": {**config["config"], "name": None}}
+        return [config, code_of(step.run)]
     return repr(step.run) if step.stateless else str(uuid.uuid4())

@@ -19,6 +19,7 @@ from tlkeras.builders.arguments import (
     Goal,
     own_arguments,
 )
+from tlkeras.builders.sharing import sharing_is_told
 from tlkeras.builders.transfer_model import TransferModel
 from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import freeze
@@ -168,7 +169,10 @@ def _build(
     head: Mapping[str, Any],
 ) -> TransferModel:
     """Puts inputs, backbone and heads together, and freezes and compiles the whole."""
-    with _precision_for(kind, backbone, arguments):
+    with (
+        sharing_is_told(backbone) as note_built,
+        _precision_for(kind, backbone, arguments),
+    ):
         assembled = kind.assemble(backbone, **arguments)
         recording.note_backbone(assembled.name, assembled.licence)
         problem = problem.but(input=assembled.input)
@@ -177,6 +181,7 @@ def _build(
             optimizer="adam", jit_compile=jit_compile(), **problem.compile_arguments()
         )
         freeze(model)
+        note_built(model)
     return model
 
 
@@ -198,6 +203,11 @@ def _with_heads(
         )
     outputs = {}
     for head, output in problem.outputs.items():
+        if output.logits:
+            raise ValueError(
+                "Models of tlkeras give probabilities; `logits` says of others what "
+                f"they give. Leave it out. Received: logits={output.logits!r}."
+            )
         x = stack_hidden(shared, output.hidden, output.dropout, weight_decay)
         outputs[head] = last_layer(
             x, output.units, output.activation, head, weight_decay

@@ -11,6 +11,7 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_int
 from tlkeras.builders.random_states import random_states, set_random_states
+from tlkeras.builders.sharing import note_model
 from tlkeras.distribution import Workers, strategy_of
 from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
@@ -48,6 +49,7 @@ class TransferModel(keras.Model):
         self.problem = None
         self.temperature = None
         self._record = None
+        note_model(self)
 
     @property
     def task(self) -> str:
@@ -161,7 +163,9 @@ class TransferModel(keras.Model):
         True
         """
         check_int("batch_size", batch_size, 1)
-        ready = self._known_problem.input.read(inputs)
+        its_input = self._known_problem.input
+        its_input.check_values(self, inputs, "inputs")
+        ready = its_input.read(inputs)
         if not len(ready):
             return []
         outputs = self.predict(ready, batch_size=batch_size, verbose=0)

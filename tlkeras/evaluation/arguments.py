@@ -52,6 +52,7 @@ def output_for(
     task: str | None = None,
     class_names: Sequence[str] | None = None,
     thresholds: Any = None,
+    logits: bool | None = None,
 ) -> Output:
     """Returns what labels and outputs are of.
 
@@ -62,6 +63,7 @@ def output_for(
         task: Wins over what is known.
         class_names: The same.
         thresholds: The same.
+        logits: As in `read_predictions`.
 
     Raises:
         ValueError: If what was given does not fit, or nothing tells it.
@@ -69,7 +71,7 @@ def output_for(
     if known is None or task not in (None, known.task):
         if class_names is None and known is not None:
             class_names = known.class_names
-        output = read_predictions(labels, outputs, task, class_names)
+        output = read_predictions(labels, outputs, task, class_names, logits)
     else:
         output = known if class_names is None else known.renamed(class_names)
     return output if thresholds is None else output.with_thresholds(thresholds)

@@ -82,6 +82,10 @@ def collect(
             continue
         if not labels:
             _check_inputs(model, x)
+            # What `Splits` hold was looked at when it was read.
+            if reading is None or reading.problem is None:
+                values = data[0] if isinstance(data, tuple) else x
+                input_of(model).check_values(model, values, "data")
         labels.append(y)
         outputs.append(_output_arrays(by_head(predict(x)), len(y)))
         weights.append(_weight_array(weight, len(y)))

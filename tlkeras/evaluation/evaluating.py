@@ -41,11 +41,11 @@ def evaluate(
     the frames of one video or the scans of one patient: they are no independent
     evidence, and intervals and tests take account of that.
 
-    Outputs that are not probabilities are taken as logits. With exclusive classes
-    that is so where a row has a negative value or does not sum to 1, and softmax is
-    applied to all rows; with labels that are not exclusive, and with a single
-    output for two classes, where a value lies outside 0 to 1, and sigmoid is
-    applied to all values.
+    Whether outputs are probabilities or logits, to which softmax or sigmoid is then
+    applied, is told by the last activation and by the `from_logits` of the loss that
+    the model was compiled with. Only where neither tells, their values do: they are
+    logits where, of exclusive classes, a row has a negative value or does not sum to 1,
+    and otherwise where a value lies outside 0 to 1.
 
     Args:
         model: `keras.Model` with one output of shape `(n, outputs)` or `(n,)`, or with

@@ -14,7 +14,9 @@ from tlkeras.problem import (
     PREDICTIONS,
     Problem,
     check_names,
+    gives_logits,
     input_of,
+    is_of_classes,
     names_of_data,
     own_problem,
     pack_data,
@@ -41,9 +43,9 @@ class Heads:
     def __init__(
         self,
         model: keras.Model,
-        task: str | None,
-        class_names: Sequence[str] | None,
-        thresholds: Any,
+        task: str | None = None,
+        class_names: Sequence[str] | None = None,
+        thresholds: Any = None,
     ):
         self._model, self._task = model, task
         # Its order counts, and it is read several times.
@@ -69,6 +71,8 @@ class Heads:
             check_same_classes("data", of_data.class_names, self._class_names)
         elif self._own is not None:
             self._own.check_fits(of_data, "data")
+        elif self._known is not None and self._task is None:
+            self._known.check_fits(of_data, "data", inferred=True)
 
     def name_by(self, data: Any) -> None:
         """Takes the names of data's classes where nothing else names them.
@@ -116,7 +120,13 @@ class Heads:
         if known is not None and self._own is None:
             known = self._confirmed(known, labels, outputs)
         return output_for(
-            labels, outputs, known, self._task, self._class_names, self._thresholds
+            labels,
+            outputs,
+            known,
+            self._task,
+            self._class_names,
+            self._thresholds,
+            None if self._own is not None else gives_logits(self._model),
         )
 
     def _confirmed(self, inferred: Output, *both: np.ndarray) -> Output | None:
@@ -129,5 +139,7 @@ class Heads:
         try:
             inferred.read_predictions(*both)
         except ValueError:
+            if inferred.units > 1 and is_of_classes(self._model):
+                raise
             return None
         return inferred

@@ -31,7 +31,8 @@ class Report(Drawing):
             predicted, a number or one per label. Defaults to 0.5.
         inputs: The examples, an array of pictures or texts, to show some of them.
         output: What labels and outputs are of, such as `tl.Classes(["a", "b"])`, where
-            that is known. `task`, `class_names` and `thresholds` win over it.
+            that is known; its `logits` tells whether outputs are logits, which their
+            values do otherwise. `task`, `class_names` and `thresholds` win over it.
 
     Attributes:
         output: What labels and outputs are of.

@@ -116,6 +116,7 @@ class Explaining:
 
     def read(self, inputs: Any) -> Any:
         """Returns inputs as `__call__` takes them: pixels, or a list of texts."""
+        self.probe.input.check_values(self.probe.model, inputs, "inputs")
         return self.explainer.read(inputs)
 
     def __call__(self, ready: Any, target: Any = None) -> Explanations:

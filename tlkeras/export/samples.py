@@ -99,6 +99,7 @@ def batches(data: Any) -> Iterator[tuple[Any, Any]]:
 
 def as_samples(interface: Interface, x: Any) -> Samples:
     """Returns inputs as the model's graph takes them, checked against its shapes."""
+    interface.input.check_values(interface.model, x, "data")
     x, given = interface.input.as_tensors(x)
     tensors, leaves = interface.tensors, keras.tree.flatten(x)
     if len(leaves) != len(tensors):

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tlkeras.evaluation import Report
+from tlkeras.evaluation.heads import Heads
 from tlkeras.export.interface import Interface
 from tlkeras.export.samples import Samples, as_samples, batches
-from tlkeras.problem import pack_data
+from tlkeras.problem import PREDICTIONS, pack_data
 
 Run = Callable[[dict[str, np.ndarray]], dict[str, Any]]
 
@@ -83,7 +84,9 @@ def _scored(
 ) -> dict[str, float]:
     problem, found = interface.problem, {}
     if problem is None:
-        return dict([_figure(Report(rows, _only(outputs)))])
+        heads, values = Heads(interface.model), _only(outputs)
+        output = heads.problem_for(rows, {PREDICTIONS: values}).output
+        return dict([_figure(Report(rows, values, output=output))])
     known = problem.known(rows).values()
     for (name, output), (labels, where) in zip(
         interface.heads.items(), known, strict=True

@@ -70,6 +70,8 @@ def extract_features(
             "extract_features takes a dataset of `Splits` (`data.train`) or a tuple of "
             f"arrays (x, y). Received: {type(data).__name__}."
         )
+    if isinstance(data, tuple):
+        input_of(model).check_values(model, data[0], "data")
     store = choose_store(cache) or Store(None)
     examples, order, _ = input_of(model).prepare(reading.examples)
     size, key = feature_bytes(prefix, examples), entry_key(prefix, examples)

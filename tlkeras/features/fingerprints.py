@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras._code import code_of
 
 # Versions that may change the numbers a layer computes.
 _PACKAGES = ("keras", "tensorflow", "keras-hub", "numpy")
@@ -18,8 +19,9 @@ _LAYOUT = 2
 def fingerprint_model(model: keras.Model) -> str:
     """Returns a string that changes when what `model` computes may change.
 
-    It covers the graph, each layer's configuration and dtype policy, every weight, and
-    the versions of the packages that compute. It does not depend on names, which Keras
+    It covers the graph, each layer's configuration and dtype policy, every weight, the
+    code of layers and functions of the user's own with what it refers to, and the
+    versions of the packages that compute. It does not depend on names, which Keras
     numbers anew in each process.
 
     Args:
@@ -64,7 +66,13 @@ def _add_model(digest: Any, model: keras.Model) -> None:
 
 
 def _add_operation(digest: Any, operation: keras.Operation) -> None:
-    config = keras.saving.serialize_keras_object(operation)
+    try:
+        config = keras.saving.serialize_keras_object(operation)
+    except (NotImplementedError, OSError):
+        # It cannot be saved, or the source of its lambda is not at hand: its code and
+        # its attributes tell.
+        config = {}
+    digest.update(code_of(operation).encode())
     digest.update(json.dumps(_without_names(config), default=repr).encode())
     for weight in getattr(operation, "weights", ()):
         value = np.asarray(keras.ops.convert_to_numpy(weight))

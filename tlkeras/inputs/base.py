@@ -497,6 +497,18 @@ class Input:
                 "batched, and are its inputs of the model's size?"
             )
 
+    def check_values(self, model: keras.Model, inputs: Any, part: str) -> None:
+        """Looks at inputs' values: raises, or warns, where they cannot be right.
+
+        Args:
+            model: The model that they are for.
+            inputs: An array of them, all or a batch; what is no array passes.
+            part: What they are called.
+
+        Raises:
+            ValueError: If the model could make nothing of them.
+        """
+
     # Explanations.
 
     def explainer(self, probe: Any, settings: Settings) -> Explainer:

@@ -4,11 +4,19 @@ from tlkeras.outputs.anything import Anything
 from tlkeras.outputs.base import Output, Prediction
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.labels import Labels
-from tlkeras.outputs.losses import ClassCrossentropy, ClassLoss, LabelLoss, find_loss
+from tlkeras.outputs.losses import (
+    ClassCrossentropy,
+    ClassLoss,
+    LabelLoss,
+    check_label_form,
+    find_loss,
+    takes_logits,
+)
 from tlkeras.outputs.numbers import Numbers
 from tlkeras.outputs.table import (
     OUTPUTS,
     TASKS,
+    logits_of_keras,
     output_from_config,
     output_of_keras,
     output_of_task,
@@ -30,7 +38,9 @@ __all__ = [
     "Numbers",
     "Output",
     "Prediction",
+    "check_label_form",
     "find_loss",
+    "logits_of_keras",
     "output_from_config",
     "output_of_keras",
     "output_of_task",
@@ -38,4 +48,5 @@ __all__ = [
     "read_labels",
     "read_labels_with_gaps",
     "read_predictions",
+    "takes_logits",
 ]

@@ -16,10 +16,11 @@ from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, scaling
 from tlkeras.outputs.divergence import of_classes, of_labels
 from tlkeras.outputs.features import is_class
-from tlkeras.outputs.losses import classifier_loss
+from tlkeras.outputs.losses import class_metric, classifier_loss
 from tlkeras.outputs.naming import (
     are_zero_or_one,
     check_count,
+    class_shares_of,
     name_classes,
     names_config,
     numbered,
@@ -52,11 +53,14 @@ class Classes(Probabilities):
         loss: `None`: cross-entropy. `"focal"`: focal loss (gamma 2), which turns from
             examples that are already right to those that are not, such as those of
             rare classes. Or a Keras loss, its name, or a function of labels and
-            probabilities. Losses of Keras take class numbers here too.
+            probabilities. Losses and metrics of Keras take class numbers and one-hot
+            rows alike.
         weight: How much the loss counts in the sum over all heads, at least 0.
         class_weight: For training: from each class, its number or name, to its weight;
             `"balanced"`: all classes count the same in total; or `None`.
         metrics: Keras metrics or their names; `None`: accuracy.
+        logits: Whether the outputs of a model that tlkeras did not build are logits;
+            `None`: their values tell.
 
     See `tl.Labels` for several labels at once, `tl.Numbers` for numbers.
 
@@ -147,6 +151,7 @@ class Classes(Probabilities):
                     f"Labels in `{part}` have shape {labels.shape}; the model has "
                     f"{count} classes and takes labels of shape (n, {self.units})."
                 )
+            _check_shares(labels, part)
             return
         low, high = labels.min(), labels.max()
         # The loss of a single unit takes a probability as well.
@@ -245,6 +250,12 @@ class Classes(Probabilities):
             label_smoothing=self.label_smoothing,
         )
 
+    def make_metrics(self) -> list[Any]:
+        metrics = super().make_metrics()
+        if self.single_unit:
+            return metrics
+        return [class_metric(metric, self.accuracy) for metric in metrics]
+
     def weighing(
         self, class_weight: Any, labels: np.ndarray | None, loss: Any = None
     ) -> Weighing | None:
@@ -273,7 +284,7 @@ class Classes(Probabilities):
     def read_predictions(
         self, labels: np.ndarray, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        probabilities = _probabilities(outputs)
+        probabilities = _probabilities(outputs, self.logits)
         classes = probabilities.shape[1]
         check_count(self.names, classes)
         if labels.reshape(len(labels), -1).shape[1] == 1:
@@ -468,6 +479,20 @@ def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
+def _check_shares(rows: np.ndarray, part: str) -> None:
+    """Raises `ValueError` unless each row holds one class, or shares of several."""
+    if rows.shape[-1] > 1 and not sum_to_one(rows.astype("float64")):
+        sums = rows.sum(axis=-1)
+        first = int(np.argmax((rows < 0).any(axis=-1) | (np.abs(sums - 1) > 1e-2)))
+        raise ValueError(
+            f"Labels in `{part}` must be one-hot rows, or shares of the classes that "
+            "sum to 1: the model gives each input one class. Received: "
+            f"{rows[first].tolist()[:10]} at index {first}. Where an input may have "
+            "several labels, or none, build the model with multi_label=True (a sigmoid "
+            "for each, binary cross-entropy)."
+        )
+
+
 def _numbers_of_rows(
     values: np.ndarray, names: tuple[str, ...] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -547,16 +572,12 @@ def _check_no_gaps(values: np.ndarray, top: int) -> None:
     )
 
 
-def _probabilities(outputs: np.ndarray) -> np.ndarray:
+def _probabilities(outputs: np.ndarray, logits: bool | None) -> np.ndarray:
     """Returns probabilities per class; a single output is that of class 1."""
-    if outputs.shape[1] == 1:
-        positive = unit_values(outputs)
-        return np.concatenate([1 - positive, positive], axis=1)
-    if sum_to_one(outputs):
-        return outputs
-    from scipy.special import softmax
-
-    return softmax(outputs, axis=1)
+    if outputs.shape[1] > 1:
+        return class_shares_of(outputs, logits)
+    positive = unit_values(outputs, logits)
+    return np.concatenate([1 - positive, positive], axis=1)
 
 
 def _class_numbers(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -53,6 +53,8 @@ class Labels(Probabilities):
             `None`.
         metrics: Keras metrics or their names; `None`: the share of labels that are
             right.
+        logits: Whether the outputs of a model that tlkeras did not build are logits;
+            `None`: their values tell.
 
     See `tl.Classes` for classes of which each input has one.
 
@@ -247,7 +249,7 @@ class Labels(Probabilities):
                 "Labels that are not exclusive must be zeros and ones. Received values "
                 f"from {labels.min()} to {labels.max()}."
             )
-        return labels.astype("int64"), unit_values(outputs)
+        return labels.astype("int64"), unit_values(outputs, self.logits)
 
     def answers(self, outputs: np.ndarray) -> list[Prediction]:
         rows = np.asarray(outputs, "float32")

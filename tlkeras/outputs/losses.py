@@ -1,5 +1,7 @@
 """Losses that take labels in every form, and losses and metrics found by name."""
 
+import contextlib
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ _NO_ROWS = (
     keras.losses.CTC,
     keras.losses.ctc,
 )
+_NUMBER_LOSSES = _NO_ROWS[:2]
 _BINARY = (
     keras.losses.BinaryCrossentropy,
     keras.losses.binary_crossentropy,
@@ -50,6 +53,18 @@ _MEAN_METRICS = (
     keras.metrics.MeanSquaredLogarithmicError,
     keras.metrics.LogCoshError,
     keras.metrics.Poisson,
+)
+# Metrics of Keras that take class numbers.
+_NUMBER_METRICS = (
+    keras.metrics.SparseCategoricalAccuracy,
+    keras.metrics.SparseCategoricalCrossentropy,
+    keras.metrics.SparseTopKCategoricalAccuracy,
+)
+# A wrapper of theirs may hold a function of the user's own.
+_METRICS_OF_KERAS = tuple(
+    known
+    for known in vars(keras.metrics).values()
+    if callable(known) and known is not keras.metrics.MeanMetricWrapper
 )
 
 
@@ -86,7 +101,7 @@ class ClassCrossentropy(keras.losses.Loss):
         )
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true, y_pred = _of_known_form(y_true, y_pred)
         if _are_rows(y_true, y_pred):
             return keras.losses.categorical_crossentropy(
                 y_true, y_pred, label_smoothing=self.label_smoothing
@@ -148,7 +163,7 @@ class ClassLoss(_Around):
     """
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true, y_pred = _of_known_form(y_true, y_pred)
         if not _are_rows(y_true, y_pred):
             numbers = ops.cast(ops.reshape(y_true, (-1,)), "int32")
             y_true = ops.one_hot(numbers, y_pred.shape[-1], dtype=y_pred.dtype)
@@ -190,6 +205,29 @@ class LabelLoss(_Around):
     def call(self, y_true, y_pred):
         y_true = ops.reshape(y_true, ops.shape(y_pred))
         return self.values(y_true[..., None], y_pred[..., None])
+
+
+def _of_known_form(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Returns labels and outputs as tensors, of which `_are_rows` can tell the form.
+
+    Keras' functions are traced for all shapes at once where labels have come in
+    several: then only their values tell, and labels become rows.
+    """
+    y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+    rank = getattr(y_true.shape, "rank", 0)
+    if rank is not None and not (rank == 2 and y_true.shape[-1] is None):
+        return y_true, y_pred
+    size = ops.shape(y_pred)[0]
+    width = y_pred.shape[-1]
+
+    def rows():
+        return ops.cast(ops.reshape(y_true, (size, width)), y_pred.dtype)
+
+    def rows_of_numbers():
+        numbers = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+        return ops.one_hot(numbers, width, dtype=y_pred.dtype)
+
+    return ops.cond(ops.size(y_true) == size * width, rows, rows_of_numbers), y_pred
 
 
 def _are_rows(y_true: Any, y_pred: Any) -> bool:
@@ -294,6 +332,59 @@ def _is_of_keras(loss: Any) -> bool:
     return _is_one_of(loss, [known for known in public if callable(known)])
 
 
+def takes_logits(loss: Any) -> bool | None:
+    """Returns whether a loss takes logits (True) or probabilities; `None`: not told.
+
+    Args:
+        loss: A loss, its name, a function, or `None`.
+    """
+    try:
+        found = None if loss is None else find_loss(loss)
+    except ValueError:
+        return None
+    if isinstance(found, _Around):
+        return takes_logits(found.loss)
+    value = getattr(found, "from_logits", None)
+    if value is None and callable(found) and not isinstance(found, keras.losses.Loss):
+        with contextlib.suppress(TypeError, ValueError):
+            parameter = inspect.signature(found).parameters.get("from_logits")
+            value = parameter and parameter.default
+    return value if isinstance(value, bool) else None
+
+
+def check_label_form(loss: Any, labels: Any, units: int, part: str) -> None:
+    """Raises `ValueError` where a loss of Keras takes labels of another form.
+
+    Some such labels would be broadcast, and something else be learnt.
+
+    Args:
+        loss: What the model was compiled with.
+        labels: Class numbers or rows, an array.
+        units: Width of the model's output.
+        part: What the data are called.
+    """
+    try:
+        found = find_loss(loss)
+    except ValueError:
+        return
+    numbers = labels.ndim == 1 or labels.shape[-1] == 1
+    if units == 1 or not _is_of_keras(found):
+        return
+    if not numbers and _is_one_of(found, _NUMBER_LOSSES):
+        mend = "Pass class numbers, `y.argmax(axis=1)`, or compile the model with "
+        mend += "'categorical_crossentropy'."
+    elif numbers and not _is_one_of(found, _NO_ROWS):
+        mend = f"Pass rows of {units}, such as `keras.utils.to_categorical(y, {units})`"
+        mend += ", or compile the model with 'sparse_categorical_crossentropy'."
+    else:
+        return
+    name = getattr(found, "name", None) or found.__name__
+    raise ValueError(
+        f"Labels in `{part}` have shape {labels.shape}, which the loss {name!r} does "
+        f"not take. {mend}"
+    )
+
+
 def is_mean_loss(loss: Any) -> bool:
     """Whether a loss of Keras is the mean over an example's outputs."""
     return _is_one_of(loss, _MEAN_LOSSES)
@@ -332,3 +423,72 @@ def find_metric(
     if isinstance(metric, str):
         found.name = metric
     return found
+
+
+def class_metric(metric: Any, accuracy: type[keras.metrics.Metric]) -> Any:
+    """Returns a metric of exclusive classes that takes labels as the losses do.
+
+    Args:
+        metric: As in `find_metric`.
+        accuracy: As in `find_metric`.
+
+    Returns:
+        A `ClassMetric` of Keras' own metrics; a function or an object of the user's own
+        stays what it is.
+    """
+    found = find_metric(metric, accuracy)
+    theirs = isinstance(metric, str) or _is_one_of(metric, _METRICS_OF_KERAS)
+    # Some count pixels, and have a switch of their own.
+    return (
+        metric if not theirs or hasattr(found, "sparse_y_true") else ClassMetric(found)
+    )
+
+
+@keras.saving.register_keras_serializable("tlkeras")
+class ClassMetric(keras.metrics.Metric):
+    """Lets a metric of exclusive classes take class numbers and rows alike.
+
+    Keras looks at the first labels that come, and takes all others for the same.
+
+    Args:
+        metric: A `keras.metrics.Metric`, of class numbers or of rows.
+
+    Example:
+
+    >>> metric = ClassMetric(keras.metrics.SparseCategoricalAccuracy())
+    >>> float(metric([[0.0, 1.0]], [[0.2, 0.8]])), float(metric([1], [[0.2, 0.8]]))
+    (1.0, 1.0)
+    """
+
+    def __init__(self, metric):
+        super().__init__(name=metric.name)
+        self.metric = metric
+        # A function of Keras' that was wrapped has its name.
+        self.takes_numbers = isinstance(metric, _NUMBER_METRICS) or (
+            metric.name.startswith("sparse_")
+        )
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = _of_known_form(y_true, y_pred)
+        rows = _are_rows(y_true, y_pred)
+        if not rows:
+            y_true = ops.reshape(y_true, (-1,))
+        if rows and self.takes_numbers:
+            y_true = ops.argmax(y_true, axis=-1)
+        elif not rows and not self.takes_numbers:
+            numbers = ops.cast(y_true, "int32")
+            y_true = ops.one_hot(numbers, y_pred.shape[-1], dtype=y_pred.dtype)
+        self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
+
+    def result(self):
+        return self.metric.result()
+
+    def reset_state(self):
+        self.metric.reset_state()
+
+    def get_config(self):
+        return {"metric": keras.metrics.serialize(self.metric)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.metrics.deserialize(config["metric"]))

@@ -1,5 +1,6 @@
 """Names of classes and labels: what they may be, and how numbers stand in for them."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -170,13 +171,51 @@ def sum_to_one(outputs: np.ndarray) -> bool:
     return bool(np.all(outputs >= 0) and np.all(np.abs(sums - 1) <= 1e-2))
 
 
-def unit_values(outputs: np.ndarray) -> np.ndarray:
-    """Returns probabilities as they are, and the sigmoid of anything else."""
-    if within_unit(outputs):
+def unit_values(outputs: np.ndarray, logits: bool | None = None) -> np.ndarray:
+    """Returns the probabilities of labels that are not exclusive, each by itself.
+
+    Args:
+        outputs: What a model gave.
+        logits: Whether these are logits; `None`: whether one lies outside 0 to 1.
+    """
+    if logits is not True and within_unit(outputs):
         return outputs
+    if logits is False:
+        _warn_of_range("clipped, as the loss does")
+        return np.clip(outputs, 0, 1)
     from scipy.special import expit
 
     return expit(outputs)
+
+
+def class_shares_of(outputs: np.ndarray, logits: bool | None = None) -> np.ndarray:
+    """Returns the probabilities of exclusive classes.
+
+    Args:
+        outputs: What a model gave, a column per class.
+        logits: Whether these are logits; `None`: whether a row does not sum to 1.
+    """
+    if logits is not True and sum_to_one(outputs):
+        return outputs
+    sums = outputs.sum(axis=1, keepdims=True)
+    if logits is False and np.all(outputs >= 0) and np.all(sums > 0):
+        # Such as a sigmoid for each class: Keras' losses divide by the sum, too.
+        return outputs / sums
+    if logits is False:
+        _warn_of_range("taken for logits")
+    from scipy.special import softmax
+
+    return softmax(outputs, axis=1)
+
+
+def _warn_of_range(done: str) -> None:
+    warnings.warn(
+        "The model's loss takes probabilities (from_logits=False), but its outputs are "
+        f"none; they are {done}. Give the last layer a softmax or sigmoid, or the loss "
+        "from_logits=True, and train again.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def unfit(labels: np.ndarray, outputs: np.ndarray, valid: str) -> ValueError:

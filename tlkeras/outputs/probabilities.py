@@ -1,7 +1,7 @@
 """`Probabilities`: what outputs have in common that are probabilities of names."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,15 @@ _SQUARE = (4.8, 4.2)
 
 @dataclass(frozen=True, kw_only=True)
 class Probabilities(Output):
-    """An output that gives a probability to each of its `names`."""
+    """An output that gives a probability to each of its `names`.
+
+    Attributes:
+        logits: Whether what a model gives are logits, of which the probabilities are
+            softmax or sigmoid. `None`: their values tell. Models of tlkeras give
+            probabilities.
+    """
+
+    logits: bool | None = field(default=None, repr=False, compare=False)
 
     first_figures: ClassVar[tuple[str, ...]] = (
         "accuracy",

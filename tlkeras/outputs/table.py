@@ -11,7 +11,7 @@ from tlkeras.outputs.base import OUTPUTS, Output
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.label_lists import lists_as_rows
 from tlkeras.outputs.labels import Labels
-from tlkeras.outputs.losses import find_loss, is_mean_loss
+from tlkeras.outputs.losses import find_loss, is_mean_loss, takes_logits
 from tlkeras.outputs.naming import (
     are_whole,
     are_zero_or_one,
@@ -265,6 +265,7 @@ def read_predictions(
     outputs: np.ndarray,
     task: str | None = None,
     class_names: Sequence[str] | None = None,
+    logits: bool | None = None,
 ) -> Output:
     """Works out what output labels and a model's outputs are of.
 
@@ -273,6 +274,8 @@ def read_predictions(
         outputs: Float32 `(n, outputs)`: probabilities, logits or values.
         task: One of `TASKS`, where it is not to be worked out.
         class_names: Names; by default the numbers from 0.
+        logits: Whether outputs that are no numbers of a regression are logits; `None`:
+            their values tell.
 
     Raises:
         ValueError: If more than one would do, or none.
@@ -289,7 +292,9 @@ def read_predictions(
     single = issubclass(kind, Classes) and units == 1
     count = 2 if single else units
     names = _checked_names(class_names, count) or numbered(count)
-    return kind(names, single_unit=True) if single else kind(names)
+    if single:
+        return kind(names, single_unit=True, logits=logits)
+    return kind(names, logits=logits)
 
 
 def _checked_names(names: Any, count: int) -> tuple[str, ...] | None:
@@ -331,7 +336,8 @@ def _kind_of_wide(labels: np.ndarray, outputs: np.ndarray) -> type[Output] | Non
     if not are_zero_or_one(labels):
         return None if exclusive else Numbers
     if np.any(labels.sum(axis=1) != 1):
-        return Labels
+        # No softmax can have learnt them.
+        return None if exclusive else Labels
     return Classes if exclusive else None
 
 
@@ -360,9 +366,29 @@ def output_of_keras(
         return None
     if issubclass(kind, Numbers):
         return Numbers(units)
+    if activation == "softmax":
+        # Whatever the loss takes: of the classes each input has one.
+        kind = Classes
+    logits = logits_of_keras(loss, activation)
     if units == 1:
-        return Classes(2, single_unit=True)
-    return kind(units)
+        return Classes(2, single_unit=True, logits=logits)
+    return kind(units, logits=logits)
+
+
+def logits_of_keras(loss: Any, activation: str | None) -> bool | None:
+    """Returns whether a classifier's outputs are logits; `None` where nothing tells.
+
+    Args:
+        loss: What the model was compiled with, or `None`.
+        activation: The name of its last activation, or `None`.
+    """
+    if activation in ("softmax", "sigmoid"):
+        # Also where the loss is told otherwise: Keras looks behind the activation.
+        return False
+    from_logits = takes_logits(loss)
+    if from_logits is None and activation == "linear" and not _is_of_numbers(loss):
+        return True
+    return from_logits
 
 
 def _kind_of_loss(loss: Any, units: int) -> type[Output] | None:

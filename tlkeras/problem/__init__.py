@@ -2,7 +2,9 @@
 
 from tlkeras.problem.inference import (
     adopt_reading,
+    gives_logits,
     input_of,
+    is_of_classes,
     own_problem,
     problem_of,
     problem_to_learn,
@@ -17,7 +19,9 @@ __all__ = [
     "adopt_names",
     "adopt_reading",
     "check_names",
+    "gives_logits",
     "input_of",
+    "is_of_classes",
     "names_of_data",
     "own_problem",
     "pack_data",

@@ -7,7 +7,13 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.inputs import Input, input_kinds
-from tlkeras.outputs import Anything, Output, output_of_keras
+from tlkeras.outputs import (
+    Anything,
+    Output,
+    logits_of_keras,
+    output_of_keras,
+    takes_logits,
+)
 from tlkeras.problem.problem import Problem
 
 
@@ -36,6 +42,28 @@ def problem_of(model: keras.Model, labels: np.ndarray | None = None) -> Problem 
         return own
     outputs = _outputs_of_keras(model, labels)
     return None if outputs is None else Problem(input_of(model), outputs)
+
+
+def gives_logits(model: keras.Model) -> bool | None:
+    """Returns whether the one output of a model that we did not build is logits.
+
+    Its last activation and its loss tell; `None` where they do not.
+
+    Args:
+        model: A `keras.Model`.
+    """
+    output = getattr(_keras.as_graph(model), "output", None)
+    loss = _one_loss(getattr(model, "loss", None))
+    return logits_of_keras(loss, _keras.last_activation(output))
+
+
+def is_of_classes(model: keras.Model) -> bool:
+    """Whether the loss of a model that we did not build takes nothing but classes.
+
+    Args:
+        model: A `keras.Model`.
+    """
+    return takes_logits(_one_loss(getattr(model, "loss", None))) is not None
 
 
 def own_problem(model: keras.Model) -> Problem | None:
@@ -97,4 +125,12 @@ def _output_of_tensor(tensor: Any, loss: Any, labels: Any = None) -> Output | No
     shape = getattr(tensor, "shape", ())
     if len(shape) != 2 or shape[-1] is None:
         return None
-    return output_of_keras(loss, _keras.last_activation(tensor), shape[-1], labels)
+    activation = _keras.last_activation(tensor)
+    return output_of_keras(_one_loss(loss), activation, shape[-1], labels)
+
+
+def _one_loss(loss: Any) -> Any:
+    """Returns the loss of a model with one output, which may be said as a list."""
+    while isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
+        (loss,) = loss.values() if isinstance(loss, dict) else loss
+    return loss

@@ -157,14 +157,20 @@ class Problem:
         changed = {**self.outputs, **(outputs or {})}
         return Problem(input or self.input, self.face(changed))
 
-    def check_fits(self, other: "Problem | None", part: str) -> None:
+    def check_fits(
+        self, other: "Problem | None", part: str, inferred: bool = False
+    ) -> None:
         """Raises `ValueError` where data cannot be those of this, a model's, problem.
 
         Args:
             other: The data's problem; `None` where it is not known.
             part: What the data are called.
+            inferred: Whether this problem is but inferred. Numbers may then be shares,
+                and two classes numbers.
         """
         if other is None:
+            return
+        if inferred and (other.named or len(other.class_names or ()) < 3):
             return
         self.input.check_reading(other.input, part)
         if other.named != self.named:

@@ -8,6 +8,7 @@ import numpy as np
 from tlkeras.distribution import strategy_of
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
+from tlkeras.outputs import check_label_form
 from tlkeras.problem import Problem, own_problem
 from tlkeras.training.own_loss import check_steps, refuse_own_loss
 
@@ -58,13 +59,13 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
         )
     inputs, labels, of_data = look_into(data, name)
     problem.input.check(model, inputs, name)
-    own = own_problem(model)
-    if own is not None:
-        own.check_fits(of_data, name)
+    problem.input.check_values(model, _values(data, inputs), name)
+    problem.check_fits(of_data, name, inferred=own_problem(model) is None)
     # `pack_data` has looked at the labels of heads with names.
     if not problem.named:
         _check_numbers(labels, name)
         problem.output.check(labels, name)
+        check_label_form(model.loss, labels, problem.output.units, name)
 
 
 def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
@@ -122,6 +123,16 @@ def look_into(data: Any, name: str) -> tuple[Any, np.ndarray, Problem | None]:
             + ("." if first is None else f" of {type(first).__name__}.")
         )
     return first[0], np.asarray(first[1]), None
+
+
+def _values(data: Any, inputs: Any) -> Any:
+    """Returns all inputs that a user gave as an array, else `inputs`, those at hand."""
+    if isinstance(data, tuple):
+        return data[0]
+    known = reading_of(data)
+    # What `Splits` hold was looked at when it was read.
+    ours = known is None or known.problem is not None
+    return inputs if ours else getattr(known.examples, "inputs", inputs)
 
 
 def _check_numbers(labels: np.ndarray, name: str) -> None:

@@ -112,12 +112,44 @@ class ImageFiles(RandomAccessExamples):
         with concurrent.futures.ThreadPoolExecutor() as pool:
             return list(pool.map(_file_digest, paths))
 
+    def _look_again(self) -> None:
+        """Reads the headers of files anew that were written since they were read."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            now = list(pool.map(_state, self.paths))
+        before = self.headers[["size", "modified_ns"]].tolist()
+        changed = [
+            i
+            for i, (new, old) in enumerate(zip(now, before, strict=True))
+            if new is not None and new != old
+        ]
+        if not changed:
+            return
+        headers, reasons = read_headers([self.paths[i] for i in changed])
+        self.headers = self.headers.copy()
+        for i, header, reason in zip(changed, headers, reasons, strict=True):
+            if reason is None:
+                self.headers[i] = header
+            else:
+                # That it can no longer be read is told of when it is decoded.
+                self.headers[i]["size"], self.headers[i]["modified_ns"] = now[i]
+        self.__dict__.pop("_columns", None)
+
     def _inputs_identity(self) -> Iterable[bytes]:
+        self._look_again()
         yield f"{self.image_size} {self.color_mode} {self.fit}".encode()
         yield hashlib.sha256(
             "\0".join(self.files).encode(errors="surrogateescape")
         ).digest()
         yield np.ascontiguousarray(self.headers[["size", "modified_ns"]]).tobytes()
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Returns size and time of change of a file, `None` where there is none."""
+    try:
+        status = os.stat(os.fsencode(path))
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _file_digest(path: str) -> bytes | None:

@@ -46,10 +46,20 @@ from tlkeras.inputs.pictures.paths import (
     path_text,
 )
 from tlkeras.inputs.pictures.pixels import read_pixels
+from tlkeras.inputs.pictures.pixels import (
+    as_pixels,
+    check_finite,
+    range_problem,
+    read_pixels,
+)
 from tlkeras.inputs.pictures.planning import PicturePlanRules
+from tlkeras.inputs.pictures.scale import takes_raw_pixels
 from tlkeras.inputs.pictures.sizing import at_size
 from tlkeras.inputs.planning import QUADRANT, SMALL
 from tlkeras.inputs.tfds import import_tfds
+
+# How far pixels outside of 0 to 255 pass: bicubic resizing goes beyond, for one.
+_SLACK = 25.5
 
 
 @keras.saving.register_keras_serializable("tlkeras")
@@ -358,6 +368,15 @@ class Pictures(Input):
             "pictures of any size."
         )
 
+    def check_values(self, model: keras.Model, inputs: Any, part: str) -> None:
+        pixels = as_pixels(inputs)
+        if pixels is None:
+            return
+        check_finite(pixels, part)
+        problem = range_problem(pixels, part, slack=_SLACK)
+        if problem is not None and takes_raw_pixels(model):
+            warnings.warn(problem, UserWarning, stacklevel=3)
+
     def adopt(self, other: Input) -> Input:
         fit = other.fit if type(other) is type(self) else None
         return self if fit is None else type(self)(self.image_size, self.channels, fit)
@@ -387,8 +406,6 @@ class Pictures(Input):
                 f"{pixels.dtype}."
             )
         pixels = pixels.astype("float32")
-        if not np.isfinite(pixels).all():
-            raise ValueError("The pixels to classify hold NaN or infinity.")
         if height is None or pixels.shape[1:3] == (height, width):
             return pixels
         size, fit = self.image_size, self.fits_by

@@ -26,6 +26,24 @@ def read_pixels(x: Any) -> np.ndarray:
     )
 
 
+def as_pixels(x: Any) -> np.ndarray | None:
+    """Returns arrays or tensors of pictures as `(n, ...)`; `None` of all else.
+
+    Args:
+        x: Pictures, paths, or a description of some.
+    """
+    listed = isinstance(x, (list, tuple)) and all(hasattr(one, "shape") for one in x)
+    if not listed and not hasattr(x, "__array__"):
+        return None
+    try:
+        pixels = np.asarray(x)
+    except ValueError:
+        return None
+    if pixels.ndim not in (3, 4) or not pixels.size or pixels.dtype.kind not in "iuf":
+        return None
+    return pixels[None] if pixels.ndim == 3 else pixels
+
+
 def _check_dtype(pixels: np.ndarray) -> None:
     kind = pixels.dtype.kind
     if kind == "O":
@@ -62,30 +80,59 @@ def _check_shape(pixels: np.ndarray) -> None:
 
 def _check_range(pixels: np.ndarray) -> None:
     """Checks chunk by chunk, so that no second array of the size of `x` arises."""
-    chunks = [pixels[i : i + _CHUNK] for i in range(0, len(pixels), _CHUNK)]
-    if pixels.dtype.kind == "f":
-        _check_finite(chunks)
-    low = min(chunk.min() for chunk in chunks)
-    high = max(chunk.max() for chunk in chunks)
-    if pixels.dtype.kind == "f" and low >= -1 and high <= 1:
-        mend = "`x * 255`" if low >= 0 else "`(x + 1) * 127.5`"
+    check_finite(pixels, "x")
+    problem = range_problem(pixels, "x")
+    if problem is not None:
+        raise ValueError(problem)
+
+
+def check_finite(pixels: np.ndarray, name: str) -> None:
+    """Raises `ValueError` where some of `(n, ...)` pixels are NaN or infinite.
+
+    Args:
+        pixels: Numbers.
+        name: What they are called.
+    """
+    if pixels.dtype.kind != "f":
+        return
+    axes = tuple(range(1, pixels.ndim))
+    bad = np.concatenate([~np.isfinite(c).all(axis=axes) for c in _chunks(pixels)])
+    if bad.any():
         raise ValueError(
-            f"`x` looks rescaled: its values go from {low:.4g} to {high:.4g}. Models "
-            "of tlkeras take raw pixels 0 to 255 and rescale them themselves. Pass "
-            f"{mend}."
+            f"`{name}` has NaN or infinite pixels in {bad.sum()} of {len(bad)} images, "
+            f"first at index {int(np.argmax(bad))}. Remove or repair these images."
         )
-    if low < 0 or high > 255:
-        raise ValueError(
-            f"Pixels in `x` must lie between 0 and 255. Received: values from "
+
+
+def range_problem(pixels: np.ndarray, name: str, slack: float = 0.0) -> str | None:
+    """Returns why finite numbers can be no raw pixels; `None` where they can.
+
+    Args:
+        pixels: Numbers, at least one.
+        name: What they are called.
+        slack: How far values may lie outside of 0 to 255, as resizing and
+            augmentation leave them. Where there is some, all black is taken.
+    """
+    low = min(chunk.min() for chunk in _chunks(pixels))
+    high = max(chunk.max() for chunk in _chunks(pixels))
+    black = slack and low == high == 0
+    if pixels.dtype.kind == "f" and low >= -1 and high <= 1 and not black:
+        mend = "`x * 255`" if low >= 0 else "`(x + 1) * 127.5`"
+        return (
+            f"`{name}` looks rescaled: its values go from {low:.4g} to {high:.4g}. "
+            "Models of tlkeras take raw pixels 0 to 255 and rescale them themselves. "
+            f"Pass {mend}."
+        )
+    # Values of pixels that were normalised lie near each other.
+    normalised = high - low < 20 and low < 0
+    if low < -slack or high > 255 + slack or normalised:
+        return (
+            f"Pixels in `{name}` must lie between 0 and 255. Received: values from "
             f"{low:.4g} to {high:.4g}. Undo any normalisation, or clip with "
             "`np.clip(x, 0, 255)`; divide 16-bit images by 257."
         )
+    return None
 
 
-def _check_finite(chunks: list[np.ndarray]) -> None:
-    bad = np.concatenate([~np.isfinite(c).all(axis=(1, 2, 3)) for c in chunks])
-    if bad.any():
-        raise ValueError(
-            f"`x` has NaN or infinite pixels in {bad.sum()} of {len(bad)} images, "
-            f"first at index {int(np.argmax(bad))}. Remove or repair these images."
-        )
+def _chunks(pixels: np.ndarray) -> list[np.ndarray]:
+    return [pixels[i : i + _CHUNK] for i in range(0, len(pixels), _CHUNK)]

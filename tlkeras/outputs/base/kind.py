@@ -41,6 +41,8 @@ class Kind(abc.ABC):
     has_thresholds: ClassVar[bool] = False
     # Whether labels are class numbers, of which -1 is missing.
     are_numbers: ClassVar[bool] = False
+    # Whether what a model gives are logits, where that is known.
+    logits: ClassVar[bool | None] = None
     # The end of the name of the builders that are made for it: `image_classifier`.
     goal: ClassVar[str] = "classifier"
 
