@@ -223,6 +223,17 @@ def label_kinds(labels, output, gaps=False):
     return {f.kind: f for f in found}
 
 
+@pytest.mark.parametrize("kind", [Classes, Labels])
+def test_names_that_differ_in_case_or_blanks(kind):
+    labels = np.tile(np.eye(6), (10, 1))
+    names = ["Cat", "cat ", "ca\u00a0t", "01", "1.0", "dog"]
+    y = labels if kind is Labels else labels.argmax(1)
+    data = from_arrays(sentences(60), y, class_names=names, task=kind.task)
+    found = the(data.check(), "similar class names")
+    assert (found.severity, found.count) == ("warning", 2)
+    assert found.examples[0] == "'Cat' = 'cat ' = 'ca\\xa0t'"
+
+
 def test_labels_that_cannot_be():
     ids = np.array([0, 1] * 10 + [2, -1], "int32")
     found = label_kinds(ids, Classes(("a", "b")))
