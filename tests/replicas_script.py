@@ -30,8 +30,8 @@ from tlkeras.training import resume
 
 REPLICAS = 2
 TWO = None
-# Phase two alone, which trains the head as well: half as much to trace. Both phases, and
-# later epochs, are looked at where a case is about them.
+# Phase two alone, which trains the head as well: half as much to trace. Both phases and
+# later epochs are there where a case is about them.
 SHORT = {"head_epochs": 0, "epochs": 1}
 CASES = {}
 

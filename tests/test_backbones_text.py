@@ -12,10 +12,12 @@ import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
+import tokenizers
 from helpers import weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from text_models import (
+    FAMILIES,
     SENTENCES,
     Holder,
     tiny_bert,
@@ -23,12 +25,15 @@ from text_models import (
     tiny_electra,
     tiny_f_net,
     tiny_gpt2,
+    tiny_of,
     tiny_roberta,
     word_piece_vocabulary,
     write_preset,
 )
 
+import tlkeras as tl
 from tlkeras.backbone_loading import list_backbones, load_backbone
+from tlkeras.features.fingerprints import fingerprint_model
 from tlkeras.inputs.pictures.backbones import load_backbone as load_image_backbone
 from tlkeras.inputs.texts import minilm as minilm_module
 from tlkeras.inputs.texts.backbones import load_backbone as load_text_backbone
@@ -328,6 +333,69 @@ def test_decoder_pair_is_joined_with_the_end_of_text():
     assert features["padding_mask"].numpy().sum() == 5
 
 
+ODD_BLANKS = "\u00a0 \u1680 \u2003 \u2009 \u2028 \u2029 \u202f \u205f \u3000".split(" ")
+ODD = [
+    *ODD_BLANKS,
+    *("\t", "\n", "\r\n", "  ", "\x0b", "\x0c", "\x85"),
+    *("\x00", "\x01", "\x7f", "\u200b", "\u200d"),
+    *("\ufeff", "\u00ad", "\ufffd", "\ue000"),
+]
+WITH_ODD = [
+    text.format(odd)
+    for odd in ODD
+    for text in ("good{}film", "bad{}: a", "the {}play", "dull{} story", "sad{}")
+]
+LETTERS = ["and then…", "GOOD² ½™", "ﬁlm ａ ß ẞ", "ΟΔΟΣ Good", "İ ǅ ѝ", "東京 film한"]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_word_pieces_are_those_of_the_reference(lowercase):
+    known = [*word_piece_vocabulary(), *"…²½™aßﬁοδσ東京", "##²", "##™", "##σ", "##δ"]
+    known += ["##ο", "##ς", "##s", "##lm", "ａ"]
+    vocabulary = list(dict.fromkeys(known))
+    tokenizer = keras_hub.models.BertTokenizer(vocabulary, lowercase=lowercase)
+    tokenizer.strip_accents = lowercase
+    reference = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece(
+            {word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"
+        )
+    )
+    normalizer = tokenizers.normalizers.BertNormalizer(lowercase=lowercase)
+    reference.normalizer = normalizer
+    reference.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    preprocessor = TextPreprocessor(tokenizer, 16)
+    texts = [*WITH_ODD, *LETTERS]
+    rows = preprocessor.tokenize_all(texts)[0]
+    for text, ids, mask in zip(texts, *rows.values(), strict=True):
+        assert ids[mask][1:-1].tolist() == reference.encode(text).ids, repr(text)
+    assert tokenizer.lowercase is lowercase
+
+
+# Ends of lines, which KerasHub keeps together as Llama's tokenizer does.
+KEPT_TOGETHER = ("\r\n", "  ", "\n")
+
+
+def test_byte_pairs_are_split_as_the_reference_splits():
+    _, tokenizer = tiny_gpt2()
+    letters = [*tokenizers.pre_tokenizers.ByteLevel.alphabet()]
+    merges = [f"{a} {b}" for a in ("¨", "Ģ", "Ĥ", "ł") for b in (":", "Ġ")]
+    merges += [f"Ġ {letter}" for letter in ("â", "á", "Â", "Ā", "g")]
+    joined = [merge.replace(" ", "") for merge in merges]
+    tokens = ["<|endoftext|>", *letters, *joined]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = keras_hub.models.GPT2Tokenizer(vocabulary, merges)
+    pairs = [tuple(merge.split(" ")) for merge in merges]
+    reference = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, pairs))
+    reference.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(False)
+    preprocessor = TextPreprocessor(tokenizer, 32, kind="decoder")
+    texts = [t for t in WITH_ODD if not any(odd in t for odd in KEPT_TOGETHER)]
+    rows = preprocessor.tokenize_all(texts)[0]
+    for text, ids, mask in zip(texts, *rows.values(), strict=True):
+        # A NUL ends the strings of C; another character stands for it.
+        expected = reference.encode(text.replace("\x00", "\x01")).ids
+        assert ids[mask][1:].tolist() == expected, repr(text)
+
+
 @pytest.mark.slow
 def test_byte_pairs_are_read_alike_in_and_out_of_a_pipeline():
     preprocessor = preprocessor_of(tiny_roberta)
@@ -417,6 +485,88 @@ def test_saved_model_keeps_its_vocabulary(tmp_path, make):
 
 
 @pytest.mark.slow
+def test_every_text_family_of_keras_hub_has_a_tiny_one():
+    only_text = [each for each, family in text_families().items() if family.only_text]
+    assert {f"{name}Backbone" for name in FAMILIES} == {c.__name__ for c in only_text}
+
+
+# Those whose layers cannot be made again from their configurations, first.
+FAST = ("DebertaV3", "GPTNeoX", "Qwen3", "Llama", "Gemma")
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
+        for name in FAMILIES
+    ],
+)
+def test_every_text_family_is_saved_loaded_and_merged(tmp_path, family):
+    backbone, tokenizer = tiny_of(family)
+    arguments = {"tokenizer": tokenizer, "sequence_length": 8}
+    model = tl.text_classifier(backbone, 2, **arguments)
+    rows = {
+        "token_ids": np.arange(1, 9),
+        "padding_mask": np.arange(8) < 6,
+        "segment_ids": np.zeros(8),
+    }
+    tokens = {
+        t.name: np.stack([rows[t.name]] * 2).astype(t.dtype) for t in model.inputs
+    }
+    expected = np.asarray(model(tokens, training=False))
+    prints = fingerprint_model(model.backbone)
+    tl.freeze(model, unfreeze_from=0.5)
+    trained = [v.shape for v in model.trainable_variables]
+    model.save(tmp_path / "plain.keras")
+    again = tl.load(tmp_path / "plain.keras")
+    np.testing.assert_array_equal(again(tokens, training=False), expected)
+    assert [v.shape for v in again.trainable_variables] == trained
+    assert fingerprint_model(again.backbone) == prints
+    try:
+        adapted = tl.text_classifier(backbone, 2, **arguments, lora_rank=2)
+    except ValueError as error:
+        assert "no layer that takes LoRA adapters" in str(error)
+        return
+    for weight in adapted.trainable_variables:
+        weight.assign(keras.random.normal(weight.shape, seed=1))
+    expected = np.asarray(adapted(tokens, training=False))
+    adapted.save(tmp_path / "adapted.keras")
+    merged = tl.merge_lora(adapted)
+    merged.save(tmp_path / "merged.keras")
+    for name in ("adapted", "merged"):
+        again = tl.load(tmp_path / f"{name}.keras")
+        np.testing.assert_allclose(again(tokens, training=False), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_every_text_family_exports_and_loads_in_a_fresh_process(tmp_path):
+    expected = {}
+    for family in FAMILIES:
+        backbone, tokenizer = tiny_of(family)
+        model = tl.text_classifier(backbone, 2, tokenizer=tokenizer, sequence_length=8)
+        model.save(tmp_path / f"{family}.keras")
+        expected[family] = model.predict(["good film", "bad"], verbose=0).tolist()
+        tl.export(model, tmp_path / family, format="saved_model")
+    code = (
+        "import json, sys, tlkeras as tl\n"
+        "texts = ['good film', 'bad']\n"
+        "models = {n: tl.load(n + '.keras') for n in sys.argv[1:]}\n"
+        "print(json.dumps({n: m.predict(texts, verbose=0).tolist() "
+        "for n, m in models.items()}))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, *FAMILIES],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    answers = json.loads(found.stdout.splitlines()[-1])
+    for family, rows in expected.items():
+        np.testing.assert_allclose(answers[family], rows, atol=1e-5, err_msg=family)
+
+
 def test_fresh_process_tokenizes_equally_with_the_file_alone(tmp_path):
     preprocessor = preprocessor_of(tiny_bert)
     Holder(preprocessor).save(tmp_path / "model.keras")

@@ -6,7 +6,9 @@ import numpy as np
 import PIL.Image
 import pytest
 from images import encode, picture, write_class_folders
+from text_models import tiny_bert
 
+import tlkeras as tl
 from tlkeras.data import Splits, from_arrays, image_folder
 from tlkeras.data.checks import Checks
 from tlkeras.inputs import Pictures
@@ -223,6 +225,17 @@ def label_kinds(labels, output, gaps=False):
     return {f.kind: f for f in found}
 
 
+@pytest.mark.parametrize("kind", [Classes, Labels])
+def test_names_that_differ_in_case_or_blanks(kind):
+    labels = np.tile(np.eye(6), (10, 1))
+    names = ["Cat", "cat ", "ca\u00a0t", "01", "1.0", "dog"]
+    y = labels if kind is Labels else labels.argmax(1)
+    data = from_arrays(sentences(60), y, class_names=names, task=kind.task)
+    found = the(data.check(), "similar class names")
+    assert (found.severity, found.count) == ("warning", 2)
+    assert found.examples[0] == "'Cat' = 'cat ' = 'ca\\xa0t'"
+
+
 def test_labels_that_cannot_be():
     ids = np.array([0, 1] * 10 + [2, -1], "int32")
     found = label_kinds(ids, Classes(("a", "b")))
@@ -305,6 +318,19 @@ def test_texts_that_are_the_same_or_nearly_so():
     near = the(checks, "near duplicates within a part")
     assert [p.position for p in near.places[0]] == [2, 32]
     assert len(checks) == 3
+
+
+def test_tokens_that_a_model_does_not_know():
+    texts = [f"the film was {w} good" for w in "a very bad and not dull we in".split()]
+    texts[5] = "kinoteka ĳŋ film"
+    data = from_arrays(texts, [0, 1] * 4, validation_split=0, test_split=0)
+    backbone, tokenizer = tiny_bert()
+    model = tl.text_classifier(backbone, 2, tokenizer=tokenizer, sequence_length=16)
+    found = the(data.check(model), "unknown tokens")
+    assert (found.severity, found.count) == ("warning", 1)
+    # 2 of 7 texts of 5 words, one of 3, and two special tokens each.
+    assert found.what.startswith(f"{2 / (7 * 7 + 5):.2%} of all tokens are unknown")
+    assert found.places[0][0].position == 5
 
 
 def test_pairs_of_texts_are_the_same_where_both_are():

@@ -1,8 +1,11 @@
 """`from_csv` and `from_dataframe`: every row comes out, or is named."""
 
+import ast
 import csv
 import gzip
 import json
+import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -255,11 +258,113 @@ def test_classes(tmp_path, from_file, labels, kwargs, names, ids):
     assert examples_of(data.train).labels.dtype == np.int32
 
 
-def test_true_and_false_are_ids_in_a_frame_and_names_in_a_file(tmp_path):
-    frame = frame_of([True, False] * 2)
+# What a label says, and the name that it is of, whatever it comes in.
+SAME_EVERYWHERE = {
+    "booleans": ([True, False], None, ["True", "False"]),
+    "booleans, true first": ([True, False], ["True", "False"], ["True", "False"]),
+    "booleans, small": ([True, False], ["true", "false"], ["true", "false"]),
+    "booleans as yes": ([True, False], ["yes", "no"], ["yes", "no"]),
+    "booleans as 1": ([True, False], ["1", "0"], ["1", "0"]),
+    "booleans by position": ([True, False], ["bad", "good"], ["good", "bad"]),
+    "words of booleans": (["TRUE", "false"], ["True", "False"], ["True", "False"]),
+    "whole floats": (["1.0", "4.0"], list("12345"), ["1", "4"]),
+    "floats": ([1.0, 4.0], list("12345"), ["1", "4"]),
+    "decimals": ([Decimal("1.0"), Decimal(2)], ["1", "2", "3"], ["1", "2"]),
+    "signs": (["+1", "-1"], ["-1", "1"], ["1", "-1"]),
+    "signed numbers": ([1, -1], ["-1", "1"], ["1", "-1"]),
+    "names before positions": ([1, 2], ["1", "2", "3"], ["1", "2"]),
+    "positions": ([2, 0], ["a", "b", "c"], ["c", "a"]),
+    "positions in strings": (["2", "0"], ["a", "b", "c"], ["c", "a"]),
+    "padded": (["02", "01"], None, ["02", "01"]),
+    "padded, named without": (["02", "01"], ["1", "2"], ["2", "1"]),
+}
+
+
+@pytest.mark.parametrize("source", ["csv", "jsonl", "frame", "arrays", "series"])
+@pytest.mark.parametrize("case", SAME_EVERYWHERE)
+def test_a_label_means_the_same_from_everywhere(tmp_path, case, source):
+    labels, class_names, expected = SAME_EVERYWHERE[case]
+    frame = frame_of(labels * 2)
+    arguments = {"class_names": class_names, **WHOLE}
+    if source == "frame":
+        data = tl.from_dataframe(frame, **arguments)
+    elif source in ("arrays", "series"):
+        y = frame["label"] if source == "series" else labels * 2
+        data = tl.from_arrays(frame["text"].tolist(), y, **arguments)
+    else:
+        path = tmp_path / f"a.{source}"
+        if source == "csv":
+            frame.to_csv(path, index=False)
+        else:
+            rows = frame.to_dict("records")
+            lines = (json.dumps(row, default=float) + "\n" for row in rows)
+            path.write_text("".join(lines))
+        data = tl.from_csv(path, **arguments)
+    found = [data.class_names[i] for i in examples_of(data.train).labels]
+    assert found == expected * 2
+    if class_names:
+        assert data.class_names == tuple(class_names)
+
+
+def test_numbers_that_could_be_names_are_said_to_be_positions():
+    frame = frame_of([0, 1, 2, 3])
+    with pytest.warns(UserWarning, match="as a name '3' is not among these"):
+        data = tl.from_dataframe(frame, class_names=["0", "1", "10", "2"], **WHOLE)
+    assert examples_of(data.train).labels.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="By position 0 would be 'True'"):
+        tl.from_dataframe(frame_of([0, 1]), class_names=["True", "False"], **WHOLE)
+
+
+@pytest.mark.parametrize("labels", [["+1", "-1"], ["1.0", "2.0", "3.0"], [3, 5]])
+def test_the_names_that_a_message_proposes_do(tmp_path, labels):
+    frame_of(labels * 2).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ValueError, match="class_names=") as caught:
+        tl.from_csv(tmp_path / "a.csv", **WHOLE)
+    proposed = re.search(r"class_names=(\[.*?\])", str(caught.value)).group(1)
+    data = tl.from_csv(
+        tmp_path / "a.csv", class_names=ast.literal_eval(proposed), **WHOLE
+    )
+    numbers = sorted(float(label) for label in labels)
+    assert [float(name) for name in data.class_names] == numbers
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_a_comma_in_numbers_is_said(tmp_path, from_file):
+    frame = frame_of(["3,5", "4,0", "2,7"])
     frame.to_csv(tmp_path / "a.csv", index=False)
-    assert tl.from_dataframe(frame, **WHOLE).class_names == ("0", "1")
-    assert tl.from_csv(tmp_path / "a.csv", **WHOLE).class_names == ("False", "True")
+    with pytest.raises(ValueError, match="with a comma, such as '2,7'.*decimal=','"):
+        if from_file:
+            tl.from_csv(tmp_path / "a.csv", **WHOLE)
+        else:
+            tl.from_arrays(frame["text"].tolist(), ["3,5", "2,7"], **WHOLE)
+
+
+def test_decimals_are_numbers():
+    prices = [Decimal("3.50"), Decimal("2.70"), Decimal("1")]
+    data = tl.from_dataframe(frame_of(prices), **WHOLE)
+    assert data.task == "regression"
+    other = tl.from_arrays(["a", "b", "c"], np.array(prices), **WHOLE)
+    for each in (data, other):
+        np.testing.assert_allclose(examples_of(each.train).labels, [3.5, 2.7, 1])
+
+
+@pytest.mark.parametrize("source", ["frame", "arrays"])
+@pytest.mark.parametrize("order", [["low", "mid", "high"], [3, 1, 2]])
+def test_ordered_categories_keep_their_order(source, order):
+    column = pd.Categorical(order * 2, [*order, "none"], ordered=True)
+    frame = frame_of(column)
+    if source == "frame":
+        data = tl.from_dataframe(frame, **WHOLE)
+    else:
+        data = tl.from_arrays(frame["text"].tolist(), frame["label"], **WHOLE)
+    assert data.class_names == tuple(map(str, order))
+    assert examples_of(data.train).labels.tolist() == [0, 1, 2] * 2
+
+
+def test_booleans_in_columns_of_a_file(tmp_path):
+    path = write(tmp_path / "a.csv", ["x,True,False", "y,TRUE,true"], "text,a,b")
+    data = tl.from_csv(path, text="text", label=["a", "b"], **WHOLE)
+    assert contents(data.train)[1] == [[1, 0], [1, 1]]
 
 
 @pytest.mark.parametrize("from_file", [False, True])

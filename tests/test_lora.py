@@ -14,6 +14,7 @@ from text_models import tiny_bert, tiny_f_net, tiny_gpt2, tiny_roberta
 import tlkeras as tl
 from tlkeras import _keras, lora
 from tlkeras.features.fingerprints import fingerprint_model
+from tlkeras.freezing import check_adapters_train, freeze_index
 
 FAMILIES = [
     tiny_bert,
@@ -377,6 +378,15 @@ def test_a_rank_that_is_none_is_refused(rank):
 def test_a_backbone_that_takes_no_adapters_is_refused():
     with pytest.raises(ValueError, match="FNetBackbone.*no layer.*'query'"):
         classifier(tiny_f_net)
+
+
+def test_a_freeze_point_above_all_adapters_is_refused():
+    backbone = classifier(tiny_gpt2).backbone
+    check_adapters_train(backbone, freeze_index(backbone, 0.5))
+    check_adapters_train(backbone, len(backbone.layers))
+    message = "has LoRA adapters: it begins with 'layer_norm'.*'transformer_layer_1'"
+    with pytest.raises(ValueError, match=message):
+        check_adapters_train(backbone, freeze_index(backbone, 0.1))
 
 
 def test_a_model_without_adapters_cannot_be_merged():

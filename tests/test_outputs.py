@@ -679,7 +679,8 @@ P3 = rows([0.2, 0.3, 0.5], [0.6, 0.3, 0.1])
         ([[0, 1], [1, 1]], Labels(2)),
         ([0.5, 1.0], Numbers()),
         ([[0.5, 1.0], [3.0, 1.0]], Numbers(2)),
-        ([True, False], Classes(2)),
+        ([True, False], Classes(["False", "True"])),
+        (np.array([2, 3.5], object), Numbers()),
         ([[2], [0], [1]], Classes(3)),
     ],
 )

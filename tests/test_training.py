@@ -345,6 +345,14 @@ def test_bad_arguments_change_nothing(arguments, message):
     assert_equal_weights(before, weights_of(model))
 
 
+def test_a_freeze_point_above_all_that_trains_leaves_the_head():
+    model = with_head(tiny_backbone())
+    before = weights_of(tl.find_backbone(model))
+    history = tune(model, unfreeze_from=-1, head_epochs=1, epochs=1, cache="memory")
+    assert [phase.name for phase in history.phases] == ["head", "fine-tune"]
+    assert_equal_weights(before, weights_of(tl.find_backbone(model)))
+
+
 def test_an_uncompiled_model_is_refused():
     model = with_head(tiny_backbone())
     fresh = keras.Model(model.inputs, model.outputs)

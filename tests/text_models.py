@@ -1,9 +1,12 @@
 """Tiny random text backbones with real tokenizers, and models that hold them."""
 
+import inspect
+
 import keras
 import keras_hub
 
 from tlkeras.inputs.texts.preprocessor import TextPreprocessor
+from tlkeras.inputs.texts.presets import text_families
 
 WORDS = (
     "the a film story play was is very not good bad great awful dull bright funny sad "
@@ -122,3 +125,85 @@ def _sizes(tokenizer, arguments):
         "max_sequence_length": 32,
         **arguments,
     }
+
+
+_HEADS = {"num_query_heads": 2, "num_key_value_heads": 1}
+_EXPERTS = {"num_experts": 2, "top_k": 1}
+
+# What the tiny backbone of each of KerasHub's text families takes, besides the sizes of
+# all; a size is left out by `None`.
+FAMILIES = {
+    "Albert": {"embedding_dim": 8},
+    "Bert": {},
+    "Bloom": {"max_sequence_length": None},
+    "DebertaV3": {"bucket_size": 8},
+    "DistilBert": {},
+    "Electra": {"embedding_dim": 8, "vocabulary_size": None},
+    "FNet": {"num_heads": None},
+    "Falcon": {
+        "num_heads": None,
+        "num_attention_heads": 2,
+        "max_sequence_length": None,
+    },
+    "GPT2": {},
+    "GPTNeoX": {"rotary_percentage": 1.0},
+    "Gemma": {**_HEADS, "head_dim": 4},
+    "GptOss": {**_HEADS, "num_experts": 3, "top_k": 2, "head_dim": 4},
+    "Llama": _HEADS,
+    "Llama3": _HEADS,
+    "Mistral": _HEADS,
+    "Mixtral": {**_HEADS, "num_experts": 3, "top_k": 2},
+    "OPT": {},
+    "Phi3": _HEADS,
+    "Qwen": _HEADS,
+    "Qwen3": {**_HEADS, "head_dim": 4},
+    "Qwen3Moe": {
+        **_HEADS,
+        **_EXPERTS,
+        "head_dim": 4,
+        "moe_intermediate_dim": 8,
+        "norm_top_k_prob": True,
+        "decoder_sparse_step": 1,
+        "layer_norm_epsilon": 1e-6,
+        "router_aux_loss_coefficient": 0.01,
+    },
+    "QwenMoe": {
+        **_HEADS,
+        **_EXPERTS,
+        "moe_intermediate_dim": 8,
+        "shared_expert_intermediate_dim": 8,
+    },
+    "Roberta": {},
+    "RoformerV2": {"head_size": 4, "max_wavelength": 100},
+    "SmolLM3": {
+        "num_heads": None,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "rope_layer_enabled_list": [True, True],
+        "layer_types": ["full_attention"] * 2,
+        "mlp_bias": False,
+        "layer_norm_epsilon": 1e-6,
+        "max_position_embeddings": 32,
+        "rope_theta": 100.0,
+        "partial_rotary_factor": 1.0,
+    },
+    "XLMRoberta": {},
+}
+
+
+def tiny_of(family):
+    """Returns a backbone of two layers of a text family, and a tokenizer that fits."""
+    backbone = getattr(keras_hub.models, f"{family}Backbone")
+    is_decoder = text_families()[backbone].kind == "decoder"
+    _, tokenizer = tiny_gpt2() if is_decoder else tiny_bert()
+    sizes = _sizes(tokenizer, FAMILIES[family])
+    if "num_query_heads" in sizes:
+        sizes["num_heads"] = None
+        sizes["max_sequence_length"] = None
+    if family == "Electra":
+        sizes["vocab_size"] = tokenizer.vocabulary_size()
+    sizes = {name: size for name, size in sizes.items() if size is not None}
+    taken = inspect.signature(backbone.__init__).parameters
+    return backbone(**{n: v for n, v in sizes.items() if n in taken}), tokenizer

@@ -12,6 +12,7 @@ from collections.abc import (
     Sequence,
     ValuesView,
 )
+from decimal import Decimal
 from types import ModuleType
 from typing import Any
 
@@ -157,8 +158,10 @@ def as_list(argument: str, values: Any) -> list[Any]:
 
 
 def is_missing(cell: Any) -> bool:
-    """Tells whether a cell is `None` or NaN."""
-    return cell is None or (isinstance(cell, numbers.Real) and cell != cell)
+    """Tells whether a cell is `None`, NaN, or what pandas has for these."""
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(cell, numbers.Real | Decimal) and cell != cell
 
 
 def is_blank(cell: Any) -> bool:

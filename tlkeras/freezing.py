@@ -9,7 +9,7 @@ from tlkeras import _keras
 from tlkeras._validation import check_number, did_you_mean
 from tlkeras.description import Described, Description
 from tlkeras.distribution import scope_of
-from tlkeras.lora import hold_base
+from tlkeras.lora import adapted_layers, hold_base
 
 FreezePoint = None | int | float | str
 
@@ -124,9 +124,8 @@ def freeze(
     for layer in backbone.layers[:index]:
         set_trainable(layer, False)
     if not train_batch_norm:
-        for layer in _keras.sublayers(backbone):
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
+        for layer in _batch_norms(backbone):
+            layer.trainable = False
     hold_base(backbone)
     recompile(model)
     return model
@@ -177,6 +176,29 @@ def freeze_index(backbone: keras.Model, unfreeze_from: FreezePoint) -> int:
             f"unfreeze_from={unfreeze_from}, which is beyond them."
         )
     return int(unfreeze_from) % count if unfreeze_from < 0 else int(unfreeze_from)
+
+
+def check_adapters_train(backbone: keras.Model, index: int) -> None:
+    """Raises `ValueError` where all of a backbone's adapters are below a freeze point.
+
+    Args:
+        backbone: A functional `keras.Model`.
+        index: What `freeze_index` returned; that of all layers is right.
+    """
+    above = backbone.layers[index:]
+    names = [layer.name for layer in backbone.layers if adapted_layers(layer)]
+    if not above or not names or any(map(adapted_layers, above)):
+        return
+    raise ValueError(
+        f"No layer of {backbone.name!r} above the freeze point has LoRA adapters: it "
+        f"begins with {above[0].name!r}. Unfreeze from {names[-1]!r} or a lower layer, "
+        "or train the head alone with `tl.fit_head`."
+    )
+
+
+def _batch_norms(model: keras.Model) -> list[keras.layers.Layer]:
+    kind = keras.layers.BatchNormalization
+    return [part for part in _keras.sublayers(model) if isinstance(part, kind)]
 
 
 def _index_of_name(names: list[str], before: str) -> int:

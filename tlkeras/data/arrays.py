@@ -42,14 +42,16 @@ def from_arrays(
             `y` pairs by part, `{"train": (x, y), "test": (x, y)}`, the pairs that
             `load_data()` of Keras' data sets returns, or arrays by names such as
             `x_train` and `y_train`, as `np.load` gives them.
-        y: One label per example. Whole numbers or strings are classes; 2-D rows of 0
-            and 1 are one-hot where each has exactly one 1, multi-label otherwise, and
-            so are lists of names; other floats are regression targets, `(n,)` or
-            `(n, k)`. Or a dictionary of such by head, for a model with several:
-            `{"species": names, "length": cm}`. There labels may be missing: `None`,
-            NaN, or -1 among class numbers.
-        class_names: The classes, in the order of their ids. By default the sorted
-            strings in `y`, or `"0"`, `"1"`, and so on. By head where `y` is.
+        y: One label per example. Whole numbers, booleans or strings are classes; 2-D
+            rows of 0 and 1 are one-hot where each has exactly one 1, multi-label
+            otherwise, and so are lists of names; other floats are regression targets,
+            `(n,)` or `(n, k)`. Or a dictionary of such by head, for a model with
+            several: `{"species": names, "length": cm}`. There labels may be missing:
+            `None`, NaN, or -1 among class numbers.
+        class_names: The classes, in the order of their ids. Labels are names of theirs,
+            also as numbers and booleans (1 and 1.0 for `"1"`), or else positions among
+            them. By default the sorted strings in `y`, ordered categories of pandas in
+            their order, or `"0"`, `"1"`, and so on. By head where `y` is.
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             `y` looks like. By head where `y` is.
         image_size: Side, or `(height, width)`, in pixels, that pictures are read at. By

@@ -62,6 +62,7 @@ def check_splits(
     *,
     title: str,
     skipped: Sequence[tuple[str, str]],
+    reader: Input | None,
     verbose: Any,
 ) -> Checks:
     """Makes every check of the parts of a `Splits`.
@@ -71,12 +72,14 @@ def check_splits(
         problem: As in `Splits`.
         title: What is checked, in words.
         skipped: As in `Splits`.
+        reader: What the model that is to learn them takes, if there is one.
         verbose: 0 for no progress bar.
     """
     findings = [
         *_unreadable(skipped),
         *_label_findings(parts, problem),
         *_input_findings(parts, problem.input, _progress_bar(parts, verbose)),
+        *(() if reader is None else reader.reading_findings(parts)),
     ]
     return Checks(title, by_severity(findings))
 

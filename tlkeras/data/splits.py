@@ -15,7 +15,7 @@ from tlkeras.data.skipped import skipped_notes
 from tlkeras.data.splitting import PARTS, split_positions
 from tlkeras.description import Description, Descriptions
 from tlkeras.inputs.examples import Examples, Reading
-from tlkeras.problem import Problem
+from tlkeras.problem import Problem, input_of
 
 
 class Splits:
@@ -199,7 +199,7 @@ class Splits:
     def _title(self) -> str:
         return f"{self.task}: {self.problem.input.describe(self._parts)}"
 
-    def check(self, *, verbose: Any = "auto") -> Checks:
+    def check(self, model: Any = None, *, verbose: Any = "auto") -> Checks:
         """Looks for what spoils training or the figures measured after it.
 
         Finds files that cannot be read; duplicates, bit for bit, and near ones
@@ -213,6 +213,8 @@ class Splits:
         features: `tl.find_suspects`.
 
         Args:
+            model: A model that is to learn them; what its tokenizer does not know of
+                texts is then said, too.
             verbose: 0 for no progress bar.
 
         Returns:
@@ -230,6 +232,7 @@ class Splits:
             self.problem,
             title=self._title(),
             skipped=self.skipped,
+            reader=None if model is None else input_of(model),
             verbose=verbose,
         )
 

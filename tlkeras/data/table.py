@@ -1,12 +1,13 @@
 """A table of cells whose rows know where they come from."""
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tlkeras._validation import did_you_mean
+from tlkeras.outputs.column import order_of
 
 
 class Fault(NamedTuple):
@@ -36,6 +37,7 @@ class Table:
         is_parsed: Whether cells have types; in CSV and TSV files all are strings.
         faults: What is left out already.
         place: How a source and a line are written.
+        orders: The names in columns of ordered categories, in their order.
     """
 
     columns: dict[Hashable, list[Any]]
@@ -45,6 +47,7 @@ class Table:
     is_parsed: bool
     faults: tuple[Fault, ...] = ()
     place: str = "{}:{}"
+    orders: Mapping[Hashable, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -116,4 +119,9 @@ def frame_table(frame: Any, name: str) -> Table:
         lines=np.arange(len(frame)),
         is_parsed=True,
         place="{}.iloc[{}]",
+        orders={
+            column: order
+            for column in frame.columns
+            if (order := order_of(frame[column])) is not None
+        },
     )

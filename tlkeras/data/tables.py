@@ -83,9 +83,10 @@ def from_csv(
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             the labels look like: numbers with fractions are regression targets. By
             head where `label` is.
-        class_names: The classes, in the order of their ids. By default the sorted
-            names in the training part, `"0"`, `"1"` and so on for whole numbers, or
-            the label columns. By head where `label` is.
+        class_names: The classes, in the order of their ids. Cells are names of theirs,
+            also as numbers and booleans (1 and 1.0 for `"1"`), or else positions among
+            them. By default the sorted names in the training part, `"0"`, `"1"` and so
+            on for whole numbers, or the label columns. By head where `label` is.
         split: A column that says `"train"`, `"val"` or `"test"`; also `"Training"`,
             `"dev"` and the like.
         groups: A column that says what belongs together, such as a patient. Examples
@@ -192,9 +193,11 @@ def from_dataframe(
         task: `"classification"`, `"multi_label"` or `"regression"`. By default what
             the labels look like: numbers with fractions are regression targets. By
             head where `label` is.
-        class_names: The classes, in the order of their ids. By default the sorted
-            names in the training part, `"0"`, `"1"` and so on for whole numbers, or
-            the label columns. By head where `label` is.
+        class_names: The classes, in the order of their ids. Cells are names of theirs,
+            also as numbers and booleans (1 and 1.0 for `"1"`), or else positions among
+            them. By default the sorted names in the training part, ordered categories
+            in their order, `"0"`, `"1"` and so on for whole numbers, or the label
+            columns. By head where `label` is.
         split: A column that says `"train"`, `"val"` or `"test"`; also `"Training"`,
             `"dev"` and the like.
         groups: A column that says what belongs together, such as a patient. Examples
@@ -389,7 +392,12 @@ def _read_labels(
         }
         with about_head(head):
             found[head] = read_cells(
-                cells, chosen, is_parsed, names.get(head), tasks.get(head)
+                cells,
+                chosen,
+                is_parsed,
+                names.get(head),
+                tasks.get(head),
+                tables["train"].orders.get(chosen[0]),
             )
     return found
 

@@ -66,18 +66,41 @@ def _add_model(digest: Any, model: keras.Model) -> None:
 
 
 def _add_operation(digest: Any, operation: keras.Operation) -> None:
-    try:
-        config = keras.saving.serialize_keras_object(operation)
-    except (NotImplementedError, OSError):
-        # It cannot be saved, or the source of its lambda is not at hand: its code and
-        # its attributes tell.
-        config = {}
     digest.update(code_of(operation).encode())
+    config = _config_of(operation)
     digest.update(json.dumps(_without_names(config), default=repr).encode())
     for weight in getattr(operation, "weights", ()):
         value = np.asarray(keras.ops.convert_to_numpy(weight))
         digest.update(f"{value.dtype}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
+
+
+def _config_of(operation: keras.Operation) -> Any:
+    """Returns an operation's configuration, or its plain attributes in place of it.
+
+    Some of KerasHub's layers have none of their own, or one that fails.
+    """
+    inherits = type(operation).get_config is keras.layers.Layer.get_config
+    if not (inherits and type(operation).__module__.startswith("keras_hub.")):
+        try:
+            return keras.saving.serialize_keras_object(operation)
+        except (AttributeError, NotImplementedError, OSError):
+            # It cannot be saved, or the source of its lambda is not at hand.
+            pass
+    return [
+        [type(part).__name__, part.dtype_policy.name, *_plain_attributes(part)]
+        for part in _keras.sublayers(operation)
+    ]
+
+
+def _plain_attributes(layer: keras.layers.Layer) -> list[tuple[str, Any]]:
+    plain = (bool, int, float, str, type(None))
+    return [
+        (name, value)
+        for name, value in sorted(vars(layer).items())
+        # What begins so is a state, such as that of Keras' quantization.
+        if isinstance(value, plain) and not name.startswith(("_", "name", "is_"))
+    ]
 
 
 def _without_names(config: Any) -> Any:

@@ -322,6 +322,14 @@ class Input:
         progress(len(numbering.part_of))
         return [], []
 
+    def reading_findings(self, parts: Mapping[str, Any]) -> list[Finding]:
+        """Returns what a model of this input loses when it reads examples.
+
+        Args:
+            parts: The `Examples` of each part.
+        """
+        return []
+
     def facts(self, examples: Any) -> dict[str, Any]:
         """Returns what a record says of examples besides their number.
 

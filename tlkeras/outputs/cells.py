@@ -1,8 +1,5 @@
 """Cells of tables as labels: what the label columns mean, the same in all parts."""
 
-import math
-import numbers
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +8,15 @@ import numpy as np
 from tlkeras._validation import did_you_mean, few, is_blank
 from tlkeras.outputs.base import Output
 from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.column import (
+    BOOLEANS,
+    ClassLookup,
+    check_no_numbers,
+    name_of,
+    number_in,
+    number_of,
+    with_types,
+)
 from tlkeras.outputs.label_lists import (
     list_problem,
     listed,
@@ -21,10 +27,6 @@ from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.naming import are_zero_or_one, check_class_names
 from tlkeras.outputs.numbers import Numbers
 from tlkeras.outputs.table import kind_of_filled, output_of_task, read_filled
-
-# What a number looks like in a CSV file. "nan" and "inf" are no labels.
-_WHOLE = re.compile(r"\s*[+-]?\d+\s*")
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
 Cells = Mapping[str, Sequence[Any]]
 
@@ -89,13 +91,15 @@ def read_cells(
     is_parsed: bool,
     class_names: Sequence[str] | None,
     task: str | None,
+    order: Sequence[str] | None = None,
 ) -> CellLabels:
     """Works out what labels mean, over all parts together.
 
     One column whose cells are mostly numbers holds class ids, or regression targets
-    where any of them is no whole number; else its cells are the classes' names. With
-    `class_names`, cells are names where one of them is among these. Cells that list
-    names are rows of 0 and 1, which are classes where each lists one.
+    where any of them is no whole number; else its cells are the classes' names, those
+    of booleans "False" and "True". With `class_names`, `ClassLookup` says which cells
+    are names. Cells that list names are rows of 0 and 1, which are classes where each
+    lists one.
     Several columns are one-hot, multi-hot or targets, as in `read_labels`.
 
     Args:
@@ -105,11 +109,14 @@ def read_cells(
         is_parsed: Whether cells have types. Otherwise all are strings.
         class_names: As in `read_labels`.
         task: As in `read_labels`.
+        order: The names of the only column, where it holds ordered categories.
 
     Raises:
         ValueError: If labels do not fit together, or not with the other arguments.
     """
     kind = None if task is None else output_of_task(task)
+    if class_names is None and len(names) == 1 and kind in (None, Classes):
+        class_names = order
     given = None if class_names is None else check_class_names(class_names)
     if len(names) > 1:
         return _of_columns(columns, names, is_parsed, given, kind)
@@ -196,67 +203,47 @@ def _of_column(
     kind: type[Output] | None,
 ) -> CellLabels:
     """Reads one column without its blank cells."""
-    parsed = {
-        part: [_number(cell, is_parsed) for cell in only]
-        for part, only in cells.items()
-    }
-    holds = _what_it_holds(cells, parsed, given, kind)
+    if not is_parsed and kind is not Numbers:
+        cells = _with_types(cells)
+    number = number_in if kind is Numbers else number_of
+    parsed = {part: list(map(number, only)) for part, only in cells.items()}
+    if given is not None and kind is not Numbers:
+        return _of_classes(cells, ClassLookup(given), kind)
+    holds = _what_it_holds(cells, parsed, kind)
     if holds == "targets":
         return _targets(cells, parsed, given)
     if holds == "names":
-        return _from_names(cells, given)
-    return _from_ids(cells, parsed, given, column)
+        return _from_names(cells, column, kind)
+    return _from_ids(cells, _numbered(parsed["train"], column))
 
 
-def _number(cell: Any, is_parsed: bool) -> int | float | None:
-    """Returns the finite number that a cell holds; whole ones as `int`."""
-    if isinstance(cell, str) and not is_parsed:
-        if _WHOLE.fullmatch(cell):
-            return int(cell)
-        cell = float(cell) if _NUMBER.fullmatch(cell) else None
-    if not isinstance(cell, numbers.Real | np.bool_) or not math.isfinite(cell):
-        return None
-    return int(cell) if int(cell) == cell else float(cell)
+def _with_types(cells: Cells) -> dict[str, list[Any]]:
+    """Returns cells of a file without types with those of all parts together."""
+    typed = iter(with_types([cell for only in cells.values() for cell in only]))
+    return {part: [next(typed) for _ in only] for part, only in cells.items()}
 
 
-def _number_or_truth(cell: Any, is_parsed: bool) -> int | float | None:
-    """Returns the number that a cell holds; of `"True"` and `"False"` 1 and 0, too."""
-    if isinstance(cell, str) and cell.strip().lower() in ("true", "false"):
-        return int(cell.strip().lower() == "true")
-    return _number(cell, is_parsed)
-
-
-def _text(cell: Any) -> str:
-    """Returns the class name that a cell holds: `"3"` also for 3 and 3.0."""
-    number = None if isinstance(cell, str) else _number(cell, True)
-    return str(cell if number is None else number)
-
-
-def _what_it_holds(
-    cells: Cells,
-    parsed: Cells,
-    given: tuple[str, ...] | None,
-    kind: type[Output] | None,
-) -> str:
+def _what_it_holds(cells: Cells, parsed: Cells, kind: type[Output] | None) -> str:
     """Returns what one column holds: `"names"`, `"ids"` or `"targets"`."""
+    _check_not_labels(kind)
+    if kind is Numbers:
+        return "targets"
+    found = [number for column in parsed.values() for number in column]
+    are_numbers = [number for number in found if number is not None]
+    all_cells = [cell for column in cells.values() for cell in column]
+    are_booleans = all(isinstance(cell, bool | np.bool_) for cell in all_cells)
+    if are_booleans or 2 * len(are_numbers) <= len(found):
+        return "names"
+    fractions = any(isinstance(number, float) for number in are_numbers)
+    return "targets" if fractions and kind is None else "ids"
+
+
+def _check_not_labels(kind: type[Output] | None) -> None:
     if kind is Labels:
         raise ValueError(
             "A multi-label task needs one column of 0 and 1 for each label: "
             "label=['a', 'b', ...]; or a list of names in each cell."
         )
-    if kind is Numbers:
-        return "targets"
-    if given is not None:
-        known = set(given)
-        if any(_text(cell) in known for column in cells.values() for cell in column):
-            return "names"
-    found = [number for column in parsed.values() for number in column]
-    are_numbers = [number for number in found if number is not None]
-    if 2 * len(are_numbers) <= len(found):
-        return "names"
-    fractions = any(isinstance(number, float) for number in are_numbers)
-    is_open = given is None and kind is None
-    return "targets" if fractions and is_open else "ids"
 
 
 def _targets(cells: Cells, parsed: Cells, given: Sequence[str] | None) -> CellLabels:
@@ -278,50 +265,69 @@ def _targets(cells: Cells, parsed: Cells, given: Sequence[str] | None) -> CellLa
     return CellLabels(Numbers, None, values, {}, reasons)
 
 
-def _from_names(cells: Cells, given: tuple[str, ...] | None) -> CellLabels:
-    texts = {part: [_text(cell) for cell in column] for part, column in cells.items()}
-    names = given or tuple(sorted(set(texts["train"])))
-    ids = {name: i for i, name in enumerate(names)}
-    source = "`class_names`" if given else "the classes of training"
-    unknown = {
-        text: f"has the label {text!r}, which is not among {source}."
-        f"{did_you_mean(text, names)}".rstrip(".")
-        for text in {text for column in texts.values() for text in column} - set(ids)
-    }
-    values = {
-        part: np.array([ids.get(text, 0) for text in column], np.int32)
-        for part, column in texts.items()
-    }
-    reasons = {part: [unknown.get(text) for text in texts[part]] for part in texts}
-    return CellLabels(Classes, names, values, {}, reasons)
-
-
-def _from_ids(
-    cells: Cells, parsed: Cells, given: tuple[str, ...] | None, column: Hashable
+def _of_classes(
+    cells: Cells, lookup: ClassLookup, kind: type[Output] | None
 ) -> CellLabels:
-    names = given or _numbered(parsed["train"], column)
+    """Reads cells as the classes that the user named, or as their positions."""
+    _check_not_labels(kind)
+    if lookup.are_names([cell for column in cells.values() for cell in column]):
+        return _from_lookup(cells, lookup, "`class_names`")
+    return _from_ids(cells, lookup.names, given=True)
 
-    def reason(cell: Any, number: int | float | None) -> str | None:
-        if isinstance(number, int) and 0 <= number < len(names):
-            return None
-        source = f"for {few(names)}" if given else "in training"
-        return f"has the label {cell!r}; class ids {source} are 0 to {len(names) - 1}"
+
+def _from_names(
+    cells: Cells, column: Hashable, kind: type[Output] | None
+) -> CellLabels:
+    names = sorted({name_of(cell) for cell in cells["train"]})
+    if kind is None:
+        check_no_numbers(names, f"The column {column!r}")
+    if set(names) < set(BOOLEANS):
+        # An answer that training lacks keeps its number.
+        names = BOOLEANS
+    return _from_lookup(cells, ClassLookup(names), "the classes of training")
+
+
+def _from_lookup(cells: Cells, lookup: ClassLookup, source: str) -> CellLabels:
+    found = {part: list(map(lookup.by_name, column)) for part, column in cells.items()}
+
+    def reason(cell: Any) -> str:
+        hint = did_you_mean(name_of(cell), lookup.names).rstrip(".")
+        return f"has the label {name_of(cell)!r}, which is not among {source}.{hint}"
 
     reasons = {
-        part: [reason(*pair) for pair in zip(cells[part], found, strict=True)]
-        for part, found in parsed.items()
+        part: [
+            reason(cell).rstrip(".") if number is None else None
+            for cell, number in zip(cells[part], numbers, strict=True)
+        ]
+        for part, numbers in found.items()
     }
-    values = {
-        part: np.array(
-            [
-                number if why is None else 0
-                for number, why in zip(found, reasons[part], strict=True)
-            ],
-            np.int32,
-        )
-        for part, found in parsed.items()
+    return CellLabels(Classes, lookup.names, _class_numbers(found), {}, reasons)
+
+
+def _from_ids(cells: Cells, names: tuple[str, ...], given: bool = False) -> CellLabels:
+    lookup = ClassLookup(names)
+    found = {
+        part: list(map(lookup.by_position, column)) for part, column in cells.items()
     }
-    return CellLabels(Classes, names, values, {}, reasons)
+    source = f"for {few(names)}" if given else "in training"
+    reasons = {
+        part: [
+            f"has the label {cell!r}; class ids {source} are 0 to {len(names) - 1}"
+            if number is None
+            else None
+            for cell, number in zip(cells[part], numbers, strict=True)
+        ]
+        for part, numbers in found.items()
+    }
+    return CellLabels(Classes, names, _class_numbers(found), {}, reasons)
+
+
+def _class_numbers(found: Cells) -> dict[str, np.ndarray]:
+    """Returns class numbers, anything where there are none."""
+    return {
+        part: np.array([number or 0 for number in column], np.int32)
+        for part, column in found.items()
+    }
 
 
 def _numbered(found: Sequence[Any], column: Hashable) -> tuple[str, ...]:
@@ -352,7 +358,8 @@ def _of_columns(
     shape = -1, len(names)
     for part, cells in columns.items():
         rows = list(zip(*cells, strict=True))
-        parsed = [[_number_or_truth(cell, is_parsed) for cell in row] for row in rows]
+        number = number_of if is_parsed else number_in
+        parsed = [list(map(number, row)) for row in rows]
         values[part] = np.array([[n or 0 for n in row] for row in parsed], float)
         missing[part] = np.array([list(map(is_blank, row)) for row in rows], bool)
         values[part], missing[part] = (

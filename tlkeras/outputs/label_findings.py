@@ -3,12 +3,14 @@
 Labels are those of each part that are there and can be; counts those of each class.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tlkeras.findings import Finding, finding_of_places, places_of
+from tlkeras.outputs.column import number_in
 from tlkeras.outputs.missing import as_rows
 
 # Fewer examples of a class teach little, or say little of how well it is known.
@@ -114,6 +116,32 @@ def absent_classes(
             absent,
             "Add examples, leave the class out (`class_names=`), or split anew: "
             "`validation_split` and `test_split` give every class its share.",
+        )
+
+
+def similar_names(class_names: Sequence[str]) -> Iterator[Finding]:
+    """Yields what is to be said of names that may be the same one, written otherwise.
+
+    They differ in case, blanks, the way Unicode writes a letter, or zeros of a number.
+    """
+    groups: dict[Any, list[str]] = {}
+    for name in class_names:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        number = number_in(name)
+        key = "".join(plain.split()) if number is None else number
+        groups.setdefault(key, []).append(name)
+    alike = tuple(
+        " = ".join(map(repr, group)) for group in groups.values() if len(group) > 1
+    )
+    if alike:
+        yield Finding(
+            "similar class names",
+            "warning",
+            "these names differ only in case, blanks or the way they are written, and "
+            "count as different classes.",
+            len(alike),
+            alike,
+            "Write each class in one way, in the data and in `class_names`.",
         )
 
 

@@ -169,6 +169,7 @@ class Labels(Probabilities):
 
     def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
         counts = {part: self.counts(rows) for part, rows in labels.items()}
+        yield from label_findings.similar_names(self.names)
         yield from label_findings.absent_classes(counts, self.names)
         yield from label_findings.small_classes(counts, self.names)
         yield from label_findings.constant_labels(labels, self.names)

@@ -2,13 +2,21 @@
 
 import numbers
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import check_choice, in_order, is_missing
+from tlkeras._validation import check_choice, in_order, is_missing, unknown_name
 from tlkeras.outputs.base import OUTPUTS, Output
 from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.column import (
+    BOOLEANS,
+    ClassLookup,
+    check_no_numbers,
+    name_of,
+    order_of,
+)
 from tlkeras.outputs.label_lists import lists_as_rows
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.losses import find_loss, is_mean_loss, takes_logits
@@ -29,6 +37,9 @@ OUTPUTS.update((kind.task, kind) for kind in (Classes, Labels, Numbers))
 
 TASKS = tuple(OUTPUTS)
 
+# What arrays of objects may hold, one of these kinds.
+_CELL_KINDS = (bool, np.bool_), (numbers.Real, Decimal), (str, bytes)
+
 
 def output_of_task(task: str) -> type[Output]:
     """Returns the kind of output that a word stands for, or raises `ValueError`."""
@@ -45,14 +56,17 @@ def read_labels(
 ) -> tuple[Output, np.ndarray]:
     """Works out what the labels of data mean.
 
-    Whole numbers and strings are classes. Rows of 0 and 1 are one-hot where each
-    has exactly one 1 (classification), multi-hot otherwise; so are lists of names.
-    Other floats are regression targets. A trailing axis of length 1 is dropped.
+    Whole numbers, booleans and strings are classes. Rows of 0 and 1 are one-hot where
+    each has exactly one 1 (classification), multi-hot otherwise; so are lists of names.
+    Other floats are regression targets, but for whole ones with `class_names`. A
+    trailing axis of length 1 is dropped.
 
     Args:
         y: Labels, one per example.
-        class_names: The classes, in the order of their ids. Derived where `None`:
-            sorted strings, or `"0"`, `"1"`, and so on.
+        class_names: The classes, in the order of their ids; `ClassLookup` says which
+            label is of which. Derived where `None`: sorted strings, ordered categories
+            of pandas in their order, `"False"` and `"True"`, or `"0"`, `"1"`, and so
+            on.
         task: One of `TASKS`, where it is not to be worked out.
 
     Returns:
@@ -68,7 +82,56 @@ def read_labels(
     if kind is not Numbers:
         y, names = lists_as_rows(y, names)
     values = _as_array(y)
-    return (kind or _kind_of(values)).of_labels(values, names)
+    names = _names_of(y, names, kind)
+    if kind is None:
+        are_classes = (
+            names is not None and values.ndim == 1 and _are_whole_floats(values)
+        )
+        kind = Classes if are_classes else _kind_of(values)
+    return kind.of_labels(*_named(values, names, kind, task))
+
+
+def _names_of(
+    y: Any, given: tuple[str, ...] | None, kind: type[Output] | None
+) -> tuple[str, ...] | None:
+    """Returns the names that the user gave, or that ordered categories have."""
+    return order_of(y) if given is None and kind in (None, Classes) else given
+
+
+def _named(
+    values: np.ndarray,
+    names: tuple[str, ...] | None,
+    kind: type[Output],
+    task: str | None,
+) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Returns class numbers in place of names, and the names; other labels as they are.
+
+    Args:
+        values: As `_as_array` returns them, none of them missing.
+        names: The classes' names, where they are known.
+        kind: The kind of output that they are of.
+        task: What the user said of it.
+    """
+    is_bool = values.dtype.kind == "b"
+    if values.ndim == 2 or not issubclass(kind, Classes):
+        return values.astype(np.int32) if is_bool else values, names
+    if names is None:
+        if values.dtype.kind == "U" and task is None:
+            check_no_numbers(np.unique(values).tolist(), "`y`")
+        return (values.astype(np.int32), BOOLEANS) if is_bool else (values, None)
+    lookup = ClassLookup(names)
+    distinct, places = np.unique(values, return_inverse=True)
+    are_names = lookup.are_names(values.tolist())
+    if not are_names and values.dtype.kind != "U":
+        # The output checks positions itself.
+        whole = values.dtype.kind != "f" or are_whole(values)
+        return values.astype(np.int64) if whole else values, names
+    find = lookup.by_name if are_names else lookup.by_position
+    found = [find(cell) for cell in distinct.tolist()]
+    if None in found:
+        unknown = name_of(distinct.tolist()[found.index(None)])
+        raise unknown_name("class name", unknown, names)
+    return np.array(found, np.int32)[places.reshape(-1)], names
 
 
 def read_labels_with_gaps(
@@ -96,8 +159,30 @@ def read_labels_with_gaps(
     y = in_order("y", y)
     if kind is not Numbers:
         y, names = lists_as_rows(y, names)
+    names = _names_of(y, names, kind)
     values, missing = _filled(y)
+    kind = kind or kind_of_filled(values, missing, names)
+    if kind.are_numbers and values.ndim == 1:
+        values, missing, names = _class_numbers(values, missing, names, kind, task)
     return read_filled(values, missing, names, kind)
+
+
+def _class_numbers(
+    values: np.ndarray,
+    missing: np.ndarray,
+    names: tuple[str, ...] | None,
+    kind: type[Output],
+    task: str | None,
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
+    """Returns labels as `_named` does, zeros where missing, and what is missing."""
+    if values.dtype.kind in "iuf" and "-1" not in (names or ()):
+        missing = missing | (values == -1)
+    known, names = _named(values[~missing], names, kind, task)
+    if known.dtype.kind == "f" and are_whole(known):
+        known = known.astype(np.int64)
+    filled = np.zeros(len(values), known.dtype)
+    filled[~missing] = known
+    return filled, missing, names
 
 
 def read_filled(
@@ -118,11 +203,6 @@ def read_filled(
         As `read_labels_with_gaps`.
     """
     kind = kind or kind_of_filled(values, missing, names)
-    if kind.are_numbers and values.ndim == 1 and values.dtype.kind in "iuf":
-        missing = missing | (values == -1)
-        values = np.where(missing, 0, values)
-        if are_whole(values):
-            values = values.astype(np.int64)
     known = ~missing.reshape(len(missing), -1).all(axis=1)
     if not known.any():
         raise ValueError("All labels are missing: nothing could be learnt.")
@@ -162,10 +242,14 @@ def _filled(y: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _typed(cells: np.ndarray) -> np.ndarray:
-    """Returns objects that are all numbers, or all strings, as an array of these."""
-    kinds = (numbers.Real, np.bool_), (str, bytes)
-    same = any(all(isinstance(cell, kind) for cell in cells) for kind in kinds)
-    return np.array(cells.tolist()) if same else cells
+    """Returns objects that are of one kind as an array of it."""
+    for kinds in _CELL_KINDS:
+        if all(isinstance(cell, kinds) for cell in cells):
+            plain = (
+                float(cell) if isinstance(cell, Decimal) else cell for cell in cells
+            )
+            return np.array(list(plain))
+    return cells
 
 
 def kind_of_filled(
@@ -185,9 +269,12 @@ def kind_of_filled(
         # What is missing of a row with a single 1 may be another.
         return Labels if partly and issubclass(kind, Classes) else kind
     known = values[~missing]
-    if names is not None and known.dtype.kind == "f" and are_whole(known):
-        return Classes
-    return _kind_of(known)
+    are_classes = names is not None and _are_whole_floats(known)
+    return Classes if are_classes else _kind_of(known)
+
+
+def _are_whole_floats(values: np.ndarray) -> bool:
+    return values.dtype.kind == "f" and are_whole(values)
 
 
 def _as_array(y: Any) -> np.ndarray:
@@ -205,18 +292,26 @@ def _as_array(y: Any) -> np.ndarray:
         )
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
-    if values.dtype.kind == "O" and all(isinstance(v, str) for v in values.flat):
-        values = values.astype(str)
-    if values.dtype.kind == "b":
-        values = values.astype(np.int32)
-    if values.dtype.kind not in "iufU":
+    if values.dtype.kind in "OT" and values.size:
+        values = _typed(values.ravel()).reshape(values.shape)
+    if values.dtype.kind not in "biufU":
         raise ValueError(
             "`y` must hold whole numbers, strings or floats, one kind only. "
-            f"Received: dtype {values.dtype}."
+            f"Received: dtype {values.dtype}{_first_of_each_type(values)}."
         )
     if values.dtype.kind == "f":
         _check_finite(values)
     return values
+
+
+def _first_of_each_type(values: np.ndarray) -> str:
+    """Returns where objects of each type are first, for a message."""
+    if values.dtype.kind != "O":
+        return ""
+    types = [type(cell).__name__ for cell in values.flat]
+    first = {name: types.index(name) for name in dict.fromkeys(types)}
+    found = (f"{values.flat[i]!r} ({name}) at index {i}" for name, i in first.items())
+    return f", {', '.join(found)}"
 
 
 def _check_finite(values: np.ndarray) -> None:
@@ -231,7 +326,7 @@ def _check_finite(values: np.ndarray) -> None:
 def _kind_of(values: np.ndarray) -> type[Output]:
     if values.ndim == 2 and are_zero_or_one(values):
         return Classes if (values.sum(axis=1) == 1).all() else Labels
-    is_class = values.ndim == 1 and values.dtype.kind in "iuU"
+    is_class = values.ndim == 1 and values.dtype.kind in "biuU"
     return Classes if is_class else Numbers
 
 

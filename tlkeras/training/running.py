@@ -11,7 +11,7 @@ from tlkeras import _keras
 from tlkeras._validation import check_int
 from tlkeras.depth import gradual_points
 from tlkeras.distribution import Workers, losing_a_worker, strategy_of
-from tlkeras.freezing import freeze_index
+from tlkeras.freezing import check_adapters_train, freeze_index
 from tlkeras.inputs.examples import reading_of
 from tlkeras.problem import adopt_reading
 from tlkeras.training.batch_size import largest_batch
@@ -91,6 +91,7 @@ def plan_stages(job: Job) -> list[Stage]:
         name = f"fine-tune {number}" if len(points) > 1 else "fine-tune"
         frozen = freeze_index(backbone, point)
         if length:
+            check_adapters_train(backbone, frozen)
             rate = recipe.fine_tune_learning_rate
             stages.append(Stage(name, point, frozen, length, rate))
     if not stages:

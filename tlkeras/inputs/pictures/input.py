@@ -45,7 +45,6 @@ from tlkeras.inputs.pictures.paths import (
     path_problem,
     path_text,
 )
-from tlkeras.inputs.pictures.pixels import read_pixels
 from tlkeras.inputs.pictures.pixels import (
     as_pixels,
     check_finite,

@@ -1,15 +1,20 @@
-"""What is wrong with texts: those that are nearly the same."""
+"""What is wrong with texts: near duplicates, and what a model cannot read of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from tlkeras.findings import Finding, Numbering
+from tlkeras.findings import Finding, Numbering, finding_of_places, places_of
 from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.grouping import Group, first_of_its_kind, groups_of_keys, joined
 from tlkeras.inputs.texts import minhash
+from tlkeras.inputs.texts.token_words import unknown_id
 
 _TEXTS_AT_ONCE = 4096
+
+# From which share of tokens that are unknown a model is hurt.
+_MANY_UNKNOWN = 0.01
 
 
 def check_texts(
@@ -33,6 +38,42 @@ def check_texts(
     near = _near_groups(all_texts(parts), exact, progress)
     progress(len(numbering.part_of))
     return [], near
+
+
+def unknown_tokens(parts: Mapping[str, Examples], preprocessor: Any) -> list[Finding]:
+    """Tells which texts a model's tokenizer does not know all of.
+
+    Args:
+        parts: The examples of each part.
+        preprocessor: The model's `TextPreprocessor`.
+    """
+    unknown = unknown_id(preprocessor.tokenizer)
+    if unknown is None:
+        return []
+    places, lost, total = [], 0, 0
+    for part, examples in parts.items():
+        shares: list[float] = []
+        for texts, _ in examples.dataset(_TEXTS_AT_ONCE):
+            inputs, lengths, _ = preprocessor.tokenize_all(texts)
+            counts = (inputs["token_ids"] == unknown).sum(axis=1)
+            lost, total = lost + counts.sum(), total + lengths.sum()
+            shares += (counts / np.maximum(lengths, 1)).tolist()
+        rows = [row for row in np.argsort(shares)[::-1] if shares[row] > 0]
+        places += [[place] for place in places_of(part, examples, rows)]
+    if not places:
+        return []
+    share = lost / total
+    return [
+        finding_of_places(
+            "unknown tokens",
+            "warning" if share > _MANY_UNKNOWN else "note",
+            f"{share:.2%} of all tokens are unknown to the model's tokenizer: it sees "
+            "no difference between what they stand for.",
+            places,
+            "Look at the texts that have most, named first: for characters of another "
+            "encoding or language, markup, or a backbone that was not made for them.",
+        )
+    ]
 
 
 def _near_groups(

@@ -28,9 +28,10 @@ from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.texts import backbones, exporting
-from tlkeras.inputs.texts.checking import check_texts
+from tlkeras.inputs.texts.checking import check_texts, unknown_tokens
 from tlkeras.inputs.texts.explaining import TextExplainer
 from tlkeras.inputs.texts.likeness import TextLikeness
+from tlkeras.inputs.texts.nested import TextBackbone
 from tlkeras.inputs.texts.planning import TextPlanRules
 from tlkeras.inputs.texts.reading import (
     are_mostly_texts,
@@ -214,6 +215,9 @@ True
         progress: Callable[[int], None],
     ) -> tuple[list[Finding], list[Group]]:
         return check_texts(parts, exact, numbering, progress)
+
+    def reading_findings(self, parts: Mapping[str, Any]) -> list[Finding]:
+        return unknown_tokens(parts, self.preprocessor)
 
     def describe(self, parts: Mapping[str, Any]) -> str:
         words = np.concatenate([word_counts(part) for part in parts.values()])
@@ -481,21 +485,15 @@ def _with_adapters(loaded: Any, given: Any, rank: int) -> Any:
 
 
 def _with_one_output(loaded: Any, pool: str) -> tuple[keras.Model, str]:
-    """Returns the backbone up to the output that is pooled, and how to pool it.
-
-    What it would give besides must not be there: a layer that nothing reads would
-    train without a gradient.
-    """
+    """Returns the backbone up to the output that is pooled, and how to pool it."""
     outputs = loaded.model.output
     if pool == "auto":
         pool = "last" if loaded.kind == "decoder" else "mean"
-    if not isinstance(outputs, dict):
-        outputs = {"sequence_output": outputs}
     key = "pooled_output" if pool == "pooled" else "sequence_output"
-    if key not in outputs:
+    single = not isinstance(outputs, dict)
+    if key not in (("sequence_output",) if single else outputs):
         raise ValueError(
             f"pool='pooled' needs a backbone with a pooled output; {loaded.name!r} has "
             "none. Use pool='cls', 'mean' or 'auto'."
         )
-    model = keras.Model(loaded.model.input, outputs[key], name=loaded.name)
-    return model, pool
+    return TextBackbone.of(loaded.model, None if single else key, loaded.name), pool

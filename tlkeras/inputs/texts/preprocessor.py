@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tlkeras._validation import check_choice, check_int
 from tlkeras.backbones.hub import keras_hub
+from tlkeras.inputs.texts.cleaning import cleaned, small_already
 
 # How a text backbone reads: every token sees every other, or only those before it.
 Kind = Literal["encoder", "decoder"]
@@ -173,9 +174,9 @@ class TextPreprocessor(keras.layers.Layer):
         """Returns the features, and the tokens that each text would need."""
         with tf.device("cpu"):
             if texts.shape.rank == 1:
-                tokens = (self.tokenizer(texts),)
+                tokens = (self._tokens(texts),)
             else:
-                both = self.tokenizer(tf.concat(tf.unstack(texts, axis=1), 0))
+                both = self._tokens(tf.concat(tf.unstack(texts, axis=1), 0))
                 rows = tf.shape(texts)[0]
                 tokens = (both[:rows], both[rows:])
             packer = self._packer()
@@ -194,6 +195,11 @@ class TextPreprocessor(keras.layers.Layer):
             }
             features = {key: packed[key] for key in self.keys}
             return features, tf.cast(lengths, "int32")
+
+    def _tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        texts = cleaned(texts, self.tokenizer)
+        with small_already(self.tokenizer):
+            return self.tokenizer(texts)
 
     def _packer(self) -> Any:
         # Made when called: a loaded tokenizer does not know its special tokens before.

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tlkeras.backbones.hub import keras_hub
+
 # One character each, for they are words without spaces between them.
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # From fine to coarse: words and punctuation, then what stands between spaces.
@@ -69,6 +71,16 @@ def special_ids(tokenizer) -> set[int]:
     """Returns the ids of the tokens that no text has of its own."""
     unknown = getattr(tokenizer, "unk_token_id", None)
     return {int(i) for i in tokenizer.special_token_ids if i not in (None, unknown)}
+
+
+def unknown_id(tokenizer) -> int | None:
+    """Returns the token that stands for what a KerasHub tokenizer does not know."""
+    if hasattr(tokenizer, "oov_token"):
+        return int(tokenizer.token_to_id(tokenizer.oov_token))
+    if isinstance(tokenizer, keras_hub().tokenizers.SentencePieceTokenizer):
+        # No text has this token, for it is no character.
+        return int(tokenizer.token_to_id("\uffff"))
+    return None
 
 
 def baseline_id(tokenizer, token: str | None) -> int:

@@ -77,10 +77,13 @@ class Feeder:
         """
         parts, features = split_model(self.model, self.backbone), None
         if self.lower is not None:
-            if frozen == self.lowest:
+            trained = f"{self.backbone.name}_trained"
+            # Where nothing trains above the lowest freeze point, all phases are one.
+            is_nested = any(x.name == trained for x in self.lower.suffix.layers)
+            if frozen == self.lowest or not is_nested:
                 parts, features = self.lower, self.features
             else:
-                parts = split_model(self.lower.suffix, f"{self.backbone.name}_trained")
+                parts = split_model(self.lower.suffix, trained)
                 features = self._extract(parts.prefix, self.features)
         elif self.store is not None and parts.augmentation is None:
             features = self._extract(parts.prefix, self._examples())
