@@ -165,6 +165,29 @@ def build_for(model: keras.Model, batch: Any) -> None:
     model._symbolic_build(data_batch=batch)
 
 
+def build_metrics_with(model: keras.Model, built: keras.Model) -> None:
+    """Has a model's metrics be built when those of another model are.
+
+    A model that is not fitted itself has none otherwise, and callbacks with
+    `mode="auto"` look among its metrics for the one that they watch.
+
+    Args:
+        model: A compiled model.
+        built: One of the same outputs and metrics, compiled, that is to be fitted.
+    """
+    own, other = model._compile_metrics, built._compile_metrics
+    if own is None or other is None:
+        return
+    build = other.build
+
+    def build_both(y_true: Any, y_pred: Any) -> None:
+        build(y_true, y_pred)
+        if not own.built:
+            own.build(y_true, y_pred)
+
+    other.build = build_both
+
+
 @contextlib.contextmanager
 def gradients_are_summed(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Keeps an optimizer from summing over replicas what has been summed before.

@@ -283,6 +283,7 @@ def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
         if together is not None:
             arguments["steps_per_execution"] = together
         feed.model.compile(**arguments)
+        _keras.build_metrics_with(model, feed.model)
     return together
 
 
