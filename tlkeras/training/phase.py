@@ -12,6 +12,7 @@ from tlkeras import _keras
 from tlkeras.distribution import scope_of
 from tlkeras.freezing import FreezePoint, freeze, recompile
 from tlkeras.optimizers import phase_optimizer, resolve_schedule
+from tlkeras.outputs.moments import Moments
 from tlkeras.runtime import jit_compile
 from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
@@ -27,7 +28,8 @@ from tlkeras.training.logs import PhaseLog
 from tlkeras.training.monitoring import EpochLogs, LossMonitor, overfitting
 from tlkeras.training.recipe import Recipe
 from tlkeras.training.resume import Keeper, Resumer
-from tlkeras.training.solving import NotSolved, solve_heads, zero_kernels
+from tlkeras.training.solving import NotSolved, solve_heads
+from tlkeras.training.starting import label_units, start_outputs
 from tlkeras.training.verification import Verification, frozen_weights
 from tlkeras.training.whole_model import WholeModel, watches_batches
 
@@ -78,6 +80,7 @@ class Run:
         pretrained: From the `id` of each backbone variable that the run may change to
             its value when the run began, where weights decay towards these.
         changing: The weights that the run may change, where the best are kept.
+        moments: Mean and deviation of labels that are numbers, by head.
     """
 
     job: Job
@@ -86,6 +89,7 @@ class Run:
     resumer: Resumer | None = None
     pretrained: dict[int, np.ndarray] = field(default_factory=dict)
     changing: list[keras.Variable] | None = None
+    moments: dict[str, Moments] = field(default_factory=dict)
 
 
 def run_stage(run: Run, number: int, stage: Stage) -> None:
@@ -101,8 +105,10 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     logs, monitor = EpochLogs(), LossMonitor(stage.name, changeable(model))
     verification = Verification(model)
     solved = solve_head(run, stage, feed)
-    if stage.name == HEAD and solved is None and zero_kernels(run.job, feed.suffix):
+    first = number == 0 and solved is None
+    if first and start_outputs(run.job, feed.suffix, run.moments, stage.name == HEAD):
         verification = Verification(model)
+    monitor.measure_start()
     if solved is not None:
         # An epoch at a rate of 0 measures what was found with all that an epoch has:
         # metrics, validation, callbacks, replicas.
@@ -271,6 +277,7 @@ def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
             learning_rate=phase_rate(recipe, stage, feed),
             layer_decay=recipe.layer_decay,
             l2_sp=recipe.l2_sp,
+            units=label_units(run.job, feed.suffix, run.moments),
         )
         recompile(model, optimizer)
         if recipe.l2_sp:

@@ -65,7 +65,8 @@ def _fragment(report: Drawing, drawn: Sequence[Picture]) -> str:
     parts = [f"<style>{_STYLE}</style>", _metrics(report)]
     if report.per_class is not None:
         parts.append(_per_class(report))
-    parts += [f"<p>{escape(sentence)}</p>" for sentence in text.missing(report)]
+    said = [*text.missing(report), *report.output.warnings(report)]
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in said]
     parts += [_slices(name, table) for name, table in report.slices.items()]
     parts += [_figure(picture) for picture in drawn]
     parts += map(_shown, report.output.tables(report))
