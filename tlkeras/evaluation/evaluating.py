@@ -68,7 +68,7 @@ def evaluate(
             files, `"folder"` (the class folder and what is below it) or `"subfolder"`
             (the folder that a file lies in, of whatever class). A data frame's columns,
             or values alone, will do as well. Numbers that differ in more than 10 ways
-            are cut at their quartiles.
+            are cut at their quartiles; those that are missing are a slice of their own.
         groups: One value per example, an array in the order of the data or a function
             of a batch `(x, y)`; examples of one value belong together.
         thresholds: Of labels that are not exclusive: the probability from which one is
