@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pickle
 
 import keras
 import numpy as np
@@ -335,11 +336,43 @@ def test_top_losses_and_confused_pairs_by_hand():
         {"true": "a", "predicted": "b", "count": 1, "share": 0.5},
     ]
     assert report.most_confused(1)[0]["true"] == "b"
-    assert report.verdict(3) == "b taken for a (0.80)"
+    assert report.verdict(3) == "b taken for a (a 0.80, b 0.10)"
     assert report.verdict(0) == "rightly a (0.90)"
     assert Report([[1, 0]], [[0.2, 0.1]], task="multi_label").verdict(0) == (
         "0 taken for nothing"
     )
+
+
+def test_figures_are_attributes_and_a_report_draws_itself():
+    reports = [
+        report_of([1, 0, 1]),
+        Report([0.5, 2.0], [0.4, 1.0]),
+        Report([[1, 0], [0, 1]], [[0.9, 0.1], [0.7, 0.8]], task="multi_label"),
+    ]
+    for report in reports:
+        for name, value in report.metrics.items():
+            assert getattr(report, name) == value or np.isnan(value)
+        assert "loss" in dir(report)
+        assert not hasattr(report, "f2") and pickle.loads(pickle.dumps(report)).loss
+        with pytest.raises(AttributeError, match="no 'mcc'. Its figures are .*'loss'"):
+            _ = report.mcc
+    titles = [report.plot().get_xlabel() for report in reports]
+    assert titles == ["Predicted class", "Predicted", "False positive rate"]
+    given = reports[0].plot_confusion()
+    assert reports[0].plot(given) is given
+
+
+def test_a_page_says_what_was_evaluated_and_captions_stand_above(tmp_path):
+    report = evaluate(echo(2), right_and_wrong([1, 0, 1])[::-1], verbose=0)
+    model = report.about["model"]
+    assert "parameters" in model and report.subset([0, 1]).about == report.about
+    report.save(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    for said in (model, "3 arrays", report.about["date"]):
+        assert said in page and said in report._repr_html_()
+    assert "2 (100%)" in page and report.to_dict()["about"] == report.about
+    figure = page[page.index("<figure") : page.index("</figure>")]
+    assert figure.index("<figcaption>Confusion") < figure.index("<img")
 
 
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "py_dataset"])
@@ -390,7 +423,7 @@ def test_texts_are_listed_and_escaped():
     assert "&lt;b&gt;dull&lt;/b&gt; film" in html and "<b>" not in html
     drawn = [text.get_text() for text in report.plot_top_losses(2).texts]
     assert drawn == [
-        "0 taken for 1 (1.00)",
+        "0 taken for 1 (1 1.00, 0 0.00)",
         "<b>dull</b> film",
         "rightly 1 (1.00)",
         "bright",

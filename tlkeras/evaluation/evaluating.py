@@ -1,6 +1,7 @@
 """The verb `evaluate`: from a model and data to a report."""
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -155,11 +156,16 @@ def evaluate_heads(
         [digests, *aligned.observers],
     )
     problem = heads.problem_for(found.labels, found.outputs)
-    return problem, _reports(problem, found, aligned, data)
+    about = _about(model, problem, reading, len(found.labels))
+    return problem, _reports(problem, found, aligned, data, about)
 
 
 def _reports(
-    problem: Problem, found: Collected, aligned: Aligned, data: Any
+    problem: Problem,
+    found: Collected,
+    aligned: Aligned,
+    data: Any,
+    about: dict[str, str],
 ) -> dict[str, Report]:
     """Returns a report for each head, of the examples whose labels are known."""
     count = len(found.labels)
@@ -178,12 +184,31 @@ def _reports(
                 slices={n: values[known] for n, values in slices.items()},
                 groups=part_of(groups, known),
                 inputs=inputs.select(np.flatnonzero(known)),
+                about=about | ({"head": name} if problem.named else {}),
             )
     if not reports:
         raise ValueError(
             "`data` has no example all of whose labels of a head are known."
         )
     return reports
+
+
+def _about(
+    model: keras.Model, problem: Problem, reading: Reading | None, count: int
+) -> dict[str, str]:
+    """Returns in words which model was evaluated, on what, and when."""
+    backbone = getattr(model, "backbone", None)
+    parts = [model.name]
+    if backbone is not None:
+        parts.append(f"backbone {backbone.name}")
+    parts.append(f"{model.count_params():,} parameters")
+    source = None if reading is None else reading.examples.source
+    data = f"{count} {problem.input.nouns}"
+    return {
+        "model": ", ".join(parts),
+        "data": data if source is None else f"{data} from {source!r}",
+        "date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    }
 
 
 def _in_stored_order(data: Any, reading: Reading | None) -> Any:

@@ -26,6 +26,7 @@ from tlkeras.training.keeping import (
 )
 from tlkeras.training.logs import PhaseLog
 from tlkeras.training.monitoring import EpochLogs, LossMonitor, overfitting
+from tlkeras.training.progress import PhaseBar
 from tlkeras.training.recipe import Recipe
 from tlkeras.training.resume import Keeper, Resumer
 from tlkeras.training.solving import NotSolved, solve_heads
@@ -237,14 +238,25 @@ def fit_phase(
     epoch, step = (feed.first_epoch, 0) if keeper is None else keeper.position
     model = run.job.model
     bridge = WholeModel(model, callbacks, end)
-    fixed = {"callbacks": [bridge], "verbose": run.job.fitting.verbose}
+    verbose = run.job.fitting.verbose
+
+    def fit(arguments: dict[str, Any], first: int, last: int) -> None:
+        bar = [PhaseBar(first, last)] if verbose in ("auto", 1) else []
+        feed.model.fit(
+            **arguments,
+            callbacks=[bridge, *bar],
+            verbose=verbose,
+            initial_epoch=first,
+            epochs=last,
+        )
+
     if step:
         # The rest of an epoch; what ends a phase does not belong to it. Its metrics go
         # on from values that they can only take once they are built.
         loss_now(feed)
         bridge.first_step, bridge.goes_on, keeper.goes_on = step, True, True
         arguments = feed.epochs_from(epoch, step)
-        feed.model.fit(**arguments, **fixed, initial_epoch=epoch, epochs=epoch + 1)
+        fit(arguments, epoch, epoch + 1)
         keeper.undo_finalizing()
         bridge.first_step, bridge.goes_on, keeper.goes_on = 0, False, False
         epoch += 1
@@ -253,7 +265,7 @@ def fit_phase(
             bridge.on_train_end()
             return
     arguments = feed.epochs_from(epoch, 0)
-    feed.model.fit(**arguments, **fixed, initial_epoch=epoch, epochs=end)
+    fit(arguments, epoch, end)
 
 
 def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:

@@ -210,11 +210,11 @@ def _progress(job: Job) -> Callable[[int, int], Any]:
     """Returns what shows a bar over the fits of the cross-validation."""
     if job.fitting.verbose not in ("auto", 1):
         return lambda done, total: None
-    bars: list[keras.utils.Progbar] = []
+    bars: list[_keras.ProgressBar] = []
 
     def show(done: int, total: int) -> None:
         if not bars:
-            bars.append(keras.utils.Progbar(total, unit_name="fit"))
+            bars.append(_keras.ProgressBar(total, unit_name="fit"))
         bars[0].update(done)
 
     return show
