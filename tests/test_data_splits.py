@@ -266,6 +266,19 @@ def test_show_draws_the_right_picture():
     pyplot.close("all")
 
 
+def test_show_has_all_classes_in_no_order():
+    names = np.repeat(["a", "b", "c"], [60, 6, 6])
+    x = [f"{name} {i}" for i, name in enumerate(names)]
+    rows = from_arrays(x, names, seed=0).show(9).rows
+    labels = [label for _, label in rows]
+    assert all(text.startswith(label) for text, label in rows)
+    assert [labels.count(name) for name in "abc"] == [3, 3, 3]
+    assert labels != sorted(labels)
+    again = from_arrays(x, names, seed=0).show(9).rows
+    assert again == rows
+    assert len(from_arrays(x, np.arange(72.0)).show(5).rows) == 5
+
+
 def test_image_grid_draws_on_given_axes():
     from matplotlib import pyplot
 

@@ -1,6 +1,8 @@
 """Parts of a report: intervals, slices, groups, thresholds, examples, two models."""
 
+import itertools
 import json
+import pickle
 
 import keras
 import numpy as np
@@ -9,12 +11,13 @@ import pytest
 import tensorflow as tf
 from helpers import echo, tiny_backbone
 from images import encode, picture
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 from sklearn.metrics import f1_score
 
 import tlkeras as tl
 from tlkeras.evaluation import Report, compare, evaluate
 from tlkeras.inputs import Input, examples_of
+from tlkeras.metrics.intervals import Estimate, difference_interval
 from tlkeras.metrics.resampling import resampled_means, sums_by_unit, units
 from tlkeras.problem import Problem
 
@@ -144,6 +147,75 @@ def test_many_numbers_are_cut_at_their_quartiles_and_gaps_are_named():
     }
 
 
+@pytest.mark.parametrize(
+    ("hits", "shown"),
+    [([1] * 3 + [0] * 3, False), ([1] * 5 + [0] * 5, True)],
+)
+def test_the_gap_of_few_examples_is_as_wide_as_chance(hits, shown):
+    slices = np.repeat(["a", "b"], len(hits) // 2)
+    report = report_of(hits, slices=slices)
+    gap = report.slices["slice"].gap
+    # Fisher's test of 3 against 3 has p = 0.1, of 5 against 5 p = 0.008.
+    assert (gap.difference, gap.interval.high) == (1, 1)
+    assert (gap.interval.low > 0) == shown and gap.interval.low < 0.5
+    assert ("no gap is shown" in str(report)) == (not shown)
+
+
+def test_intervals_of_few_examples_hold():
+    """Of all outcomes of 4 against 6 those that exclude 0 have 5% at most."""
+    random = np.random.default_rng(0)
+    for share in (0.1, 0.5, 0.8):
+        missed = 0.0
+        for first, second in itertools.product(range(5), range(7)):
+            estimates = [
+                Estimate(np.arange(n) < k, np.ones(n, int), True, False)
+                for k, n in ((first, 4), (second, 6))
+            ]
+            low, high = difference_interval(*estimates)
+            chance = binom.pmf(first, 4, share) * binom.pmf(second, 6, share)
+            missed += chance * (not low <= 0 <= high)
+        assert missed <= 0.05
+    held = 0
+    for _ in range(400):
+        values = random.exponential(size=4)
+        low, high = Estimate(values, np.ones(4, int), False, False).interval()
+        held += low <= 1 <= high
+    assert held / 400 > 0.85  # A bootstrap's hold in two of three cases.
+
+
+def test_groups_that_two_slices_share_count_in_the_gap():
+    """All frames of a video are right or wrong, in both of its halves alike."""
+    hits = np.repeat(np.random.default_rng(1).random(12) < 0.6, 20)
+    groups, half = np.repeat(np.arange(12), 20), np.tile([0, 1], 120)
+    alone = report_of(hits, slices=half).slices["slice"]
+    table = report_of(hits, slices=half, groups=groups).slices["slice"]
+    assert table.gap.interval.high < alone.gap.interval.high
+    assert table.gap.best != table.gap.worst
+    assert table[0]["high"] - table[0]["low"] > alone[0]["high"] - alone[0]["low"]
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (np.r_[np.arange(90.0), [np.nan] * 10], 5),
+        (pd.array([*range(90), *[None] * 10], dtype="Int64"), 5),
+        ([*range(90), *[None] * 10], 5),
+        (np.ma.array(np.arange(100), mask=np.arange(100) > 89), 5),
+        (pd.Series([1.0, 2.0, None, 4.0] * 25), {"1", "2", "4", "(missing)"}),
+        (pd.Series([True, None] * 50), {"True", "(missing)"}),
+        (np.r_[np.arange(98.0), [np.inf, -np.inf]], 4),
+    ],
+)
+def test_missing_numbers_are_a_slice_of_their_own(values, names):
+    table = report_of([1, 0] * 50, slices={"s": values}).slices["s"]
+    found = {row["slice"]: row["examples"] for row in table}
+    assert sum(found.values()) == 100
+    assert set(found) == names if isinstance(names, set) else len(found) == names
+    if names == 5:
+        assert found["(missing)"] == 10 and min(found.values()) == 10
+        assert set(found.values()) <= {10, 22, 23}
+
+
 def test_few_groups_make_a_slice_small():
     groups = np.repeat(np.arange(20), 10)
     slices = np.where(groups < 4, "few", "many")
@@ -264,11 +336,43 @@ def test_top_losses_and_confused_pairs_by_hand():
         {"true": "a", "predicted": "b", "count": 1, "share": 0.5},
     ]
     assert report.most_confused(1)[0]["true"] == "b"
-    assert report.verdict(3) == "b taken for a (0.80)"
+    assert report.verdict(3) == "b taken for a (a 0.80, b 0.10)"
     assert report.verdict(0) == "rightly a (0.90)"
     assert Report([[1, 0]], [[0.2, 0.1]], task="multi_label").verdict(0) == (
         "0 taken for nothing"
     )
+
+
+def test_figures_are_attributes_and_a_report_draws_itself():
+    reports = [
+        report_of([1, 0, 1]),
+        Report([0.5, 2.0], [0.4, 1.0]),
+        Report([[1, 0], [0, 1]], [[0.9, 0.1], [0.7, 0.8]], task="multi_label"),
+    ]
+    for report in reports:
+        for name, value in report.metrics.items():
+            assert getattr(report, name) == value or np.isnan(value)
+        assert "loss" in dir(report)
+        assert not hasattr(report, "f2") and pickle.loads(pickle.dumps(report)).loss
+        with pytest.raises(AttributeError, match="no 'mcc'. Its figures are .*'loss'"):
+            _ = report.mcc
+    titles = [report.plot().get_xlabel() for report in reports]
+    assert titles == ["Predicted class", "Predicted", "False positive rate"]
+    given = reports[0].plot_confusion()
+    assert reports[0].plot(given) is given
+
+
+def test_a_page_says_what_was_evaluated_and_captions_stand_above(tmp_path):
+    report = evaluate(echo(2), right_and_wrong([1, 0, 1])[::-1], verbose=0)
+    model = report.about["model"]
+    assert "parameters" in model and report.subset([0, 1]).about == report.about
+    report.save(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    for said in (model, "3 arrays", report.about["date"]):
+        assert said in page and said in report._repr_html_()
+    assert "2 (100%)" in page and report.to_dict()["about"] == report.about
+    figure = page[page.index("<figure") : page.index("</figure>")]
+    assert figure.index("<figcaption>Confusion") < figure.index("<img")
 
 
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "py_dataset"])
@@ -319,7 +423,7 @@ def test_texts_are_listed_and_escaped():
     assert "&lt;b&gt;dull&lt;/b&gt; film" in html and "<b>" not in html
     drawn = [text.get_text() for text in report.plot_top_losses(2).texts]
     assert drawn == [
-        "0 taken for 1 (1.00)",
+        "0 taken for 1 (1 1.00, 0 0.00)",
         "<b>dull</b> film",
         "rightly 1 (1.00)",
         "bright",

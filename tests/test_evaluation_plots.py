@@ -107,6 +107,25 @@ def test_long_texts_and_titles_are_cut():
     assert len(title) <= 88
 
 
+def test_what_titles_say_in_brackets_has_a_line_of_its_own():
+    titles = ["short (0.60)", "ants taken for bees (bees 0.70, ants 0.20)"]
+    cells = plots.plot_examples(PICTURES, titles).child_axes
+    assert cells[0].get_title() == titles[0]
+    assert cells[1].get_title() == "ants taken for bees\n(bees 0.70, ants 0.20)"
+
+
+def test_the_confusion_matrix_has_shares_where_there_is_room():
+    def cells(matrix, **settings):
+        names = list(map(str, range(len(matrix))))
+        ax = plots.plot_confusion(matrix, names, **settings)
+        return [text.get_text() for text in ax.texts]
+
+    assert cells([[6, 2], [0, 5]]) == ["6\n75%", "2\n25%", "0", "5\n100%"]
+    assert cells([[6, 2], [0, 0]])[2:] == ["0", "0"]
+    assert cells([[6, 2], [0, 5]], normalize=True) == ["0.75", "0.25", "0", "1.00"]
+    assert not any("%" in text for text in cells(np.full((40, 40), 12345)))
+
+
 def test_photographs_are_small_as_jpeg():
     data = to_jpeg(lambda ax: plots.plot_examples(PICTURES, ["a", "b"], ax), (4, 2))
     assert data.startswith(b"\xff\xd8") and len(data) < 30_000

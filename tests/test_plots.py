@@ -98,7 +98,12 @@ def test_to_png_gives_a_picture_and_leaves_no_figure():
 def test_confusion_writes_counts_by_true_row_and_predicted_column():
     ax = plots.plot_confusion([[7, 2], [0, 5]], ["cat", "dog"])
     cells = {text.get_position(): text.get_text() for text in ax.texts}
-    assert cells == {(0, 0): "7", (1, 0): "2", (0, 1): "0", (1, 1): "5"}
+    assert cells == {
+        (0, 0): "7\n78%",
+        (1, 0): "2\n22%",
+        (0, 1): "0",
+        (1, 1): "5\n100%",
+    }
     assert names_on(ax.xaxis) == names_on(ax.yaxis) == ["cat", "dog"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Predicted class", "True class")
 

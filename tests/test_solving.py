@@ -327,3 +327,67 @@ def test_a_phase_that_helps_stays_and_is_calibrated():
     assert history.best["temperature"]["predictions"] > 1.1
     # What is promised is what the model does.
     assert loss == pytest.approx(history.best["calibrated_loss"], rel=1e-3)
+
+
+SIZES = np.linspace(-1.0, 1.0, 48)
+GREY = np.tile(128 + 90 * SIZES[:, None, None, None], (16, 16, 3)).astype("uint8")
+
+
+@pytest.mark.parametrize(
+    "given", [{"hidden": (8,)}, {"loss": "huber"}], ids=["hidden", "huber"]
+)
+def test_numbers_of_any_size_are_learnt_alike_by_gradient(given):
+    found = []
+    # Huber's loss has a size of its own.
+    for mean, deviation in ((5e4, 2e4), (40.0, 50.0) if "loss" in given else (0, 1)):
+        keras.utils.set_random_seed(0)
+        heads = {"size": tl.Numbers(**given)}
+        model = tl.image_regressor(tiny_backbone(blocks=1), heads)
+        data = GREY, {"size": mean + deviation * SIZES / SIZES.std()}
+        arguments = with_recipe(head_epochs=5, epochs=1, optimizer="adamw")
+        history = tl.fine_tune(model, data, cache=False, verbose=0, **arguments)
+        assert not history.notes
+        answers = model.predict(GREY, verbose=0)["size"].ravel()
+        found.append((answers - mean) / deviation)
+    np.testing.assert_allclose(found[0], found[1], atol=0.03)
+
+
+def test_each_number_has_its_own_start_and_unit():
+    labels = np.stack([300 + 10 * SIZES, 1e-3 * SIZES], axis=1)
+    labels[::3, 0] = np.nan
+    model = tl.image_regressor(tiny_backbone(), {"both": tl.Numbers(2)})
+    biases = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: biases.append(np.array(model.layers[-1].bias))
+    )
+    given = {"head_epochs": 0, "epochs": 1, "callbacks": [note], "verbose": 0}
+    tl.fine_tune(model, (GREY, {"both": labels}), **given)
+    np.testing.assert_allclose(biases[0], np.nanmean(labels, axis=0), atol=1e-5)
+    units = [rule.unit for rule in model.optimizer.rules if rule.unit != 1.0]
+    assert len(units) == 2
+    np.testing.assert_allclose(units[0], np.nanstd(labels, axis=0), rtol=1e-5)
+    # What has been trained goes on from where it is.
+    tl.fine_tune(model, (GREY, {"both": labels}), **given)
+    assert not np.array_equal(biases[0], biases[1])
+
+
+@pytest.mark.parametrize("form", ["arrays", "dataset"])
+def test_what_is_worse_than_the_mean_is_said(form, capsys):
+    model = with_head(tiny_backbone(), 1)
+    model.layers[-1].activation = keras.activations.linear
+    model.compile("adam", "mse", jit_compile=False)
+    data = GREY.astype("float32"), (1000 + SIZES).astype("float32")
+    given = data
+    if form == "dataset":
+        import tensorflow as tf
+
+        given = tf.data.Dataset.from_tensor_slices(data).batch(16)
+    history = tl.fit_head(model, given, data, epochs=1, verbose=2)
+    assert "worse than always answering the mean" in history.notes[-1]
+    assert "scale the labels" in history.notes[-1]
+    assert history.notes[-1] in capsys.readouterr().out
+    report = tl.evaluate(model, data, verbose=0)
+    sentence = "Worse than always answering the mean of these labels (R2 -"
+    assert sentence in str(report) and sentence in report._repr_html_()
+    fine = tl.Report([1.0, 2.0, 3.0], [1.0, 2.5, 3.0])
+    assert "Worse" not in str(fine)

@@ -168,6 +168,34 @@ def test_early_stopping_stops_its_phase_and_restores_the_model():
     assert [phase.epochs for phase in history.phases] == [2, 2]
 
 
+@pytest.mark.parametrize(
+    ("watching", "monitor", "better", "cache"),
+    [
+        (keras.callbacks.EarlyStopping, "val_accuracy", "greater", "memory"),
+        (keras.callbacks.ModelCheckpoint, "val_auc", "greater", False),
+        (keras.callbacks.ReduceLROnPlateau, "val_mae", "less", "memory"),
+    ],
+)
+def test_callbacks_find_out_themselves_which_way_a_metric_goes(
+    watching, monitor, better, cache, tmp_path
+):
+    model = with_head(tiny_backbone(blocks=1))
+    metrics = ["accuracy", "mae", keras.metrics.AUC(name="auc")]
+    model.compile("sgd", "categorical_crossentropy", metrics=metrics, jit_compile=False)
+    y = np.eye(2, dtype="float32")[Y]
+    settings = {"save_best_only": True, "filepath": tmp_path / "best.keras"}
+    kept = watching is keras.callbacks.ModelCheckpoint
+    callback = watching(monitor=monitor, **settings if kept else {"min_delta": 0.001})
+    part, given = (X, y), {"cache": cache, "callbacks": [callback]}
+    tl.fit_head(model, part, part, epochs=2, **given, verbose=0)
+    assert callback.monitor_op is getattr(keras.ops, better)
+    assert not kept or (tmp_path / "best.keras").exists()
+    # What the model measures afterwards is not what the phase has counted.
+    measured = model.evaluate(X, y, return_dict=True, verbose=0)
+    predicted = model.predict(X, verbose=0).argmax(-1)
+    assert measured["accuracy"] == pytest.approx(np.mean(predicted == Y))
+
+
 def test_the_learning_rate_can_be_set_through_the_model():
     model, rates = with_head(tiny_backbone()), []
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (1 + epoch))

@@ -6,6 +6,7 @@ inside a composite layer, or to hand back what a model was compiled with.
 """
 
 import contextlib
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -181,6 +182,29 @@ def build_for(model: keras.Model, batch: Any) -> None:
     model._symbolic_build(data_batch=batch)
 
 
+def build_metrics_with(model: keras.Model, built: keras.Model) -> None:
+    """Has a model's metrics be built when those of another model are.
+
+    A model that is not fitted itself has none otherwise, and callbacks with
+    `mode="auto"` look among its metrics for the one that they watch.
+
+    Args:
+        model: A compiled model.
+        built: One of the same outputs and metrics, compiled, that is to be fitted.
+    """
+    own, other = model._compile_metrics, built._compile_metrics
+    if own is None or other is None:
+        return
+    build = other.build
+
+    def build_both(y_true: Any, y_pred: Any) -> None:
+        build(y_true, y_pred)
+        if not own.built:
+            own.build(y_true, y_pred)
+
+    other.build = build_both
+
+
 @contextlib.contextmanager
 def gradients_are_summed(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Keeps an optimizer from summing over replicas what has been summed before.
@@ -194,3 +218,30 @@ def gradients_are_summed(optimizer: keras.optimizers.Optimizer) -> Iterator[None
         yield
     finally:
         del optimizer._all_reduce_sum_gradients
+
+
+class ProgressBar(keras.utils.Progbar):
+    """Keras' bar, with a guess of the time left only once there is something to go by.
+
+    Before the first step is done graphs are traced and files opened. Keras takes that
+    for what every step costs, and announces half an hour for a minute's work. This one
+    is drawn from the second update on, and goes by what came after the first.
+    """
+
+    def __init__(self, target: int | None, **settings: Any):
+        super().__init__(target, **settings)
+        self._first: tuple[int, float] | None = None
+
+    def update(
+        self, current: int, values: Any = None, finalize: bool | None = None
+    ) -> None:
+        """Draws the bar; see `keras.utils.Progbar.update`."""
+        ends = self.target is not None and current >= self.target
+        if self._first is None and not (ends if finalize is None else finalize):
+            self._first = current, time.time()
+            return
+        super().update(current, values, finalize)
+
+    def _estimate_step_duration(self, current: int, now: float) -> float:
+        since, began = self._first or (0, self._start)
+        return (now - began) / max(1, current - since)

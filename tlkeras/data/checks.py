@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
+from tlkeras import _keras
 from tlkeras.data.duplicates import duplicate_findings, exact_groups
 from tlkeras.description import Described, Description
 from tlkeras.findings import SEVERITIES, Finding, Numbering
@@ -89,7 +89,7 @@ def _progress_bar(parts: dict[str, Examples], verbose: Any) -> Callable[[int], N
     total = sum(map(len, parts.values()))
     if total < PROGRESS_FROM or verbose not in ("auto", 1):
         return lambda done: None
-    bar = keras.utils.Progbar(total, unit_name="example", interval=0.5)
+    bar = _keras.ProgressBar(total, unit_name="example", interval=0.5)
     shown = [0]
 
     def update(done: int) -> None:

@@ -240,7 +240,8 @@ class Splits:
         """Draws some images with their labels, or lists some texts with theirs.
 
         Args:
-            n: How many; drawn at random, the same ones each time.
+            n: How many; drawn at random, the same ones each time, of all classes
+                alike and in no order.
             split: `"train"`, `"val"` or `"test"`.
 
         Returns:
@@ -258,15 +259,27 @@ class Splits:
         if split not in self._parts:
             raise ValueError(f"There are no examples in {split!r}: {self!r}.")
         examples = self._parts[split]
-        random = np.random.RandomState(self._seed % 2**32)
-        chosen = random.permutation(len(examples))[:n]
-        few = examples.select(np.sort(chosen))
-        labels = few.labels
+        chosen = self._drawn(examples, n)
+        # They are read in their order, and shown in that in which they were drawn.
+        increasing, order = np.unique(chosen, return_inverse=True)
+        few = examples.select(increasing)
         inputs, _ = next(iter(few.dataset(batch_size=n)))
-        titles = list(map(self.problem.label_text, labels))
+        titles = [self.problem.label_text(few.labels[i]) for i in order]
         its_input = self.problem.input
         about = f"{len(titles)} of {len(examples)} {its_input.kind} in {split}"
-        return its_input.show(inputs.numpy(), titles, about)
+        return its_input.show(inputs.numpy()[order], titles, about)
+
+    def _drawn(self, examples: Examples, n: int) -> np.ndarray:
+        """Returns positions of `n` examples, no class twice before all have been."""
+        random = np.random.RandomState(self._seed % 2**32)
+        positions = random.permutation(len(examples))
+        strata = self.problem.strata(examples.labels)[0][positions]
+        turn = np.zeros(len(examples), int)
+        for stratum in np.unique(strata):
+            of_it = strata == stratum
+            turn[of_it] = np.arange(of_it.sum())
+        chosen = positions[np.argsort(turn, kind="stable")[:n]]
+        return random.permutation(chosen)
 
 
 def make_splits(

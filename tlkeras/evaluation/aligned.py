@@ -1,5 +1,6 @@
 """Values that go with the examples: what `slices` and `groups` of `evaluate` mean."""
 
+import numbers
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from tlkeras._validation import unknown_name
 from tlkeras.evaluation.collecting import Observer
 from tlkeras.evaluation.examples import as_arrays, file_names
 from tlkeras.inputs.examples import Reading
+from tlkeras.metrics.slices import MISSING
 
 _FOLDERS = ("folder", "subfolder")
 
@@ -63,7 +65,7 @@ def named(slices: Any) -> dict[str, Any]:
 
 
 def check_values(argument: str, values: Any, examples: int) -> np.ndarray:
-    """Returns one value per example as an array of `str` or numbers.
+    """Returns one value per example as an array of `str` or numbers, NaN if missing.
 
     Args:
         argument: What the values are, for the message.
@@ -73,22 +75,45 @@ def check_values(argument: str, values: Any, examples: int) -> np.ndarray:
     Raises:
         ValueError: If there is not one value per example.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        gone = np.ma.getmaskarray(values)
+        values = np.where(gone, None, values.data.astype(object))
     array = np.asarray(values)
     if array.shape != (examples,):
         raise ValueError(
             f"{argument} must hold one value per example, in the order of the data: "
             f"shape ({examples},). Received shape {array.shape}."
         )
-    if array.dtype.kind in "biu":
+    if array.dtype.kind in "biuf":
         return array
-    if array.dtype.kind == "f" and np.isfinite(array).all():
-        return array
-    return np.array([_label(value) for value in array.tolist()])
+    listed = array.tolist()
+    missing = [_is_missing(value) for value in listed]
+    known = [v for v, gone in zip(listed, missing, strict=True) if not gone]
+    if known and all(map(_is_number, known)):
+        # A column of numbers with gaps is one of objects.
+        pairs = zip(listed, missing, strict=True)
+        return np.array([np.nan if gone else float(value) for value, gone in pairs])
+    return np.array(
+        [
+            MISSING if gone else _decoded(value)
+            for value, gone in zip(listed, missing, strict=True)
+        ]
+    )
 
 
-def _label(value: Any) -> str:
-    missing = value is None or value != value
-    return "(missing)" if missing else _decoded(value)
+def _is_missing(value: Any) -> bool:
+    """Whether a value stands for none: `None`, NaN, and what pandas has for them."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except TypeError:
+        # pandas.NA is neither.
+        return True
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
 
 
 def _decoded(value: Any) -> str:

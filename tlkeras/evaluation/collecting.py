@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from tlkeras import _keras
 from tlkeras.distribution import (
     Share,
     Workers,
@@ -71,7 +72,7 @@ def collect(
             workers, reading, model, verbose, by_head, check_first_batch, observers
         )
     batches, count = batches_of(data)
-    bar = keras.utils.Progbar(count, verbose=1 if verbose == "auto" else verbose)
+    bar = _keras.ProgressBar(count, verbose=1 if verbose == "auto" else verbose)
     predict = _predictor(model)
     labels, outputs, weights = [], [], []
     seen: list[list[np.ndarray]] = [[] for _ in observers]

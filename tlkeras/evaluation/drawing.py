@@ -16,6 +16,33 @@ class Drawing(Figures):
     them.
     """
 
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draws the picture that tells most: of classes the confusion matrix.
+
+        Of labels that are not exclusive it is the ROC curves, of numbers the residuals.
+        The other methods draw others; `save` writes all of them.
+
+        Args:
+            ax: Matplotlib axes. Defaults to an axes of a new figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            UnsupportedError: If the task has no picture.
+
+        Example:
+        >>> ax = tl.Report([0, 1], [[0.9, 0.1], [0.2, 0.8]]).plot()
+        >>> ax.get_xlabel()
+        'Predicted class'
+        """
+        from tlkeras.plots._figure import new_axes
+
+        first = next(iter(self.output.plots(self)), None)
+        if first is None:
+            raise self.output.unsupported("Report.plot", "plots")
+        return first.draw(new_axes(first.size) if ax is None else ax)
+
     def plot_confusion(
         self, ax: "Axes | None" = None, normalize: bool = False
     ) -> "Axes":

@@ -1,6 +1,7 @@
 """The verb `evaluate`: from a model and data to a report."""
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,7 +69,7 @@ def evaluate(
             files, `"folder"` (the class folder and what is below it) or `"subfolder"`
             (the folder that a file lies in, of whatever class). A data frame's columns,
             or values alone, will do as well. Numbers that differ in more than 10 ways
-            are cut at their quartiles.
+            are cut at their quartiles; those that are missing are a slice of their own.
         groups: One value per example, an array in the order of the data or a function
             of a batch `(x, y)`; examples of one value belong together.
         thresholds: Of labels that are not exclusive: the probability from which one is
@@ -156,11 +157,16 @@ def evaluate_heads(
         [digests, *aligned.observers],
     )
     problem = heads.problem_for(found.labels, found.outputs)
-    return problem, _reports(problem, found, aligned, data)
+    about = _about(model, problem, reading, len(found.labels))
+    return problem, _reports(problem, found, aligned, data, about)
 
 
 def _reports(
-    problem: Problem, found: Collected, aligned: Aligned, data: Any
+    problem: Problem,
+    found: Collected,
+    aligned: Aligned,
+    data: Any,
+    about: dict[str, str],
 ) -> dict[str, Report]:
     """Returns a report for each head, of the examples whose labels are known."""
     count = len(found.labels)
@@ -179,12 +185,31 @@ def _reports(
                 slices={n: values[known] for n, values in slices.items()},
                 groups=part_of(groups, known),
                 inputs=inputs.select(np.flatnonzero(known)),
+                about=about | ({"head": name} if problem.named else {}),
             )
     if not reports:
         raise ValueError(
             "`data` has no example all of whose labels of a head are known."
         )
     return reports
+
+
+def _about(
+    model: keras.Model, problem: Problem, reading: Reading | None, count: int
+) -> dict[str, str]:
+    """Returns in words which model was evaluated, on what, and when."""
+    backbone = getattr(model, "backbone", None)
+    parts = [model.name]
+    if backbone is not None:
+        parts.append(f"backbone {backbone.name}")
+    parts.append(f"{model.count_params():,} parameters")
+    source = None if reading is None else reading.examples.source
+    data = f"{count} {problem.input.nouns}"
+    return {
+        "model": ", ".join(parts),
+        "data": data if source is None else f"{data} from {source!r}",
+        "date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    }
 
 
 def _in_stored_order(data: Any, reading: Reading | None) -> Any:

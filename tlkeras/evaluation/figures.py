@@ -1,7 +1,7 @@
 """What a report knows: labels, predictions, and figures computed on demand."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -45,6 +45,7 @@ class Figures:
         thresholds: Any = None,
         inputs: Any = None,
         output: Output | None = None,
+        about: Mapping[str, str] | None = None,
     ) -> None:
         labels, outputs = check_arrays(labels, outputs)
         self.output = output_for(labels, outputs, output, task, class_names, thresholds)
@@ -59,6 +60,23 @@ class Figures:
         }
         self.groups = check_groups(groups, count)
         self._inputs = examples_of(inputs)
+        self.about = dict(about or {})
+
+    def __getattr__(self, name: str) -> float:
+        # Asked for what is no attribute; or for one of the class that failed.
+        known = name.startswith("_") or hasattr(type(self), name)
+        if known or "about" not in self.__dict__:
+            raise AttributeError(name)
+        if name in self.metrics:
+            return self.metrics[name]
+        raise AttributeError(
+            f"A report has no {name!r}. Its figures are "
+            f"{', '.join(map(repr, self.metrics))}, and `losses` are those of each "
+            "example."
+        )
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.__dict__.get("metrics", ())})
 
     @property
     def task(self) -> str:
@@ -279,16 +297,17 @@ class Figures:
             slices={n: values[positions] for n, values in self.slice_values.items()},
             groups=part_of(self.groups, positions),
             inputs=self._inputs and self._inputs.select(positions),
+            about=self.about,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the figures as plain values that `json.dumps` takes.
 
         Returns:
-            Dictionary with `"task"`, `"examples"`, `"class_names"`, `"metrics"`,
-            `"interval"` (95%, of accuracy or MAE), `"confusion"`, `"per_class"` and
-            `"slices"`. A figure that is not a number is `None`. Labels and predictions
-            of the single examples are left out.
+            Dictionary with `"about"`, `"task"`, `"examples"`, `"class_names"`,
+            `"metrics"`, `"interval"` (95%, of accuracy or MAE), `"confusion"`,
+            `"per_class"` and `"slices"`. A figure that is not a number is `None`.
+            Labels and predictions of the single examples are left out.
 
         Example:
         >>> tl.Report([0.5, 2.0], [0.5, 1.0]).to_dict()["metrics"]["mae"]
@@ -296,6 +315,7 @@ class Figures:
         """
         return plain(
             {
+                "about": self.about,
                 "task": self.task,
                 "examples": len(self.y_true),
                 "class_names": self.class_names,
@@ -358,7 +378,7 @@ class Figures:
 
         Example:
         >>> tl.Report([1], [[0.7, 0.3]], class_names=["cat", "dog"]).verdict(0)
-        'dog taken for cat (0.70)'
+        'dog taken for cat (cat 0.70, dog 0.30)'
         """
         each = (self.y_true, self.y_pred, self._outputs)
         return self.output.verdict(*(values[position] for values in each))

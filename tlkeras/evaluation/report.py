@@ -33,6 +33,10 @@ class Report(Drawing):
         output: What labels and outputs are of, such as `tl.Classes(["a", "b"])`, where
             that is known; its `logits` tells whether outputs are logits, which their
             values do otherwise. `task`, `class_names` and `thresholds` win over it.
+        about: What was evaluated, as a saved report says it: from `"model"`, `"data"`
+            and the like to words. `evaluate` fills it in.
+
+    Every figure of `metrics` is an attribute as well: `report.loss`, `report.roc_auc`.
 
     Attributes:
         output: What labels and outputs are of.
@@ -45,6 +49,7 @@ class Report(Drawing):
         sample_weight: Array of shape `(n,)`, or `None`.
         slice_values: From the name of each way to slice to its values, `(n,)`.
         groups: Array of shape `(n,)`, or `None`.
+        about: Dictionary of strings.
 
     Raises:
         ValueError: If labels, outputs, names and values do not fit each other.

@@ -399,7 +399,7 @@ class _Run:
     def _bar(self, count: int) -> Callable[[int, float], None]:
         if self.verbose not in ("auto", 1):
             return lambda done, rate: None
-        bar = keras.utils.Progbar(
+        bar = _keras.ProgressBar(
             count, unit_name="example", stateful_metrics=["examples/s"]
         )
         return lambda done, rate: bar.update(done, [("examples/s", rate)])

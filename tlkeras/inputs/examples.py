@@ -31,10 +31,12 @@ class Examples(abc.ABC):
         random_access: Whether examples can be read in any order, by `in_order`.
         files: The examples' paths relative to the folder of the data, `None` where
             they are no files.
+        source: Where they are from, in a word, `None` where that has no name.
     """
 
     random_access = False
     files: list[str] | None = None
+    source: str | None = None
 
     def __init__(self, labels: np.ndarray):
         self.labels = labels

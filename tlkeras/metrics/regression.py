@@ -27,7 +27,6 @@ def metrics(
     from sklearn.metrics import (
         mean_absolute_error,
         mean_squared_error,
-        r2_score,
         root_mean_squared_error,
     )
 
@@ -35,6 +34,26 @@ def metrics(
     return {
         "mae": float(mean_absolute_error(y_true, y_pred)),
         "rmse": float(root_mean_squared_error(y_true, y_pred)),
-        "r2": float(r2_score(y_true, y_pred)) if len(y_true) > 1 else float("nan"),
+        "r2": float(np.mean(explained(y_true, y_pred))),
         "loss": float(loss),
     }
+
+
+def explained(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """Returns the share of variance explained of each target, NaN for one example.
+
+    Args:
+        y_true: True values of shape `(n,)` or `(n, targets)`.
+        y_pred: Predicted values of the same shape.
+
+    Example:
+    >>> explained(np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])).tolist()
+    [-3.0]
+    """
+    from sklearn.metrics import r2_score
+
+    columns = y_true.reshape(len(y_true), -1).shape[1]
+    if len(y_true) < 2:
+        return np.full(columns, np.nan)
+    found = r2_score(y_true, y_pred, multioutput="raw_values")
+    return np.asarray(found, "float64").reshape(columns)

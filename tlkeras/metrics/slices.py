@@ -1,17 +1,17 @@
 """Figures for parts of the data, and how far apart the parts are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tlkeras.description import aligned
+from tlkeras.metrics.intervals import Estimate, difference_interval
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.resampling import (
     CONFIDENCE,
     Interval,
-    percentiles,
-    resampled_means,
     sums_by_unit,
     units,
     wilson,
@@ -23,6 +23,7 @@ FEW_EXAMPLES = 30
 FEW_GROUPS = 10
 _MOST_NUMBERS = 10
 _MOST_SLICES = 200
+MISSING = "(missing)"
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Gap:
         best: The slice with the best figure.
         worst: The slice with the worst figure.
         difference: How far apart they are, at least 0.
-        interval: 95% bootstrap interval of the difference, simultaneous for all pairs
-            of slices, since it is the pair that lies farthest apart that is shown. A
-            lower end below 0 means that no gap is shown.
+        interval: 95% interval of the difference, simultaneous for all pairs of slices,
+            since it is the pair that lies farthest apart that is shown. It holds for
+            few examples, and is wide then. A lower end below 0 means that no gap is
+            shown.
         among: Number of slices compared.
     """
 
@@ -51,7 +53,9 @@ class SliceTable(list):
 
     Each has `"slice"`, `"examples"`, the figure (`"accuracy"` or `"mae"`), `"low"` and
     `"high"` (its 95% interval), `"loss"` and `"small"`: whether the slice has so few
-    examples (below 30, or below 10 groups) that its figure says little.
+    examples (below 30, or below 10 groups) that its figure says little. Of a share the
+    interval is Wilson's, where there are groups an exact one of as many examples as
+    they are worth; of a mean error it is Student's.
 
     Attributes:
         figure: `"accuracy"` or `"mae"`.
@@ -92,7 +96,8 @@ def slice_table(
 
     Args:
         name: What this way to slice is called.
-        slice_values: What slice each example is in, strings or numbers of shape `(n,)`.
+        slice_values: What slice each example is in, strings or numbers of shape `(n,)`;
+            NaN where that is missing.
         figure: What is compared.
         losses: The loss of each example.
         groups: One value per example; examples of one value belong together.
@@ -112,10 +117,14 @@ def slice_table(
     title, more_is_better = figure.name, figure.more_is_better
     numbers = units(groups, len(labels))
     sums, counts = sums_by_unit(figure.values, numbers, parts)
-    draws = resampled_means(sums, counts)
-    intervals = _intervals(figure.are_hits, draws, sums, counts, groups is None)
+    grouped = groups is not None
+    estimates = [
+        Estimate(sums[:, i], counts[:, i], figure.are_hits, grouped)
+        for i in range(len(present))
+    ]
+    intervals = [_interval(estimate) for estimate in estimates]
     small = _are_small(parts, groups)
-    means = sums.sum(axis=0) / counts.sum(axis=0)
+    means = np.array([estimate.mean for estimate in estimates])
     rows = [
         {
             "slice": str(label),
@@ -128,7 +137,7 @@ def slice_table(
         }
         for i, label in enumerate(present)
     ]
-    gap = _gap(present, means, draws, small, more_is_better)
+    gap = _gap(present, estimates, small, more_is_better)
     order = np.argsort(means if more_is_better else -means, kind="stable")
     return SliceTable([rows[i] for i in order], title, gap)
 
@@ -148,16 +157,34 @@ def gap_sentences(table: SliceTable) -> list[str]:
 
 def _as_labels(values: np.ndarray) -> np.ndarray:
     """Returns values as labels; of many different numbers, the quarter they are in."""
-    numeric = values.dtype.kind in "iuf"
-    if not numeric or len(np.unique(values)) <= _MOST_NUMBERS:
+    if values.dtype.kind not in "iuf":
         return values.astype(str)
-    edges = np.unique(np.quantile(values, (0, 0.25, 0.5, 0.75, 1)))
-    place = np.digitize(values, edges[1:-1])
-    names = [
-        f"{low:.4g} to {high:.4g}"
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
-    ]
-    return np.array(names)[place]
+    known = ~np.isnan(values)
+    different = np.unique(values[known])
+    name = _quarters(values[known]) if len(different) > _MOST_NUMBERS else _named
+    labels = np.full(len(values), MISSING, object)
+    labels[known] = name(values[known])
+    return labels.astype(str)
+
+
+def _named(values: np.ndarray) -> np.ndarray:
+    """Returns numbers as they are; whole ones, which a gap turns into floats, whole."""
+    whole = np.isfinite(values).all() and (values == np.round(values)).all()
+    return (values.astype("int64") if whole else values).astype(str)
+
+
+def _quarters(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns what names the quarter of these numbers that a number is in."""
+    finite = values[np.isfinite(values)]
+    edges = np.unique(np.quantile(finite, (0, 0.25, 0.5, 0.75, 1)))
+    edges[0], edges[-1] = values.min(), values.max()
+    names = np.array(
+        [
+            f"{low:.4g} to {high:.4g}"
+            for low, high in zip(edges[:-1], edges[1:], strict=True)
+        ]
+    )
+    return lambda numbers: names[np.digitize(numbers, edges[1:-1])]
 
 
 def _are_small(parts: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
@@ -170,27 +197,16 @@ def _are_small(parts: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     return small | (np.bincount(pairs[0]) < FEW_GROUPS)
 
 
-def _intervals(
-    are_hits: bool,
-    draws: np.ndarray,
-    sums: np.ndarray,
-    counts: np.ndarray,
-    single: bool,
-) -> list[Interval]:
-    """Returns each slice's interval: Wilson's of a share, else the bootstrap's."""
-    found = []
-    for i in range(sums.shape[1]):
-        hits, size = int(round(sums[:, i].sum())), int(counts[:, i].sum())
-        if are_hits and single:
-            found.append(wilson(hits, size))
-        elif are_hits and hits in (0, size):
-            groups = int((counts[:, i] > 0).sum())
-            found.append(wilson(groups if hits else 0, groups))
-        elif (counts[:, i] > 0).sum() < 2:
-            found.append(Interval(float("nan"), float("nan")))
-        else:
-            found.append(percentiles(draws[:, i]))
-    return found
+def _interval(estimate: Estimate) -> Interval:
+    """Returns a slice's interval: Wilson's of a share, as the whole report's is."""
+    if not estimate.is_share:
+        return estimate.interval()
+    hits = round(estimate.sums.sum())
+    if not estimate.grouped:
+        return wilson(hits, estimate.examples)
+    if hits in (0, estimate.examples):
+        return wilson(estimate.units if hits else 0, estimate.units)
+    return estimate.interval()
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None, mask: np.ndarray) -> float:
@@ -201,28 +217,26 @@ def _mean(values: np.ndarray, weights: np.ndarray | None, mask: np.ndarray) -> f
 
 def _gap(
     labels: np.ndarray,
-    means: np.ndarray,
-    draws: np.ndarray,
+    estimates: list[Estimate],
     small: np.ndarray,
     highest_is_best: bool,
 ) -> Gap | None:
     compared = np.flatnonzero(~small)
     if len(compared) < 2:
-        compared = np.arange(len(labels))
+        # Of a mean of one example nothing tells how far it may be off.
+        known = [np.isfinite(estimate.interval()).all() for estimate in estimates]
+        compared = np.flatnonzero(known)
     if len(compared) < 2:
         return None
-    means, draws = means[compared], draws[:, compared]
-    # How far any two slices are thrown apart by chance alone.
-    off = draws - means
-    thrown = np.nanmax(off, axis=1) - np.nanmin(off, axis=1)
-    reach = float(np.nanquantile(thrown, CONFIDENCE))
-    high, low = int(means.argmax()), int(means.argmin())
+    order = np.argsort([estimates[i].mean for i in compared], kind="stable")
+    high, low = compared[order[-1]], compared[order[0]]
     best, worst = (high, low) if highest_is_best else (low, high)
-    difference = float(means[high] - means[low])
+    pairs = len(compared) * (len(compared) - 1) / 2
+    sure = 1 - (1 - CONFIDENCE) / pairs
     return Gap(
-        best=str(labels[compared[best]]),
-        worst=str(labels[compared[worst]]),
-        difference=difference,
-        interval=Interval(difference - reach, difference + reach),
+        best=str(labels[best]),
+        worst=str(labels[worst]),
+        difference=estimates[high].mean - estimates[low].mean,
+        interval=difference_interval(estimates[high], estimates[low], sure),
         among=len(compared),
     )

@@ -26,11 +26,15 @@ class Rule:
         factor: Of the learning rate.
         decayed: Whether the optimizer's weight decay pulls it towards zero.
         anchored: Whether L2-SP pulls it towards the value it started from.
+        unit: What a step counts in: a number, or one for each output of a layer, by
+            which steps are multiplied but not the decays, which are shares of the
+            value.
     """
 
     factor: float = 1.0
     decayed: bool = False
     anchored: bool = False
+    unit: float | tuple[float, ...] = 1.0
 
 
 @keras.saving.register_keras_serializable("tlkeras")
@@ -75,6 +79,8 @@ class PerVariable:
         if rule.anchored:
             distance = ops.subtract(variable, self.anchors[index])
             self.assign_sub(variable, distance * self.l2_sp * rate)
+        if rule.unit != 1.0:
+            rate = rate * ops.cast(rule.unit, variable.dtype)
         super().update_step(gradient, variable, rate)
 
     def _apply_weight_decay(self, variables: Any) -> None:
@@ -101,7 +107,7 @@ class PerVariable:
         optimizer = keras.saving.deserialize_keras_object(
             config["optimizer"], custom_objects=custom_objects
         )
-        rules = [Rule(*rule) for rule in config["rules"]]
+        rules = [_rule(*rule) for rule in config["rules"]]
         return per_variable(optimizer, rules, config["l2_sp"])
 
 
@@ -120,6 +126,14 @@ def per_variable(
     made.rules = tuple(rules)
     made.l2_sp = l2_sp
     return made
+
+
+def _rule(
+    factor: float, decayed: bool, anchored: bool, unit: float | Sequence[float] = 1.0
+) -> Rule:
+    """Returns a rule of what JSON, which knows no tuples, has kept of it."""
+    unit = tuple(unit) if isinstance(unit, list | tuple) else unit
+    return Rule(factor, decayed, anchored, unit)
 
 
 @functools.cache

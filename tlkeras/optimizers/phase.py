@@ -1,6 +1,6 @@
 """The optimizer of one phase."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -26,6 +26,7 @@ def phase_optimizer(
     learning_rate: Any = None,
     layer_decay: LayerDecay = None,
     l2_sp: float = 0.0,
+    units: Mapping[int, tuple[float, ...]] | None = None,
 ) -> keras.optimizers.Optimizer:
     """Returns a fresh optimizer for what trains in `model` at this moment.
 
@@ -52,6 +53,10 @@ def phase_optimizer(
             when the optimizer is built. They are not decayed towards zero besides; the
             head is, where the optimizer has a weight decay. Both decays are decoupled:
             each step takes the share `learning_rate * l2_sp` of the distance.
+        units: From the `id` of variables of layers that give numbers to the unit that
+            each number is learnt in. Optimizers whose steps do not depend on the size
+            of the gradient, such as Adam, take steps of so many units; those of SGD
+            have the size of what is learnt already.
 
     Returns:
         A Keras optimizer, an instance of the class asked for; in a
@@ -74,7 +79,8 @@ def phase_optimizer(
         optimizer = getattr(model, "optimizer", None) or "adam"
     fresh = _fresh(optimizer, learning_rate)
     factors = rate_factors(model, backbone, layer_decay)
-    rules = _rules(model.trainable_variables, backbone, fresh, factors, l2_sp)
+    units = {} if isinstance(fresh, keras.optimizers.SGD) else units or {}
+    rules = _rules(model.trainable_variables, backbone, fresh, factors, l2_sp, units)
     if any(rule != Rule() for rule in rules):
         fresh = per_variable(fresh, rules, l2_sp)
     # `compile` goes by the outermost policy, which a loaded model has lost.
@@ -156,6 +162,7 @@ def _rules(
     optimizer: keras.optimizers.Optimizer,
     factors: dict[int, float],
     l2_sp: float,
+    units: Mapping[int, tuple[float, ...]],
 ) -> list[Rule]:
     of_backbone = {id(variable) for variable in backbone.variables}
     rules = []
@@ -168,5 +175,6 @@ def _rules(
             and variable.name not in _NEVER_DECAYED
             and _keras.uses_weight_decay(optimizer, variable)
         )
-        rules.append(Rule(factors.get(id(variable), 1.0), decayed, anchored))
+        factor, unit = factors.get(id(variable), 1.0), units.get(id(variable), 1.0)
+        rules.append(Rule(factor, decayed, anchored, unit))
     return rules

@@ -397,10 +397,13 @@ class Classes(Probabilities):
         return classification.metrics(y_true, outputs, sample_weight)
 
     def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
-        found = f"{self.names[predicted]} ({outputs[predicted]:.2f})"
+        found, right = self.names[predicted], self.names[true]
         if true == predicted:
-            return f"rightly {found}"
-        return f"{self.names[true]} taken for {found}"
+            return f"rightly {found} ({outputs[predicted]:.2f})"
+        return (
+            f"{right} taken for {found} ({found} {outputs[predicted]:.2f}, {right} "
+            f"{outputs[true]:.2f})"
+        )
 
     def confusion(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         return classification.confusion(y_true, outputs)
@@ -439,9 +442,9 @@ class Classes(Probabilities):
         if len(self.names) <= _MOST_TABLE_CLASSES:
             counts = zip(self.names, report.confusion.tolist(), strict=True)
             yield Table(
-                "Confusion matrix: true class by row, predicted class by column",
+                "Examples, and their share of the true class (row), by prediction",
                 ("true class", *self.names),
-                [(name, *row) for name, row in counts],
+                [(name, *_with_shares(row)) for name, row in counts],
                 folded_behind="Confusion matrix as a table",
             )
         pairs = report.most_confused()
@@ -467,6 +470,12 @@ class Classes(Probabilities):
     def _told_apart(self, numbers: np.ndarray) -> np.ndarray:
         # Of two classes one curve is the other one's mirror image.
         return numbers[-1:] if len(self.names) == 2 else numbers
+
+
+def _with_shares(counts: Sequence[int]) -> list[str]:
+    """Returns counts with the share that each has of them all."""
+    total = max(1, sum(counts))
+    return [f"{count} ({count / total:.0%})" for count in counts]
 
 
 def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:

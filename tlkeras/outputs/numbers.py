@@ -18,6 +18,7 @@ from tlkeras.outputs.label_findings import constant_targets
 from tlkeras.outputs.labels import by_column
 from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
 from tlkeras.outputs.missing import are_labelled, as_rows, known
+from tlkeras.outputs.moments import Moments, moments_of
 from tlkeras.outputs.naming import check_count, names_in_order, numbered, unfit
 from tlkeras.outputs.sampling import target_shares
 from tlkeras.outputs.separability import separability_of_numbers
@@ -198,6 +199,9 @@ class Numbers(Output):
     def shares(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return target_shares(labels)
 
+    def moments(self, labels: np.ndarray) -> Moments | None:
+        return moments_of(as_rows(labels))
+
     def _check_class_weight(self) -> None:
         super()._check_class_weight()
         if isinstance(self.class_weight, Mapping):
@@ -256,6 +260,20 @@ class Numbers(Output):
     def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
         pair = (", ".join(map(number, np.atleast_1d(v))) for v in (true, predicted))
         return " predicted as ".join(pair)
+
+    def warnings(self, report: Any) -> Iterator[str]:
+        shares = regression.explained(report.y_true, report.y_pred)
+        names = self.names or numbered(len(shares))
+        worse = [
+            (f"{name}: " if len(shares) > 1 else "") + f"R2 {number(share)}"
+            for name, share in zip(names, shares, strict=True)
+            if share < 0
+        ]
+        if worse:
+            yield (
+                "Worse than always answering the mean of these labels "
+                f"({', '.join(worse)})."
+            )
 
     def plot_residuals(self, report: Any, ax: Any = None) -> Any:
         from tlkeras.plots import plot_residuals

@@ -9,7 +9,7 @@ class Plot(NamedTuple):
 
     Attributes:
         name: Of its file, without suffix.
-        caption: What stands below it.
+        caption: What stands above it.
         description: What it shows, in words.
         size: Width and height in inches.
         draw: Function that takes Matplotlib axes and draws on them.

@@ -12,7 +12,7 @@ SMALLEST_FONT = 7.0
 
 # The width of an average character and the height of a line, in font sizes.
 _CHARACTER = 0.6
-_LINE = 1.25
+LINE = 1.25
 
 
 def new_axes(figsize: tuple[float, float], columns: int = 1) -> Any:
@@ -73,5 +73,5 @@ def text_width(label: str, fontsize: float) -> float:
 
 def label_step(count: int, inches: float, fontsize: float = SMALLEST_FONT) -> int:
     """Returns `n` such that every n-th of `count` lines of text fits in `inches`."""
-    fitting = max(1, int(inches * 72 / (fontsize * _LINE)))
+    fitting = max(1, int(inches * 72 / (fontsize * LINE)))
     return math.ceil(count / fitting)

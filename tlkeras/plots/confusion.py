@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlkeras.plots._figure import (
+    LINE,
     SMALLEST_FONT,
     label_step,
     new_axes,
@@ -32,9 +33,10 @@ def plot_confusion(
 ) -> "Axes":
     """Draws a confusion matrix.
 
-    Each cell carries its number where the cells are large enough for one, else a
-    colour bar gives the scale (that of the square root, so that rare confusions
-    show). With many classes only every n-th name is written.
+    Each cell carries its number where the cells are large enough for one, and below it
+    the share of the true class where there is room; else a colour bar gives the scale
+    (that of the square root, so that rare confusions show). With many classes only
+    every n-th name is written.
 
     Args:
         matrix: Array-like of shape `(k, k)`, non-negative counts. Row `i`, column
@@ -64,6 +66,9 @@ def plot_confusion(
     highest = 1.0 if normalize else max(float(matrix.max()), 1.0)
     texts = _cell_texts(values, normalize)
     fontsize = _cell_font(ax, texts)
+    with_shares = None if normalize else _with_shares(texts, _row_shares(matrix))
+    if with_shares and _cell_font(ax, with_shares) >= SMALLEST_FONT:
+        texts, fontsize = with_shares, _cell_font(ax, with_shares)
     if fontsize >= SMALLEST_FONT:
         ax.imshow(values, cmap="Blues", vmin=0, vmax=highest)
         _write_cells(ax, values / highest, texts, fontsize)
@@ -124,6 +129,17 @@ def _cell_texts(values: np.ndarray, normalize: bool) -> list[list[str]]:
     return [[text(value) for value in row] for row in values]
 
 
+def _with_shares(texts: list[list[str]], shares: np.ndarray) -> list[list[str]]:
+    """Puts shares of the rows below counts other than 0."""
+    return [
+        [
+            f"{text}\n{share:.0%}" if text.strip("0") else text
+            for text, share in zip(row, of_row, strict=True)
+        ]
+        for row, of_row in zip(texts, shares, strict=True)
+    ]
+
+
 def _root_scale(highest: float) -> Any:
     """Returns a colour scale on which a few confusions beside many hits still show."""
     from matplotlib.colors import PowerNorm
@@ -133,8 +149,10 @@ def _root_scale(highest: float) -> Any:
 
 def _cell_font(ax: "Axes", texts: list[list[str]]) -> float:
     cell = min(size_in_inches(ax)) / len(texts)
-    longest = max(text_width(text, 1.0) for row in texts for text in row)
-    return min(_LARGEST_FONT, 0.85 * cell / longest) if longest else _LARGEST_FONT
+    lines = [text.split("\n") for row in texts for text in row]
+    widest = max(text_width(line, 1.0) for text in lines for line in text)
+    tallest = max(map(len, lines)) * LINE / 72
+    return min(_LARGEST_FONT, 0.85 * cell / max(widest, tallest))
 
 
 def _write_cells(

@@ -14,7 +14,7 @@ from tlkeras.plots.images import image_grid
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_CELL = (2.3, 2.7)
+_CELL = (2.3, 2.95)
 _TEXT_WIDTH = 7.0
 _LINE_HEIGHT = 0.19
 # Characters of a line, and lines of a text.
@@ -62,8 +62,7 @@ def plot_examples(
         ax = new_axes(examples_size(len(inputs)))
     image_grid(_as_pixels(inputs), ax=ax)
     for cell, title in zip(ax.child_axes, titles, strict=True):
-        lines = textwrap.wrap(title, _TITLE_CHARACTERS, max_lines=2, placeholder="…")
-        cell.set_title("\n".join(lines), fontsize=8.5, parse_math=False)
+        cell.set_title(_in_lines(title), fontsize=8.5, parse_math=False)
     return ax
 
 
@@ -106,6 +105,16 @@ def _as_pixels(inputs: np.ndarray) -> np.ndarray:
         # Normalised in a way that is not known: as light and dark as they allow.
         return (inputs - low) * (255 / (high - low))
     return inputs
+
+
+def _in_lines(title: str) -> str:
+    """Breaks a title into lines; what it says in brackets at its end has its own."""
+    settings = {"width": _TITLE_CHARACTERS, "placeholder": "…"}
+    said, bracket, rest = title.rpartition(" (")
+    if len(title) <= _TITLE_CHARACTERS or not bracket:
+        return "\n".join(textwrap.wrap(title, max_lines=3, **settings))
+    lines = textwrap.wrap(said, max_lines=2, **settings)
+    return "\n".join([*lines, *textwrap.wrap(f"({rest}", max_lines=2, **settings)])
 
 
 def _lines(text: Any) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tlkeras import _keras
 from tlkeras._validation import check_choice, check_int, check_number
 from tlkeras.freezing import FreezePoint, freeze_index
 from tlkeras.records.encoding import random_state_kept
@@ -174,7 +175,7 @@ class _RangeTest(keras.callbacks.Callback):
         super().__init__()
         self.rates, self.losses, self.smoothed = rates, [], []
         self.average, self.diverged = 0.0, False
-        self.bar = keras.utils.Progbar(len(rates), stateful_metrics=["loss"])
+        self.bar = _keras.ProgressBar(len(rates), stateful_metrics=["loss"])
         self.shows = bar
 
     def on_train_batch_begin(self, batch, logs=None):

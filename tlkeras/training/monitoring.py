@@ -60,6 +60,13 @@ class LossMonitor(keras.callbacks.Callback):
         self.start_size = _size(self._weights)
         self.epoch = self.step = 0
 
+    def measure_start(self) -> None:
+        """Notes how large the weights are, now that the phase is about to begin.
+
+        A head may have been given its weights since: what numbers need is large.
+        """
+        self.start_size = max(self.start_size, _size(self._weights))
+
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch, self.step = epoch, 0
 

@@ -12,6 +12,7 @@ from tlkeras import _keras
 from tlkeras.distribution import scope_of
 from tlkeras.freezing import FreezePoint, freeze, recompile
 from tlkeras.optimizers import phase_optimizer, resolve_schedule
+from tlkeras.outputs.moments import Moments
 from tlkeras.runtime import jit_compile
 from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
@@ -25,9 +26,11 @@ from tlkeras.training.keeping import (
 )
 from tlkeras.training.logs import PhaseLog
 from tlkeras.training.monitoring import EpochLogs, LossMonitor, overfitting
+from tlkeras.training.progress import PhaseBar
 from tlkeras.training.recipe import Recipe
 from tlkeras.training.resume import Keeper, Resumer
-from tlkeras.training.solving import NotSolved, solve_heads, zero_kernels
+from tlkeras.training.solving import NotSolved, solve_heads
+from tlkeras.training.starting import label_units, start_outputs
 from tlkeras.training.verification import Verification, frozen_weights
 from tlkeras.training.whole_model import WholeModel, watches_batches
 
@@ -80,6 +83,7 @@ class Run:
         pretrained: From the `id` of each backbone variable that the run may change to
             its value when the run began, where weights decay towards these.
         changing: The weights that the run may change, where the best are kept.
+        moments: Mean and deviation of labels that are numbers, by head.
     """
 
     job: Job
@@ -88,6 +92,7 @@ class Run:
     resumer: Resumer | None = None
     pretrained: dict[int, np.ndarray] = field(default_factory=dict)
     changing: list[keras.Variable] | None = None
+    moments: dict[str, Moments] = field(default_factory=dict)
 
 
 def run_stage(run: Run, number: int, stage: Stage) -> None:
@@ -103,8 +108,10 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     logs, monitor = EpochLogs(), LossMonitor(stage.name, changeable(model))
     verification = Verification(model)
     solved = solve_head(run, stage, feed)
-    if stage.name == HEAD and solved is None and zero_kernels(run.job, feed.suffix):
+    first = number == 0 and solved is None
+    if first and start_outputs(run.job, feed.suffix, run.moments, stage.name == HEAD):
         verification = Verification(model)
+    monitor.measure_start()
     if solved is not None:
         # An epoch at a rate of 0 measures what was found with all that an epoch has:
         # metrics, validation, callbacks, replicas.
@@ -235,14 +242,25 @@ def fit_phase(
     epoch, step = (feed.first_epoch, 0) if keeper is None else keeper.position
     model = run.job.model
     bridge = WholeModel(model, callbacks, end)
-    fixed = {"callbacks": [bridge], "verbose": run.job.fitting.verbose}
+    verbose = run.job.fitting.verbose
+
+    def fit(arguments: dict[str, Any], first: int, last: int) -> None:
+        bar = [PhaseBar(first, last)] if verbose in ("auto", 1) else []
+        feed.model.fit(
+            **arguments,
+            callbacks=[bridge, *bar],
+            verbose=verbose,
+            initial_epoch=first,
+            epochs=last,
+        )
+
     if step:
         # The rest of an epoch; what ends a phase does not belong to it. Its metrics go
         # on from values that they can only take once they are built.
         loss_now(feed)
         bridge.first_step, bridge.goes_on, keeper.goes_on = step, True, True
         arguments = feed.epochs_from(epoch, step)
-        feed.model.fit(**arguments, **fixed, initial_epoch=epoch, epochs=epoch + 1)
+        fit(arguments, epoch, epoch + 1)
         keeper.undo_finalizing()
         bridge.first_step, bridge.goes_on, keeper.goes_on = 0, False, False
         epoch += 1
@@ -251,7 +269,7 @@ def fit_phase(
             bridge.on_train_end()
             return
     arguments = feed.epochs_from(epoch, 0)
-    feed.model.fit(**arguments, **fixed, initial_epoch=epoch, epochs=end)
+    fit(arguments, epoch, end)
 
 
 def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
@@ -275,6 +293,7 @@ def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
             learning_rate=phase_rate(recipe, stage, feed),
             layer_decay=recipe.layer_decay,
             l2_sp=recipe.l2_sp,
+            units=label_units(run.job, feed.suffix, run.moments),
         )
         recompile(model, optimizer)
         if recipe.l2_sp:
@@ -287,6 +306,7 @@ def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
         if together is not None:
             arguments["steps_per_execution"] = together
         feed.model.compile(**arguments)
+        _keras.build_metrics_with(model, feed.model)
     return together
 
 

@@ -14,6 +14,7 @@ from tlkeras.distribution import Workers, losing_a_worker, strategy_of
 from tlkeras.freezing import check_adapters_train, freeze_index
 from tlkeras.inputs.examples import reading_of
 from tlkeras.problem import adopt_reading
+from tlkeras.training.baseline import worse_than_mean
 from tlkeras.training.batch_size import largest_batch
 from tlkeras.training.checkpoints import Checkpoints, kept_call
 from tlkeras.training.feeding import Feeder
@@ -38,6 +39,7 @@ from tlkeras.training.resume import (
     describe_data,
 )
 from tlkeras.training.run_records import keep_start, record_from
+from tlkeras.training.starting import label_moments
 from tlkeras.training.worker_agreement import check_agreement
 
 
@@ -66,6 +68,7 @@ def train_by(job: Job) -> FineTuneHistory:
             run.pretrained = run.resumer.at_start()
         elif job.recipe.l2_sp:
             run.pretrained = {id(v): np.array(v) for v in job.backbone.weights}
+        run.moments = label_moments(job, run.feeder.whole[0])
         history = run_stages(run, stages)
     known = reading_of(job.train)
     adopt_reading(job.model, known and known.problem)
@@ -123,6 +126,7 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> FineTuneHistory:
         if resumer is None or number >= resumer.stage:
             run_stage(run, number, stage)
     finish_best(run)
+    compare_with_mean(run)
     if resumer is not None:
         resumer.finish(len(stages), run.history)
     return run.history
@@ -156,6 +160,16 @@ def finish_best(run: Run) -> None:
         run.history.notes.append(said.strip())
     if said and run.job.fitting.verbose != 0:
         print(said.strip())
+
+
+def compare_with_mean(run: Run) -> None:
+    """Says where numbers were learnt no better than their mean."""
+    job, readings = run.job, run.feeder.whole
+    reading = readings[0] if job.val is None else readings[1]
+    for said in worse_than_mean(job, run.moments, run.history, reading):
+        run.history.notes.append(said)
+        if job.fitting.verbose != 0:
+            print(said)
 
 
 def resumer_for(run: Run, stages: Sequence[Stage], held: ExitStack) -> Resumer:

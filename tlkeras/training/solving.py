@@ -96,26 +96,6 @@ def solve_heads(job: Job, feeder: Feeder, feed: Feed) -> dict[str, Solution]:
     return found
 
 
-def zero_kernels(job: Job, suffix: keras.Model) -> bool:
-    """Sets the kernels that give outputs to zero, if nothing has trained them.
-
-    Returns whether it did.
-
-    A random kernel says something of each example before any was seen; few examples do
-    not erase it.
-    """
-    record = getattr(job.model, "record", None)
-    if record is None or record.runs:
-        return False
-    made_by = {id(t): n for n in _keras.graph_nodes(suffix) for t in n.outputs}
-    for tensor in keras.tree.flatten(suffix.output):
-        node = made_by.get(id(tensor))
-        if node is not None and type(node.operation) is keras.layers.Dense:
-            kernel = node.operation.kernel
-            kernel.assign(keras.ops.zeros_like(kernel))
-    return True
-
-
 def linear_heads(job: Job, suffix: keras.Model) -> list[LinearHead]:
     """Returns the heads of a suffix, each one Dense layer on what the suffix reads.
 
@@ -235,11 +215,11 @@ def _progress(job: Job) -> Callable[[int, int], Any]:
     """Returns what shows a bar over the fits of the cross-validation."""
     if job.fitting.verbose not in ("auto", 1):
         return lambda done, total: None
-    bars: list[keras.utils.Progbar] = []
+    bars: list[_keras.ProgressBar] = []
 
     def show(done: int, total: int) -> None:
         if not bars:
-            bars.append(keras.utils.Progbar(total, unit_name="fit"))
+            bars.append(_keras.ProgressBar(total, unit_name="fit"))
         bars[0].update(done)
 
     return show

@@ -13,6 +13,7 @@ from tlkeras.runtime import jit_compile
 from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.job import Job
 from tlkeras.training.recipe import is_auto
+from tlkeras.training.starting import label_moments, label_units, start_outputs
 from tlkeras.training.unchanged import set_freeze_point, unchanged
 
 
@@ -50,12 +51,15 @@ def trial(job: Job, frozen: int, learning_rate: float = 1e-7) -> Iterator[Trial]
         set_freeze_point(model, frozen, job.backbone, recipe.train_batch_norm)
         feeder = Feeder(job, [frozen])
         feed = feeder.feed(frozen, 0)
+        moments = label_moments(job, feeder.whole[0])
+        start_outputs(job, feed.suffix, moments, head=False)
         with scope_of(model):
             fresh = phase_optimizer(
                 model,
                 job.backbone,
                 optimizer=recipe.optimizer,
                 learning_rate=learning_rate,
+                units=label_units(job, feed.suffix, moments),
             )
         _compile(feed.model, model, fresh)
         yield Trial(feed, feeder)

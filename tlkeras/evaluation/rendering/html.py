@@ -19,13 +19,21 @@ from tlkeras.outputs.shown import Table
 
 _TOP_LOSSES = 9
 _STYLE = """
-.tlkeras-report table { border-collapse: collapse; margin: 0.8em 0; }
+.tlkeras-report { max-width: 80em; }
+.tlkeras-report .columns { display: flex; flex-wrap: wrap; gap: 1em 3em;
+align-items: flex-start; }
+.tlkeras-report h2 { font-size: 1.15em; margin: 1.6em 0 0.4em; padding-bottom: 0.2em;
+border-bottom: 2px solid #8886; }
+.tlkeras-report table { border-collapse: collapse; margin: 0.4em 0; }
 .tlkeras-report caption { text-align: left; font-weight: bold; padding: 0.3em 0; }
 .tlkeras-report th, .tlkeras-report td { padding: 0.2em 0.8em; text-align: right; }
 .tlkeras-report tbody th { text-align: left; font-weight: normal; }
 .tlkeras-report tr { border-bottom: 1px solid #8884; }
 .tlkeras-report .scroll { max-height: 30em; overflow: auto; }
-.tlkeras-report figure { margin: 0.8em 0; }
+.tlkeras-report .words th, .tlkeras-report .words td { text-align: left; }
+.tlkeras-report figure { margin: 0; flex: 1 1 22em; max-width: 27em; }
+.tlkeras-report figure.wide { flex-basis: 100%; max-width: 60em; }
+.tlkeras-report figcaption { font-weight: bold; padding: 0.3em 0; }
 .tlkeras-report img { max-width: 100%; background: white; }
 """
 _PAGE = """<!DOCTYPE html>
@@ -34,8 +42,8 @@ _PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>body {{ font-family: sans-serif; margin: 2em auto; max-width: 60em;
-padding: 0 1em; }}</style>
+<style>body {{ font-family: sans-serif; margin: 2em auto; max-width: 80em;
+padding: 0 1.5em; }}</style>
 </head>
 <body>
 <main>
@@ -62,21 +70,48 @@ def fragment(report: Drawing) -> str:
 
 
 def _fragment(report: Drawing, drawn: Sequence[Picture]) -> str:
-    parts = [f"<style>{_STYLE}</style>", _metrics(report)]
+    figures = [_metrics(report)]
     if report.per_class is not None:
-        parts.append(_per_class(report))
-    parts += [f"<p>{escape(sentence)}</p>" for sentence in text.missing(report)]
-    parts += [_slices(name, table) for name, table in report.slices.items()]
-    parts += [_figure(picture) for picture in drawn]
-    parts += map(_shown, report.output.tables(report))
-    parts.append(_top_losses(report))
+        figures.append(_per_class(report))
+    said = [*text.missing(report), *report.output.warnings(report)]
+    parts = [
+        f"<style>{_STYLE}</style>",
+        _about(report),
+        _columns(figures),
+        *(f"<p>{escape(sentence)}</p>" for sentence in said),
+    ]
+    slices = [_slices(name, table) for name, table in report.slices.items()]
+    parts += _section("Parts of the data", slices)
+    parts += _section("Pictures", map(_figure, drawn))
+    examples = [*map(_shown, report.output.tables(report)), _top_losses(report)]
+    parts += _section("Mistakes and examples", examples)
     return '<div class="tlkeras-report">\n' + "\n".join(parts) + "\n</div>"
+
+
+def _about(report: Drawing) -> str:
+    """Says what was evaluated, where that is known."""
+    said = (
+        f"<strong>{escape(name.capitalize())}:</strong> {escape(value)}"
+        for name, value in report.about.items()
+    )
+    return f"<p>{'<br>'.join(said)}</p>" if report.about else ""
+
+
+def _section(title: str, parts: Iterable[str]) -> list[str]:
+    """Returns a heading and what stands below it, nothing for no parts."""
+    parts = list(parts)
+    return [f"<h2>{escape(title)}</h2>", _columns(parts)] if parts else []
+
+
+def _columns(parts: Iterable[str]) -> str:
+    """Puts parts beside one another where there is room."""
+    return '<div class="columns">\n' + "\n".join(parts) + "\n</div>"
 
 
 def _metrics(report: Drawing) -> str:
     rows = [(name, number(value)) for name, value in report.metrics.items()]
     table = html_table(("metric", "value"), rows, caption="Metrics")
-    return f"{table}<p>{escape(text.interval(report))}.</p>"
+    return f"<div>{table}<p>{escape(text.interval(report))}.</p></div>"
 
 
 def _per_class(report: Drawing) -> str:
@@ -89,12 +124,15 @@ def _per_class(report: Drawing) -> str:
 
 
 def _scrolling(
-    header: Iterable[Any], rows: Iterable[Sequence[Any]], caption: str
+    header: Iterable[Any],
+    rows: Iterable[Sequence[Any]],
+    caption: str,
+    kind: str = "scroll",
 ) -> str:
     table = html_table(header, rows, caption=caption)
     # A region that scrolls must be reachable by keyboard.
     label = escape(caption)
-    region = f'class="scroll" role="region" aria-label="{label}" tabindex="0"'
+    region = f'class="{kind}" role="region" aria-label="{label}" tabindex="0"'
     return f"<div {region}>{table}</div>"
 
 
@@ -121,7 +159,7 @@ def _slices(name: str, table: SliceTable) -> str:
         for row in table
     ]
     gap = "".join(f"<p>{escape(said)}</p>" for said in gap_sentences(table))
-    return _scrolling(header, rows, f"By {name}") + gap
+    return f"<div>{_scrolling(header, rows, f'By {name}')}{gap}</div>"
 
 
 def _top_losses(report: Drawing) -> str:
@@ -136,13 +174,15 @@ def _top_losses(report: Drawing) -> str:
             header.append(title)
             columns.append(column)
     rows = list(zip(*columns, strict=True))
-    return _scrolling(header, rows, "Highest losses")
+    return _scrolling(header, rows, "Highest losses", "scroll words")
 
 
 def _figure(picture: Picture) -> str:
     data = base64.b64encode(picture.data).decode("ascii")
+    wide = ' class="wide"' if picture.is_wide else ""
+    # The caption comes first: below it would read as the next picture's heading.
     return (
-        f'<figure><img src="data:image/{picture.kind};base64,{data}" '
-        f'alt="{escape(picture.description)}">'
-        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+        f"<figure{wide}><figcaption>{escape(picture.caption)}</figcaption>"
+        f'<img src="data:image/{picture.kind};base64,{data}" '
+        f'alt="{escape(picture.description)}"></figure>'
     )

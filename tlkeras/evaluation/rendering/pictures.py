@@ -20,6 +20,7 @@ class Picture(NamedTuple):
     description: str
     data: bytes
     kind: str = "png"
+    is_wide: bool = False
 
     @property
     def file(self) -> str:
@@ -83,4 +84,5 @@ def _top_losses(report: Drawing) -> Picture | None:
         lambda ax: plot_examples(inputs, titles, ax), examples_size(len(inputs))
     )
     description = f"The highest losses: {'; '.join(titles)}."
-    return Picture("top_losses", "Highest losses", description, data, "jpeg")
+    caption = "Highest losses: what each is, what it was taken for, and how surely"
+    return Picture("top_losses", caption, description, data, "jpeg", is_wide=True)

@@ -31,6 +31,7 @@ def text(report: Figures) -> str:
         cut = len(lines) - len(averages)
         blocks += ["\n".join(lines[:cut]), "\n".join(lines[cut:])]
     blocks += missing(report)
+    blocks += report.output.warnings(report)
     blocks += report.output.sentences(report)
     blocks += [f"By {name}:\n{table}" for name, table in report.slices.items()]
     return "\n\n".join(blocks)

@@ -51,6 +51,11 @@ class ImageFiles(RandomAccessExamples):
         self.fit = fit
 
     @property
+    def source(self) -> str | None:
+        folder = os.path.basename(os.path.normpath(self.root)) if self.root else ""
+        return folder or None
+
+    @property
     def paths(self) -> list[str]:
         return [os.path.join(self.root, name) for name in self.files]
 

@@ -99,9 +99,9 @@ def _progress_bar(files: int):
     """Returns a progress bar for a long scan, `None` for a short one."""
     if files < PROGRESS_FROM:
         return None
-    import keras
+    from tlkeras import _keras
 
-    return keras.utils.Progbar(files, unit_name="file", interval=0.5)
+    return _keras.ProgressBar(files, unit_name="file", interval=0.5)
 
 
 def _header_or_reason(path: str | os.PathLike) -> tuple | str:

@@ -12,6 +12,7 @@ from tlkeras.outputs.base.kind import Kind
 from tlkeras.outputs.known import KnownLoss, KnownMetric
 from tlkeras.outputs.losses import find_metric, is_mean_metric
 from tlkeras.outputs.missing import known
+from tlkeras.outputs.moments import Moments
 from tlkeras.outputs.suspicion import Wrong
 from tlkeras.outputs.weighing import Weighing, check_kind
 
@@ -121,6 +122,22 @@ class Learning(Kind):
     def mixable(self) -> bool:
         """Whether `soften` makes rows of the labels."""
         return type(self).soften is not Learning.soften
+
+    def moments(self, labels: np.ndarray) -> Moments | None:
+        """Returns where labels lie and how far apart; `None` where that says nothing.
+
+        Outputs begin at the mean, which is what to answer where inputs tell nothing,
+        and learn in steps of the deviation.
+
+        Args:
+            labels: As data hold them.
+        """
+        return None
+
+    @property
+    def has_moments(self) -> bool:
+        """Whether labels are numbers that `moments` tells of."""
+        return type(self).moments is not Learning.moments
 
     def _check_class_weight(self) -> None:
         """Raises `ValueError` unless `class_weight` is of a kind that can be."""

@@ -214,6 +214,14 @@ class Reporting(Kind):
         """
         return ()
 
+    def warnings(self, report: Any) -> Iterable[str]:
+        """Returns what is wrong with a result, in sentences.
+
+        Args:
+            report: A report of this output.
+        """
+        return ()
+
     def sentences(self, report: Any) -> Iterable[str]:
         """Returns what a printed report says besides these.
 
