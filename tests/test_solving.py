@@ -62,24 +62,37 @@ def test_solving_twice_and_going_on_from_there():
 
 
 @pytest.mark.parametrize(
-    ("given", "labels", "strength"),
-    [({}, CLASSES, 0.1), ({"builder": tl.image_regressor}, CLASSES / 2.0, 0.05)],
+    ("outputs", "labels", "counts", "strength"),
+    [
+        # Beside a loss, and beside squared errors that are halved.
+        (tl.Classes(3), CLASSES, None, 0.1),
+        (tl.Numbers(1), CLASSES / 2.0, None, 0.05),
+        # A loss that weighs less, and examples that weigh more.
+        (tl.Classes(3, weight=0.5), CLASSES, None, 0.2),
+        (tl.Classes(3), CLASSES, np.linspace(1, 7, 48), 0.025),
+    ],
 )
-def test_a_penalty_of_the_layer_is_the_one_that_counts(given, labels, strength):
+def test_a_penalty_of_the_layer_is_the_one_that_counts(
+    outputs, labels, counts, strength
+):
     """Keras' own loss, penalty included, is least there."""
-    model = built(3 if not given else 1, weight_decay=0.05, **given)
-    solved = fitted(model, labels).phases[0].solved["predictions"]
-    # Beside a loss, and beside squared errors that are halved.
-    assert solved["strength"] == strength
-    loss = model.evaluate(PIXELS, labels, verbose=0, return_dict=True)["loss"]
+    model = built(outputs, weight_decay=0.05)
+    train = (PIXELS, labels) if counts is None else (PIXELS, labels, counts)
+    history = tl.fit_head(model, train, verbose=0, cache="memory")
+    found = history.phases[0].solved["predictions"]["strength"]
+    assert found == pytest.approx(strength)
+
+    def loss_now():
+        return model.evaluate(*train[:2], sample_weight=counts, verbose=0)[0]
+
+    loss = loss_now()
     layer, random = model.layers[-1], np.random.default_rng(0)
     kernel = np.array(layer.kernel)
     steps = [random.normal(size=kernel.shape) * 0.02 for _ in range(4)]
     # Along the kernel itself a wrong penalty shows most.
     for step in (*steps, 0.02 * kernel, -0.02 * kernel):
         layer.kernel.assign(kernel + step)
-        worse = model.evaluate(PIXELS, labels, verbose=0, return_dict=True)["loss"]
-        assert worse > loss
+        assert loss_now() > loss
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,16 @@ class LinearHead:
     activation: str | None
     penalty: float | None
 
-    def strength_for(self, link: str) -> float | None:
-        """Returns the penalty as a strength: beside errors whose squares are halved."""
+    def strength_beside(self, link: str, weight: float) -> float | None:
+        """Returns the penalty as a strength, beside errors whose squares are halved.
+
+        Args:
+            link: As in `Targets`.
+            weight: What the loss is multiplied by, and the penalty is not.
+        """
         if self.penalty is None:
             return None
-        return self.penalty if link == "identity" else 2 * self.penalty
+        return (self.penalty if link == "identity" else 2 * self.penalty) / weight
 
     def assign(self, solution: Solution) -> None:
         """Sets the layer's weights."""
@@ -81,7 +86,7 @@ def solve_heads(job: Job, feeder: Feeder, feed: Feed) -> dict[str, Solution]:
             found[head.name] = solve(
                 features.reshape(len(features), -1),
                 targets,
-                penalty=head.strength_for(targets.link),
+                penalty=head.strength_beside(targets.link, data.weight(head.name)),
                 groups=data.groups,
                 seed=data.seed,
                 progress=_progress(job),
@@ -187,6 +192,13 @@ class _Data:
         if targets is None:
             raise NotSolved("its loss is none of which the minimum is known")
         return targets
+
+    def weight(self, name: str) -> float:
+        """Returns by what Keras multiplies a head's mean loss, on average."""
+        problem = self.job.problem
+        weights = self._weights(name, problem.unpack(self.labels)[name])
+        mean = 1.0 if weights is None else float(np.mean(weights))
+        return problem.outputs[name].weight * mean
 
     def _weights(self, name: str, labels: np.ndarray) -> np.ndarray | None:
         if self.job.recipe.sampling is not None:
