@@ -198,7 +198,8 @@ class _Data:
         problem = self.job.problem
         weights = self._weights(name, problem.unpack(self.labels)[name])
         mean = 1.0 if weights is None else float(np.mean(weights))
-        return problem.outputs[name].weight * mean
+        # A head that does not count in the sum is solved as if it stood alone.
+        return problem.outputs[name].weight * mean or 1.0
 
     def _weights(self, name: str, labels: np.ndarray) -> np.ndarray | None:
         if self.job.recipe.sampling is not None:
