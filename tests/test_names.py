@@ -88,6 +88,7 @@ def test_names_in_another_order_are_an_error_everywhere(folder, data, source):
         lambda: tl.fine_tune(model, x, train, verbose=0),
         lambda: tl.evaluate(model, train, verbose=0),
         lambda: model.fit(train, verbose=0),
+        lambda: model.evaluate(train, verbose=0),
         lambda: model.fit(*x, validation_data=train, verbose=0),
     ):
         with pytest.raises(ValueError, match="has 4 classes, '0', .* in another order"):

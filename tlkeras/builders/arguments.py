@@ -162,7 +162,8 @@ loss is the mean over the labels of a batch that are known; the sum over the hea
 times its `weight`, is minimised."""
 
 _CLASSES = """\
-The number of classes, or their names in the order of the labels. Or an output, such as
+The number of classes, or their names in the order of the labels; of a number the model
+takes the names of the data that it is trained on. Or an output, such as
 `tl.Classes([...], class_weight="balanced")`, or several by name:
 `{"species": tl.Classes([...]), "length": tl.Numbers(1, weight=0.1)}`."""
 

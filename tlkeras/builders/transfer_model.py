@@ -215,7 +215,12 @@ class TransferModel(keras.Model):
 
         Returns:
             Loss and metrics, a list, or a dictionary with `return_dict=True`.
+
+        Raises:
+            ValueError: If the data name the classes in another order.
         """
+        if self.problem is not None:
+            check_names(self.problem, x, "x")
         return super().evaluate(self.ready(x), *args, **kwargs)
 
     def predict(self, x, batch_size=None, **kwargs):

@@ -161,42 +161,73 @@ def _part_folders(root: str, wanted: Sequence[str] | None) -> dict[str, str]:
     if wanted and set(wanted) <= set(names):
         return {"train": root}
     found = parts_of(names)
-    others = [name for name in names if name not in found]
-    trains = [name for name, part in found.items() if part == "train"]
-    has_classes = [name for name in trains if _folders_in(os.path.join(root, name))]
-    if others:
-        are_parts = has_classes and (
-            len(found) > len(trains)
-            or not all(_has_files(os.path.join(root, name)) for name in has_classes)
-        )
-        if not are_parts:
-            return {"train": root}
-        raise ValueError(
-            f"{root!r} has folders of split data, {list(found)}, beside others, "
-            f"{others}. Move the others out, or pass the folder that holds only "
-            f"classes. If all of them are classes, pass class_names={_listed(names)}."
-        )
-    if len(names) < 2 and not has_classes:
+    with_classes = [
+        name
+        for name, part in found.items()
+        if part == "train" and _folders_in(os.path.join(root, name))
+    ]
+    if len(found) < len(names):
+        _check_are_classes(root, names, found, with_classes)
         return {"train": root}
-    if len(set(found.values())) < len(found):
-        raise ValueError(
-            f"{root!r} has several folders for the same part of the data: "
-            f"{list(found)}. Keep one each for training, validation and testing."
-        )
-    if not has_classes:
-        lacks = (
-            f"{trains[0]!r} has no class folders"
-            if trains
-            else "there is no training folder beside them"
-        )
-        raise ValueError(
-            f"{root!r} has folders of split data, {names}, but {lacks}. Put each "
-            "class into a sub-folder, or give the labels as a table to "
-            "`from_dataframe`. If these are classes, pass "
-            f"class_names={_listed(names)}."
-        )
+    if len(names) < 2 and not with_classes:
+        return {"train": root}
+    _check_parts(root, found, with_classes)
     folders = {part: os.path.join(root, name) for name, part in found.items()}
     return _labelled({part: _unwrapped(path) for part, path in folders.items()})
+
+
+def _check_are_classes(
+    root: str,
+    names: Sequence[str],
+    parts: Mapping[str, str],
+    with_classes: Sequence[str],
+) -> None:
+    """Raises `ValueError` where parts of the data lie beside other folders.
+
+    Args:
+        root: The folder.
+        names: All its sub-folders.
+        parts: Those that are called as parts are, not all of them.
+        with_classes: Those of training that hold folders.
+    """
+    several = len(set(parts.values())) > 1
+    only_folders = not all(_has_files(os.path.join(root, x)) for x in with_classes)
+    if not with_classes or not (several or only_folders):
+        return
+    others = [name for name in names if name not in parts]
+    raise ValueError(
+        f"{root!r} has folders of split data, {list(parts)}, beside others, {others}. "
+        "Move the others out, or pass the folder that holds only classes. If all of "
+        f"them are classes, pass class_names={_listed(names)}."
+    )
+
+
+def _check_parts(
+    root: str, parts: Mapping[str, str], with_classes: Sequence[str]
+) -> None:
+    """Raises `ValueError` unless there is one folder for each part, train with classes.
+
+    Args:
+        root: The folder.
+        parts: Its sub-folders, all called as parts are.
+        with_classes: Those of training that hold folders.
+    """
+    if len(set(parts.values())) < len(parts):
+        raise ValueError(
+            f"{root!r} has several folders for the same part of the data: "
+            f"{list(parts)}. Keep one each for training, validation and testing."
+        )
+    if with_classes:
+        return
+    lacks = "there is no training folder beside them"
+    for name, part in parts.items():
+        if part == "train":
+            lacks = f"{name!r} has no class folders"
+    raise ValueError(
+        f"{root!r} has folders of split data, {list(parts)}, but {lacks}. Put each "
+        "class into a sub-folder, or give the labels as a table to `from_dataframe`. "
+        f"If these are classes, pass class_names={_listed(list(parts))}."
+    )
 
 
 def _unwrapped(folder: str) -> str:
