@@ -480,6 +480,7 @@ def test_a_model_with_fewer_channels_is_a_whole_one(build, tmp_path):
     assert report.after.size < report.before.size
     assert report.sparsity == pytest.approx(0.5, abs=0.02)
     assert small.class_names == ("ant", "bee") and small.compiled
+    assert small.record.backbone["parameters"] == small.backbone.count_params()
     path = tmp_path / "small.keras"
     small.save(path)
     loaded = tl.load(path)

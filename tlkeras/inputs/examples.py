@@ -169,6 +169,8 @@ class Reading:
             heads have names, as models are trained on them.
         groups: int, of each example, where some belong together, such as pictures of
             one patient.
+        fractions: Which shares of the examples were drawn for validation and for
+            testing, where that is known; 0 for a part that came with the data.
     """
 
     examples: Examples
@@ -178,6 +180,7 @@ class Reading:
     problem: Any = None
     packed: bool = False
     groups: Any = None
+    fractions: tuple[float, float] | None = None
 
     def dataset(self) -> tf.data.Dataset:
         """Makes the dataset, and remembers what is behind it while it lives."""
