@@ -503,6 +503,9 @@ def test_channels_below_the_freeze_point_stay():
         **QUIET,
     )
     assert [name for name, _ in report.layers] == ["block2_conv1", "dense"]
+    left = report.model.backbone.count_params()
+    assert report.model.record.backbone["parameters"] == left
+    assert left < model.record.backbone["parameters"]
     for number in (1, 2):
         name = f"block1_conv{number}"
         old, new = (m.backbone.get_layer(name) for m in (model, report.model))
