@@ -15,6 +15,7 @@ from images import encode, picture
 from text_models import SENTENCES, tiny_bert, tiny_roberta
 
 import tlkeras as tl
+from tlkeras.builders.recording import fingerprint
 from tlkeras.compress import distilling
 from tlkeras.compress.teaching import (
     JointLoss,
@@ -245,6 +246,12 @@ def test_the_student_is_a_plain_model_afterwards_and_the_teacher_as_before(tmp_p
         not np.array_equal(value, began[name])
         for name, value in weights_of(student).items()
     )
+    run = student.record.runs[-1]
+    assert "temperature 2" in run.taught_by and run.train["examples"] == len(X)
+    assert run.weights == fingerprint(student) and run.val["fingerprint"]
+    assert "taught by: " in str(student.record) and not run.notes
+    with pytest.raises(ValueError, match="repeat it with `tl.distill`"):
+        tl.rerun(student.record, (X, Y))
     assert student.loss is loss and student.class_names == ("ant", "bee")
     assert type(student.optimizer) is type(optimizer)
     assert not int(student.optimizer.iterations)

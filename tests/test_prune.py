@@ -480,6 +480,7 @@ def test_a_model_with_fewer_channels_is_a_whole_one(build, tmp_path):
     assert report.after.size < report.before.size
     assert report.sparsity == pytest.approx(0.5, abs=0.02)
     assert small.class_names == ("ant", "bee") and small.compiled
+    assert small.record.backbone["parameters"] == small.backbone.count_params()
     path = tmp_path / "small.keras"
     small.save(path)
     loaded = tl.load(path)
@@ -502,6 +503,9 @@ def test_channels_below_the_freeze_point_stay():
         **QUIET,
     )
     assert [name for name, _ in report.layers] == ["block2_conv1", "dense"]
+    left = report.model.backbone.count_params()
+    assert report.model.record.backbone["parameters"] == left
+    assert left < model.record.backbone["parameters"]
     for number in (1, 2):
         name = f"block1_conv{number}"
         old, new = (m.backbone.get_layer(name) for m in (model, report.model))

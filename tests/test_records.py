@@ -134,6 +134,8 @@ def test_what_is_recorded_of_a_run(tmp_path):
     (run,) = model.record.runs
     assert run.cache == "disk" and str(tmp_path) not in str(model.record.to_dict())
     assert run.train["counts"] == {"a": 7, "b": 7}
+    assert run.train["split"] == {"val": 0.15, "test": 0.15}
+    assert "split: val 0.15, test 0.15" in str(model.record)
     assert run.train["examples"], run.val["examples"] == (14, 3)
     assert run.train["fingerprint"] != run.val["fingerprint"]
     assert (run.train["batch_size"], run.train["seed"]) == (4, 3)
@@ -404,6 +406,20 @@ def test_objects_of_keras_come_back():
     assert "CategoricalFocalCrossentropy(" in readable(
         kept
     ) and "gamma=3.0" in readable(kept)
+
+
+def test_a_huber_loss_keeps_its_delta(tmp_path):
+    kept = json.loads(json.dumps(encode(keras.losses.Huber(delta=3.0))))
+    assert "delta=3.0" in readable(kept) and decode(kept).delta == 3.0
+    loss = keras.losses.Huber(delta=3.0, name="mine")
+    heads = {"a": tl.Numbers(loss=loss), "b": tl.Numbers(loss="huber")}
+    model = tl.image_regressor(tiny_backbone(blocks=1), heads)
+    model.save(tmp_path / "model.keras")
+    loaded = tl.load(tmp_path / "model.keras")
+    x, y = np.zeros((2, 1)), np.full((2, 1), 10.0)
+    for name, delta in (("a", 3.0), ("b", 1.0)):
+        found = float(loaded.loss[name](x, y))
+        assert found == pytest.approx(delta * (10 - delta / 2))
 
 
 def test_keeping_draws_no_random_numbers():

@@ -182,6 +182,21 @@ def test_a_complete_run_gives_its_result_at_once(tmp_path, capsys):
     assert_same_result(again, repeated, model, history)
 
 
+def test_a_complete_run_extracts_nothing(tmp_path, monkeypatch):
+    given = {"schedule": "cosine", "head_epochs": 1, "epochs": 1}
+    model, again = make_model(), make_model(seed=3)
+    history = tune(model, tmp_path, **given)
+
+    def refuse(*_, **__):
+        raise AssertionError("features are extracted")
+
+    monkeypatch.setattr("tlkeras.training.feeding.feeder.extract", refuse)
+    repeated = tune(again, tmp_path, **given)
+    assert_same_result(again, repeated, model, history)
+    rates = [m.optimizer.get_config()["learning_rate"] for m in (model, again)]
+    assert rates[0] == rates[1]
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_logs_may_come_and_go_between_calls(tmp_path, whole_run, before):
     logs = [{"log_dir": tmp_path / "logs"}, {}]

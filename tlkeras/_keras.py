@@ -124,6 +124,14 @@ def compiled_loss(model: keras.Model, name: str) -> Any:
     return losses.get(name) if isinstance(losses, Mapping) else losses
 
 
+def loss_settings(loss: keras.losses.Loss) -> dict[str, Any]:
+    """Returns what a loss of Keras that wraps a function was set up with.
+
+    Not all of it is in every config.
+    """
+    return dict(loss._fn_kwargs)
+
+
 def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
     """Returns the metric of a compiled model that is its mean loss."""
     return model._loss_tracker

@@ -132,6 +132,13 @@ def _record_of(given: Any) -> TrainingRecord:
             "The record holds no run of a fit verb: there is nothing to repeat but "
             f"`tl.{record.builder}`."
         )
+    taught = [n for n, run in enumerate(record.runs, 1) if run.taught_by]
+    if taught:
+        raise ValueError(
+            f"Run {taught[0]} of the record learnt from a teacher, "
+            f"{record.runs[taught[0] - 1].taught_by}, which no record holds: repeat it "
+            "with `tl.distill`."
+        )
     return record
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_number, unknown_name
 from tlkeras.augmentation import resolve_augment
-from tlkeras.builders import TransferModel
+from tlkeras.builders import TransferModel, recording
 from tlkeras.compress.measuring import measure
 from tlkeras.compress.reports import DistillationReport
 from tlkeras.compress.teaching import (
@@ -28,6 +28,7 @@ from tlkeras.training import FineTuneHistory, Recipe, fine_tune
 from tlkeras.training.compatibility import check_data, check_model
 from tlkeras.training.job import as_dataset, parts_of
 from tlkeras.training.own_loss import refuse_own_loss
+from tlkeras.training.run_records import facts_of
 
 _OWN = ("model", "train", "validation_data", "verbose")
 # What `fine_tune` would need the bare labels for.
@@ -137,6 +138,11 @@ def distill(
     output = student.problem.output
     loss = JointLoss(student.loss, output, width, temperature, alpha)
     history = _train(student, loss, lessons, {"verbose": verbose, **fine_tuning})
+    taught_by = (
+        f"{teacher.name!r} at temperature {temperature:g}, the labels counting "
+        f"{alpha:g} of the loss"
+    )
+    _say_in_record(student, readings, taught_by)
     models = {"teacher": teacher, "student": student}
     data = {name: _seen(model, readings[0]) for name, model in models.items()}
     tests = None
@@ -254,7 +260,11 @@ def _train(
     width = loss.width + output.units
     with current_runtime().scope():
         pupil = TransferModel(student.input, student.output, name=student.name)
-        pupil.problem = Problem(problem.input, Lessons(output.units, width=width))
+        lessons_of = Lessons(
+            output.units, width=width, are_numbers_taught=output.has_moments
+        )
+        pupil.problem = Problem(problem.input, lessons_of)
+        pupil.keep_record(student.record)
         pupil.compile(
             optimizer=_keras.unused_optimizer(student.optimizer),
             loss=loss,
@@ -264,9 +274,29 @@ def _train(
     try:
         history = fine_tune(pupil, *lessons, **fine_tuning)
         student.problem = problem.but(input=pupil.problem.input)
+        student.keep_record(pupil.record)
         return history
     finally:
         # The flags of their common layers are as the last phase left them.
         recompile(student)
         # What `calibrate` found does not hold for other weights.
         student.temperature = None
+
+
+def _say_in_record(student: TransferModel, readings: list, taught_by: str) -> None:
+    """Completes the record's last run, which knows of lessons alone."""
+    if student.record is None:
+        return
+    *before, run = student.record.runs
+    train, val = (
+        None if one is None else facts_of(_seen(student, one), student.problem)
+        for one in readings
+    )
+    run = replace(
+        run,
+        train=train,
+        val=val,
+        weights=recording.fingerprint(student),
+        taught_by=taught_by,
+    )
+    student.keep_record(replace(student.record, runs=(*before, run)))

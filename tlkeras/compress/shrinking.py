@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -72,6 +72,10 @@ def without_channels(
     for layer in model.layers:
         if layer is not backbone:
             _fill(layer, small.get_layer(layer.name), by_layer.get(id(layer)))
+    if getattr(small, "record", None) is not None:
+        parameters = small_backbone.count_params()
+        known = {**small.record.backbone, "parameters": parameters}
+        small.keep_record(replace(small.record, backbone=known))
     return small
 
 

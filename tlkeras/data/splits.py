@@ -35,6 +35,7 @@ class Splits:
         seed: Seed of the order of training.
         skipped: What was left out, as below.
         groups: Of each training example, where some belong together.
+        fractions: Shares that were drawn for `"val"` and `"test"`, as in `Reading`.
 
     Attributes:
         problem: What the data are for: an input, and outputs by name.
@@ -56,9 +57,10 @@ class Splits:
         seed: int,
         skipped: Sequence[tuple[str, str]] = (),
         groups: Sequence[Hashable] | None = None,
+        fractions: tuple[float, float] | None = None,
     ):
         self._parts = {part: parts[part] for part in PARTS if len(parts.get(part, ()))}
-        self._seed = seed
+        self._seed, self._fractions = seed, fractions
         self._groups = None
         if groups is not None:
             numbers = {group: number for number, group in enumerate(groups)}
@@ -114,7 +116,8 @@ class Splits:
             return None
         settings = self.batch_size, shuffle, self._seed, self.problem
         groups = self._groups if part == "train" else None
-        return Reading(examples, *settings, groups=groups).dataset()
+        known = {"groups": groups, "fractions": self._fractions}
+        return Reading(examples, *settings, **known).dataset()
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={self._size(part)}" for part in PARTS)
@@ -346,6 +349,7 @@ def make_splits(
         seed=seed,
         skipped=skipped,
         groups=groups and [groups["train"][row] for row in drawn["train"]],
+        fractions=tuple(map(float, fractions)),
     )
 
 

@@ -224,6 +224,8 @@ class Reading:
             heads have names, as models are trained on them.
         groups: int, of each example, where some belong together, such as pictures of
             one patient.
+        fractions: Which shares of the examples were drawn for validation and for
+            testing, where that is known; 0 for a part that came with the data.
         weights: float32, how much each example counts in the loss, where some count
             more than others.
     """
@@ -235,6 +237,7 @@ class Reading:
     problem: Any = None
     packed: bool = False
     groups: Any = None
+    fractions: tuple[float, float] | None = None
     weights: np.ndarray | None = None
 
     def fingerprint(self) -> str:

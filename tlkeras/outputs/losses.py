@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tlkeras import _keras
 from tlkeras._validation import check_number, unknown_name
 
 # Losses of Keras that take class numbers, or no classes at all.
@@ -230,6 +231,41 @@ def _of_known_form(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return ops.cond(ops.size(y_true) == size * width, rows, rows_of_numbers), y_pred
 
 
+@keras.saving.register_keras_serializable("tlkeras")
+class Huber(keras.losses.Huber):
+    """Keras' Huber loss, which keeps its `delta` in a file: Keras' own (3.15) does not.
+
+    Args:
+        delta: From which error on the loss grows no faster than the error.
+
+    Call arguments: as those of `keras.losses.Huber`.
+
+    Example:
+
+    >>> Huber(delta=3.0).get_config()["delta"]
+    3.0
+    """
+
+    def __init__(self, delta=1.0, **kwargs):
+        super().__init__(delta=delta, **kwargs)
+        self.delta = delta
+
+    def get_config(self):
+        return {**super().get_config(), "delta": self.delta}
+
+
+def whole_loss(loss: Any) -> Any:
+    """Returns a loss whose config says all of it; of all but Huber's it is the same.
+
+    Args:
+        loss: A Keras loss, or anything else.
+    """
+    if type(loss) is not keras.losses.Huber:
+        return loss
+    settings = _keras.loss_settings(loss)
+    return Huber(**settings, reduction=loss.reduction, name=loss.name, dtype=loss.dtype)
+
+
 def _are_rows(y_true: Any, y_pred: Any) -> bool:
     """Whether `y_true` holds a row for each example, not a class number."""
     return len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1] != 1
@@ -307,7 +343,7 @@ def find_loss(
     except ValueError:
         found = None
     if found is not None:
-        return found
+        return whole_loss(found)
     if not isinstance(loss, str):
         raise ValueError(
             "`loss` must be a Keras loss, its name, or a function of labels and "
@@ -324,7 +360,8 @@ def find_loss(
 
 
 def _is_one_of(loss: Any, losses: Sequence[Any]) -> bool:
-    return any(loss is known or type(loss) is known for known in losses)
+    kind = keras.losses.Huber if type(loss) is Huber else type(loss)
+    return any(loss is known or kind is known for known in losses)
 
 
 def _is_of_keras(loss: Any) -> bool:

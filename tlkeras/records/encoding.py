@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tlkeras.outputs.losses import whole_loss
+
 _MISSING, _OBJECT, _KERAS, _MAP = "missing", "object", "keras", "map"
 
 
@@ -48,6 +50,7 @@ def encode(value: Any) -> Any:
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         parts = {name: encode(part) for name, part in fields.items()}
         return {_OBJECT: type(value).__name__, **parts}
+    value = whole_loss(value)
     config = None if _holds_more_than_config(value) else _config_of(value)
     return {_MISSING: _described(value)} if config is None else {_KERAS: config}
 

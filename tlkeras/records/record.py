@@ -33,7 +33,8 @@ class RunRecord:
         settings: The `Recipe` that it followed, `"auto"` resolved, field by field.
         train: Facts of the training data: `"kind"`, `"examples"`, `"fingerprint"`,
             `"batch_size"`, `"seed"` of split and order, and, where they are known,
-            what `Input.facts` says, `"size"` in words, and `"counts"` by class.
+            what `Input.facts` says, `"size"` in words, `"split"`, the shares drawn for
+            `"val"` and `"test"`, and `"counts"` by class.
         val: The same of the validation data; `None` without.
         compiled: Optimizer, loss, loss weights and metrics that the model had.
         callbacks: Names of the callbacks' classes.
@@ -47,6 +48,7 @@ class RunRecord:
         weights_before: Fingerprint of all weights and random states before.
         weights: The same afterwards.
         notes: What a rerun cannot know, in sentences.
+        taught_by: Of a student of `tl.distill` its teacher, in words.
     """
 
     settings: dict[str, Any]
@@ -62,6 +64,7 @@ class RunRecord:
     weights_before: str
     weights: str
     notes: tuple[str, ...] = ()
+    taught_by: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -72,6 +75,11 @@ class RunRecord:
         """Yields what happened, line by line."""
         yield f"  data: {_of_data(self.train)}"
         yield f"  validation: {_of_data(self.val) if self.val else 'none'}"
+        if self.train.get("split"):
+            drawn = self.train["split"].items()
+            yield f"  split: {', '.join(f'{part} {x:g}' for part, x in drawn)}"
+        if self.taught_by:
+            yield f"  taught by: {self.taught_by}"
         unused = ("unfreeze_from", "fine_tune_learning_rate", "train_batch_norm")
         left_out = unused if self.settings["epochs"] == 0 else ()
         changed = {

@@ -7,7 +7,8 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras.inputs import Reading
-from tlkeras.outputs.losses import find_loss, is_mean_loss
+from tlkeras.outputs.known import KnownLoss
+from tlkeras.outputs.losses import LabelLoss, find_loss, is_mean_loss
 from tlkeras.outputs.moments import Moments
 from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.job import Job
@@ -80,7 +81,7 @@ def _loss_of_mean(job: Job, name: str, moments: Moments, labels: Any) -> float |
     """Returns the loss of always answering the mean; `None` of a loss not known."""
     loss = _keras.compiled_loss(job.model, name)
     inner = loss
-    while hasattr(inner, "loss"):
+    while isinstance(inner, KnownLoss | LabelLoss):
         inner = inner.loss
     if inner is None or not is_mean_loss(find_loss(inner)):
         return None

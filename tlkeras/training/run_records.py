@@ -161,6 +161,8 @@ def facts_of(data: Any, problem: Problem) -> dict[str, Any]:
         "seed": reading.seed,
         **its_input.facts(examples),
     }
+    if reading.fractions is not None:
+        facts["split"] = dict(zip(("val", "test"), reading.fractions, strict=True))
     counts = problem.counts(examples.labels)
     if problem.face(counts):
         facts["counts"] = problem.face(counts)

@@ -122,6 +122,7 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> FineTuneHistory:
     if resumer is not None and resumer.complete:
         restore_complete(run, stages[-1])
         return run.history
+    run.feeder.fill_lowest()
     for number, stage in enumerate(stages):
         if resumer is None or number >= resumer.stage:
             run_stage(run, number, stage)
@@ -222,5 +223,5 @@ def describe_optimizer(job: Job) -> Any:
 def restore_complete(run: Run, last: Stage) -> None:
     """Leaves the model as a complete run left it, with its optimizer."""
     freeze_for(run, last)
-    compile_phase(run, last, run.feeder.feed(last.frozen, 0))
+    compile_phase(run, last, run.feeder.outline(last.frozen))
     run.resumer.restore_final()

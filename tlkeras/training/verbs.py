@@ -63,9 +63,10 @@ def fit_head(
         checkpoint_dir: A folder of this run's own. Where the process dies, the same
             call goes on from the last checkpoint (at most 30 seconds of work, or 20
             times what writing one takes, are done again) to the same result; where the
-            run is complete, it gives its result at once.
+            run is complete, it gives its result at once, without any feature.
         log_dir: A folder for `epochs.csv` and for TensorBoard's events.
-        verbose: `"auto"` or 1 (a progress bar), 2 (one line per epoch) or 0 (silent).
+        verbose: `"auto"` or 1 (a progress bar for each epoch; for a phase of more than
+            20 epochs, one for all), 2 (one line per epoch) or 0 (silent).
 
     Returns:
         A `FineTuneHistory` of one phase.
@@ -166,7 +167,8 @@ def fine_tune(
         checkpoint_dir: A folder of this run's own, from which the same call goes on
             after an interruption, to the same result.
         log_dir: A folder for `epochs.csv` and for TensorBoard's events.
-        verbose: `"auto"` or 1 (a progress bar), 2 (one line per epoch) or 0 (silent).
+        verbose: `"auto"` or 1 (a progress bar for each epoch; for a phase of more than
+            20 epochs, one for all), 2 (one line per epoch) or 0 (silent).
 
     Returns:
         A `FineTuneHistory` of all phases, joined.

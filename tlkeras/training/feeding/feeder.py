@@ -65,8 +65,7 @@ class Feeder:
         self.lower: SplitModel | None = None
         self.features: list[FeatureSet | None] = []
         self.seconds = 0.0
-        if self.store is not None:
-            self._fill_lowest(len(frozen))
+        self.phases = len(frozen)
 
     def feed(self, frozen: int, first_epoch: int) -> Feed:
         """Returns the feed for a phase that is about to start.
@@ -90,6 +89,17 @@ class Feeder:
         if features is None:
             return self._uncached(split_model(self.model, self.backbone), first_epoch)
         return self._cached(parts.suffix, features, first_epoch)
+
+    def outline(self, frozen: int) -> Feed:
+        """Returns what `feed` would, as far as it can be told without any feature.
+
+        Args:
+            frozen: How many of the backbone's layers the model is frozen at.
+        """
+        parts, reading = split_model(self.model, self.backbone), self.readings[0]
+        if self.store is None or parts.augmentation is not None:
+            return self._uncached(parts, 0)
+        return self._known(parts.suffix, parts.suffix, reading.examples, None, 0)
 
     def _reading(self, data: Any) -> Reading | None:
         """Returns what is behind the data, made ready once for all phases."""
@@ -220,9 +230,12 @@ class Feeder:
             return None
         return store
 
-    def _fill_lowest(self, phases: int) -> None:
-        """Extracts the activations at the lowest cut, if other phases need them too."""
-        if phases < 2:
+    def fill_lowest(self) -> None:
+        """Extracts the activations at the lowest cut, if other phases need them too.
+
+        It leaves the model frozen there.
+        """
+        if self.store is None or self.phases < 2:
             return
         freeze(
             self.model,
