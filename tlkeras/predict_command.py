@@ -157,8 +157,8 @@ def _show(problem: Problem, answer: Answer, as_json: bool) -> None:
     elif answer.error is not None:
         print(f"tlkeras: {_one_line(answer.given)}: {answer.error}", file=sys.stderr)
     else:
-        fields = [_one_line(answer.given), *_fields(problem, answer.said)]
-        print("\t".join(fields), flush=True)
+        fields = [answer.given, *_fields(problem, answer.said)]
+        print("\t".join(map(_one_line, fields)), flush=True)
 
 
 def _record(problem: Problem, answer: Answer) -> dict[str, Any]:
