@@ -17,6 +17,7 @@ from helpers import (
 from helpers import with_head as hand_written
 
 import tlkeras as tl
+from tlkeras._validation import unknown_name
 from tlkeras.inputs.pictures.scale import takes_raw_pixels
 
 X, Y = solid_colours(24, 2)
@@ -559,3 +560,16 @@ def test_a_history_shows_itself_in_a_line():
 def test_a_new_model_loads_without_warnings(saved):
     model, path = saved
     assert tl.load(path).class_names == model.class_names
+
+
+@pytest.mark.parametrize(
+    ("kind", "several"),
+    [
+        ("class", "classes"),
+        ("class name", "class names"),
+        ("part of the data", "parts of the data"),
+        ("layer with a feature map", "layers with a feature map"),
+    ],
+)
+def test_messages_know_the_plural(kind, several):
+    assert f"Valid {several} (1): a." in str(unknown_name(kind, "b", ["a"]))

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from helpers import needs_shared
 from hypothesis import given, settings
@@ -531,7 +532,6 @@ def test_bad_rows_are_named_by_line_and_can_be_skipped(tmp_path, case):
         ('{"text": "\\ud800", "label": 1}', "not UTF-8"),
         ('{"text": "a", "label": 1', "not valid JSON"),
         ("[1, 2]", "is a JSON list"),
-        ("", "not valid JSON"),
     ],
 )
 def test_bad_json_lines(tmp_path, line, message):
@@ -636,13 +636,46 @@ def test_unknown_labels(train, test, kwargs, reason):
         ("a.csv", "text,class\nx,1\n", "label='label'.*columns are .'text', 'class'"),
         ("a.json", '[{"text": "x", "label": 1}]', "one JSON array"),
         ("a.xlsx", "x", "must end in .csv, .tsv"),
-        ("a.csv.gz", "text,label\nx,1", "cannot be read: Not a gzipped file"),
+        (
+            "a.csv.gz",
+            "text,label\nx,1",
+            "cannot be read: Not a gzipped file.*without '.gz'",
+        ),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         tl.from_csv(tmp_path / name, text="text")
+
+
+def test_blank_lines_of_json_are_no_rows(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [json.dumps({"text": f"text {i}", "label": i % 2}) for i in range(4)]
+    path.write_text("\n\n".join(["", *rows, " ", ""]))
+    data = tl.from_csv(path, **WHOLE)
+    assert contents(data.train)[0] == [f"text {i}" for i in range(4)]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_damaged_and_misnamed_gzip(tmp_path, name):
+    packed = bytearray(gzip.compress(b"text,label\n" + b"some text,1\n" * 50))
+    message = "is compressed by gzip: name it .*a.csv.gz"
+    if name.endswith(".gz"):
+        packed[12:24] = bytes(12)
+        message = "cannot be read: "
+    (tmp_path / name).write_bytes(packed)
+    with pytest.raises(ValueError, match=message):
+        tl.from_csv(tmp_path / name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_recognised(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes("text,label\nfine,1\ndull,0\n".encode(encoding))
+    with pytest.raises(ValueError, match=f"pass encoding='{encoding}'"):
+        tl.from_csv(path)
+    assert len(contents(tl.from_csv(path, encoding=encoding, **WHOLE).train)[0]) == 2
 
 
 def test_utf16_is_recognised(tmp_path):
@@ -692,6 +725,7 @@ def test_bad_arguments(films, kwargs, message):
     ("arguments", "message"),
     [
         ([[[1, 2]]], "must be a pandas DataFrame. Received: list"),
+        ([pa.table({"text": ["a"]})], r"Received: Table. Pass `frame.to_pandas\(\)`"),
         ([frame_of([])], "has no rows"),
         ([pd.DataFrame([["a", 1]], columns=["x", "x"])], "same column name twice"),
         ([{"test": frame_of([0, 1])}], "must have 'train'"),

@@ -19,6 +19,7 @@ import pytest
 import tensorflow as tf
 from helpers import tiny_backbone
 from images import encode, picture
+from PIL import Image, ImageOps
 from text_models import tiny_bert
 
 import tlkeras as tl
@@ -69,6 +70,21 @@ def server(folder):
 @pytest.fixture(scope="module")
 def models(folder):
     return {name: tl.load(folder / f"{name}.keras") for name in ("flowers", "reviews")}
+
+
+@pytest.mark.parametrize("size", [24, 96])
+@pytest.mark.parametrize("given", [(40, 60), (200, 131), (97, 300)])
+def test_pillow_reads_the_pixels_of_the_training(tmp_path, size, given):
+    (tmp_path / "a.jpg").write_bytes(encode(picture(*given, seed=3), "JPEG"))
+    recipes = [text for text in blocks("python") if "image.transform(" in text]
+    assert len(recipes) == 2
+    wanted = tl.load_images(tmp_path / "a.jpg", image_size=size)
+    for recipe in recipes:
+        code = recipe[recipe.index("def read(") :].partition("\n\n\n")[0]
+        scope = {"np": np, "Image": Image, "ImageOps": ImageOps}
+        exec(code, scope | {"width": size, "height": size}, found := {})
+        found["read"].__globals__.update(width=size, height=size)
+        assert np.abs(found["read"](tmp_path / "a.jpg") - wanted).max() < 1.01
 
 
 class Server:

@@ -858,3 +858,13 @@ def test_examples_run(module):
     results = doctest.testmod(module, extraglobs={"tl": tl})
     pyplot.close("all")
     assert results.attempted and not results.failed
+
+
+def test_labels_may_be_names():
+    outputs = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]
+    report = tl.Report(["no", "yes", "yes"], outputs, class_names=["no", "yes"])
+    assert report.y_true.tolist() == [0, 1, 1]
+    with pytest.raises(ValueError, match="No such class name: 'ye'.*'yes'"):
+        tl.Report(["no", "ye", "yes"], outputs, class_names=["no", "yes"])
+    with pytest.raises(ValueError, match="need `class_names`"):
+        tl.Report(["no", "yes", "yes"], outputs)

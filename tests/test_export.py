@@ -532,3 +532,8 @@ def test_the_float32_copy_must_agree_with_the_model(tmp_path, monkeypatch):
     spoil(monkeypatch, exporting, "in_float32", other)
     with pytest.raises(ExportError, match="in float32 differs"):
         exported(model, tmp_path, "litert", data=X)
+
+
+def test_a_name_of_two_lines_is_one_line_of_the_file():
+    model = tl.image_classifier(tiny_backbone(blocks=1), ["ant\nsmall", "bee"])
+    assert Interface(model).label_files()["labels.txt"] == "ant small\nbee\n"

@@ -99,6 +99,32 @@ def test_lines_of_standard_input(predict, monkeypatch):
     assert [line.split("\t")[0] for line in lines] == ["0.png", "1.png", "2.png"]
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_what_cannot_be_read_or_shown_loses_no_other_line(
+    predict, monkeypatch, as_json, encoding
+):
+    given = "caf\u00e9 good\n".encode() + b"caf\xe9 bad\n" + b"good\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given), "utf-8"))
+    shown = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr("sys.stdout", shown)
+    code, _, errors = predict("texts.keras", "-", *["--json"] * as_json)
+    lines = shown.buffer.getvalue().decode(encoding).splitlines()
+    assert code == 1
+    if as_json:
+        records = [json.loads(line) for line in lines]
+        assert [r["input"] for r in records] == [
+            "caf\u00e9 good",
+            "caf\udce9 bad",
+            "good",
+        ]
+        assert "not UTF-8" in records[1]["error"] and "label" in records[2]
+    else:
+        cafe = "caf\\xe9" if encoding == "ascii" else "caf\u00e9"
+        assert [line.split("\t")[0] for line in lines] == [f"{cafe} good", "good"]
+        assert "not UTF-8" in errors[0]
+
+
 def test_answers_come_before_the_last_input_is_read(folder):
     endless = itertools.cycle([str(folder / "0.png")])
     model = tl.load(folder / "pictures.keras")

@@ -5,6 +5,8 @@ import sys
 
 import keras
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from text_models import (
     SENTENCES,
@@ -282,6 +284,78 @@ def test_a_preset_folder_in_mixed_precision(tmp_path):
 def test_wrong_arguments_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         classifier(**change)
+
+
+@pytest.fixture(scope="module")
+def read_both():
+    """A model of pairs and one of single texts, and what they give of the data."""
+    models = []
+    for texts in (PAIRS, TEXTS):
+        model, data = classifier(), tl.from_arrays(texts, LABELS)
+        model.problem = model.problem.but(
+            input=model.problem.input.adopt(data.problem.input)
+        )
+        models.append(model)
+    return models
+
+
+FORMS = {
+    "list": list,
+    "objects": lambda x: np.array(x, object),
+    "numpy strings": lambda x: np.array(x, np.dtypes.StringDType()),
+    "object series": lambda x: pd.Series(x, dtype=object),
+    "string series": lambda x: pd.Series(x, dtype="string"),
+    "arrow series": lambda x: pd.Series(x, dtype="string[pyarrow]"),
+    "categories": lambda x: pd.Series(x, dtype="category"),
+    "index": lambda x: pd.Series(x, index=range(7, 7 + len(x))),
+    "arrow": pa.array,
+    "arrow chunks": lambda x: pa.chunked_array([x[:4], x[4:]]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_verbs_take_texts_in_any_form(read_both, form):
+    _, model = read_both
+    x = FORMS[form](TEXTS.tolist())
+    wanted = model.predict(TEXTS, verbose=0)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), wanted)
+    assert [a.label for a in model.classify(x)] == [
+        ("bad", "good")[i] for i in wanted.argmax(axis=1)
+    ]
+    report = tl.evaluate(model, (x, LABELS))
+    assert report.accuracy == np.mean(wanted.argmax(axis=1) == LABELS)
+    kept = next(iter(tl.from_arrays(x, LABELS, batch_size=18).train))[0]
+    assert set(kept.numpy()) <= {text.encode() for text in TEXTS}
+
+
+@pytest.mark.parametrize("gap", [None, np.nan, pd.NA])
+def test_what_is_missing_among_texts_is_named(read_both, gap):
+    _, model = read_both
+    for texts in (["a", gap], pd.Series(["a", gap], dtype="string")):
+        for verb in (model.classify, lambda x: model.predict(x, verbose=0)):
+            with pytest.raises(ValueError, match=r"texts\[1\]=(None|nan|<NA>)"):
+                verb(texts)
+        with pytest.raises(ValueError, match="index 1 has no text"):
+            tl.from_arrays(texts, [0, 1])
+
+
+def test_a_model_of_pairs_stays_one(tmp_path, read_both):
+    model, single = read_both
+    model.save(tmp_path / "pairs.keras")
+    pairs = [("the film", "was good"), ("a bad play", "we hated it")]
+    for each in (model, tl.load(tmp_path / "pairs.keras")):
+        assert len(each.classify(pairs[0])) == 1
+        assert len(each.classify(tuple(map(list, zip(*pairs, strict=True))))) == 2
+        for verb in (each.classify, each.predict, each.ready, tl.explain):
+            arguments = (each, ["a film"]) if verb is tl.explain else (["a film"],)
+            with pytest.raises(ValueError, match="trained on pairs of texts. Pass"):
+                verb(*arguments)
+        with pytest.raises(ValueError, match="trained on pairs"):
+            tl.evaluate(each, (TEXTS, LABELS))
+        with pytest.raises(ValueError, match="trained on pairs"):
+            tl.export(each, str(tmp_path / "served"), data=TEXTS)
+    with pytest.raises(ValueError, match="trained on single texts"):
+        single.classify(pairs)
 
 
 def test_what_is_no_text_is_refused():

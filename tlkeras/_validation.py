@@ -42,8 +42,16 @@ def unknown_name(kind: str, name: Any, valid: Collection[str]) -> ValueError:
     listing = ", ".join(shown[:40]) + (", ..." if len(shown) > 40 else "")
     return ValueError(
         f"No such {kind}: {name!r}.{did_you_mean(name, shown)} "
-        f"Valid {kind}s ({len(shown)}): {listing}."
+        f"Valid {_several(kind)} ({len(shown)}): {listing}."
     )
+
+
+def _several(kind: str) -> str:
+    """Returns the plural of the first noun of "class name" or "part of the data"."""
+    noun, of, rest = kind.partition(" of ")
+    noun, with_, more = noun.partition(" with ")
+    ending = "es" if noun.endswith(("s", "x", "ch")) else "s"
+    return f"{noun}{ending}{with_}{more}{of}{rest}"
 
 
 def check_choice(argument: str, value: Any, choices: Collection[Any]) -> Any:

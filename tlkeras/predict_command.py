@@ -52,6 +52,10 @@ def run_predict(arguments: Sequence[str]) -> int:
         print(f"tlkeras: {error}", file=sys.stderr)
         return 2
     failed = False
+    # One character that cannot be read or shown must not lose all other answers.
+    _tolerate(sys.stdin, "surrogateescape")
+    _tolerate(sys.stdout, "backslashreplace")
+    _tolerate(sys.stderr, "backslashreplace")
     try:
         for answer in answers(model, _given(args.inputs), args.batch_size):
             failed |= answer.error is not None
@@ -122,6 +126,22 @@ def _load(path: str) -> TransferModel:
     return model
 
 
+def _tolerate(stream: Any, errors: str) -> None:
+    """Says what becomes of characters that a standard stream has no bytes for."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors=errors)
+
+
+def _json(record: dict[str, Any]) -> str:
+    """Returns a line of JSON, in ASCII where standard output shows no more."""
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(record)
+    return line
+
+
 def _given(inputs: list[str]) -> Iterator[str]:
     """Yields the inputs; for `-` the lines of standard input, as they come."""
     for item in inputs:
@@ -133,12 +153,12 @@ def _given(inputs: list[str]) -> Iterator[str]:
 
 def _show(problem: Problem, answer: Answer, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_record(problem, answer), ensure_ascii=False), flush=True)
+        print(_json(_record(problem, answer)), flush=True)
     elif answer.error is not None:
         print(f"tlkeras: {_one_line(answer.given)}: {answer.error}", file=sys.stderr)
     else:
-        fields = [_one_line(answer.given), *_fields(problem, answer.said)]
-        print("\t".join(fields), flush=True)
+        fields = [answer.given, *_fields(problem, answer.said)]
+        print("\t".join(map(_one_line, fields)), flush=True)
 
 
 def _record(problem: Problem, answer: Answer) -> dict[str, Any]:

@@ -101,10 +101,12 @@ def frame_table(frame: Any, name: str) -> Table:
     import pandas as pd
 
     if not isinstance(frame, pd.DataFrame):
+        # Frames of Polars and tables of PyArrow.
+        hint = f" Pass `{name}.to_pandas()`." if hasattr(frame, "to_pandas") else ""
         raise ValueError(
             f"`{name}` must be a pandas DataFrame. Received: "
-            f"{type(frame).__name__}. For a file use `from_csv`, for arrays and lists "
-            "`from_arrays`."
+            f"{type(frame).__name__}.{hint} For a file use `from_csv`, for arrays and "
+            "lists `from_arrays`."
         )
     if not len(frame):
         raise ValueError(f"`{name}` has no rows.")

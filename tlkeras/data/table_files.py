@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,10 @@ from tlkeras.data.table import Fault, Table
 from tlkeras.inputs.texts.reading import text_problem
 
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_GZIP_MARK = b"\x1f\x8b"
+
+# How many bytes tell the encoding of a file that does not say it.
+_LOOKED_AT = 1000
 
 
 def read_files(paths: Sequence[str | os.PathLike], encoding: str) -> Table:
@@ -99,15 +104,27 @@ def _contents(path: str) -> bytes:
         raise ValueError(
             f"No such file: {path!r}.{did_you_mean(name, near)}"
         ) from error
-    except (OSError, EOFError) as error:
-        raise ValueError(f"The file {path!r} cannot be read: {error}.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        hint = ""
+        if str(error).startswith("Not a gzipped file"):
+            hint = " If it is not compressed, name it without '.gz'."
+        raise ValueError(f"The file {path!r} cannot be read: {error}.{hint}") from error
 
 
 def _decoded(path: str, contents: bytes, encoding: str) -> str:
     """Decodes a file; bytes that are no characters become lone surrogates."""
     is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    if contents.startswith(_GZIP_MARK):
+        raise ValueError(
+            f"The file {path!r} is compressed by gzip: name it {path + '.gz'!r}."
+        )
     if is_utf8 and contents.startswith(_BYTE_ORDER_MARKS):
         raise ValueError(f"The file {path!r} is UTF-16: pass encoding='utf-16'.")
+    for names, first in (("utf-16-be", 0), ("utf-16-le", 1)):
+        # Without a mark, every second byte of Western letters is 0.
+        zeros = contents[first:_LOOKED_AT:2].count(0)
+        if is_utf8 and 4 * zeros > len(contents[:_LOOKED_AT]):
+            raise ValueError(f"The file {path!r} is UTF-16: pass encoding={names!r}.")
     try:
         # Excel marks UTF-8 by three bytes that are no part of the first column.
         codec = "utf-8-sig" if is_utf8 else encoding
@@ -228,6 +245,8 @@ def _read_json_lines(path: str, text: str) -> tuple[dict, list[int], list[Fault]
     lines: list[int] = []
     faults: list[Fault] = []
     for number, line in enumerate(_lines(text), start=1):
+        if not line.strip():
+            continue
         try:
             found = json.loads(line)
         except ValueError as error:

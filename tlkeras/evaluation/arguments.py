@@ -5,13 +5,25 @@ from typing import Any
 
 import numpy as np
 
+from tlkeras._validation import unknown_name
 from tlkeras.evaluation.aligned import check_values
 from tlkeras.evaluation.examples import EvaluatedExamples
 from tlkeras.outputs import Output, read_predictions
 
 
-def check_arrays(labels: Any, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
+def check_arrays(
+    labels: Any, outputs: Any, names: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns labels as numbers and outputs as rows, of as many examples each.
+
+    Args:
+        labels: As in `Report`.
+        outputs: As in `Report`.
+        names: The classes' names, where they are known.
+    """
     labels = np.asarray(labels)
+    if labels.ndim == 1 and all(isinstance(label, str) for label in labels.tolist()):
+        labels = _numbers_of(labels.tolist(), names)
     outputs = np.asarray(outputs, dtype="float32")
     if labels.ndim == 0 or outputs.ndim not in (1, 2) or len(labels) != len(outputs):
         raise ValueError(
@@ -27,6 +39,20 @@ def check_arrays(labels: Any, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
             f"Received labels of shape {labels.shape}."
         )
     return labels, outputs.reshape(len(outputs), -1)
+
+
+def _numbers_of(labels: list[str], names: Sequence[str] | None) -> np.ndarray:
+    """Returns class numbers of labels that are names."""
+    if names is None:
+        raise ValueError(
+            "Labels that are names need `class_names`, in the order of the outputs. "
+            f"Received: labels such as {labels[:1]}."
+        )
+    lookup = {str(name): number for number, name in enumerate(names)}
+    for label in labels:
+        if label not in lookup:
+            raise unknown_name("class name", label, lookup)
+    return np.array([lookup[label] for label in labels], np.int64)
 
 
 def check_weights(sample_weight: Any, examples: int) -> np.ndarray | None:

@@ -31,7 +31,7 @@ def digests(x: Any, y: np.ndarray) -> np.ndarray:
     if rows.ndim == 0 or len(rows) != len(y):
         return np.full(len(y), np.nan)
     rows = rows.reshape(len(rows), -1)
-    if rows.dtype.kind in "OSU":
+    if rows.dtype.kind in "OSTU":
         texts = ["\0".join(map(str, row)).encode() for row in rows.tolist()]
         return np.array([zlib.crc32(text) for text in texts], "float64")
     return rows[:, ::_STRIDE].astype("float64").sum(axis=1)

@@ -171,7 +171,9 @@ class Interface:
         """
         files = {
             f"labels_{name}.txt" if self.problem.named else "labels.txt": "".join(
-                f"{each}\n" for each in output.class_names
+                # A name of two lines would shift those below it.
+                f"{' '.join(each.split())}\n"
+                for each in output.class_names
             )
             for name, output in self.heads.items()
             if output.class_names is not None

@@ -103,7 +103,7 @@ class TextExplainer(Explainer):
     Args:
         probe: As in `Explainer`.
         settings: As in `Explainer`.
-        preprocessor: The model's `TextPreprocessor`.
+        its_input: The model's `Texts`.
 
     Raises:
         ValueError: If the settings are of pictures.
@@ -111,9 +111,9 @@ class TextExplainer(Explainer):
 
     method = "integrated_gradients"
 
-    def __init__(self, probe: Any, settings: Settings, preprocessor: Any):
+    def __init__(self, probe: Any, settings: Settings, its_input: Any):
         super().__init__(probe, settings)
-        self._preprocessor = preprocessor
+        self._input, self._preprocessor = its_input, its_input.preprocessor
         if settings.method == "grad_cam" or settings.layer is not None:
             raise ValueError(
                 "Grad-CAM is for pictures: texts have no feature map. Use "
@@ -121,7 +121,7 @@ class TextExplainer(Explainer):
             )
 
     def read(self, inputs: Any) -> list[Any]:
-        return [inputs] if isinstance(inputs, (str, bytes)) else list(inputs)
+        return list(self._input.read(inputs))
 
     def explain(self, ready: list[Any], choose: Choose) -> list[TextExplanation]:
         texts = [_plain(text) for text in ready]

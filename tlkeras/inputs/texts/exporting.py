@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tlkeras.inputs.texts.reading import text_array
 from tlkeras.inputs.texts.tokens import are_texts, trim
 
 _TEXTS = (
@@ -48,14 +49,15 @@ def as_text(x: Any) -> np.ndarray | None:
     """
     if isinstance(x, dict):
         return None
-    array = np.asarray(x)
-    if array.dtype == object:
-        flat = [
-            each.decode("utf-8", "replace") if isinstance(each, bytes) else each
-            for each in array.flat
-        ]
-        array = np.asarray(flat, dtype=object).reshape(array.shape)
-    return array if are_texts(array) else None
+    x = x.numpy() if hasattr(x, "numpy") else x
+    if not are_texts(x):
+        return None
+    array = text_array(x)
+    flat = [
+        each.decode("utf-8", "replace") if isinstance(each, bytes) else each
+        for each in array.flat
+    ]
+    return np.asarray(flat, dtype=object).reshape(array.shape)
 
 
 def some_texts(count: int, pairs: bool) -> np.ndarray:

@@ -34,9 +34,11 @@ from tlkeras.inputs.texts.likeness import TextLikeness
 from tlkeras.inputs.texts.nested import TextBackbone
 from tlkeras.inputs.texts.planning import TextPlanRules
 from tlkeras.inputs.texts.reading import (
+    NOT_UTF8,
     are_mostly_texts,
     holds_texts,
     read_texts,
+    text_array,
     text_problem,
 )
 from tlkeras.inputs.texts.tokens import are_texts, tokenize, trim
@@ -329,10 +331,11 @@ True
     def ready(self, x: Any) -> Any:
         spec = getattr(x, "element_spec", None)
         if spec is None:
-            return trim(self.preprocessor(x)) if x is not None and are_texts(x) else x
+            return trim(self.preprocessor(self._checked(x))) if are_texts(x) else x
         first = spec[0] if isinstance(spec, tuple) else spec
         if getattr(first, "dtype", None) != "string":
             return x
+        self._check_pairs(first.shape.rank)
         import tensorflow as tf
 
         def tokens(texts, *rest):
@@ -357,7 +360,7 @@ True
             return None
         import tensorflow as tf
 
-        texts = np.asarray(x, dtype=object)
+        texts = self._checked(x)
         examples = ArrayExamples(texts, np.zeros(len(texts), "int32"))
         tokens, order, _ = tokenize(examples, self.preprocessor)
         positions = tf.data.Dataset.range(len(tokens))
@@ -365,15 +368,40 @@ True
         return batches.prefetch(tf.data.AUTOTUNE), order
 
     def read(self, inputs: Any, shape: tuple | None = None) -> Any:
-        return [inputs] if isinstance(inputs, (str, bytes)) else inputs
+        is_text = isinstance(inputs, (str, bytes))
+        is_pair = isinstance(inputs, tuple) and len(inputs) == 2 and self.pairs
+        if is_text or (is_pair and isinstance(inputs[0], (str, bytes))):
+            inputs = [inputs]
+        return self._checked(inputs)
+
+    def _checked(self, texts: Any) -> Any:
+        """Returns texts as an array of strings, or the tensor that they are."""
+        if not keras.ops.is_tensor(texts):
+            texts = text_array(texts)
+        self._check_pairs(len(texts.shape))
+        return texts
+
+    def _check_pairs(self, rank: int | None) -> None:
+        if rank is None or self.pairs is None or (rank == 2) == self.pairs:
+            return
+        if self.pairs:
+            raise ValueError(
+                "The model was trained on pairs of texts. Pass pairs, "
+                "[('a text', 'another'), ...]; received single texts."
+            )
+        raise ValueError(
+            "The model was trained on single texts. Pass ['a text', ...]; received "
+            "pairs of texts."
+        )
 
     def read_each(self, inputs: Sequence[str]) -> tuple[list[Any], dict[int, str]]:
-        if not self.pairs:
-            return list(inputs), {}
-        pairs = [text.split("\t") for text in inputs]
+        texts = [text.split("\t") if self.pairs else text for text in inputs]
         wrong = "The model takes pairs: two texts with a tab between them."
-        errors = {i: wrong for i, pair in enumerate(pairs) if len(pair) != 2}
-        return [pair for i, pair in enumerate(pairs) if i not in errors], errors
+        errors = {i: wrong for i, x in enumerate(texts) if self.pairs and len(x) != 2}
+        # What a terminal could not decode comes as lone surrogates.
+        bad = (i for i, text in enumerate(inputs) if text_problem(text) == NOT_UTF8)
+        errors |= {i: f"The text {NOT_UTF8}." for i in bad}
+        return [text for i, text in enumerate(texts) if i not in errors], errors
 
     def check(self, model: keras.Model, inputs: Any, part: str) -> None:
         if isinstance(inputs, dict):
@@ -385,11 +413,12 @@ True
                 f"or pairs of shape (batch, 2). Received: {dtype} of shape "
                 f"{inputs.shape}."
             )
+        self._check_pairs(len(inputs.shape))
 
     # Explanations.
 
     def explainer(self, probe: Any, settings: Settings) -> TextExplainer:
-        return TextExplainer(probe, settings, self.preprocessor)
+        return TextExplainer(probe, settings, self)
 
     # Suspects.
 
@@ -414,7 +443,10 @@ True
 
     def as_tensors(self, x: Any) -> tuple[Any, Any]:
         texts = exporting.as_text(x)
-        return (x, None) if texts is None else (self.preprocessor(texts), texts)
+        if texts is None:
+            return x, None
+        self._check_pairs(texts.ndim)
+        return self.preprocessor(texts), texts
 
     def made_up(self, shapes: Sequence[tuple], count: int) -> Any:
         return exporting.some_texts(count, bool(self.pairs))

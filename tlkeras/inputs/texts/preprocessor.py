@@ -14,6 +14,7 @@ import tensorflow as tf
 from tlkeras._validation import check_choice, check_int
 from tlkeras.backbones.hub import keras_hub
 from tlkeras.inputs.texts.cleaning import cleaned, small_already
+from tlkeras.inputs.texts.reading import text_array
 
 # How a text backbone reads: every token sees every other, or only those before it.
 Kind = Literal["encoder", "decoder"]
@@ -263,7 +264,7 @@ def as_strings(texts: Any) -> tf.Tensor:
         ValueError: If they are anything else.
     """
     if not isinstance(texts, tf.Tensor):
-        texts = _string_array(texts)
+        texts = tf.constant(text_array(texts), tf.string)
     shape = texts.shape
     if texts.dtype == tf.string and (shape.rank == 1 or shape[1:] == (2,)):
         return texts
@@ -271,19 +272,6 @@ def as_strings(texts: Any) -> tf.Tensor:
         "Texts must be strings of shape (batch,), or pairs of shape (batch, 2). "
         f"Received: texts of type {texts.dtype.name} and shape {shape}."
     )
-
-
-def _string_array(texts: Any) -> tf.Tensor:
-    array = np.asarray(texts, dtype=object)
-    if array.ndim == 0:
-        raise ValueError(f"Texts must be a list of strings. Received: texts={texts!r}.")
-    for place, text in np.ndenumerate(array):
-        if not isinstance(text, str | bytes):
-            raise ValueError(
-                "Every text must be a string, and every pair two strings. "
-                f"Received: texts{list(place)}={text!r}."
-            )
-    return tf.constant(array, tf.string)
 
 
 def _encoder_packer(tokenizer: Any, sequence_length: int) -> Any:

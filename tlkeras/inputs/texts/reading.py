@@ -75,6 +75,28 @@ def _has_text(row: Any) -> bool:
     return kind in ("U", "S", "T")
 
 
+def text_array(texts: Any) -> np.ndarray:
+    """Returns what verbs take as texts as one object array, `(n,)` or `(n, 2)`.
+
+    Args:
+        texts: Strings, or pairs of them, in a list, an array or a column of pandas or
+            PyArrow; or a tuple of two columns of texts.
+
+    Raises:
+        ValueError: If something else is among them.
+    """
+    array = _columns(texts) if _is_two_columns(texts) else np.array(texts, object)
+    if array.ndim == 0:
+        raise ValueError(f"Texts must be a list of strings. Received: texts={texts!r}.")
+    for place, text in np.ndenumerate(array):
+        if not _is_text(text):
+            raise ValueError(
+                "Every text must be a string, and every pair two strings. "
+                f"Received: texts{list(place)}={text!r}."
+            )
+    return array
+
+
 def read_texts(x: Any) -> np.ndarray:
     """Returns texts as an object array `(n,)`, pairs of texts as `(n, 2)`.
 
@@ -103,7 +125,7 @@ def _columns(x: tuple[Sequence, Sequence]) -> np.ndarray:
     first, second = map(_objects, x)
     if first.ndim != 1 or first.shape != second.shape:
         raise ValueError(
-            "`x=(a, b)` must be two equally long sequences of texts. Received: "
+            "`(a, b)` must be two equally long sequences of texts. Received: "
             f"shapes {first.shape} and {second.shape}."
         )
     return np.stack([first, second], axis=1)

@@ -3,24 +3,22 @@
 import hashlib
 from typing import Any
 
+import keras
 import numpy as np
 
 from tlkeras.inputs.feature_set import FeatureSet, bucket_length
+from tlkeras.inputs.texts.reading import holds_texts
 
 _TEXTS_AT_ONCE = 4096
 
 
 def are_texts(x: Any) -> bool:
-    """Whether `x` is an array or a list of texts, or of pairs of texts."""
-    if isinstance(x, dict) or hasattr(x, "element_spec"):
+    """Whether `x` holds texts or pairs of them, and is no dataset."""
+    if x is None or isinstance(x, dict) or hasattr(x, "element_spec"):
         return False
-    dtype = getattr(x, "dtype", None)
-    if dtype is not None and not isinstance(x, np.ndarray):
-        return getattr(dtype, "name", dtype) == "string"
-    array = np.asarray(x)
-    if array.dtype.kind in "US":
-        return True
-    return array.dtype == object and isinstance(next(iter(array.flat), None), str)
+    if keras.ops.is_tensor(x):
+        return getattr(x.dtype, "name", x.dtype) == "string"
+    return holds_texts(x)
 
 
 def tokenize(examples: Any, preprocessor: Any) -> tuple[FeatureSet, np.ndarray, int]:
