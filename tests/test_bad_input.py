@@ -163,6 +163,69 @@ def test_a_renamed_model_file_is_recognised(saved):
         tl.load(path.rename(path.with_suffix(".zip")))
 
 
+def double(y_true, y_pred):
+    return 2 * keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
+
+
+class Halved(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+
+
+@keras.saving.register_keras_serializable("tests")
+def registered(y_true, y_pred):
+    return keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
+
+
+def with_layer(layer):
+    base = tiny_backbone(blocks=1)
+    inputs = keras.Input((16, 16, 3))
+    backbone = keras.Model(inputs, base(layer(inputs)), name="behind")
+    return tl.image_classifier(backbone, 2, preprocessing=None)
+
+
+FOREIGN = {
+    "double": (lambda: classifier(loss=double), {"double": double}),
+    "Halved": (lambda: with_layer(Halved()), {"Halved": Halved}),
+    "halve": (lambda: with_layer(keras.layers.Lambda(halve)), {"halve": None}),
+    "lambda": (lambda: with_layer(keras.layers.Lambda(lambda x: x / 2)), None),
+}
+
+
+def halve(x):
+    return x / 2
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_code_of_the_users_own_is_told_of_and_comes_back(name, tmp_path):
+    make, objects = FOREIGN[name]
+    objects = {"halve": halve} if name == "halve" else objects
+    model, path = make(), tmp_path / "model.keras"
+    with pytest.warns(UserWarning, match=f"needs .*'{name}.*tl.load"):
+        model.save(path)
+    message = "safe_mode=False" if objects is None else f"needs '{name}'.*custom_obj"
+    with pytest.raises(ValueError, match=message) as caught:
+        tl.load(path)
+    assert len(str(caught.value)) < 600
+    given = {"safe_mode": False} if objects is None else {"custom_objects": objects}
+    loaded = tl.load(path, **given)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.class_names == model.class_names and loaded.compiled
+    bare = tl.load(path, compile=False, **given)
+    assert not bare.compiled
+
+
+def test_code_that_comes_back_by_itself_is_not_told_of(tmp_path):
+    model = classifier(loss=registered)
+    model.save(tmp_path / "model.keras")
+    assert tl.load(tmp_path / "model.keras").loss is registered
+    tl.image_classifier(tiny_backbone(), 2, loss="focal").save(tmp_path / "f.keras")
+    # What only the loss needs is not missed without it.
+    with pytest.warns(UserWarning, match="double"):
+        classifier(loss=double).save(tmp_path / "loss.keras")
+    assert not tl.load(tmp_path / "loss.keras", compile=False).compiled
+
+
 # Classes of data and model
 
 

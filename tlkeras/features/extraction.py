@@ -36,6 +36,8 @@ def extract_features(
 ) -> FeatureSet:
     """Runs the frozen part of a model over a data set, once per example.
 
+    Augmentation that is part of the model leaves the examples as they are.
+
     Args:
         model: Functional `keras.Model` with a nested backbone, frozen as `tl.freeze`
             or its builder left it; or a functional model without one, which is run
@@ -62,7 +64,7 @@ def extract_features(
     True
     """
     nested = any(_keras.is_functional(x) and x.weights for x in model.layers)
-    prefix = split_model(model).prefix if nested else model
+    prefix = split_model(model).whole_prefix() if nested else model
     reading = reading_for(data)
     if reading is None:
         raise ValueError(

@@ -65,6 +65,7 @@ class Feeder:
         self.lower: SplitModel | None = None
         self.features: list[FeatureSet | None] = []
         self.seconds = 0.0
+        self.said_random = False
         if self.store is not None:
             self._fill_lowest(len(frozen))
 
@@ -84,6 +85,8 @@ class Feeder:
                 features = self._extract(parts.prefix, self.features)
         elif self.store is not None and parts.augmentation is None:
             features = self._extract(parts.prefix, self._examples())
+        elif self.store is not None:
+            self._say_random(parts.random_layers)
         if features is None:
             return self._uncached(split_model(self.model, self.backbone), first_epoch)
         return self._cached(parts.suffix, features, first_epoch)
@@ -479,6 +482,15 @@ class Feeder:
         """Returns the time that extraction has taken since it was last asked for."""
         seconds, self.seconds = self.seconds, 0.0
         return seconds
+
+    def _say_random(self, layers: list[str]) -> None:
+        if not self.said_random:
+            self._say(
+                f"Not cached: the model's layers {', '.join(map(repr, layers))} before "
+                "the backbone are random, or change with `training`. "
+                "`tl.Recipe(augment=..., cached_views=8)` in their place can be cached."
+            )
+        self.said_random = True
 
     def _say(self, text: str) -> None:
         if self.verbose != 0:
