@@ -60,14 +60,14 @@ def load(
                 compile=compile,
                 safe_mode=safe_mode,
             )
+    except (OSError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+        raise _damaged(path, str(error)) from error
     except (TypeError, ValueError) as error:
         reason = _missing_code(path, str(error), custom_objects or ())
         if reason is None:
             raise
         # Keras' own message repeats the whole configuration.
         raise ValueError(reason) from None
-    except (OSError, zipfile.BadZipFile, json.JSONDecodeError) as error:
-        raise _damaged(path, str(error)) from error
 
 
 def save_whole(write: Callable[[Path], Any], path: str | os.PathLike) -> None:
@@ -145,8 +145,8 @@ def _missing_code(path: Path, message: str, given: Container[str]) -> str | None
     if not found and not any(f"'{name}'" in message for name in wanted):
         return None
     return (
-        f"{str(path)!r} needs {', '.join(map(repr, wanted))}, which is not in the file. "
-        f"Pass `custom_objects={_example(wanted)}`, or register it with "
+        f"{str(path)!r} needs {', '.join(map(repr, wanted))}, which is not in the "
+        f"file. Pass `custom_objects={_example(wanted)}`, or register it with "
         "`@keras.saving.register_keras_serializable()` before the model is saved, and "
         "import it before it is loaded. `compile=False` does without losses and "
         "metrics."
