@@ -15,6 +15,7 @@ from tlkeras.evaluation.examples import EvaluatedExamples, digests
 from tlkeras.evaluation.heads import Heads
 from tlkeras.evaluation.report import Report
 from tlkeras.inputs.examples import Reading, reading_of
+from tlkeras.inputs.given import with_one_input
 from tlkeras.outputs import output_of_task
 from tlkeras.problem import Problem
 
@@ -140,6 +141,7 @@ def evaluate_heads(
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
     if task is not None:
         output_of_task(task)
+    data = with_one_input(model, data, "data")
     reading = reading_of(data)
     aligned = Aligned(slices, groups, reading)
     data = _in_stored_order(data, reading)

@@ -21,6 +21,7 @@ from tlkeras.features.splitting import split_model
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.inputs.feature_set import FeatureSet
+from tlkeras.inputs.given import is_one_array, with_one_input
 from tlkeras.problem import input_of
 
 # The share of free memory that features in memory may take.
@@ -65,6 +66,7 @@ def extract_features(
     """
     nested = any(_keras.is_functional(x) and x.weights for x in model.layers)
     prefix = split_model(model).whole_prefix() if nested else model
+    data = with_one_input(model, data, "data")
     reading = reading_for(data)
     if reading is None:
         raise ValueError(
@@ -90,8 +92,14 @@ def extract_features(
 def reading_for(data: Any) -> Reading | None:
     """Returns what is behind a dataset or a tuple of arrays, `None` if not known."""
     if isinstance(data, tuple) and len(data) == 2:
-        if any(isinstance(part, dict) for part in data):
+        several = isinstance(data[0], (list, tuple)) and any(map(is_one_array, data[0]))
+        if several or any(isinstance(part, dict) for part in data):
             return None
+        labels = data[1]
+        if isinstance(labels, (list, tuple)) and any(map(is_one_array, labels)):
+            # Of several outputs. Numbers of NumPy have a shape, too.
+            if any(np.ndim(each) for each in labels):
+                return None
         x, y = map(np.asarray, data)
         return Reading(ArrayExamples(x, y), batch_size=32, shuffled=True, seed=0)
     return reading_of(data)
