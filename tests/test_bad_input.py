@@ -18,6 +18,8 @@ from helpers import with_head as hand_written
 
 import tlkeras as tl
 from tlkeras._validation import unknown_name
+from tlkeras.export.interface import Interface
+from tlkeras.export.scoring import scores
 from tlkeras.inputs.pictures.scale import takes_raw_pixels
 
 X, Y = solid_colours(24, 2)
@@ -164,6 +166,69 @@ def test_a_renamed_model_file_is_recognised(saved):
         tl.load(path.rename(path.with_suffix(".zip")))
 
 
+def double(y_true, y_pred):
+    return 2 * keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
+
+
+class Halved(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+
+
+@keras.saving.register_keras_serializable("tests")
+def registered(y_true, y_pred):
+    return keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
+
+
+def with_layer(layer):
+    base = tiny_backbone(blocks=1)
+    inputs = keras.Input((16, 16, 3))
+    backbone = keras.Model(inputs, base(layer(inputs)), name="behind")
+    return tl.image_classifier(backbone, 2, preprocessing=None)
+
+
+FOREIGN = {
+    "double": (lambda: classifier(loss=double), {"double": double}),
+    "Halved": (lambda: with_layer(Halved()), {"Halved": Halved}),
+    "halve": (lambda: with_layer(keras.layers.Lambda(halve)), {"halve": None}),
+    "lambda": (lambda: with_layer(keras.layers.Lambda(lambda x: x / 2)), None),
+}
+
+
+def halve(x):
+    return x / 2
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_code_of_the_users_own_is_told_of_and_comes_back(name, tmp_path):
+    make, objects = FOREIGN[name]
+    objects = {"halve": halve} if name == "halve" else objects
+    model, path = make(), tmp_path / "model.keras"
+    with pytest.warns(UserWarning, match=f"needs .*'{name}.*tl.load"):
+        model.save(path)
+    message = "safe_mode=False" if objects is None else f"needs '{name}'.*custom_obj"
+    with pytest.raises(ValueError, match=message) as caught:
+        tl.load(path)
+    assert len(str(caught.value)) < 600
+    given = {"safe_mode": False} if objects is None else {"custom_objects": objects}
+    loaded = tl.load(path, **given)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.class_names == model.class_names and loaded.compiled
+    bare = tl.load(path, compile=False, **given)
+    assert not bare.compiled
+
+
+def test_code_that_comes_back_by_itself_is_not_told_of(tmp_path):
+    model = classifier(loss=registered)
+    model.save(tmp_path / "model.keras")
+    assert tl.load(tmp_path / "model.keras").loss is registered
+    tl.image_classifier(tiny_backbone(), 2, loss="focal").save(tmp_path / "f.keras")
+    # What only the loss needs is not missed without it.
+    with pytest.warns(UserWarning, match="double"):
+        classifier(loss=double).save(tmp_path / "loss.keras")
+    assert not tl.load(tmp_path / "loss.keras", compile=False).compiled
+
+
 # Classes of data and model
 
 
@@ -291,6 +356,128 @@ def test_shares_of_classes_and_two_classes_of_a_number_are_taken():
 def test_an_unknown_loss():
     with pytest.raises(ValueError, match="mse2"):
         tl.image_regressor(tiny_backbone(), loss="mse2")
+
+
+# Data of every form
+
+
+def two_inputs():
+    backbone = tiny_backbone(blocks=1)
+    backbone.trainable = False
+    image, meta = keras.Input((16, 16, 3), name="pixels"), keras.Input((3,), name="age")
+    x = keras.layers.GlobalAveragePooling2D()(backbone(image))
+    x = keras.layers.Concatenate()([x, meta])
+    model = keras.Model([image, meta], keras.layers.Dense(2, "softmax")(x))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def two_outputs(form):
+    backbone = tiny_backbone(blocks=1)
+    backbone.trainable = False
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
+    kind, size = keras.layers.Dense(2, "softmax")(x), keras.layers.Dense(1)(x)
+    losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
+    if form is dict:
+        outputs = {"kind": kind, "size": size}
+    else:
+        outputs, losses = [kind, size], list(losses.values())
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", losses)
+    return model
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of 8, with or without an end."""
+
+    def __init__(self, x, y, ends=True):
+        super().__init__()
+        self.x, self.y, self.ends = x, y, ends
+
+    @property
+    def num_batches(self):
+        return 3 if self.ends else None
+
+    def __getitem__(self, index):
+        part = slice(8 * (index % 3), 8 * (index % 3) + 8)
+        return keras.tree.map_structure(lambda rows: rows[part], (self.x, self.y))
+
+
+AGES = np.linspace(0, 1, 72).reshape(24, 3)
+BOTH = {"kind": Y, "size": Y * 1.0}
+
+
+@pytest.mark.parametrize(
+    ("make", "x", "y"),
+    [
+        (two_inputs, [X, AGES], Y),
+        (two_inputs, (X, AGES), Y),
+        (two_inputs, {"pixels": X, "age": AGES}, Y),
+        (lambda: two_outputs(dict), X, BOTH),
+        (lambda: two_outputs(list), X, [Y, Y * 1.0]),
+        (classifier, [X], Y),
+        (classifier, list(X), Y),
+    ],
+)
+def test_several_inputs_and_outputs_are_counted_one_by_one(make, x, y):
+    model = make()
+    fit(model, (x, y), (x, y))
+    fewer = keras.tree.map_structure(lambda rows: rows[:20], y)
+    if len(x) < 20:
+        with pytest.raises(ValueError, match="as many labels as inputs|n = 24|20"):
+            fit(model, (x, fewer))
+    if isinstance(y, np.ndarray):
+        assert tl.evaluate(model, (x, y), verbose=0).y_true.tolist() == Y.tolist()
+
+
+@pytest.mark.parametrize("augment", [None, "light"])
+@pytest.mark.parametrize("form", ["PyDataset", "iterator", "heads"])
+def test_batches_of_keras_are_taken_by_all_verbs(form, augment):
+    model, y = classifier(), Y
+    if form == "heads":
+        heads = {"kind": tl.Classes(2), "size": tl.Numbers()}
+        model, y = tl.image_classifier(tiny_backbone(), heads), BOTH
+    batches = Batches(X, y)
+    if form == "iterator":
+        from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+        batches = ImageDataGenerator().flow(X, y, batch_size=8)
+    history = fit(model, batches, batches, augment=augment)
+    assert history.history["val_loss"]
+    if form != "heads":
+        fit(model, batches, class_weight={0: 1.0, 1: 2.0})
+    found = tl.evaluate(model, batches, verbose=0)
+    report = found["kind"] if form == "heads" else found
+    assert len(report.y_true) == 24
+
+
+def test_pictures_of_several_sizes_are_no_batch():
+    for use in (fit, tl.evaluate):
+        with pytest.raises(ValueError, match="one shape to make a batch"):
+            use(classifier(), ([X[0], X[1][:8]], Y[:2]))
+
+
+@pytest.mark.parametrize("form", ["tf.data", "PyDataset"])
+def test_data_without_an_end_are_refused_by_each_verb(form):
+    once = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+    endless = once.repeat() if form == "tf.data" else Batches(X, Y, ends=False)
+    model = classifier()
+    for use in (
+        lambda: fit(model, endless),
+        lambda: fit(model, (X, Y), endless),
+        lambda: tl.fine_tune(model, endless, epochs=1, verbose=0),
+        lambda: tl.fine_tune(model, once, endless, epochs=1, verbose=0),
+        lambda: tl.find_learning_rate(model, endless, verbose=0),
+        lambda: tl.evaluate(model, endless, verbose=0),
+        lambda: tl.calibrate(model, endless, verbose=0),
+        lambda: tl.extract_features(model, endless, verbose=0),
+        lambda: tl.distill(classifier(), model, endless, verbose=0),
+        lambda: scores(Interface(model), {}, endless),
+        lambda: tl.plan(model, endless, verbose=0),
+    ):
+        with pytest.raises(ValueError, match=r"no end|must end|must be a|takes a data"):
+            use()
 
 
 # Inputs

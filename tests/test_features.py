@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import tiny_backbone, with_head
+from helpers import solid_colours, tiny_backbone, with_head
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -198,3 +198,79 @@ def test_a_split_model_still_saves_and_loads(tmp_path):
     again = keras.models.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(again(x), model(x))
     assert_split_is_exact(again, x)
+
+
+# What lies before the backbone.
+
+
+def jittered(x):
+    return x + keras.random.normal(keras.ops.shape(x))
+
+
+class Jitter(keras.layers.Layer):
+    def call(self, x):
+        return jittered(x)
+
+
+def scale(x):
+    return x / 127.5 - 1
+
+
+def with_layers_before(*layers):
+    backbone = tiny_backbone(blocks=1)
+    backbone.trainable = False
+    inputs = keras.Input((16, 16, 3))
+    x = inputs
+    for layer in layers:
+        x = layer(x)
+    x = keras.layers.GlobalAveragePooling2D()(backbone(x))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model, backbone
+
+
+RESCALING = {"scale": 1 / 127.5, "offset": -1}
+BEFORE = {
+    "augmentation": lambda: [
+        keras.layers.RandomFlip(),
+        keras.layers.Rescaling(**RESCALING),
+    ],
+    "nested": lambda: [
+        keras.Sequential([keras.layers.RandomRotation(0.2)]),
+        keras.layers.Lambda(scale),
+    ],
+    "lambda": lambda: [keras.layers.Lambda(scale)],
+    "noise": lambda: [keras.layers.GaussianNoise(0.9), keras.layers.Lambda(scale)],
+}
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_features_are_those_of_inference_whatever_lies_before_the_backbone(before):
+    x, y = solid_colours(8, 2)
+    model, backbone = with_layers_before(*BEFORE[before]())
+    found = tl.extract_features(model, (x, y), cache=False, verbose=0).arrays[0]
+    wanted = backbone.predict(x / 127.5 - 1, verbose=0).mean((1, 2))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "cached"),
+    [
+        (keras.layers.Lambda(scale), True),
+        (keras.layers.Lambda(lambda x: scale(x)), True),
+        (keras.layers.Lambda(jittered), False),
+        (keras.layers.Lambda(lambda x: jittered(x)), False),
+        (keras.layers.Lambda(lambda x, training=None: x), False),
+        (Jitter(), False),
+        (keras.layers.RandomFlip(), False),
+    ],
+)
+def test_it_is_said_where_random_layers_keep_features_from_the_cache(
+    layer, cached, capsys
+):
+    x, y = solid_colours(8, 2)
+    model, _ = with_layers_before(layer, keras.layers.Rescaling(**RESCALING))
+    tl.fit_head(model, (x, y), epochs=1, cache="memory", verbose=2)
+    said = capsys.readouterr().out
+    assert ("Frozen part:" in said) == cached
+    assert (f"Not cached: the model's layers '{layer.name}' before" in said) != cached

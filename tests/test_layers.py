@@ -11,8 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tlkeras"
 LAYERS = {
-    0: {"_validation", "_keras", "_version", "_files", "_memory", "_code"},
-    1: {"distribution", "cache", "findings", "description"},
+    0: {"_validation", "_keras", "_version", "_files", "_memory"},
+    1: {"_code", "distribution", "cache", "findings", "description"},
     2: {"runtime"},
     3: {"backbones", "linear", "metrics", "plots", "saving", "lora", "heads"},
     4: {"outputs", "freezing", "depth"},

@@ -405,8 +405,8 @@ def test_outputs_by_name_are_heads(loss):
         model.compile("sgd", dict.fromkeys(outputs, "binary_crossentropy"))
     found = problem_of(model)
     assert found.named and isinstance(found.input, Input)
-    # Of the classes of a softmax each input has one, whatever the loss takes.
-    expected = {"a": Classes(3), "b": Labels(2), "c": Classes(2, single_unit=True)}
+    first = Labels(3) if loss == "each" else Classes(3)
+    expected = {"a": first, "b": Labels(2), "c": Classes(2, single_unit=True)}
     assert found == Problem(Input(), expected)
     outputs["map"] = keras.layers.Reshape((3, 1))(outputs["a"])
     assert problem_of(keras.Model(inputs, outputs)) is None

@@ -1,5 +1,6 @@
 """Code of the user's own, as a string that changes where what it computes may."""
 
+import contextlib
 import functools
 import hashlib
 import types
@@ -21,6 +22,8 @@ _LIBRARIES = (
     "tensorflow",
     "tlkeras",
 )
+# What functions are called that draw random numbers.
+_OF_CHANCE = ("random", "dropout", "shuffle", "noise")
 # What a class holds besides what its author wrote.
 _OF_EVERY_CLASS = (
     "__annotations__",
@@ -55,6 +58,42 @@ def code_of(operation: keras.Operation) -> str:
                 code.add(name)
                 code.add(value)
     return code.hexdigest()
+
+
+def draws_numbers(function: Any) -> bool:
+    """Whether a function seems to draw random numbers, by the names in its code.
+
+    Args:
+        function: A function of the user's own, or anything that can be called.
+    """
+    seen: set[int] = set()
+    waiting = [function]
+    while waiting:
+        one = waiting.pop()
+        for wrapper in ("__func__", "func", "python_function"):
+            one = getattr(one, wrapper, one)
+        if not isinstance(one, types.FunctionType) or id(one) in seen:
+            continue
+        if _is_of_library(one):
+            continue
+        seen.add(id(one))
+        names = _names(one.__code__)
+        if any(word in name.lower() for name in names for word in _OF_CHANCE):
+            return True
+        waiting += [one.__globals__[n] for n in names if n in one.__globals__]
+        waiting += _closed_over(one).values()
+    return False
+
+
+def _closed_over(function: types.FunctionType) -> dict[str, Any]:
+    """Returns the variables of surrounding functions that a function uses."""
+    found = {}
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    for name, cell in cells:
+        # One that is not filled yet raises.
+        with contextlib.suppress(ValueError):
+            found[name] = cell.cell_contents
+    return found
 
 
 @functools.cache
@@ -127,12 +166,7 @@ class _Code:
     def _function(self, function: types.FunctionType) -> None:
         self.add(function.__code__)
         self._each((function.__defaults__, function.__kwdefaults__))
-        for cell in function.__closure__ or ():
-            try:
-                self.add(cell.cell_contents)
-            except ValueError:
-                # Not filled yet.
-                continue
+        self.add(_closed_over(function))
         # Code of packages that are installed refers to much, and does not change.
         if "site-packages" not in function.__code__.co_filename:
             for name in sorted(_names(function.__code__)):

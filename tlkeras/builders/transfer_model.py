@@ -19,7 +19,7 @@ from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
 from tlkeras.problem import Problem, adopt_names, check_names, input_of
 from tlkeras.records import TrainingRecord
-from tlkeras.saving import save_whole
+from tlkeras.saving import save_whole, warn_of_foreign_code
 
 
 @keras.saving.register_keras_serializable("tlkeras")
@@ -273,7 +273,8 @@ class TransferModel(keras.Model):
 
         The file appears under its name only when it is complete. Where saving fails,
         an earlier file of that name stays as it was. Of several workers the chief
-        alone writes.
+        alone writes. A function, a layer or a `Lambda` of your own that `tl.load` will
+        have to be told of is warned of.
 
         Args:
             filepath: Ends in `.keras`, in a folder that exists.
@@ -289,6 +290,7 @@ class TransferModel(keras.Model):
         plain_save = super().save
         if zipped is False or "://" in str(filepath):
             plain_save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+            warn_of_foreign_code(filepath)
             return
         # Without its extension Keras writes a format that loses the model's class.
         if not str(filepath).endswith(".keras"):
@@ -301,6 +303,7 @@ class TransferModel(keras.Model):
             plain_save(filepath, overwrite=False, zipped=zipped, **kwargs)
             return
         save_whole(lambda path: plain_save(path, zipped=zipped, **kwargs), filepath)
+        warn_of_foreign_code(filepath)
 
     def get_config(self):
         """Returns Keras' functional config with what tlkeras adds to it."""

@@ -18,6 +18,7 @@ from tlkeras.distribution import (
 )
 from tlkeras.distribution import predict as predict_by
 from tlkeras.inputs.examples import Reading, reading_of
+from tlkeras.inputs.given import ends
 from tlkeras.problem import input_of
 
 _BATCH_SIZE = 32
@@ -144,14 +145,12 @@ def batches_of(data: Any) -> tuple[Iterable[Any], int | None]:
     """Returns the batches of `data`, and their number where it is known."""
     if isinstance(data, tuple):
         return _array_batches(data)
+    _check_ends(ends(data))
     if isinstance(data, keras.utils.PyDataset):
         count = data.num_batches
-        _check_ends(count is not None)
         return (data[i] for i in range(count)), count
     if callable(getattr(data, "cardinality", None)):
-        # `tf.data` counts an endless dataset as -1 and an unknown one as -2.
         count = int(data.cardinality())
-        _check_ends(count != -1)
         return data, count if count >= 0 else None
     parts = " Pass one of its parts: `.test`." if hasattr(data, "test") else ""
     raise ValueError(

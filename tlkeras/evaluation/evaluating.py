@@ -16,6 +16,7 @@ from tlkeras.evaluation.examples import EvaluatedExamples, digests
 from tlkeras.evaluation.heads import Heads
 from tlkeras.evaluation.report import Report
 from tlkeras.inputs.examples import Reading, reading_of
+from tlkeras.inputs.given import with_one_input
 from tlkeras.outputs import output_of_task
 from tlkeras.problem import Problem
 
@@ -141,7 +142,8 @@ def evaluate_heads(
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
     if task is not None:
         output_of_task(task)
-    reading, given = reading_of(data), data
+    given, data = data, with_one_input(model, data, "data")
+    reading = reading_of(data)
     aligned = Aligned(slices, groups, reading)
     data = _in_stored_order(data, reading)
     heads = Heads(model, task, class_names, thresholds)

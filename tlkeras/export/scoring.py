@@ -11,6 +11,7 @@ from tlkeras.evaluation import Report
 from tlkeras.evaluation.heads import Heads
 from tlkeras.export.interface import Interface
 from tlkeras.export.samples import Samples, as_samples, batches
+from tlkeras.inputs.given import ends
 from tlkeras.problem import PREDICTIONS, pack_data
 
 Run = Callable[[dict[str, np.ndarray]], dict[str, Any]]
@@ -60,6 +61,11 @@ def scores(
         ValueError: If the data have no labels, or do not fit; or the model has several
             outputs and does not say what they are for.
     """
+    if not ends(data):
+        raise ValueError(
+            "`test` has no end, so that it cannot be scored. Leave out `.repeat()`, or "
+            "add `.take(number_of_batches)`."
+        )
     if interface.problem is not None:
         data = pack_data(interface.problem, data, "test")
     labels, outputs = [], {name: [] for name in runs}

@@ -21,6 +21,7 @@ from tlkeras.features.splitting import split_model
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.inputs.feature_set import FeatureSet
+from tlkeras.inputs.given import is_one_array, with_one_input
 from tlkeras.problem import input_of
 
 # The share of free memory that features in memory may take.
@@ -35,6 +36,8 @@ def extract_features(
     verbose: Any = "auto",
 ) -> FeatureSet:
     """Runs the frozen part of a model over a data set, once per example.
+
+    Augmentation that is part of the model leaves the examples as they are.
 
     Args:
         model: Functional `keras.Model` with a nested backbone, frozen as `tl.freeze`
@@ -63,7 +66,8 @@ def extract_features(
     True
     """
     nested = any(_keras.is_functional(x) and x.weights for x in model.layers)
-    prefix = split_model(model).prefix if nested else model
+    prefix = split_model(model).whole_prefix() if nested else model
+    data = with_one_input(model, data, "data")
     reading = reading_for(data)
     if reading is None:
         raise ValueError(
@@ -89,8 +93,14 @@ def extract_features(
 def reading_for(data: Any) -> Reading | None:
     """Returns what is behind a dataset or a tuple of arrays, `None` if not known."""
     if isinstance(data, tuple) and len(data) in (2, 3):
-        if any(isinstance(part, dict) for part in data):
+        several = isinstance(data[0], (list, tuple)) and any(map(is_one_array, data[0]))
+        if several or any(isinstance(part, dict) for part in data):
             return None
+        labels = data[1]
+        if isinstance(labels, (list, tuple)) and any(map(is_one_array, labels)):
+            # Of several outputs. Numbers of NumPy have a shape, too.
+            if any(np.ndim(each) for each in labels):
+                return None
         x, y, *given = map(np.asarray, data)
         weights = check_weights(given[0], len(x)) if given else None
         # Weights of each label are for Keras alone to understand.

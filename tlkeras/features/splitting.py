@@ -1,5 +1,6 @@
 """The frozen prefix and the trainable suffix of a model, split at the freeze point."""
 
+import contextlib
 import inspect
 import math
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from tlkeras import _keras
+from tlkeras._code import draws_numbers
 from tlkeras.freezing import find_backbone
 
 ITEM_SIZE = {"bool": 1, "uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2}
@@ -28,6 +30,25 @@ class SplitModel:
     augmentation: keras.Model | None
     prefix: keras.Model
     suffix: keras.Model
+
+    @property
+    def random_layers(self) -> list[str]:
+        """Names of the layers before the backbone that differ from call to call."""
+        if self.augmentation is None:
+            return []
+        nodes = _keras.graph_nodes(self.augmentation)
+        return [node.operation.name for node in nodes if _is_random(node)]
+
+    def whole_prefix(self) -> keras.Model:
+        """Returns everything below the cut, from the model's own inputs on.
+
+        In inference, in which augmentation leaves examples as they are.
+        """
+        if self.augmentation is None:
+            return self.prefix
+        inputs = _inputs_like(self.augmentation)
+        outputs = self.prefix(self.augmentation(inputs, training=False))
+        return keras.Model(inputs, outputs, name="prefix")
 
 
 def split_model(
@@ -157,14 +178,18 @@ def join(parts: SplitModel) -> keras.Model:
 
     Augmentation and suffix follow the `training` argument; the prefix is `Frozen`.
     """
-    first = parts.augmentation or parts.prefix
-    inputs = keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name),
-        first.input,
-    )
+    inputs = _inputs_like(parts.augmentation or parts.prefix)
     x = parts.augmentation(inputs) if parts.augmentation else inputs
     outputs = parts.suffix(Frozen(parts.prefix, name="frozen_prefix")(x))
     return keras.Model(inputs, outputs, name="phase")
+
+
+def _inputs_like(model: keras.Model) -> object:
+    """Returns new inputs of the shapes and names of a model's own."""
+    return keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name),
+        model.input,
+    )
 
 
 def _around(nodes: list, call: object) -> tuple[list, list]:
@@ -299,7 +324,16 @@ def _is_random(node: object) -> bool:
 
 
 def _takes_training(layer: keras.layers.Layer) -> bool:
-    return "training" in inspect.signature(layer.call).parameters
+    if isinstance(layer, keras.layers.Lambda):
+        # Its `call` has the argument whatever the function is.
+        function = layer.function
+        with contextlib.suppress(TypeError, ValueError):
+            if "training" in inspect.signature(function).parameters:
+                return True
+        return draws_numbers(function)
+    if "training" in inspect.signature(layer.call).parameters:
+        return True
+    return draws_numbers(layer.call)
 
 
 def _bytes_per_example(tensors: Sequence) -> int:

@@ -492,6 +492,9 @@ class Input:
             part: What the data are called.
         """
         expected = [tuple(tensor.shape) for tensor in model.inputs]
+        names = [tensor.name for tensor in model.inputs]
+        if isinstance(inputs, dict) and set(names) <= set(inputs):
+            inputs = [inputs[name] for name in names]
         received = [tuple(np.shape(x)) for x in keras.tree.flatten(inputs)]
         fits = len(expected) == len(received) and all(
             len(want) == len(got)

@@ -437,7 +437,11 @@ def _kind_of_wide(labels: np.ndarray, outputs: np.ndarray) -> type[Output] | Non
 
 
 def output_of_keras(
-    loss: Any, activation: str | None, units: int, labels: np.ndarray | None = None
+    loss: Any,
+    activation: str | None,
+    units: int,
+    labels: np.ndarray | None = None,
+    head: bool = False,
 ) -> Output | None:
     """Returns the output of a Keras model that tlkeras did not build.
 
@@ -446,6 +450,7 @@ def output_of_keras(
         activation: The name of its last activation, or `None`.
         units: Width of its output.
         labels: Labels that it is to learn, or `None`.
+        head: Whether it is one of several, by name.
 
     Returns:
         The output; `None` where nothing tells it.
@@ -461,8 +466,9 @@ def output_of_keras(
         return None
     if issubclass(kind, Numbers):
         return Numbers(units)
-    if activation == "softmax":
-        # Whatever the loss takes: of the classes each input has one.
+    if activation == "softmax" and not head:
+        # Whatever the loss takes: of the classes each input has one. Labels of heads
+        # by name have the form that the loss takes.
         kind = Classes
     logits = logits_of_keras(loss, activation)
     if units == 1:

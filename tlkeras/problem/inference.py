@@ -115,18 +115,20 @@ def _outputs_of_keras(model: keras.Model, labels: Any) -> Any:
         return _output_of_tensor(outputs, loss, labels)
     losses = loss if isinstance(loss, dict) else dict.fromkeys(outputs, loss)
     found = {
-        name: _output_of_tensor(tensor, losses.get(name))
+        name: _output_of_tensor(tensor, losses.get(name), head=True)
         for name, tensor in outputs.items()
     }
     return None if None in found.values() else found
 
 
-def _output_of_tensor(tensor: Any, loss: Any, labels: Any = None) -> Output | None:
+def _output_of_tensor(
+    tensor: Any, loss: Any, labels: Any = None, head: bool = False
+) -> Output | None:
     shape = getattr(tensor, "shape", ())
     if len(shape) != 2 or shape[-1] is None:
         return None
     activation = _keras.last_activation(tensor)
-    return output_of_keras(_one_loss(loss), activation, shape[-1], labels)
+    return output_of_keras(_one_loss(loss), activation, shape[-1], labels, head)
 
 
 def _one_loss(loss: Any) -> Any:

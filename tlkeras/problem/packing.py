@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tlkeras.inputs import Reading, reading_of
+from tlkeras.inputs.given import as_tf_data, ends
 from tlkeras.problem.problem import Problem
 
 
@@ -39,6 +40,7 @@ def pack_data(problem: Problem, data: Any, part: str) -> Any:
         return data
     if of_data is not None and of_data.named:
         return _pack_reading(problem, known, part)
+    data = as_tf_data(data)
     if known is not None:
         _check_rows(problem, known.examples.labels, part)
         return data
@@ -84,6 +86,9 @@ def _pack_reading(problem: Problem, known: Reading, part: str) -> Any:
 def _pack_batches(problem: Problem, data: Any, part: str) -> Any:
     import tensorflow as tf
 
+    if not ends(data):
+        # Whoever iterates over them says so.
+        return data
     labels = data.element_spec[1]
     if not isinstance(labels, Mapping):
         if labels.shape.rank == 2 and labels.shape[1] == problem.columns:

@@ -8,6 +8,7 @@ import numpy as np
 from tlkeras.distribution import strategy_of
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
+from tlkeras.inputs.given import ends, is_one_array
 from tlkeras.outputs import check_label_form
 from tlkeras.problem import Problem, own_problem
 from tlkeras.training.own_loss import check_steps, refuse_own_loss
@@ -50,9 +51,7 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
         data: Batched dataset of `(inputs, labels)`, or a tuple of arrays.
         name: What the verb calls them.
     """
-    cardinality = getattr(data, "cardinality", None)
-    # -1 stands for data without an end.
-    if cardinality is not None and int(cardinality()) == -1:
+    if not ends(data):
         raise ValueError(
             f"`{name}` has no end, so that no epoch would have one. Leave out "
             "`.repeat()`, or add `.take(number_of_batches)`."
@@ -63,7 +62,9 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
     problem.check_fits(of_data, name, inferred=own_problem(model) is None)
     # `pack_data` has looked at the labels of heads with names.
     if not problem.named:
-        _check_numbers(labels, name)
+        for leaf in keras.tree.flatten(labels):
+            _check_numbers(leaf, name)
+    if not problem.named and is_one_array(labels):
         problem.output.check(labels, name)
         check_label_form(model.loss, labels, problem.output.units, name)
 
@@ -89,10 +90,14 @@ def check_arrays(data: tuple, name: str) -> None:
             "with `np.array`. Received: "
             f"{tuple(type(part).__name__ for part in data)}."
         )
-    if len(data[0]) != len(data[1]) or not len(data[0]):
+    inputs, labels = (
+        sorted({len(leaf) for leaf in keras.tree.flatten(part)}) for part in data[:2]
+    )
+    if inputs != labels or len(inputs) != 1 or inputs == [0]:
+        counts = (" and ".join(map(str, counts)) for counts in (inputs, labels))
         raise ValueError(
             f"`{name}` must hold as many labels as inputs, and at least one. "
-            f"Received {len(data[0])} inputs and {len(data[1])} labels."
+            "Received {} inputs and {} labels.".format(*counts)
         )
 
 
@@ -102,7 +107,8 @@ def look_into(data: Any, name: str) -> tuple[Any, np.ndarray, Problem | None]:
     Of data that tlkeras has read, nothing is decoded for it.
     """
     if isinstance(data, tuple) and len(data) in (2, 3):
-        return data[0][:1], np.asarray(data[1]), None
+        first = keras.tree.map_structure(lambda array: array[:1], data[0])
+        return first, _as_arrays(data[1]), None
     known = reading_of(data)
     if known is not None and not len(known.examples):
         raise ValueError(f"`{name}` is empty.")
@@ -111,7 +117,7 @@ def look_into(data: Any, name: str) -> tuple[Any, np.ndarray, Problem | None]:
         return data.element_spec[0], labels, known.problem
     try:
         # A generator would be without its first batch.
-        first = None if hasattr(data, "__next__") else next(iter(data))
+        first = _first_batch(data)
     except StopIteration:
         raise ValueError(f"`{name}` is empty.") from None
     except TypeError:
@@ -122,7 +128,25 @@ def look_into(data: Any, name: str) -> tuple[Any, np.ndarray, Problem | None]:
             f"arrays. Received: {type(data).__name__}"
             + ("." if first is None else f" of {type(first).__name__}.")
         )
-    return first[0], np.asarray(first[1]), None
+    return first[0], _as_arrays(first[1]), None
+
+
+def _first_batch(data: Any) -> Any:
+    if isinstance(data, keras.utils.PyDataset):
+        if not data.num_batches:
+            raise StopIteration
+        # Keras' iterators, which are such, would go on from there.
+        return data[0]
+    return None if hasattr(data, "__next__") else next(iter(data))
+
+
+def _as_arrays(labels: Any) -> Any:
+    """Returns labels as an array, or, of several outputs, a structure of such."""
+    if isinstance(labels, (list, tuple, dict)) and not np.isscalar(
+        next(iter(keras.tree.flatten(labels)), 0)
+    ):
+        return keras.tree.map_structure(np.asarray, labels)
+    return np.asarray(labels)
 
 
 def _values(data: Any, inputs: Any) -> Any:

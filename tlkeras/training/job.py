@@ -15,6 +15,7 @@ from tlkeras.distribution import Workers, strategy_of
 from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
+from tlkeras.inputs.given import is_one_array, with_one_input
 from tlkeras.optimizers import check_rate_callbacks, resolve_schedule
 from tlkeras.problem import (
     Problem,
@@ -145,14 +146,18 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any
     """
     train, val = parts_of(train, val)
     adopt_names(model, train)
-    own, problem = own_problem(model), problem_of(model)
+    own = own_problem(model)
     if own is not None:
         check_names(own, train, "train")
         check_names(own, val, "validation_data")
+    train = with_one_input(model, train, "train")
+    val = with_one_input(model, val, "validation_data")
+    problem = problem_of(model)
     train = _packed(problem, train, "train")
     val = None if val is None else _packed(problem, val, "validation_data")
     if problem is None:
-        problem = problem_to_learn(model, look_into(train, "train")[1])
+        labels = look_into(train, "train")[1]
+        problem = problem_to_learn(model, labels if is_one_array(labels) else None)
     check_data(problem, model, train, "train")
     if val is not None:
         check_data(problem, model, val, "validation_data")

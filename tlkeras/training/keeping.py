@@ -132,8 +132,13 @@ def score_of(job: Job, feed: Feed, scaled: bool) -> Score | None:
         scaled: Whether its logits may be divided by a temperature.
 
     Returns:
-        `None` where a head's loss is neither cross-entropy nor the squared error.
+        `None` where a head's loss is neither cross-entropy nor the squared error, or
+        outputs have no names.
     """
+    several = len(keras.tree.flatten(_keras.as_graph(job.model).output)) > 1
+    if several and not job.problem.named:
+        # Outputs without names, of which nothing is known.
+        return None
     labels, outputs, weights = _predicted(job, feed)
     total, temperatures = 0.0, {}
     for name, output in job.problem.outputs.items():

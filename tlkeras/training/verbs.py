@@ -38,8 +38,10 @@ def fit_head(
             `tl.image_classifier` or your own. Its loss and metrics are kept, also a
             `compute_loss` or `compute_metrics` of its own; a `train_step` or
             `test_step` of its own is refused.
-        train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
-            a tuple of arrays; or `Splits`, whose `val` then serves as well.
+        train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`, or
+            `keras.utils.PyDataset`, with an end; a tuple of arrays, or of lists and
+            dictionaries of arrays where there are several inputs or outputs; or
+            `Splits`, whose `val` then serves as well.
         validation_data: The same for validation after each epoch, or `None`.
         epochs: Passes over `train`, at least 1, by gradient. `"auto"`: the recipe's
             `head_epochs`; or the head is solved, in one epoch, where it is one Dense
@@ -135,8 +137,10 @@ def fine_tune(
             `tl.image_classifier` or your own. Its loss and metrics are kept, also a
             `compute_loss` or `compute_metrics` of its own; a `train_step` or
             `test_step` of its own is refused.
-        train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`;
-            a tuple of arrays; or `Splits`, whose `val` then serves as well.
+        train: Batched `tf.data.Dataset` of `(inputs, labels)`, such as `data.train`, or
+            `keras.utils.PyDataset`, with an end; a tuple of arrays, or of lists and
+            dictionaries of arrays where there are several inputs or outputs; or
+            `Splits`, whose `val` then serves as well.
         validation_data: The same for validation after each epoch, or `None`.
         head_epochs: Epochs of phase one, by gradient; 0 skips it. `"auto"`: the head is
             solved, in one epoch, where it is one Dense layer on cached features and its

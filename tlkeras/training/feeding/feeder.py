@@ -25,6 +25,7 @@ from tlkeras.features.splitting import SplitModel, is_fixed, join, split_model
 from tlkeras.features.views import Views
 from tlkeras.freezing import freeze
 from tlkeras.inputs.examples import Reading, reading_of, weighed
+from tlkeras.inputs.given import as_tf_data, count_of
 from tlkeras.outputs.sampling import balanced_positions
 from tlkeras.outputs.weighing import Weighing
 from tlkeras.training.feeding.feed import Feed, plan_steps
@@ -66,6 +67,7 @@ class Feeder:
         self.features: list[FeatureSet | None] = []
         self.seconds = 0.0
         self.phases = len(frozen)
+        self.said_random = False
 
     def feed(self, frozen: int, first_epoch: int) -> Feed:
         """Returns the feed for a phase that is about to start.
@@ -86,6 +88,8 @@ class Feeder:
                 features = self._extract(parts.prefix, self.features)
         elif self.store is not None and parts.augmentation is None:
             features = self._extract(parts.prefix, self._examples())
+        elif self.store is not None:
+            self._say_random(parts.random_layers)
         if features is None:
             return self._uncached(split_model(self.model, self.backbone), first_epoch)
         return self._cached(parts.suffix, features, first_epoch)
@@ -304,7 +308,7 @@ class Feeder:
         if val is not None and val.examples.random_access:
             val = self._once(val.examples)
         else:
-            val = self._ready(self.job.val)
+            val = as_tf_data(self._ready(self.job.val))
         model = self._joined(parts)
         if reading is not None and reading.examples.random_access:
             return self._known(model, parts.suffix, reading.examples, val, first_epoch)
@@ -448,8 +452,10 @@ class Feeder:
         plain = augment is None and as_it_is
         if plain and isinstance(train, tuple):
             arguments = dict(zip(("x", "y", "sample_weight"), train, strict=False))
-            return arguments, math.ceil(len(train[1]) / 32)
+            return arguments, math.ceil(count_of(train[1]) / 32)
         batches = batches_of(train) if isinstance(train, tuple) else train
+        if not plain:
+            batches = as_tf_data(batches)
         if augment is not None:
             arguments = augmented(batches, augment, first_epoch)
         else:
@@ -507,19 +513,30 @@ class Feeder:
         """Gives validation labels the form that augmented training labels have."""
         augment = self.job.augment
         if val is not None and self.job.problem.named:
-            batches = batches_of(val) if isinstance(val, tuple) else val
+            batches = batches_of(val) if isinstance(val, tuple) else as_tf_data(val)
             return self._labelled(batches, training=False)
         if val is None or augment is None or not augment.mixes_labels:
             return val
         if isinstance(val, tuple):
             x, y, *weights = val
             return (x, np.asarray(augment.soft_labels(y)), *weights)
-        return val.map(lambda x, y, *weights: (x, augment.soft_labels(y), *weights))
+        return as_tf_data(val).map(
+            lambda x, y, *weights: (x, augment.soft_labels(y), *weights)
+        )
 
     def _spent_seconds(self) -> float:
         """Returns the time that extraction has taken since it was last asked for."""
         seconds, self.seconds = self.seconds, 0.0
         return seconds
+
+    def _say_random(self, layers: list[str]) -> None:
+        if not self.said_random:
+            self._say(
+                f"Not cached: the model's layers {', '.join(map(repr, layers))} before "
+                "the backbone are random, or change with `training`. "
+                "`tl.Recipe(augment=..., cached_views=8)` in their place can be cached."
+            )
+        self.said_random = True
 
     def _say(self, text: str) -> None:
         if self.verbose != 0:

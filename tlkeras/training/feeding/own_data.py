@@ -3,6 +3,7 @@
 from typing import Any
 
 from tlkeras.augmentation import Augment
+from tlkeras.inputs.given import as_tuples, count_of
 
 ARRAYS = ("y", "sample_weight")
 
@@ -20,9 +21,9 @@ def batches_of(arrays: tuple, shuffled: bool = True) -> Any:
     """Makes batches of a tuple of arrays, as `fit` would."""
     import tensorflow as tf
 
-    dataset = tf.data.Dataset.from_tensor_slices(arrays)
+    dataset = tf.data.Dataset.from_tensor_slices(as_tuples(arrays))
     if shuffled:
-        dataset = dataset.shuffle(len(arrays[1]))
+        dataset = dataset.shuffle(count_of(arrays[1]))
     return dataset.batch(32)
 
 

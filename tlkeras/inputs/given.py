@@ -1,0 +1,86 @@
+"""Data as users hand them to verbs: arrays in structures, and Keras' own batches."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def count_of(part: Any) -> int:
+    """Returns the number of examples of arrays, one or several in a structure."""
+    return len(keras.tree.flatten(part)[0])
+
+
+def is_one_array(part: Any) -> bool:
+    """Whether inputs or labels are one array, not a list or dictionary of some."""
+    return hasattr(part, "shape")
+
+
+def as_tuples(part: Any) -> Any:
+    """Returns a structure with tuples for its lists, which `tf.data` would stack."""
+    if isinstance(part, dict):
+        return {name: as_tuples(value) for name, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return tuple(map(as_tuples, part))
+    return part
+
+
+def with_one_input(model: keras.Model, data: Any, name: str) -> Any:
+    """Returns data whose one input is one array, where it came as a list of examples.
+
+    Args:
+        model: What the data are for.
+        data: As a verb was given them.
+        name: What they are called.
+
+    Raises:
+        ValueError: If the examples differ in shape.
+    """
+    if not isinstance(data, tuple) or len(data) not in (2, 3):
+        return data
+    x, *rest = data
+    listed = isinstance(x, (list, tuple)) and len(x) and all(map(is_one_array, x))
+    if not listed or len(getattr(model, "inputs", None) or ()) != 1:
+        return data
+    if len(x) == 1 and len(model.inputs[0].shape) == np.ndim(x[0]):
+        # The one input in a list, as Keras takes it.
+        return (x[0], *rest)
+    shapes = sorted({tuple(np.shape(each)) for each in x})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"The inputs of `{name}` must have one shape to make a batch. Received "
+            f"examples of shapes {shapes[:4]}: resize them."
+        )
+    return (np.stack([np.asarray(each) for each in x]), *rest)
+
+
+def ends(data: Any) -> bool:
+    """Whether batches have an end, where they tell: `tf.data` and Keras' own do."""
+    if isinstance(data, keras.utils.PyDataset):
+        return data.num_batches is not None
+    # `tf.data` counts an endless dataset as -1 and an unknown one as -2.
+    cardinality = getattr(data, "cardinality", None)
+    return not callable(cardinality) or int(cardinality()) != -1
+
+
+def as_tf_data(batches: Any) -> Any:
+    """Returns a `PyDataset` as a `tf.data.Dataset`, anything else as it is.
+
+    Each pass over it is an epoch of the `PyDataset`.
+    """
+    if not isinstance(batches, keras.utils.PyDataset):
+        return batches
+    import tensorflow as tf
+
+    def spec(array: Any) -> tf.TensorSpec:
+        array = np.asarray(array)
+        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+
+    def epoch() -> Any:
+        for number in range(batches.num_batches):
+            yield as_tuples(batches[number])
+        batches.on_epoch_end()
+
+    signature = keras.tree.map_structure(spec, as_tuples(batches[0]))
+    dataset = tf.data.Dataset.from_generator(epoch, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(batches.num_batches))
