@@ -366,7 +366,6 @@ def ids(y, **kwargs):
         ([1, 0, 2], [1, 0, 2]),
         (np.array([1, 0, 2], "uint8"), [1, 0, 2]),
         ([[1], [0], [2]], [1, 0, 2]),
-        ([True, False], [1, 0]),
         ([[0, 1, 0], [1, 0, 0]], [1, 0]),
         (np.eye(3, dtype="float32"), [0, 1, 2]),
     ],
@@ -377,6 +376,14 @@ def test_whole_numbers_and_one_hot_rows_are_classes(y, expected):
     assert task == "classification"
     assert names == tuple(str(i) for i in range(len(names)))
     assert read_labels(y)[1].dtype == np.int32
+
+
+def test_booleans_are_classes():
+    assert ids([True, False]) == ([1, 0], ("False", "True"), "classification")
+
+
+def test_whole_floats_are_classes_where_these_have_names():
+    assert ids([0.0, 1.0], class_names=["a", "b"])[0] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -418,7 +425,6 @@ def test_floats_are_targets(y):
         ([0, 5], {"class_names": ["a", "b"]}, "0 to 1.*5 at index 1"),
         ([0, 5], {}, r"missing are \[1, 2, 3, 4\]"),
         ([0.0, 1.0], {"task": "classification"}, r"y.astype\('int32'\)"),
-        ([0.0, 1.0], {"class_names": ["a", "b"]}, "class_names"),
         (["a", "x"], {"class_names": ["a", "b"]}, "No such class name: 'x'"),
         (["a", "b"], {"task": "regression"}, "Strings"),
         ([0, 1], {"task": "multi_label"}, r"shape \(n, classes\)"),

@@ -718,7 +718,7 @@ def test_labels_that_are_none(y, arguments, message):
     [
         (np.array([0, 2]), P3, Classes(3)),
         (np.eye(3)[[0, 2]], P3, Classes(3)),
-        (np.array([[1, 1, 0], [0, 0, 0]]), P3, Labels(3)),
+        (np.array([[1, 1, 0], [0, 0, 0]]), P3 / 2, Labels(3)),
         (np.array([0, 1]), rows([0.2], [0.7]), Classes(2, single_unit=True)),
         (np.array([0.5, 3.0]), rows([0.2], [0.7]), Numbers()),
         (rows([0.5, 3], [2, 1]), rows([1, 2], [3, 4]), Numbers(2)),
@@ -732,6 +732,9 @@ def test_predictions_tell_what_they_are(labels, outputs, expected):
 
 
 def test_predictions_that_tell_nothing():
+    with pytest.raises(ValueError, match="Pass `task`, one of 'classification'"):
+        # No softmax can have learnt such labels.
+        read_predictions(np.array([[1, 1, 0], [0, 0, 0]]), P3)
     with pytest.raises(ValueError, match="Pass `task`, one of 'classification'"):
         read_predictions(np.array([0.0, 1.0]), rows([-2.0], [3.0]))
     with pytest.raises(ValueError, match="either one column, or one for each output"):

@@ -442,3 +442,11 @@ def test_a_freeze_point_may_be_a_number_of_numpy():
     point = np.int64(-2)
     tl.fine_tune(model, (x, y), head_epochs=0, epochs=1, unfreeze_from=point, verbose=0)
     assert model.record.runs[0].phases[0]["unfreeze_from"] == -2
+
+
+def test_metrics_of_a_head_say_which_way_they_go():
+    model = tl.image_classifier(tiny_backbone(blocks=1), 2)
+    first, second = (keras.callbacks.EarlyStopping("val_accuracy") for _ in range(2))
+    tl.fit_head(model, (X, Y), (X, Y), epochs=1, callbacks=[first], verbose=0)
+    model.fit(X, Y, validation_data=(X, Y), callbacks=[second], verbose=0)
+    assert {first.monitor_op, second.monitor_op} == {keras.ops.greater}

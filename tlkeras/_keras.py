@@ -137,6 +137,15 @@ def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
     return model._loss_tracker
 
 
+def keep_direction(wrapper: keras.metrics.Metric, metric: keras.metrics.Metric) -> None:
+    """Gives a metric around another one what says whether it is to rise or to fall.
+
+    Callbacks with `mode="auto"` read it.
+    """
+    if hasattr(metric, "_direction"):
+        wrapper._direction = metric._direction
+
+
 def unused_optimizer(
     optimizer: keras.optimizers.Optimizer, learning_rate: Any = None
 ) -> keras.optimizers.Optimizer:

@@ -251,6 +251,13 @@ def _again(facts: Facts) -> str:
     code = f'again = tl.rerun("{facts.file}", data{wanted})'
     runs = facts.record.runs
     notes = [escaped(note) for run in runs for note in run.notes]
+    teachers = [escaped(run.taught_by) for run in runs if run.taught_by]
+    if teachers:
+        notes.append(
+            f"It learnt from a teacher, {teachers[0]}, which the file does not hold: "
+            "repeat it with `tl.distill`."
+        )
+        return " ".join(dict.fromkeys(notes))
     if not facts.is_as_recorded:
         notes.append(
             f"Something else changed the model afterwards, such as {_UNRECORDED}: a "

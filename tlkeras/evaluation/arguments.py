@@ -22,8 +22,9 @@ def check_arrays(
         names: The classes' names, where they are known.
     """
     labels = np.asarray(labels)
-    if labels.ndim == 1 and all(isinstance(label, str) for label in labels.tolist()):
-        labels = _numbers_of(labels.tolist(), names)
+    listed = labels.tolist() if labels.ndim == 1 else []
+    if listed and all(isinstance(label, str) for label in listed):
+        labels = _numbers_of(listed, names)
     outputs = np.asarray(outputs, dtype="float32")
     if labels.ndim == 0 or outputs.ndim not in (1, 2) or len(labels) != len(outputs):
         raise ValueError(

@@ -47,7 +47,7 @@ class Figures:
         output: Output | None = None,
         about: Mapping[str, str] | None = None,
     ) -> None:
-        names = class_names or (output and output.class_names)
+        names = output.class_names if output and class_names is None else class_names
         labels, outputs = check_arrays(labels, outputs, names)
         self.output = output_for(labels, outputs, output, task, class_names, thresholds)
         self.y_true, self._outputs = self.output.read_predictions(labels, outputs)

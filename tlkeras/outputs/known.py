@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tlkeras import _keras
 from tlkeras.distribution import sum_over_replicas
 from tlkeras.outputs.losses import LabelLoss, find_loss
 
@@ -112,6 +113,7 @@ class KnownMetric(_Known, keras.metrics.Metric):
     def __init__(self, metric, classes=False, by_output=False):
         super().__init__(name=metric.name)
         self.metric, self.classes, self.by_output = metric, classes, by_output
+        _keras.keep_direction(self, metric)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, _, weights = self.known(y_true, sample_weight)

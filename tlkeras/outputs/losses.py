@@ -500,6 +500,7 @@ class ClassMetric(keras.metrics.Metric):
     def __init__(self, metric):
         super().__init__(name=metric.name)
         self.metric = metric
+        _keras.keep_direction(self, metric)
         # A function of Keras' that was wrapped has its name.
         self.takes_numbers = isinstance(metric, _NUMBER_METRICS) or (
             metric.name.startswith("sparse_")
