@@ -369,6 +369,9 @@ def test_saving_with_pictures_shows_files_that_are_there(tmp_path):
 
 def test_bad_input_is_refused(tmp_path):
     model = tl.image_classifier("glyphnet", 2)
+    for licence in "Apache 2.0", "mine":
+        with pytest.raises(ValueError, match="`license` must be an identifier"):
+            tl.model_card(model, license=licence)
     with pytest.raises(ValueError, match="TransferModel"):
         tl.model_card(tiny_backbone())
     with pytest.raises(ValueError, match="'regression'"):

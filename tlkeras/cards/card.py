@@ -11,6 +11,7 @@ from tlkeras._files import write_whole
 from tlkeras.builders import TransferModel
 from tlkeras.cards.backbone_facts import hub_name
 from tlkeras.cards.facts import Facts
+from tlkeras.cards.licences import check_license
 from tlkeras.cards.markdown import escaped, yaml
 from tlkeras.cards.sections import sections
 from tlkeras.evaluation import Report
@@ -140,7 +141,8 @@ def model_card(
         intended_use: Who may use it for what.
         out_of_scope: What it must not be used for.
         dataset: Where the data come from, whose they are and under what terms.
-        license: The model's licence, as hubs write it: `"apache-2.0"`, `"cc-by-4.0"`.
+        license: The model's licence, as hubs write it: `"apache-2.0"`, `"cc-by-4.0"`;
+            `"other"` for one that they do not know.
         citation: BibTeX.
         header: Entries of the header to add or to replace: `{"language": "en",
             "datasets": ["imdb"], "base_model": ["google/vit-base-patch16-224"]}`.
@@ -168,6 +170,7 @@ def model_card(
             "`model` must be a `TransferModel`, such as tl.image_classifier builds. "
             f"Received: {type(model).__name__}."
         )
+    check_license(license)
     name = model.name if name is None else str(name)
     facts = Facts(
         name=name,

@@ -169,6 +169,11 @@ def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
     return 1.0 if worse else temperature
 
 
+def is_extreme(temperature: float) -> bool:
+    """Whether a temperature is as high or as low as `fit_temperature` looks."""
+    return not 1.01 * _LOWEST < temperature < 0.99 * _HIGHEST
+
+
 def _nats(y_true: np.ndarray, logits: np.ndarray) -> float:
     """Returns the mean log loss of logits, however small the probabilities are."""
     from scipy.special import log_expit, log_softmax
