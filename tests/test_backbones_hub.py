@@ -10,6 +10,7 @@ import keras_hub
 import numpy as np
 import pytest
 
+import tlkeras as tl
 from tlkeras.backbone_loading import load_backbone
 from tlkeras.inputs.pictures.backbones import load_backbone as load_image_backbone
 from tlkeras.inputs.pictures.presets import IMAGE_BACKBONES, image_presets
@@ -250,3 +251,9 @@ def test_hugging_face_is_not_asked_again_and_again(monkeypatch):
     monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", never)
     with pytest.raises(FileNotFoundError, match="hf://nobody/nothing.*no network"):
         load_backbone("hf://nobody/nothing")
+
+
+@pytest.mark.parametrize("build", [tl.text_classifier, tl.image_classifier])
+def test_a_name_of_the_hugging_face_hub_is_told_its_prefix(build):
+    with pytest.raises(ValueError, match="is 'hf://google/some-model'"):
+        build("google/some-model", 2)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 from text_models import (
     SENTENCES,
     tiny_bert,
@@ -366,3 +367,9 @@ def test_what_is_no_text_is_refused():
         tl.fit_head(
             model, (TEXTS, LABELS), recipe=tl.Recipe(augment="light"), verbose=0
         )
+
+
+def test_single_texts_of_a_dataset_are_to_be_batched():
+    single = tf.data.Dataset.from_tensor_slices((TEXTS, LABELS))
+    with pytest.raises(ValueError, match="gives single ones: add `.batch"):
+        tl.fit_head(classifier(), single, verbose=0)

@@ -3,12 +3,12 @@
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from tlkeras._validation import optional_import
+from tlkeras._validation import optional_import, unknown_name
 from tlkeras.backbones.weights import brief
 
 _HUB_PATIENCE = 5.0
@@ -26,6 +26,23 @@ def is_preset(name: str) -> bool:
     if "://" in name or Path(name).expanduser().is_dir():
         return True
     return name in keras_hub().models.Backbone.presets
+
+
+def unknown_backbone(kind: str, name: str, known: Collection[str]) -> ValueError:
+    """Makes the error for what is neither a backbone nor a preset.
+
+    Args:
+        kind: As in `unknown_name`.
+        name: What came.
+        known: The names that there are.
+    """
+    error = unknown_name(kind, name, known)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        return error
+    return ValueError(
+        f"{error} A model of the Hugging Face hub is 'hf://{name}'; there is no folder "
+        "of this name."
+    )
 
 
 def preset_name(preset: str) -> str:

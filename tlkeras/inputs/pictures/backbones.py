@@ -142,7 +142,7 @@ def load_backbone(
         return _resolve_entry(entry, weights, input_shape, preprocessing)
     if hub.is_preset(name):
         return _resolve_preset(name, weights, input_shape, preprocessing)
-    raise unknown_name("backbone", name, backbone_names())
+    raise hub.unknown_backbone("backbone", name, backbone_names())
 
 
 def _table_entry(backbone: str | os.PathLike) -> TableEntry | None:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import keras
 
-from tlkeras._validation import check_int, unknown_name
+from tlkeras._validation import check_int
 from tlkeras.backbones import hub
 from tlkeras.backbones.loaded import LoadedBackbone, refuse_whole_model
 from tlkeras.backbones.table import entry_for
@@ -162,7 +162,7 @@ def _load_named(name: str, weights: Weights) -> keras.Model:
     """Loads a text backbone, and remembers the tokenizer that belongs to it."""
     preset = str(minilm_folder()) if name == MINILM else name
     if not hub.is_preset(preset):
-        raise unknown_name("text backbone", name, backbone_names())
+        raise hub.unknown_backbone("text backbone", name, backbone_names())
     _check_is_text_preset(preset)
     file = None if weights in ("pretrained", None) else find_weights_file(weights)
     model = _load_model(preset, load_weights=weights == "pretrained")

@@ -413,6 +413,11 @@ True
                 f"or pairs of shape (batch, 2). Received: {dtype} of shape "
                 f"{inputs.shape}."
             )
+        if not len(inputs.shape):
+            raise ValueError(
+                f"`{part}` must give batches of texts, and gives single ones: add "
+                "`.batch(32)` to the dataset."
+            )
         self._check_pairs(len(inputs.shape))
 
     # Explanations.
