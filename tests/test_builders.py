@@ -467,6 +467,7 @@ def test_a_head_without_labels_in_a_batch_gets_no_gradient_and_no_nan():
     ],
     ids=["classification", "multi_label", "regression"],
 )
+@pytest.mark.filterwarnings("ignore:The backbone 'tiny' is part of:UserWarning")
 def test_one_head_trains_as_a_model_with_a_single_task(output, labels):
     backbone = tiny_backbone()
     for layer in backbone.layers:

@@ -250,7 +250,13 @@ def write_pictures(root):
 def test_folders_slice_and_name_pictures_even_of_shuffled_data(tmp_path):
     write_pictures(tmp_path)
     data = tl.image_folder(
-        tmp_path, image_size=16, batch_size=3, validation_split=0, test_split=0.25
+        tmp_path,
+        # They hold the same sub-folders, which could be classes, too.
+        class_names=["cat", "dog"],
+        image_size=16,
+        batch_size=3,
+        validation_split=0,
+        test_split=0.25,
     )
     pooled = keras.layers.GlobalAveragePooling2D()
     model = keras.Sequential(

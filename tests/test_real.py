@@ -11,6 +11,11 @@ from helpers import needs_shared
 
 import tlkeras as tl
 
+# One backbone serves several models, whose heads alone are trained.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The backbone .* is part of model:UserWarning"
+)
+
 SEEDS = range(5)
 
 ANSWER = """

@@ -249,6 +249,7 @@ def test_frozen_dropout_is_off_and_trained_dropout_on():
     assert differs("transformer_layer_1")
 
 
+@pytest.mark.filterwarnings("ignore:The backbone .* is part of:UserWarning")
 @pytest.mark.slow
 def test_a_regressor_and_several_labels():
     backbone, tokenizer = tiny_bert()

@@ -1,7 +1,7 @@
 """A text backbone up to one of its outputs, as it is nested in a model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -25,8 +25,10 @@ class TextBackbone(keras.Model):
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
         super().__init__(inputs, outputs, name=name, **kwargs)
-        # Set afterwards: Keras takes no other constructor for a functional one.
-        self.origin = None
+        # Set afterwards: Keras takes no other constructor for a functional one. A
+        # function, since a backbone would be saved a second time, and a description of
+        # now would not know what becomes of the layers: their quantization.
+        self.describe: Callable[[], dict[str, Any]] | None = None
 
     @classmethod
     def of(
@@ -44,11 +46,16 @@ class TextBackbone(keras.Model):
         """
         output = backbone.output if key is None else backbone.output[key]
         made = cls(backbone.input, output, name=name)
-        try:
+
+        def describe() -> dict[str, Any]:
             origin = keras.saving.serialize_keras_object(backbone)
             # Which of its layers train, the model that holds it knows.
             origin["config"]["trainable"] = True
-            made.origin = json.dumps({"backbone": origin, "key": key})
+            return {"backbone": origin, "key": key}
+
+        made.describe = describe
+        try:
+            json.dumps(describe())
         except (AttributeError, NotImplementedError, TypeError) as error:
             raise ValueError(
                 f"The backbone {backbone.name!r} ({type(backbone).__name__}) cannot be "
@@ -59,7 +66,7 @@ class TextBackbone(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration of the backbone, and which output it is."""
-        return {"name": self.name, **json.loads(self.origin)}
+        return {"name": self.name, **self.describe()}
 
     @classmethod
     def from_config(
