@@ -760,3 +760,14 @@ def test_a_new_model_loads_without_warnings(saved):
 )
 def test_messages_know_the_plural(kind, several):
     assert f"Valid {several} (1): a." in str(unknown_name(kind, "b", ["a"]))
+
+
+@pytest.mark.parametrize("labels", [Y.tolist(), ["a" if y else "b" for y in Y]])
+def test_labels_in_a_list_are_to_be_an_array(labels):
+    with pytest.raises(ValueError, match="make them of lists with `np.array`"):
+        tl.fit_head(hand_written(tiny_backbone()), (X, labels), verbose=0)
+
+
+def test_no_weights_at_all_are_none():
+    model = tl.image_classifier(tiny_backbone(), 2)
+    assert tl.fit_head(model, (X, Y, None), verbose=0).phases[0].solved

@@ -6,6 +6,7 @@ import pytest
 from helpers import solid_colours, tiny_backbone, with_head, with_recipe
 
 import tlkeras as tl
+from tlkeras.training.phase import epoch_of_end
 from tlkeras.training.recipe import completed
 
 PIXELS, CLASSES = solid_colours(48, 3)
@@ -316,7 +317,7 @@ def test_a_phase_that_spoils_the_model_is_undone():
     history = tuned(model, fine_tune_learning_rate=0.5, schedule="constant")
     fitted(alone)
     assert history.best["phase"] == "head"
-    assert "did no better" in history.notes[-1]
+    assert "did not clearly do better" in history.notes[-1]
     for one, other in zip(model.weights, alone.weights, strict=True):
         np.testing.assert_array_equal(np.array(one), np.array(other))
 
@@ -408,3 +409,41 @@ def test_what_is_worse_than_the_mean_is_said(form, capsys):
     assert sentence in str(report) and sentence in report._repr_html_()
     fine = tl.Report([1.0, 2.0, 3.0], [1.0, 2.5, 3.0])
     assert "Worse" not in str(fine)
+
+
+def test_restored_weights_are_of_the_epoch_that_they_are_from():
+    """Early stopping by something else than the loss ends a phase with its choice."""
+
+    class Falls(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_chosen"] = -float(epoch)
+
+    stopping = keras.callbacks.EarlyStopping(
+        "val_chosen", mode="max", patience=1, restore_best_weights=True
+    )
+    recipe = tl.Recipe(head="gradient", head_epochs=4, learning_rate=0.05)
+    model = built(dropout=0.0)
+    history = tl.fit_head(
+        model,
+        (PIXELS, CLASSES),
+        VAL,
+        recipe=recipe,
+        callbacks=[Falls(), stopping],
+        verbose=0,
+    )
+    (phase,) = history.phases
+    assert phase.epochs == 2
+    assert (epoch_of_end([stopping], phase), epoch_of_end([], phase)) == (0, 1)
+    losses = history.history["val_loss"]
+    assert history.best["val_loss"] == losses[history.best["epoch"]]
+
+
+def test_numbers_count_in_the_score_as_in_the_loss():
+    heads = {"kind": tl.Classes(3), "size": tl.Numbers(1)}
+    labels = {"kind": CLASSES, "size": 10.0 * CLASSES}
+    val = VAL[0], {"kind": VAL[1], "size": 10.0 * VAL[1]}
+    model = built(heads, dropout=0.0)
+    recipe = tl.Recipe(head="gradient", head_epochs=1, learning_rate=0.01)
+    best = tl.fit_head(model, (PIXELS, labels), val, recipe=recipe, verbose=0).best
+    # Temperatures change the loss of the classes alone, which is small.
+    assert best["calibrated_loss"] == pytest.approx(best["val_loss"], rel=0.1)

@@ -1,7 +1,6 @@
 """The verb `calibrate`: a temperature that becomes part of the model."""
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -43,7 +42,10 @@ class Temperature:
             f"{name} {number(before)} -> {number(after)}"
             for name, (before, after) in (("loss", self.loss), ("ece", self.ece))
         )
-        return f"temperature {self.value:.4g}, {', '.join(changes)}"
+        note = ""
+        if calibration.is_extreme(self.value):
+            note = " (as far as it goes: the outputs say next to nothing of the labels)"
+        return f"temperature {self.value:.4g}{note}, {', '.join(changes)}"
 
 
 class Logits(NamedTuple):
@@ -122,14 +124,6 @@ def calibrate(
     for name, temperature in found.items():
         if temperature.value == 1.0:
             logits[name].layer.set_weights(kept[name])
-        if calibration.is_extreme(temperature.value):
-            warnings.warn(
-                f"The temperature of {name!r}, {temperature.value:.3g}, is as far as "
-                "it goes: on these data the outputs say next to nothing of the labels. "
-                "Are labels and the order of the classes those of the training?",
-                UserWarning,
-                stacklevel=2,
-            )
     _note(model, {name: temperature.value for name, temperature in found.items()})
     return problem.face(found)
 

@@ -83,8 +83,8 @@ def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
 
 def check_arrays(data: tuple, name: str) -> None:
     """Raises `ValueError` unless a tuple holds arrays of inputs and of labels."""
-    arrays = all(hasattr(part, "shape") for part in keras.tree.flatten(data[0]))
-    if not arrays or data[1] is None:
+    leaves = keras.tree.flatten(data[0]) + keras.tree.flatten(data[1])
+    if not all(getattr(leaf, "shape", ()) for leaf in leaves):
         raise ValueError(
             f"`{name}` must hold inputs and labels as arrays; make them of lists "
             "with `np.array`. Received: "

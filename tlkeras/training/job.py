@@ -166,6 +166,8 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any
 
 def _packed(problem: Problem | None, data: Any, name: str) -> Any:
     """Returns data with labels as data of their own hold them, arrays as a dataset."""
+    if isinstance(data, tuple) and len(data) == 3 and data[2] is None:
+        data = data[:2]
     if problem is not None:
         data = pack_data(problem, data, name)
     if isinstance(data, tuple) and len(data) in (2, 3):

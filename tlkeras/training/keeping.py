@@ -99,6 +99,7 @@ def best_of_phase(
     weights: Sequence[keras.Variable],
     monitor: LossMonitor,
     phase: Phase,
+    last: int,
     val_loss: float,
     score: Callable[[], Score | None],
 ) -> Candidate:
@@ -108,10 +109,10 @@ def best_of_phase(
         weights: What the run may change.
         monitor: What watched the phase.
         phase: The phase.
-        val_loss: Of its last epoch.
+        last: The epoch that the weights at its end are of, in the joined history.
+        val_loss: Of that epoch.
         score: Scores the weights as they are.
     """
-    last = phase.first_epoch + phase.epochs - 1
     end = Candidate(values_of(weights), phase.name, last, val_loss, score())
     if monitor.best_epoch in (None, last):
         return end
@@ -150,6 +151,9 @@ def score_of(job: Job, feed: Feed, scaled: bool) -> Score | None:
         if scaled and targets.link != "identity" and _layer(job, name):
             temperature = temperatures[name] = _temperature(logits, targets)
         losses, _ = targets.losses(logits / temperature)
+        if targets.link == "identity":
+            # Halved for the solving, and not in what the model was compiled with.
+            losses = 2 * losses
         weighed = (losses * targets.weights).mean(axis=1)
         total = total + output.weight * weighed * len(targets) / max(
             float(targets.weights.mean(axis=1).sum()), _TINY

@@ -150,11 +150,11 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         solved=solved,
     )
     run.history.append(logs, phase)
+    if run.changing is not None:
+        keep_best(run, feed, monitor, before, epoch_of_end(callbacks, phase))
     note = None
     if solved is None:
-        note = overfitting(stage.name, logs.history, kept=run.changing is not None)
-    if run.changing is not None:
-        keep_best(run, feed, monitor, before)
+        note = overfitting(stage.name, logs.history, kept=least_is_kept(run, monitor))
     if note is not None:
         run.history.notes.append(note)
         if fitting.verbose != 0:
@@ -188,8 +188,25 @@ def solve_head(run: Run, stage: Stage, feed: Feed) -> dict[str, Any] | None:
     return None
 
 
+def epoch_of_end(callbacks: list[keras.callbacks.Callback], phase: Phase) -> int:
+    """Returns the epoch, of the joined history, that a phase's last weights are of."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.EarlyStopping):
+            if callback.restore_best_weights and callback.best_weights is not None:
+                return int(callback.best_epoch)
+    return phase.first_epoch + phase.epochs - 1
+
+
+def least_is_kept(run: Run, monitor: LossMonitor) -> bool:
+    """Whether the model has the weights with the least validation loss of a phase."""
+    best, phase = run.history.best, run.history.phases[-1]
+    return best is not None and (
+        (best["phase"], best["epoch"]) == (phase.name, monitor.best_epoch)
+    )
+
+
 def keep_best(
-    run: Run, feed: Feed, monitor: LossMonitor, before: Candidate | None
+    run: Run, feed: Feed, monitor: LossMonitor, before: Candidate | None, end: int
 ) -> None:
     """Gives the model the best weights so far, and the history where they are from."""
     phase = run.history.phases[-1]
@@ -197,7 +214,8 @@ def keep_best(
         run.changing,
         monitor,
         phase,
-        run.history.history["val_loss"][-1],
+        end,
+        run.history.history["val_loss"][end],
         # A solved head is calibrated already, by more than the validation part.
         lambda: None if phase.solved else score_of(run.job, feed, scaled=True),
     )

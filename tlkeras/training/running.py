@@ -140,13 +140,13 @@ def finish_best(run: Run) -> None:
         return
     if best["phase"] == START:
         said = (
-            f"Phase {last.name} did no better on the validation data: the model has "
-            "the weights that it came with."
+            f"Phase {last.name} did not clearly do better on the validation data: the "
+            "model has the weights that it came with."
         )
     elif best["phase"] != last.name:
         said = (
-            f"Phase {last.name} did no better on the validation data: the model has "
-            f"the weights of phase {best['phase']}."
+            f"Phase {last.name} did not clearly do better on the validation data: the "
+            f"model has the weights of phase {best['phase']}."
         )
     elif best["epoch"] != last.first_epoch + last.epochs - 1:
         number = best["epoch"] - last.first_epoch + 1
