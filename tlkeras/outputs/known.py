@@ -5,9 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tlkeras import _keras
 from tlkeras.distribution import sum_over_replicas
-from tlkeras.outputs.losses import LabelLoss, find_loss
+from tlkeras.outputs.losses import LabelLoss, MetricAround, find_loss
 
 
 class _Known:
@@ -94,7 +93,7 @@ class KnownLoss(_Known, keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("tlkeras")
-class KnownMetric(_Known, keras.metrics.Metric):
+class KnownMetric(_Known, MetricAround):
     """A metric over the labels that are known.
 
     Args:
@@ -111,9 +110,8 @@ class KnownMetric(_Known, keras.metrics.Metric):
     """
 
     def __init__(self, metric, classes=False, by_output=False):
-        super().__init__(name=metric.name)
-        self.metric, self.classes, self.by_output = metric, classes, by_output
-        _keras.keep_direction(self, metric)
+        super().__init__(metric)
+        self.classes, self.by_output = classes, by_output
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, _, weights = self.known(y_true, sample_weight)
@@ -121,12 +119,6 @@ class KnownMetric(_Known, keras.metrics.Metric):
             y_true, y_pred = ops.reshape(y_true, (-1, 1)), ops.reshape(y_pred, (-1, 1))
             weights = ops.reshape(weights, (-1,))
         self.metric.update_state(y_true, y_pred, sample_weight=weights)
-
-    def result(self):
-        return self.metric.result()
-
-    def reset_state(self):
-        self.metric.reset_state()
 
     def get_config(self):
         return {

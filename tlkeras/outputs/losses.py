@@ -481,8 +481,27 @@ def class_metric(metric: Any, accuracy: type[keras.metrics.Metric]) -> Any:
     )
 
 
+class MetricAround(keras.metrics.Metric):
+    """A metric that gives another one labels of another form.
+
+    Args:
+        metric: The other, a `keras.metrics.Metric`.
+    """
+
+    def __init__(self, metric):
+        super().__init__(name=metric.name)
+        self.metric = metric
+        _keras.keep_direction(self, metric)
+
+    def result(self):
+        return self.metric.result()
+
+    def reset_state(self):
+        self.metric.reset_state()
+
+
 @keras.saving.register_keras_serializable("tlkeras")
-class ClassMetric(keras.metrics.Metric):
+class ClassMetric(MetricAround):
     """Lets a metric of exclusive classes take class numbers and rows alike.
 
     Keras looks at the first labels that come, and takes all others for the same.
@@ -498,9 +517,7 @@ class ClassMetric(keras.metrics.Metric):
     """
 
     def __init__(self, metric):
-        super().__init__(name=metric.name)
-        self.metric = metric
-        _keras.keep_direction(self, metric)
+        super().__init__(metric)
         # A function of Keras' that was wrapped has its name.
         self.takes_numbers = isinstance(metric, _NUMBER_METRICS) or (
             metric.name.startswith("sparse_")
@@ -517,12 +534,6 @@ class ClassMetric(keras.metrics.Metric):
             numbers = ops.cast(y_true, "int32")
             y_true = ops.one_hot(numbers, y_pred.shape[-1], dtype=y_pred.dtype)
         self.metric.update_state(y_true, y_pred, sample_weight=sample_weight)
-
-    def result(self):
-        return self.metric.result()
-
-    def reset_state(self):
-        self.metric.reset_state()
 
     def get_config(self):
         return {"metric": keras.metrics.serialize(self.metric)}
