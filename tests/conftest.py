@@ -6,6 +6,8 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# The suite runs in a process per core: more threads would only wait for each other.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import pytest
 
@@ -52,8 +54,10 @@ def _fresh_keras_state():
 def _small_heap():
     """Keeps the collector of garbage from what TensorFlow holds on to for good.
 
-    After hundreds of traced functions it took 10 seconds to look through them once.
+    After hundreds of traced functions it took 10 seconds to look through them once;
+    while a function is traced it looks a hundred times at what is all in use.
     """
+    gc.set_threshold(100_000, 50, 1000)
     yield
     gc.collect()
     gc.freeze()

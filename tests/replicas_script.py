@@ -151,11 +151,6 @@ def cached():
 
 
 @case
-def static_cached():
-    return static(cached_run)
-
-
-@case
 def uncached():
     return compared(uncached_run("none"), uncached_run(TWO))
 
@@ -197,17 +192,7 @@ def saved_file():
 
 
 @case
-def clipped_averaged_and_by_depth():
-    return alike(
-        optimizer=lambda: keras.optimizers.SGD(
-            momentum=0.9, global_clipnorm=0.3, use_ema=True, ema_momentum=0.8
-        ),
-        layer_decay=0.5,
-    )
-
-
-@case
-def multi_label_with_a_flatten_head():
+def clipped_averaged_and_by_depth_of_a_multi_label_flatten_head():
     labels = np.eye(3, dtype="float32")[Y]
     labels[:, 0] = 1
     val = np.eye(3, dtype="float32")[VAL_Y]
@@ -215,7 +200,15 @@ def multi_label_with_a_flatten_head():
     def build():
         return classifier(multi_label=True, head="flatten", hidden=(8,), dropout=0.0)
 
-    return alike(build, (X, labels), (VAL_X, val))
+    return alike(
+        build,
+        (X, labels),
+        (VAL_X, val),
+        optimizer=lambda: keras.optimizers.SGD(
+            momentum=0.9, global_clipnorm=0.3, use_ema=True, ema_momentum=0.8
+        ),
+        layer_decay=0.5,
+    )
 
 
 @case
@@ -272,11 +265,6 @@ def own_loss_and_callbacks():
 @case
 def own_loss_object():
     return alike(lambda: with_loss(Squared()))
-
-
-@case
-def mixed_bfloat16():
-    return alike(precision="mixed_bfloat16")
 
 
 @case

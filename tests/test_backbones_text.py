@@ -546,7 +546,7 @@ def test_every_text_family_exports_and_loads_in_a_fresh_process(tmp_path):
         model = tl.text_classifier(backbone, 2, tokenizer=tokenizer, sequence_length=8)
         model.save(tmp_path / f"{family}.keras")
         expected[family] = model.predict(["good film", "bad"], verbose=0).tolist()
-        if family in FAST:
+        if family in FAST[:3]:
             # All of them do; one takes ten seconds.
             tl.export(model, tmp_path / family)
     code = (

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from helpers import (
     assert_equal_weights,
-    needs_shared,
     softmax,
     solid_colours,
     tiny_backbone,
@@ -409,33 +408,3 @@ def test_data_that_do_not_do():
     texts = tl.from_arrays(["good", "bad"] * 12, Y, validation_split=0, test_split=0)
     with pytest.raises(ValueError, match="takes pictures; the data are texts"):
         tl.distill(teacher, student, texts, **QUIET)
-
-
-@pytest.mark.real
-def test_half_of_mobilenet_learns_from_all_of_it():
-    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-    weights = needs_shared("keras_home", "models", name)
-    folder = needs_shared("data", "ants_bees")
-    data = tl.image_folder(folder, image_size=160, batch_size=32, seed=0)
-    teacher = tl.image_classifier(
-        "mobilenet_v2", data.class_names, weights=weights, input_shape=160
-    )
-    tl.fit_head(teacher, data.train, epochs=20, verbose=0)
-    whole = tl.load_backbone("mobilenet_v2", weights=weights, input_shape=128)
-    half = keras.Model(
-        whole.input, whole.get_layer("block_12_add").output, name="mobilenet_v2_half"
-    )
-    student = tl.image_classifier(half, data.class_names, preprocessing="mobilenet_v2")
-    report = tl.distill(
-        teacher,
-        student,
-        data.train,
-        head_epochs=30,
-        epochs=2,
-        test=data.test,
-        verbose=0,
-    )
-    print(report)
-    assert report.teacher.scores["accuracy"] > 0.9
-    assert report.student.scores["accuracy"] > 0.75
-    assert report.student.parameters < 0.35 * report.teacher.parameters

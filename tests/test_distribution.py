@@ -474,18 +474,15 @@ def test_each_worker_reads_its_share(capsys):
 
 CASES = (
     "cached",
-    "static_cached",
     "uncached",
     "static_uncached",
     "several_heads",
     "static_several_heads",
     "saved_file",
-    "clipped_averaged_and_by_depth",
-    "multi_label_with_a_flatten_head",
+    "clipped_averaged_and_by_depth_of_a_multi_label_flatten_head",
     "class_weight_weighted_metrics_and_regularizer",
     "own_loss_and_callbacks",
     "own_loss_object",
-    "mixed_bfloat16",
     "mixed_float16",
     "pulled_to_pretrained_and_balanced",
     "texts",
@@ -494,8 +491,8 @@ CASES = (
     "resumed",
     "learning_rate_range",
 )
-# Sums in another order, rounded to 8 and to 11 bits.
-TOLERANCE = {"mixed_bfloat16": 2e-2, "mixed_float16": 2e-3}
+# Sums in another order, rounded to 11 bits.
+TOLERANCE = {"mixed_float16": 2e-3}
 # Weights of a solved head, of size 10, of features that differ in the last bits.
 TOLERANCE["texts"] = 1e-3
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from helpers import (
     assert_equal_weights,
-    needs_shared,
     solid_colours,
     tiny_backbone,
     weights_of,
@@ -570,30 +569,3 @@ def test_the_report_is_a_table_and_honest():
     assert report.speedup == report.before.milliseconds / report.after.milliseconds
     unscored = tl.prune(colours(), (X, Y), epochs=1, **QUIET)
     assert unscored.after.scores == {} and "accuracy" not in str(unscored)
-
-
-@pytest.mark.real
-def test_mobilenet_without_most_of_its_weights_tells_ants_from_bees():
-    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-    weights = needs_shared("keras_home", "models", name)
-    folder = needs_shared("data", "ants_bees")
-    data = tl.image_folder(folder, image_size=128, batch_size=32, seed=0)
-    model = tl.image_classifier(
-        "mobilenet_v2", data.class_names, weights=weights, input_shape=128
-    )
-    tl.fit_head(model, data.train, epochs=20, verbose=0)
-    # Magnitudes go in one round per epoch, each of which is traced anew.
-    for method, sparsity, epochs in (("magnitude", 0.5, 2), ("channels", 0.3, 4)):
-        report = tl.prune(
-            model,
-            data.train,
-            sparsity=sparsity,
-            method=method,
-            epochs=epochs,
-            test=data.test,
-            verbose=0,
-        )
-        print(report)
-        before, after = (f.scores["accuracy"] for f in (report.before, report.after))
-        assert before > 0.85 and after > before - 0.1
-        assert report.after.compressed < 0.85 * report.before.compressed

