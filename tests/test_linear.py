@@ -83,6 +83,22 @@ def test_a_weight_of_two_is_an_example_twice():
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_what_weighs_nothing_is_as_good_as_left_out(held, monkeypatch):
+    if not held:
+        monkeypatch.setattr(rows_module, "_HELD_BYTES", 0)
+        monkeypatch.setattr(rows_module, "_BLOCK_BYTES", 7 * 8 * WIDTH)
+    x, y = clouds()
+    nothing = np.arange(N) % 4 == 1
+    x[nothing] = 1e3 * x[nothing] + 50
+    groups, kept = np.arange(N) // 4, ~nothing
+    among = solve(x, classes(y, 1.0 - nothing), groups=groups)
+    without = solve(x[kept], classes(y[kept]), groups=groups[kept])
+    assert among.facts == without.facts
+    np.testing.assert_allclose(among.kernel, without.kernel, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(among.bias, without.bias, rtol=1e-6, atol=1e-9)
+
+
 def test_what_does_not_fit_memory_is_read_in_blocks(monkeypatch):
     x, y = clouds()
     whole = solve(x, classes(y))

@@ -248,6 +248,18 @@ def test_weights_that_are_none_are_refused(counts):
         tl.fit_head(built(), (PIXELS, CLASSES, counts), verbose=0)
 
 
+def test_examples_that_weigh_nothing_are_as_good_as_left_out():
+    counts = np.where((CLASSES == 0) & (np.arange(48) % 2 == 0), 0.0, 1.5)
+    heads, kept = [], counts > 0
+    for rows in np.ones(48, bool), kept:
+        model, recipe = built(), tl.Recipe(class_weight="balanced")
+        train = PIXELS[rows], CLASSES[rows], counts[rows]
+        tl.fit_head(model, train, recipe=recipe, cache="memory", verbose=0)
+        heads.append(head_of(model))
+    for one, other in zip(*heads, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("given", [{"epochs": 5}, {"learning_rate": 0.1}])
 def test_what_a_solved_head_would_not_heed_is_refused(given):
     with pytest.raises(ValueError, match="head='solve' finds the minimum in one go"):
