@@ -49,6 +49,15 @@ def test_the_head_is_solved_where_nothing_else_is_said():
         assert np.array_equal(one, other)
 
 
+def test_a_penalty_that_nothing_chose_is_told(capsys):
+    train = PIXELS[:3], CLASSES[:3]
+    history = tl.fit_head(built(), train, verbose=2, cache="memory")
+    assert history.phases[0].solved["predictions"]["folds"] == 0
+    (note,) = history.notes
+    assert "No example could be held out" in note
+    assert note in capsys.readouterr().out
+
+
 def test_solving_twice_and_going_on_from_there():
     model = built()
     fitted(model, val=VAL)

@@ -29,6 +29,7 @@ class Solution:
         cross_validated: The loss that they led to expect on other data, of numbers half
             the share of their variance that stays unexplained; `None` where nothing
             could be held out.
+        given: Whether the strength was given.
     """
 
     kernel: np.ndarray
@@ -36,6 +37,7 @@ class Solution:
     strength: float
     folds: int = 0
     cross_validated: float | None = None
+    given: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -118,6 +120,7 @@ def solve(
         choice.strength,
         choice.folds,
         choice.loss,
+        given=penalty is not None,
     )
 
 
