@@ -160,6 +160,18 @@ def test_it_is_as_good_as_class_means_and_knows_how_good(seed, each):
     assert loss - 0.3 < found.cross_validated < loss + (0.3 if each == 30 else 0.6)
 
 
+def test_two_examples_of_a_class_do_not_make_it_sure_of_itself():
+    """The least of many held-out losses is least by chance, at a factor of 10 too."""
+    losses = []
+    for seed in range(4):
+        x, y = clouds(2 * CLASSES, seed, apart=0.15, width=200)
+        others, right = clouds(300, 100 + seed, apart=0.15, width=200)
+        found = solve(x, classes(y), seed=seed)
+        outputs = softmax(others @ found.kernel + found.bias)
+        losses.append(-np.log(outputs[np.arange(300), right]).mean())
+    assert np.mean(losses) < np.log(CLASSES)
+
+
 def test_noise_teaches_nothing():
     x, y = np.random.default_rng(0).normal(size=(60, 40)), np.arange(60) % CLASSES
     found = solve(x, classes(y))
