@@ -790,6 +790,7 @@ def batches(*parts):
         (2, batches(Y, WEIGHTS), r"one for each example.*\(None, 2\)"),
         (2, (X, Y, ["much"] * 24), "numbers of at least 0.*'much'"),
         (2, batches(Y, ["much"] * 24), "must be numbers.*string"),
+        (2, batches(Y, {"a": np.ones(24)}), r"one array.*dictionary of \['a'\]"),
         (2, (X, Y, {"kind": np.ones(24)}), r"one array.*dictionary of \['kind'\]"),
         ("heads", {"kind": np.ones(24)}, r"each head.*\['kind'\]. Add .*'size'"),
         ("heads", {"kind": 0, "sort": 0, "size": 0}, "No such head.*'sort'"),

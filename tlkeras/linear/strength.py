@@ -28,7 +28,8 @@ _TOLERANCE = 3e-5
 # deviation of the scale, whose median is 1.
 _SCARCE = 3
 _USUAL, _USUAL_DEVIATION, _SCALE_DEVIATION = 10.0, np.log(10), 1.0
-# Where nothing can be held out: no more than the means can be trusted.
+# Where nothing can be held out it is the usual one, and at least this on the mean of
+# the losses: no more than the means of classes can be trusted.
 _UNKNOWN = 1.0
 _LARGEST_SCALE = 1e4
 
@@ -71,7 +72,7 @@ def choose_strength(
     groups = None if groups is None else groups[drawn]
     folds = list(_folds(some, groups, seed))
     if not folds:
-        return Choice(_UNKNOWN)
+        return Choice(max(_UNKNOWN, _USUAL / len(drawn)))
     paths = [_Path(features, some, kept, held, len(drawn)) for kept, held in folds]
     scarce = _are_scarce(some)
     done, best, since, least = 0, None, 0, np.inf

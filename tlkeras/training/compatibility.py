@@ -106,10 +106,12 @@ def _check_weights(problem: Problem, model: keras.Model, data: Any, name: str) -
         of_head = f"{about} of head {head!r}" if problem.named else about
         if isinstance(data, tuple):
             weights = check_weights(weights, count_of(data[0]), of_head)
-        elif not hasattr(data, "element_spec"):
+        elif isinstance(weights, Mapping) or not hasattr(data, "element_spec"):
             weights = weight_array(weights, of_head)
         elif weights.dtype.name == "string":
             raise ValueError(f"{of_head} must be numbers. Received: {weights}.")
+        elif weights.shape.rank is None:
+            continue
         shape, output = tuple(weights.shape), outputs[head]
         if len(shape) == 1 or shape[1:] == (1,) or len(output.shape) != 2:
             continue
