@@ -77,3 +77,6 @@ def test_a_text_backbone_reads_what_it_can_unless_told():
         return loaded.preprocessor.sequence_length
 
     assert (length(32), length(512)) == (32, 128)
+    bert, tokenizer = tiny_bert(max_sequence_length=24)
+    model = tl.text_classifier(bert, 2, tokenizer=tokenizer)
+    assert model.problem.input.preprocessor.sequence_length == 24

@@ -21,6 +21,7 @@ from tlkeras._validation import unknown_name
 from tlkeras.export.interface import Interface
 from tlkeras.export.scoring import scores
 from tlkeras.inputs.pictures.scale import takes_raw_pixels
+from tlkeras.training.job import open_job
 
 X, Y = solid_colours(24, 2)
 
@@ -771,3 +772,56 @@ def test_labels_in_a_list_are_to_be_an_array(labels):
 def test_no_weights_at_all_are_none():
     model = tl.image_classifier(tiny_backbone(), 2)
     assert tl.fit_head(model, (X, Y, None), verbose=0).phases[0].solved
+
+
+ROWS = np.eye(2)[Y]
+WEIGHTS = np.ones((24, 2))
+LISTS = [["red"], ["red", "round"]] * 12
+
+
+def batches(*parts):
+    return tf.data.Dataset.from_tensor_slices((X, *parts)).batch(8)
+
+
+@pytest.mark.parametrize(
+    ("build", "train", "message"),
+    [
+        (2, (X, Y, WEIGHTS), r"one for each example, of shape \(n,\).*\(24, 2\)"),
+        (2, batches(Y, WEIGHTS), r"one for each example.*\(None, 2\)"),
+        (2, (X, Y, ["much"] * 24), "numbers of at least 0.*'much'"),
+        (2, batches(Y, ["much"] * 24), "must be numbers.*string"),
+        (2, batches(Y, {"a": np.ones(24)}), r"one array.*dictionary of \['a'\]"),
+        (2, (X, Y, {"kind": np.ones(24)}), r"one array.*dictionary of \['kind'\]"),
+        ("heads", {"kind": np.ones(24)}, r"each head.*\['kind'\]. Add .*'size'"),
+        ("heads", {"kind": 0, "sort": 0, "size": 0}, "No such head.*'sort'"),
+        ("heads", {"kind": WEIGHTS, "size": WEIGHTS[:, 0]}, "of head 'kind'.*each ex"),
+        ("heads", {"kind": -WEIGHTS[:, 0], "size": WEIGHTS[:, 0]}, "'kind'.*finite"),
+        (2, (X, LISTS), r"rows? of 0 and 1.*from_arrays.*\['red'\]"),
+        (2, (X, np.array([["red", "round"]] * 24)), "row of 0 and 1"),
+        ("heads", [{"kind": LISTS}], "row of 0 and 1"),
+    ],
+)
+def test_weights_and_labels_that_no_loss_takes(build, train, message):
+    heads = {"kind": tl.Classes(2), "size": tl.Numbers()}
+    model = classifier(heads if build == "heads" else build)
+    if isinstance(train, dict):
+        train = X, {"kind": Y, "size": Y / 2}, train
+    train = (X, *train) if isinstance(train, list) else train
+    with pytest.raises(ValueError, match=message):
+        fit(model, train)
+    if isinstance(train, tuple):
+        with pytest.raises(ValueError, match="`?(sample_weight|data)`? "):
+            tl.evaluate(model, train, verbose=0)
+
+
+def test_weights_of_each_label_are_taken_where_each_has_a_loss():
+    output = tl.Labels(["a", "b"], loss=tl.outputs.LabelLoss("binary_crossentropy"))
+    one = classifier(output)
+    several = classifier({"tags": output, "size": tl.Numbers()})
+    labels, weights = {"tags": ROWS, "size": Y / 2}, np.ones((24, 1))
+    for model, data in (
+        (one, (X, ROWS, WEIGHTS)),
+        (one, batches(ROWS, WEIGHTS)),
+        (several, (X, labels, {"tags": WEIGHTS, "size": weights})),
+    ):
+        assert open_job(model, data).train is not None

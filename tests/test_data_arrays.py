@@ -306,9 +306,16 @@ def test_parts_that_come_with_the_data_stay_as_they_are(form):
 
 def test_a_file_of_arrays_has_parts(tmp_path):
     arrays = {"x_train": A, "y_train": YA, "x_val": B, "y_val": YB}
-    np.savez(tmp_path / "a.npz", **arrays, x_test=B, y_test=YB)
+    names = np.array(["no", "yes"])
+    np.savez(tmp_path / "a.npz", **arrays, x_test=B, y_test=YB, class_names=names)
     with np.load(tmp_path / "a.npz") as file:
         data = from_arrays(file)
+        assert from_arrays(file, class_names=("no", "yes")).class_names == ("no", "yes")
+        with pytest.raises(ValueError, match=r"own, 'class_names': .*\['yes', 'no'\]"):
+            from_arrays(file, class_names=["yes", "no"])
+    assert data.class_names == ("no", "yes")
+    parts = {"train": (A, YA), "test": (B, YB), "label_names": ["a", "b"]}
+    assert from_arrays(parts).class_names == ("a", "b")
     counts = [len(examples_of(d)) for d in (data.train, data.val, data.test)]
     assert counts == [20, 8, 8]
 
@@ -329,6 +336,8 @@ def test_parts_have_groups_and_heads_of_their_own():
     ("arguments", "message"),
     [
         ((A,), "`y`, the labels, is missing.*x_train"),
+        (((A, YA), (B, YB)), r"pairs of arrays both.*from_arrays\(\(\(x, y\), \(x, y"),
+        (({"train": (A, YA), "test": B},), r"for 'test': ndarray of shape \(8, 6, 5"),
         (({"train": A, "test": B}, {"train": YA}), "inputs of .*'test'.*labels of"),
         (({"train": A, "test": B}, YA), "`y` must be a dictionary by part"),
         (({"test": (B, YB)},), "'train' must be there"),

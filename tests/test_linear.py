@@ -83,6 +83,22 @@ def test_a_weight_of_two_is_an_example_twice():
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_what_weighs_nothing_is_as_good_as_left_out(held, monkeypatch):
+    if not held:
+        monkeypatch.setattr(rows_module, "_HELD_BYTES", 0)
+        monkeypatch.setattr(rows_module, "_BLOCK_BYTES", 7 * 8 * WIDTH)
+    x, y = clouds()
+    nothing = np.arange(N) % 4 == 1
+    x[nothing] = 1e3 * x[nothing] + 50
+    groups, kept = np.arange(N) // 4, ~nothing
+    among = solve(x, classes(y, 1.0 - nothing), groups=groups)
+    without = solve(x[kept], classes(y[kept]), groups=groups[kept])
+    assert among.facts == without.facts
+    np.testing.assert_allclose(among.kernel, without.kernel, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(among.bias, without.bias, rtol=1e-6, atol=1e-9)
+
+
 def test_what_does_not_fit_memory_is_read_in_blocks(monkeypatch):
     x, y = clouds()
     whole = solve(x, classes(y))
@@ -142,6 +158,18 @@ def test_it_is_as_good_as_class_means_and_knows_how_good(seed, each):
     assert (outputs.argmax(axis=1) == right).mean() >= by_means - 0.03
     # What cross-validation led to expect is about what came; of 9 examples it is less.
     assert loss - 0.3 < found.cross_validated < loss + (0.3 if each == 30 else 0.6)
+
+
+def test_two_examples_of_a_class_do_not_make_it_sure_of_itself():
+    """The least of many held-out losses is least by chance, at a factor of 10 too."""
+    losses = []
+    for seed in range(4):
+        x, y = clouds(2 * CLASSES, seed, apart=0.15, width=200)
+        others, right = clouds(300, 100 + seed, apart=0.15, width=200)
+        found = solve(x, classes(y), seed=seed)
+        outputs = softmax(others @ found.kernel + found.bias)
+        losses.append(-np.log(outputs[np.arange(300), right]).mean())
+    assert np.mean(losses) < np.log(CLASSES)
 
 
 def test_noise_teaches_nothing():

@@ -49,6 +49,15 @@ def test_the_head_is_solved_where_nothing_else_is_said():
         assert np.array_equal(one, other)
 
 
+def test_a_penalty_that_nothing_chose_is_told(capsys):
+    train = PIXELS[:3], CLASSES[:3]
+    history = tl.fit_head(built(), train, verbose=2, cache="memory")
+    assert history.phases[0].solved["predictions"]["folds"] == 0
+    (note,) = history.notes
+    assert "No example could be held out" in note
+    assert note in capsys.readouterr().out
+
+
 def test_solving_twice_and_going_on_from_there():
     model = built()
     fitted(model, val=VAL)
@@ -246,6 +255,18 @@ def test_balanced_draws_of_weighed_examples_solve_as_weights_of_both():
 def test_weights_that_are_none_are_refused(counts):
     with pytest.raises(ValueError, match="one weight for each|Sample weights must"):
         tl.fit_head(built(), (PIXELS, CLASSES, counts), verbose=0)
+
+
+def test_examples_that_weigh_nothing_are_as_good_as_left_out():
+    counts = np.where((CLASSES == 0) & (np.arange(48) % 2 == 0), 0.0, 1.5)
+    heads, kept = [], counts > 0
+    for rows in np.ones(48, bool), kept:
+        model, recipe = built(), tl.Recipe(class_weight="balanced")
+        train = PIXELS[rows], CLASSES[rows], counts[rows]
+        tl.fit_head(model, train, recipe=recipe, cache="memory", verbose=0)
+        heads.append(head_of(model))
+    for one, other in zip(*heads, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("given", [{"epochs": 5}, {"learning_rate": 0.1}])

@@ -9,6 +9,9 @@ import numpy as np
 from tlkeras._validation import as_list
 from tlkeras.data.splitting import PARTS, parts_of, words_of_part
 
+# What names of arrays in a file call the classes, of all parts.
+_NAMES = ("class_names", "label_names", "target_names")
+
 # What names of arrays in a file call labels and inputs, beside the part.
 _LABELS = {"y", "label", "labels", "target", "targets", "class", "classes"}
 _INPUTS = {"x", "input", "inputs", "text", "texts", "feature", "features", "pixels"}
@@ -33,6 +36,12 @@ def arrays_by_part(x: Any, y: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ValueError: If parts do not fit together, or labels are missing.
     """
+    if _are_arrays(x) and _are_arrays(y):
+        raise ValueError(
+            "`x` and `y` are pairs of arrays both. Received: from_arrays((x, y), "
+            f"(x, y)). {_FORMS} Keras' `load_data()` returns one tuple of both pairs: "
+            "from_arrays(((x, y), (x, y)))."
+        )
     if isinstance(x, Mapping):
         xs, ys = _of_names(x) if y is None else (_named("x", x), _named("y", y))
     elif y is None:
@@ -46,6 +55,31 @@ def arrays_by_part(x: Any, y: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     parts = [part for part in PARTS if part in xs]
     return {p: xs[p] for p in parts}, {p: ys[p] for p in parts}
+
+
+def names_beside(x: Any, given: Any) -> tuple[Any, Any]:
+    """Returns data by part without the classes' names among them, and these names.
+
+    Args:
+        x: As in `arrays_by_part`.
+        given: The names that the user gave, or `None`.
+
+    Raises:
+        ValueError: If both are there, and differ.
+    """
+    found = [name for name in _NAMES if isinstance(x, Mapping) and name in x]
+    if not found:
+        return x, given
+    names = x[found[0]]
+    if not isinstance(names, Mapping):
+        names = as_list(found[0], names)
+    mine = given if given is None or isinstance(given, Mapping) else [*given]
+    if mine is not None and mine != names:
+        raise ValueError(
+            f"The data have names of classes of their own, {found[0]!r}: {names}. "
+            f"Received: class_names={mine}. Leave one of them out."
+        )
+    return {key: x[key] for key in x if key not in found}, names
 
 
 def _named(argument: str, arrays: Any) -> dict[str, Any]:
@@ -80,12 +114,29 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2
 
 
+def _are_arrays(value: Any) -> bool:
+    """Tells whether a value is a tuple of inputs and as many labels."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    is_plain = any(isinstance(x, str | bytes | Mapping) for x in value)
+    several = all(hasattr(x, "__len__") for x in value) and not is_plain
+    return several and len(value[0]) == len(value[1])
+
+
 def _of_names(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns inputs and labels of pairs by part, or of arrays by name."""
     parts = parts_of(arrays)
     if len(parts) == len(arrays) and all(map(_is_pair, arrays.values())):
         pairs = _without_twice((part, arrays[name]) for name, part in parts.items())
         return _of_pairs_by_part(pairs)
+    if parts and not any(words_of_part(str(name))[1] for name in arrays):
+        name, value = next((n, v) for n, v in arrays.items() if not _is_pair(v))
+        shape = getattr(value, "shape", None)
+        raise ValueError(
+            f"Without `y` each part is a pair (x, y). Received for {name!r}: "
+            f"{type(value).__name__}{'' if shape is None else f' of shape {shape}'}. "
+            f"{_FORMS}"
+        )
     found: list[tuple[tuple[str, bool], Any]] = []
     for name, array in arrays.items():
         # "xtrain" is written as well.

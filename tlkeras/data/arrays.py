@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tlkeras._validation import few, in_order
-from tlkeras.data.array_parts import arrays_by_part, count_of, joined
+from tlkeras.data.array_parts import arrays_by_part, count_of, joined, names_beside
 from tlkeras.data.groups import groups_of_array
 from tlkeras.data.heads import read_heads
 from tlkeras.data.splits import Splits, make_splits
@@ -41,7 +41,8 @@ def from_arrays(
             own are dictionaries of such by part, `{"train": x, "test": x}`; or without
             `y` pairs by part, `{"train": (x, y), "test": (x, y)}`, the pairs that
             `load_data()` of Keras' data sets returns, or arrays by names such as
-            `x_train` and `y_train`, as `np.load` gives them.
+            `x_train` and `y_train`, as `np.load` gives them. Beside the parts
+            `"class_names"` may stand.
         y: One label per example. Whole numbers, booleans or strings are classes; 2-D
             rows of 0 and 1 are one-hot where each has exactly one 1, multi-label
             otherwise, and so are lists of names; other floats are regression targets,
@@ -95,6 +96,7 @@ def from_arrays(
     {'animal': TensorShape([9]), 'size': TensorShape([9, 1])}
     """
     check_splitting(batch_size, seed, validation_split, test_split)
+    x, class_names = names_beside(x, class_names)
     xs, ys = arrays_by_part(in_order("x", x), y)
     inputs = {part: read_arrays(in_order("x", each)) for part, each in xs.items()}
     outputs, labels = _read_labels(ys, class_names, task)

@@ -8,6 +8,7 @@ import numpy as np
 from tlkeras._validation import unknown_name
 from tlkeras.evaluation.aligned import check_values
 from tlkeras.evaluation.examples import EvaluatedExamples
+from tlkeras.inputs.given import weight_array
 from tlkeras.outputs import Output, read_predictions
 
 
@@ -59,7 +60,7 @@ def _numbers_of(labels: list[str], names: Sequence[str] | None) -> np.ndarray:
 def check_weights(sample_weight: Any, examples: int) -> np.ndarray | None:
     if sample_weight is None:
         return None
-    weights = np.asarray(sample_weight, dtype="float32").ravel()
+    weights = weight_array(sample_weight, "`sample_weight`").ravel()
     if len(weights) != examples or not np.all(weights >= 0) or not weights.any():
         raise ValueError(
             f"`sample_weight` must hold {examples} numbers of at least 0, not all of "

@@ -18,7 +18,7 @@ from tlkeras.distribution import (
 )
 from tlkeras.distribution import predict as predict_by
 from tlkeras.inputs.examples import Reading, reading_of
-from tlkeras.inputs.given import ends
+from tlkeras.inputs.given import ends, weight_array
 from tlkeras.problem import input_of
 
 _BATCH_SIZE = 32
@@ -174,6 +174,8 @@ def _array_batches(data: tuple) -> tuple[Iterable[Any], int]:
             "`data` as a tuple must be (x, y) or (x, y, sample_weight): an evaluation "
             f"needs labels. Received a tuple of {len(data)}."
         )
+    if len(data) == 3 and data[2] is not None:
+        data = (*data[:2], weight_array(data[2], "`sample_weight`"))
     data = tuple(_arrays(part) for part in data if part is not None)
     lengths = [len(array) for array in keras.tree.flatten(data)]
     if len(set(lengths)) != 1:
@@ -286,7 +288,7 @@ def _output_array(outputs: Any, examples: int) -> np.ndarray:
 def _weight_array(weight: Any, examples: int) -> np.ndarray | None:
     if weight is None:
         return None
-    weights = np.asarray(weight, dtype="float32")
+    weights = weight_array(weight, "`sample_weight`")
     if weights.size != examples:
         raise ValueError(
             "`sample_weight` must have one weight per example. Received weights of "

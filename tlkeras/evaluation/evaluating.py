@@ -17,7 +17,7 @@ from tlkeras.evaluation.heads import Heads
 from tlkeras.evaluation.report import Report
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.inputs.given import with_one_input
-from tlkeras.outputs import output_of_task
+from tlkeras.outputs import output_of_task, refuse_lists
 from tlkeras.problem import Problem
 
 
@@ -142,6 +142,8 @@ def evaluate_heads(
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
     if task is not None:
         output_of_task(task)
+    if isinstance(data, tuple) and len(data) > 1:
+        refuse_lists(data[1], "data")
     given, data = data, with_one_input(model, data, "data")
     reading = reading_of(data)
     aligned = Aligned(slices, groups, reading)

@@ -21,7 +21,7 @@ from tlkeras.features.splitting import split_model
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.inputs.feature_set import FeatureSet
-from tlkeras.inputs.given import is_one_array, with_one_input
+from tlkeras.inputs.given import check_weights, is_one_array, with_one_input
 from tlkeras.problem import input_of
 
 # The share of free memory that features in memory may take.
@@ -101,35 +101,14 @@ def reading_for(data: Any) -> Reading | None:
             # Of several outputs. Numbers of NumPy have a shape, too.
             if any(np.ndim(each) for each in labels):
                 return None
-        x, y, *given = map(np.asarray, data)
-        weights = check_weights(given[0], len(x)) if given else None
-        # Weights of each label are for Keras alone to understand.
-        if not given or weights is not None:
-            return Reading(ArrayExamples(x, y), 32, True, seed=0, weights=weights)
-        return None
+        x, y = map(np.asarray, data[:2])
+        weights = check_weights(data[2], len(x)) if len(data) == 3 else None
+        if weights is not None and weights.size > len(x):
+            # Weights of each label are for Keras alone to understand.
+            return None
+        weights = None if weights is None else weights.reshape(-1)
+        return Reading(ArrayExamples(x, y), 32, True, seed=0, weights=weights)
     return reading_of(data)
-
-
-def check_weights(weights: np.ndarray, count: int) -> np.ndarray | None:
-    """Returns sample weights as float32 `(n,)`; `None` if they are of another form.
-
-    Raises:
-        ValueError: If there are not as many as examples, or one cannot be a weight.
-    """
-    if weights.shape[:1] != (count,):
-        raise ValueError(
-            f"A tuple (x, y, sample_weight) must have one weight for each of {count} "
-            f"examples. Received: weights of shape {weights.shape}."
-        )
-    if weights.ndim > 1 and weights[0].size > 1:
-        return None
-    found = weights.reshape(-1).astype("float32")
-    if not (np.isfinite(found).all() and (found >= 0).all() and found.any()):
-        raise ValueError(
-            "Sample weights must be finite numbers of at least 0, not all of them 0. "
-            f"Received: from {found.min():g} to {found.max():g}."
-        )
-    return found
 
 
 @dataclass(frozen=True)

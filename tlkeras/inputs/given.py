@@ -1,5 +1,6 @@
 """Data as users hand them to verbs: arrays in structures, and Keras' own batches."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -52,6 +53,58 @@ def with_one_input(model: keras.Model, data: Any, name: str) -> Any:
             f"examples of shapes {shapes[:4]}: resize them."
         )
     return (np.stack([np.asarray(each) for each in x]), *rest)
+
+
+def weight_array(weights: Any, about: str = "Sample weights") -> np.ndarray:
+    """Returns sample weights as a float32 array.
+
+    Args:
+        weights: As a verb was given them.
+        about: What they are called.
+
+    Raises:
+        ValueError: If they are no array of numbers.
+    """
+    if isinstance(weights, Mapping):
+        raise ValueError(
+            f"{about} must be one array, a weight for each example. Received: a "
+            f"dictionary of {list(weights)}."
+        )
+    found = np.asarray(weights)
+    if found.dtype.kind in "OSU":
+        such = f", such as {found.ravel()[0]!r}" if found.size else ""
+        raise ValueError(
+            f"{about} must be numbers of at least 0. Received: weights of dtype "
+            f"{found.dtype}{such}."
+        )
+    return found.astype("float32")
+
+
+def check_weights(
+    weights: Any, count: int, about: str = "Sample weights"
+) -> np.ndarray:
+    """Returns sample weights as a float32 array, one or several for each example.
+
+    Args:
+        weights: As a verb was given them.
+        count: How many examples there are.
+        about: What they are called.
+
+    Raises:
+        ValueError: If there are not as many as examples, or one cannot be a weight.
+    """
+    found = weight_array(weights, about)
+    if found.shape[:1] != (count,):
+        raise ValueError(
+            f"{about} must be one weight for each of {count} examples, as in a tuple "
+            f"(x, y, sample_weight). Received: weights of shape {found.shape}."
+        )
+    if not (np.isfinite(found).all() and (found >= 0).all() and found.any()):
+        raise ValueError(
+            f"{about} must be finite numbers of at least 0, not all of them 0. "
+            f"Received: from {found.min():g} to {found.max():g}."
+        )
+    return found
 
 
 def ends(data: Any) -> bool:

@@ -29,6 +29,7 @@ class Solution:
         cross_validated: The loss that they led to expect on other data, of numbers half
             the share of their variance that stays unexplained; `None` where nothing
             could be held out.
+        given: Whether the strength was given.
     """
 
     kernel: np.ndarray
@@ -36,6 +37,7 @@ class Solution:
     strength: float
     folds: int = 0
     cross_validated: float | None = None
+    given: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -67,6 +69,8 @@ def solve(
     that is best on rows that were held out. The limit of a strong penalty are the
     differences of the means of the classes, which is what few examples can tell.
 
+    Rows that count nothing are as good as left out.
+
     Args:
         features: `(n, width)`, in memory or memory-mapped.
         targets: What is to be learnt of each row.
@@ -88,7 +92,11 @@ def solve(
         al., SimpleShot (2019): class means; Guo et al., On Calibration of Modern Neural
         Networks (2017), section 4.2: the scale.
     """
-    rows = Rows(features, release)
+    only = _that_count(targets)
+    if only is not None:
+        targets = targets.at(only)
+        groups = None if groups is None else groups[only]
+    rows = Rows(features, release, only)
     if not np.isfinite(rows.mean).all():
         raise ValueError("Features must be finite. Received NaN or infinite ones.")
     units = np.ones(targets.values.shape[1])
@@ -112,7 +120,14 @@ def solve(
         choice.strength,
         choice.folds,
         choice.loss,
+        given=penalty is not None,
     )
+
+
+def _that_count(targets: Targets) -> np.ndarray | None:
+    """Returns the rows with a weight above 0; `None` where all have one, or none."""
+    counts = (targets.weights > 0).any(axis=1)
+    return None if counts.all() or not counts.any() else np.flatnonzero(counts)
 
 
 def _deviations(targets: Targets) -> np.ndarray:

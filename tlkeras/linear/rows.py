@@ -27,21 +27,28 @@ class Rows:
         features: `(n, width)`, of any floating dtype, in memory or memory-mapped.
         release: Called with the features after each block of a pass, to let go of
             pages that have been read.
+        only: int, increasing: the rows that there are; `None` for all. They stay where
+            they are, too.
 
     Attributes:
         mean: float64 `(width,)`.
         scale: float64 `(width,)`, what columns are divided by.
     """
 
-    def __init__(self, features: np.ndarray, release: Callable[[Any], None] = id):
-        self._features, self._release = features, release
+    def __init__(
+        self,
+        features: np.ndarray,
+        release: Callable[[Any], None] = id,
+        only: np.ndarray | None = None,
+    ):
+        self._features, self._release, self._only = features, release, only
         self._held: np.ndarray | None = None
         self.mean, self.scale = self._moments()
-        if features.size * 8 <= _HELD_BYTES:
+        if len(self) * self.width * 8 <= _HELD_BYTES:
             self._held = self._standardised(slice(None), "float64")
 
     def __len__(self) -> int:
-        return len(self._features)
+        return len(self._features if self._only is None else self._only)
 
     @property
     def width(self) -> int:
@@ -69,10 +76,14 @@ class Rows:
             self._release(self._features)
 
     def _standardised(self, rows: Any, dtype: str) -> np.ndarray:
-        found = np.asarray(self._features[rows]).astype(dtype)
+        found = self._read(rows).astype(dtype)
         found -= self.mean.astype(dtype)
         found /= self.scale.astype(dtype)
         return found
+
+    def _read(self, rows: Any) -> np.ndarray:
+        rows = rows if self._only is None else self._only[rows]
+        return np.asarray(self._features[rows])
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns mean and standard deviation of each column, in two passes."""
@@ -84,7 +95,7 @@ class Rows:
 
     def _sums(self, of: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
         for where in self._slices():
-            yield of(np.asarray(self._features[where]).astype("float64")).sum(axis=0)
+            yield of(self._read(where).astype("float64")).sum(axis=0)
             self._release(self._features)
 
     def _slices(self) -> Iterator[slice]:

@@ -22,7 +22,14 @@ _FEW, _REPEATS = 20, 4
 _MOST_WORK = 1e9
 # In cross-validation the tenth digit does not matter.
 _TOLERANCE = 3e-5
-# Where nothing can be held out: no more than the means can be trusted.
+# With so few examples of each class the least of many held-out losses is least by
+# chance: what is usual has a say (of four examples or more, it has none). Log-normal
+# priors: median and deviation of the penalty on the sum of the losses, and the
+# deviation of the scale, whose median is 1.
+_SCARCE = 3
+_USUAL, _USUAL_DEVIATION, _SCALE_DEVIATION = 10.0, np.log(10), 1.0
+# Where nothing can be held out it is the usual one, and at least this on the mean of
+# the losses: no more than the means of classes can be trusted.
 _UNKNOWN = 1.0
 _LARGEST_SCALE = 1e4
 
@@ -65,9 +72,10 @@ def choose_strength(
     groups = None if groups is None else groups[drawn]
     folds = list(_folds(some, groups, seed))
     if not folds:
-        return Choice(_UNKNOWN)
+        return Choice(max(_UNKNOWN, _USUAL / len(drawn)))
     paths = [_Path(features, some, kept, held, len(drawn)) for kept, held in folds]
-    done, best, since = 0, None, 0
+    scarce = _are_scarce(some)
+    done, best, since, least = 0, None, 0, np.inf
     repeats = round(sum(len(held) for _, held in folds) / len(drawn))
     for strength in STRENGTHS:
         products = []
@@ -75,9 +83,13 @@ def choose_strength(
             products.append(path.held_out(strength))
             done += 1
             progress(done, len(STRENGTHS) * len(paths))
-        scale, loss = _best_scale(products, repeats)
-        if best is None or loss < best.loss:
+        scale, loss = _best_scale(products, repeats, scarce)
+        criterion = loss
+        if scarce:
+            criterion += _unusual(strength * len(drawn), scale) / len(drawn)
+        if best is None or criterion < least:
             best, since = Choice(float(strength), scale, len(paths), loss), 0
+            least = criterion
         else:
             since += 1
         if since == _PATIENCE:
@@ -115,7 +127,26 @@ class _Path:
         return self.targets, self.features @ weights.astype("float32"), biases
 
 
-def _best_scale(products: list, repeats: int) -> tuple[float, float]:
+def _are_scarce(targets: Targets) -> bool:
+    """Tells whether each of exclusive classes has but a few examples."""
+    sizes = _sizes(targets.strata)
+    return targets.link == "softmax" and 0 < max(sizes, default=0) <= _SCARCE
+
+
+def _unusual(strength: float, scale: float) -> float:
+    """Returns how far from the usual a choice is: what its prior density costs.
+
+    Args:
+        strength: The penalty on the sum of the losses.
+        scale: What weights are multiplied with.
+    """
+    by_strength = np.log(strength / _USUAL) / _USUAL_DEVIATION
+    return float(by_strength**2 + (np.log(scale) / _SCALE_DEVIATION) ** 2) / 2
+
+
+def _best_scale(
+    products: list, repeats: int, scarce: bool = False
+) -> tuple[float, float]:
     """Returns the factor on weights with the least loss on held-out rows, and that."""
     total = sum(targets.total for targets, _, _ in products)
 
@@ -134,11 +165,13 @@ def _best_scale(products: list, repeats: int) -> tuple[float, float]:
     products = [(one.doubted(1 / (1 + count), seen), *rest) for one, *rest in products]
     from scipy.optimize import minimize_scalar
 
-    bound = np.log(_LARGEST_SCALE)
-    found = minimize_scalar(
-        lambda exponent: loss(np.exp(exponent)), bounds=(-2, bound), method="bounded"
-    )
-    return float(np.exp(found.x)), float(found.fun)
+    def criterion(exponent: float) -> float:
+        usual = _unusual(_USUAL, np.exp(exponent)) / count if scarce else 0.0
+        return loss(np.exp(exponent)) + usual
+
+    bounds = -2, np.log(_LARGEST_SCALE)
+    scale = np.exp(minimize_scalar(criterion, bounds=bounds, method="bounded").x)
+    return float(scale), float(loss(scale))
 
 
 def _drawn(rows: Rows, targets: Targets, seed: int) -> np.ndarray:

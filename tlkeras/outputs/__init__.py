@@ -3,6 +3,7 @@
 from tlkeras.outputs.anything import Anything
 from tlkeras.outputs.base import Output, Prediction
 from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.label_lists import refuse_lists
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.losses import (
     ClassCrossentropy,
@@ -48,5 +49,6 @@ __all__ = [
     "read_labels",
     "read_labels_with_gaps",
     "read_predictions",
+    "refuse_lists",
     "takes_logits",
 ]

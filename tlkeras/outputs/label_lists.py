@@ -127,6 +127,30 @@ def lists_as_rows(
     return rows, names
 
 
+def refuse_lists(y: Any, about: str) -> None:
+    """Raises `ValueError` where labels are lists of names, which no batch can hold.
+
+    Args:
+        y: Labels as a verb was given them, also by head.
+        about: What the data are called.
+    """
+    if isinstance(y, Mapping):
+        for labels in y.values():
+            refuse_lists(labels, about)
+        return
+    several = getattr(y, "ndim", 1) > 1 and getattr(y.dtype, "kind", "f") in "OU"
+    cells = y.tolist() if several else _cells(y)
+    lists = [cell for cell in cells if _lists_names(cell)]
+    if lists:
+        raise ValueError(
+            f"Labels in `{about}` are lists of names. Several labels of an example are "
+            "a row of 0 and 1, a column for each name, in an array of shape (n, "
+            "labels): `tl.from_arrays(x, y)` makes such of lists, and its parts "
+            "(`.train`, `.val`, `.test`) go into every verb. Received: labels such as "
+            f"{lists[0]!r}."
+        )
+
+
 def _lists_names(cell: Any) -> bool:
     found = listed(cell)
     return found is not None and any(isinstance(x, str | Mapping) for x in found)

@@ -233,15 +233,26 @@ def _balanced_label_weights(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return less, less * ratio
 
 
+def has_value_for_each(loss: Any, count: int) -> bool:
+    """Tells whether a loss has a value for each label of an example, before any mean.
+
+    Args:
+        loss: A loss of Keras, its name, or a function.
+        count: How many labels there are.
+    """
+    known = keras.losses.get(loss)
+    rows = keras.ops.full((3, count), 0.5)
+    values = getattr(known, "call", known)(rows, rows)
+    return tuple(values.shape) == tuple(rows.shape)
+
+
 def _check_loss(loss: Any, count: int) -> None:
     """Raises `ValueError` where a loss has no value for each label."""
     if loss is None or isinstance(loss, (dict, list, tuple)):
         return
-    known = keras.losses.get(loss)
-    rows = keras.ops.full((3, count), 0.5)
-    values = getattr(known, "call", known)(rows, rows)
-    if tuple(values.shape) == tuple(rows.shape):
+    if has_value_for_each(loss, count):
         return
+    known = keras.losses.get(loss)
     name = getattr(known, "name", getattr(known, "__name__", known))
     raise ValueError(
         f"`class_weight` gives each label of an example a weight of its own; {name!r} "

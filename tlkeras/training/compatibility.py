@@ -1,15 +1,25 @@
 """Whether a model can be trained, and whether data and callbacks fit it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from tlkeras import _keras
+from tlkeras._validation import unknown_name
 from tlkeras.distribution import strategy_of
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
-from tlkeras.inputs.given import ends, is_one_array
+from tlkeras.inputs.given import (
+    check_weights,
+    count_of,
+    ends,
+    is_one_array,
+    weight_array,
+)
 from tlkeras.outputs import check_label_form
+from tlkeras.outputs.weighing import has_value_for_each
 from tlkeras.problem import Problem, own_problem
 from tlkeras.training.own_loss import check_steps, refuse_own_loss
 
@@ -67,6 +77,79 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
     if not problem.named and is_one_array(labels):
         problem.output.check(labels, name)
         check_label_form(model.loss, labels, problem.output.units, name)
+    if problem.named or is_one_array(labels):
+        _check_weights(problem, model, data, name)
+
+
+def _check_weights(problem: Problem, model: keras.Model, data: Any, name: str) -> None:
+    """Raises `ValueError` for sample weights that the losses do not take.
+
+    Arrays are looked at as a whole, of batches the form alone.
+    """
+    given, about = _weights_of(data), f"Sample weights in `{name}`"
+    if given is None:
+        return
+    if not problem.named or not isinstance(given, Mapping):
+        given = dict.fromkeys(problem.outputs, given)
+    for head in given:
+        if head not in problem.outputs:
+            raise unknown_name("head with sample weights", head, problem.outputs)
+    absent = [head for head in problem.outputs if head not in given]
+    if absent:
+        raise ValueError(
+            f"{about} must be there for each head, {list(problem.outputs)}, or be one "
+            f"array for all. Received: a dictionary of {list(given)}. Add "
+            f"`np.ones(n)` for {absent}."
+        )
+    outputs = problem.outputs_by_head(_keras.as_graph(model).output)
+    for head, weights in given.items():
+        of_head = f"{about} of head {head!r}" if problem.named else about
+        if isinstance(data, tuple):
+            weights = check_weights(weights, count_of(data[0]), of_head)
+        elif isinstance(weights, Mapping) or not hasattr(data, "element_spec"):
+            weights = weight_array(weights, of_head)
+        elif weights.dtype.name == "string":
+            raise ValueError(f"{of_head} must be numbers. Received: {weights}.")
+        elif weights.shape.rank is None:
+            continue
+        shape, output = tuple(weights.shape), outputs[head]
+        if len(shape) == 1 or shape[1:] == (1,) or len(output.shape) != 2:
+            continue
+        loss = _keras.compiled_loss(model, head)
+        if shape[1:] == output.shape[1:] and _has_value_for_each(loss, shape[1]):
+            continue
+        raise ValueError(
+            f"{of_head} must be one for each example, of shape (n,): the loss has one "
+            f"value for each. Received: weights of shape {shape}. What is to count "
+            "more by its class, `class_weight` says."
+        )
+
+
+def _has_value_for_each(loss: Any, units: int) -> bool:
+    """Tells whether a loss takes a weight for each output of an example."""
+    if loss is None or isinstance(loss, (dict, list, tuple)):
+        # Not ours to tell.
+        return True
+    name = str(getattr(loss, "name", getattr(loss, "__name__", loss)))
+    return not name.startswith("sparse") and has_value_for_each(loss, units)
+
+
+def _weights_of(data: Any) -> Any:
+    """Returns sample weights, by head where they are: of batches one, or its form.
+
+    Those of data that tlkeras has read, it has checked.
+    """
+    if reading_of(data) is not None:
+        return None
+    if isinstance(data, tuple):
+        parts = data
+    elif isinstance(data, keras.utils.PyDataset):
+        parts = data[0]
+    else:
+        parts = getattr(data, "element_spec", ())
+    if not isinstance(parts, tuple) or len(parts) != 3 or parts[2] is None:
+        return None
+    return parts[2]
 
 
 def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:

@@ -17,6 +17,7 @@ from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
 from tlkeras.inputs.given import is_one_array, with_one_input
 from tlkeras.optimizers import check_rate_callbacks, resolve_schedule
+from tlkeras.outputs import refuse_lists
 from tlkeras.problem import (
     Problem,
     adopt_names,
@@ -168,6 +169,8 @@ def _packed(problem: Problem | None, data: Any, name: str) -> Any:
     """Returns data with labels as data of their own hold them, arrays as a dataset."""
     if isinstance(data, tuple) and len(data) == 3 and data[2] is None:
         data = data[:2]
+    if isinstance(data, tuple) and len(data) > 1:
+        refuse_lists(data[1], name)
     if problem is not None:
         data = pack_data(problem, data, name)
     if isinstance(data, tuple) and len(data) in (2, 3):

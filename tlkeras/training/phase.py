@@ -11,6 +11,7 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras.distribution import scope_of
 from tlkeras.freezing import FreezePoint, freeze, recompile
+from tlkeras.linear import Solution
 from tlkeras.optimizers import phase_optimizer, resolve_schedule
 from tlkeras.outputs.moments import Moments
 from tlkeras.runtime import jit_compile
@@ -29,7 +30,7 @@ from tlkeras.training.monitoring import EpochLogs, LossMonitor, overfitting
 from tlkeras.training.progress import PhaseBar
 from tlkeras.training.recipe import Recipe
 from tlkeras.training.resume import Keeper, Resumer
-from tlkeras.training.solving import NotSolved, solve_heads
+from tlkeras.training.solving import NotSolved, solve_heads, unchosen
 from tlkeras.training.starting import label_units, start_outputs
 from tlkeras.training.verification import Verification, frozen_weights
 from tlkeras.training.whole_model import WholeModel, watches_batches
@@ -147,21 +148,23 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         trainable=count_trainable(model),
         seconds=time.perf_counter() - started + (keeper.spent if keeper else 0.0),
         extraction_seconds=feed.extraction_seconds,
-        solved=solved,
+        solved=solved and {name: one.facts for name, one in solved.items()},
     )
     run.history.append(logs, phase)
     if run.changing is not None:
         keep_best(run, feed, monitor, before, epoch_of_end(callbacks, phase))
-    note = None
     if solved is None:
-        note = overfitting(stage.name, logs.history, kept=least_is_kept(run, monitor))
-    if note is not None:
+        kept = least_is_kept(run, monitor)
+        notes = [overfitting(stage.name, logs.history, kept=kept)]
+    else:
+        notes = [unchosen(name, one) for name, one in solved.items()]
+    for note in filter(None, notes):
         run.history.notes.append(note)
         if fitting.verbose != 0:
             print(note)
 
 
-def solve_head(run: Run, stage: Stage, feed: Feed) -> dict[str, Any] | None:
+def solve_head(run: Run, stage: Stage, feed: Feed) -> dict[str, Solution] | None:
     """Solves phase one where it is to be and can be; returns what was found.
 
     Raises:
@@ -173,11 +176,9 @@ def solve_head(run: Run, stage: Stage, feed: Feed) -> dict[str, Any] | None:
     reason = None
     if job.recipe.head != "gradient":
         try:
-            found = solve_heads(job, run.feeder, feed)
+            return solve_heads(job, run.feeder, feed)
         except NotSolved as error:
             reason = str(error)
-        else:
-            return {name: one.facts for name, one in found.items()}
     if reason is not None and job.recipe.head == "solve":
         raise ValueError(
             f"head='solve' cannot be done: {reason}. Pass head='auto' or "

@@ -213,6 +213,23 @@ class _Data:
         return np.asarray(weighing(labels, self.counts))
 
 
+def unchosen(name: str, solution: Solution) -> str | None:
+    """Returns what a history notes of a penalty that nothing chose; else `None`.
+
+    Args:
+        name: The head's.
+        solution: Of it.
+    """
+    if solution.given or solution.folds:
+        return None
+    return (
+        f"Head {name!r}: its L2 penalty of {solution.strength:.3g} is a fixed one. No "
+        "example could be held out to choose it by cross-validation: that takes two "
+        "classes, two examples of one of them, and two groups where there are groups. "
+        "What loss to expect on other data is not known."
+    )
+
+
 def _joined(workers: Workers, rows: np.ndarray, interleaved: bool) -> np.ndarray:
     """Joins what each worker has, in the order in which one process has it."""
     parts = workers.gather_rows(rows)
@@ -240,10 +257,10 @@ def _progress(job: Job) -> Callable[[int, int], Any]:
 
 def _said(head: LinearHead, solution: Solution, seconds: float) -> str:
     found = f"Head {head.name!r} is solved in {seconds:.1f} s: "
-    if head.penalty is not None:
+    if solution.given:
         return f"{found}with the L2 penalty of its layer."
     if not solution.folds:
-        return f"{found}too few examples to choose a penalty by."
+        return f"{found}L2 penalty {solution.strength:.3g}."
     return (
         f"{found}L2 penalty {solution.strength:.3g}, the best of {solution.folds} "
         f"folds, loss {solution.cross_validated:.3g} on what they held out."

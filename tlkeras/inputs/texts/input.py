@@ -254,7 +254,7 @@ True
         cls,
         backbone: str | os.PathLike | keras.Model,
         *,
-        sequence_length: int = 128,
+        sequence_length: int | None = None,
         pool: str = "auto",
         weights: str | Path | None = "pretrained",
         tokenizer: Any = None,
@@ -267,7 +267,8 @@ True
                 preset name such as `"bert_base_en_uncased"`, a local preset folder in
                 KerasHub's or Hugging Face's layout, or a KerasHub backbone.
             sequence_length: Tokens per text at most; longer texts are cut. Shorter ones
-                cost less: batches are as long as their longest text.
+                cost less: batches are as long as their longest text. `None`: 128, or
+                what the backbone reads at most, where that is less.
             pool: How the tokens' states become one vector. `"mean"`: their mean,
                 padding left out. `"cls"`: the first token's. `"pooled"`: what the
                 backbone gives as `pooled_output`, the first token's behind a Dense

@@ -193,6 +193,9 @@ class Feeder:
                     "`tf.data.Dataset.rejection_resample`."
                 )
         labels = None if known is None else np.asarray(known.examples.labels)
+        if known is not None and known.weights is not None:
+            # What counts nothing makes no class more frequent.
+            labels = labels[known.weights > 0]
         return self.job.problem.weighings(recipe.class_weight, labels, self.model.loss)
 
     def _ready(self, data: Any) -> Any:
