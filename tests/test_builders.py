@@ -24,15 +24,12 @@ from tlkeras.inputs import Input
 from tlkeras.problem import pack_data
 
 CLASSES = ["cat", "dog", "newt"]
-NINE = {
+SIX = {
     "vgg16": 32,
     "resnet50": 32,
     "mobilenet_v2": 32,
     "efficientnet_b0": 32,
-    "densenet121": 32,
     "convnext_tiny": 32,
-    "inception_v3": 75,
-    "nasnet_mobile": 32,
     "mobilenet_v3_small": 32,
 }
 
@@ -299,11 +296,11 @@ def test_a_file_holds_everything(tmp_path, policy, before):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NINE)
+@pytest.mark.parametrize("name", SIX)
 def test_each_backbone_saves_and_loads_after_unfreezing(tmp_path, name):
-    model = tl.image_classifier(name, CLASSES, weights=None, input_shape=NINE[name])
+    model = tl.image_classifier(name, CLASSES, weights=None, input_shape=SIX[name])
     tl.freeze(model, unfreeze_from=0.2)
-    x, _ = solid_colours(2, 2, size=NINE[name])
+    x, _ = solid_colours(2, 2, size=SIX[name])
     again = saved_and_loaded(model, tmp_path)
     np.testing.assert_array_equal(
         again.predict(x, verbose=0), model.predict(x, verbose=0)

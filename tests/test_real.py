@@ -118,7 +118,6 @@ def test_bfloat16_loses_no_accuracy(trained, tmp_path):
     # more than what stays within a fused operation; the losses follow.
     ("name", "size", "freeze_point", "policy", "tolerance"),
     [
-        ("vgg16", 96, "block5", "float32", 1e-4),
         ("mobilenet_v2", 128, "block_15", "float32", 1e-4),
         ("mobilenet_v2", 128, "block_15", "mixed_bfloat16", 0.05),
         ("resnet50", 64, "conv5", "float32", 1e-4),

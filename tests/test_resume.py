@@ -119,18 +119,12 @@ def assert_same_result(model, history, expected_model, expected_history):
             {"dropout": 0.5, "schedule": "one_cycle", "layer_decay": 0.5},
         ),
         (
-            (14, 10, 3, 1),
+            (14, 13),
             {
                 "l2_sp": 0.1,
                 "augment": "light",
-                "optimizer": keras.optimizers.AdamW(use_ema=True, weight_decay=0.1),
-            },
-        ),
-        (
-            (13, 13),
-            {
-                "optimizer": keras.optimizers.SGD(
-                    momentum=0.9, gradient_accumulation_steps=3
+                "optimizer": keras.optimizers.AdamW(
+                    use_ema=True, weight_decay=0.1, gradient_accumulation_steps=3
                 ),
                 "sampling": "balanced",
                 "train_batch_norm": True,

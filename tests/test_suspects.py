@@ -309,11 +309,10 @@ def spoil(folder, seed):
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("seed", range(3))
-def test_planted_errors_are_among_the_first_suspects(seed, tmp_path):
+def test_planted_errors_are_among_the_first_suspects(tmp_path):
     """Of ants and bees; at least 8 of 10 wrong labels and all 5 copies in the first 25.
 
-    Measured: 9, 10 and 9 in the first 20, and all 5 copies in the first 5.
+    Measured of three seeds: 9, 10 and 9 in the first 20, all 5 copies in the first 5.
     """
     source = needs_shared("data", "ants_bees")
     name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
@@ -321,14 +320,14 @@ def test_planted_errors_are_among_the_first_suspects(seed, tmp_path):
     shutil.copytree(source, tmp_path / "data", copy_function=shutil.copyfile)
     for folder in (tmp_path / "data").rglob("*"):
         folder.chmod(0o755)
-    swapped, leaked = spoil(tmp_path / "data", seed)
+    swapped, leaked = spoil(tmp_path / "data", seed=0)
     data = tl.image_folder(tmp_path / "data", image_size=224)
     model = tl.image_classifier("mobilenet_v2", data.class_names, weights=weights)
     found = find_suspects(model, data, verbose=0)
     pairs = [frozenset((x.first.name, x.second.name)) for x in found.leaks[:5]]
     assert set(pairs) == leaked
     first = {x.place.name for x in found.label_errors[:20]}
-    print(f"seed {seed}: {len(first & swapped)} of 10 wrong labels in the first 20")
+    print(f"{len(first & swapped)} of 10 wrong labels in the first 20")
     assert len(first & swapped) >= 8
     groups = [g for f in data.check() if "across" in f.kind for g in f.places]
     assert {frozenset(place.name for place in group) for group in groups} == leaked

@@ -12,7 +12,6 @@ import tensorflow as tf
 from text_models import (
     SENTENCES,
     tiny_bert,
-    tiny_f_net,
     tiny_gpt2,
     tiny_roberta,
     write_preset,
@@ -60,10 +59,10 @@ def tune(model, texts=TEXTS, **arguments):
 
 
 # An encoder, one without a padding mask, and a decoder.
-@pytest.mark.parametrize("make", [tiny_bert, tiny_f_net, tiny_gpt2])
+@pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2])
 @pytest.mark.slow
 def test_cached_and_uncached_training_give_the_same_history(make):
-    point = "f_net_layer_1" if make is tiny_f_net else "transformer_layer_1"
+    point = "transformer_layer_1"
     losses = []
     # Weights and dropout follow from the seed: equal each time.
     for cache in (False, "memory"):
