@@ -264,6 +264,14 @@ def test_targets_of_the_wrong_width():
         fit(classifier(multi_label=True), (X, np.eye(2)[Y] * 3))
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_one_hot_rows_as_labels_are_warned_of(named):
+    labels = tl.Labels(3)
+    model = tl.image_classifier(tiny_backbone(), {"a": labels} if named else labels)
+    with pytest.warns(UserWarning, match="24 rows of .* one 1.*without multi_label"):
+        fit(model, (X, {"a": ONE_HOT} if named else ONE_HOT))
+
+
 def own_model(units, activation, loss):
     backbone = tiny_backbone(blocks=1)
     backbone.trainable = False

@@ -145,7 +145,7 @@ def test_a_head_by_gradient_begins_with_a_kernel_of_zeros():
 
 
 def test_labels_that_are_not_exclusive_and_numbers():
-    rows = np.stack([CLASSES == 0, CLASSES > 0], axis=1).astype("float32")
+    rows = np.stack([CLASSES != 1, CLASSES > 0], axis=1).astype("float32")
     several = built(2, multi_label=True)
     assert fitted(several, rows).phases[0].solved
     assert tl.evaluate(several, (PIXELS, rows), verbose=0).accuracy > 0.95
@@ -160,7 +160,7 @@ def test_each_of_several_heads_is_solved_of_what_it_has_labels_for():
         "traits": tl.Labels(2, class_weight="balanced"),
         "size": tl.Numbers(1, weight=0.1),
     }
-    rows = np.stack([CLASSES == 0, CLASSES > 0], axis=1).astype("float32")
+    rows = np.stack([CLASSES != 1, CLASSES > 0], axis=1).astype("float32")
     rows[::5, 0] = np.nan
     labels = {
         "kind": np.where(np.arange(48) % 7 == 0, -1, CLASSES),

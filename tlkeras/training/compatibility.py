@@ -1,5 +1,6 @@
 """Whether a model can be trained, and whether data and callbacks fit it."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -43,7 +44,8 @@ def check_model(model: keras.Model, backbone: keras.Model | str | None = None) -
 def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> None:
     """Raises `ValueError` where data cannot be what the model was built for.
 
-    Labels of data sets that tlkeras made are all looked at; of others, the first batch.
+    Training labels that look like those of another output are warned of. Labels of data
+    sets that tlkeras made are all looked at; of others, the first batch.
 
     Args:
         problem: What the model is to learn.
@@ -67,6 +69,11 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
     if not problem.named and is_one_array(labels):
         problem.output.check(labels, name)
         check_label_form(model.loss, labels, problem.output.units, name)
+    if name == "train" and own_problem(model) is not None:
+        for head, rows in problem.unpack(labels).items():
+            doubt = problem.outputs[head].doubt(np.asarray(rows), name)
+            if doubt is not None:
+                warnings.warn(doubt, UserWarning, stacklevel=2)
 
 
 def check_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:

@@ -42,6 +42,15 @@ class Labelling(Kind):
             part: What the data are called.
         """
 
+    def doubt(self, labels: np.ndarray, part: str) -> str | None:
+        """Returns a sentence where labels look like those of another output.
+
+        Args:
+            labels: Numbers that can be learnt, NaN where missing.
+            part: What the data are called.
+        """
+        return None
+
     def pack(self, labels: Any, count: int, about: str) -> np.ndarray:
         """Returns labels as float32 `(count, columns)`, NaN where missing.
 
