@@ -237,6 +237,11 @@ class TransferModel(keras.Model):
         Returns:
             Outputs, float32 `(n, units)`; where heads have names, a dictionary of such.
         """
+        if isinstance(x, (list, tuple, np.ndarray)) and not len(x):
+            # Keras would fail: there is no batch that tells what outputs look like.
+            return keras.tree.map_structure(
+                lambda y: np.zeros((0, *y.shape[1:]), y.dtype), self.output
+            )
         predict = functools.partial(predict_by, self, super().predict)
         found = input_of(self).batches(x, batch_size or 32)
         if found is None:
