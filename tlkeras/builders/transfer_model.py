@@ -17,6 +17,7 @@ from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
+from tlkeras.outputs.losses import whole_loss
 from tlkeras.problem import Problem, adopt_names, check_names, input_of
 from tlkeras.records import TrainingRecord
 from tlkeras.saving import save_whole, warn_of_foreign_code
@@ -329,6 +330,15 @@ class TransferModel(keras.Model):
         if adapters:
             settings["adapters"] = adapters
         return {**super().get_config(), "tlkeras": settings}
+
+    def get_compile_config(self):
+        """Returns Keras' config of the last `compile`, all of its losses in it."""
+        config = super().get_compile_config()
+        if config:
+            loss = _keras.compile_arguments(self)["loss"]
+            whole = keras.tree.map_structure(whole_loss, loss)
+            config["loss"] = keras.saving.serialize_keras_object(whole)
+        return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
