@@ -347,6 +347,23 @@ def test_a_phase_that_helps_stays_and_is_calibrated():
     assert loss == pytest.approx(history.best["calibrated_loss"], rel=1e-3)
 
 
+def test_the_least_loss_stays_of_outputs_without_names():
+    backbone, inputs = tiny_backbone(blocks=1), keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
+    layers = keras.layers.Dense(3, "softmax"), keras.layers.Dense(1)
+    model = keras.Model(inputs, [layer(x) for layer in layers])
+    losses = ["sparse_categorical_crossentropy", "mse"]
+    model.compile("sgd", losses, jit_compile=False)
+    wrong = (VAL[1] + 1) % 3
+    train, val = (PIXELS, [CLASSES, 0.1 * CLASSES]), (VAL[0], [wrong, 0.1 * wrong])
+    rates = {"learning_rate": 0.1, "fine_tune_learning_rate": 0.1}
+    given = {"head_epochs": 4, "epochs": 3, "unfreeze_from": "block1", "verbose": 0}
+    history = tl.fine_tune(model, train, val, **given, **rates)
+    least = min(history.history["val_loss"])
+    assert history.best["val_loss"] == least < history.history["val_loss"][-1]
+    assert model.evaluate(*val, verbose=0)[0] == pytest.approx(least, rel=1e-4)
+
+
 SIZES = np.linspace(-1.0, 1.0, 48)
 GREY = np.tile(128 + 90 * SIZES[:, None, None, None], (16, 16, 3)).astype("uint8")
 
