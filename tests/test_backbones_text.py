@@ -661,9 +661,10 @@ def test_what_is_no_text_is_refused(texts, message):
         preprocessor_of(tiny_bert)(texts)
 
 
-def test_no_texts_are_refused():
-    with pytest.raises(ValueError, match="no texts"):
-        preprocessor_of(tiny_bert).tokenize_all([])
+def test_of_no_texts_there_are_no_tokens():
+    tokens, lengths, truncated = preprocessor_of(tiny_bert).tokenize_all([])
+    assert {rows.shape for rows in tokens.values()} == {(0, 1)}
+    assert (lengths.shape, truncated) == ((0,), 0)
 
 
 def test_folder_without_a_tokenizer_says_what_belongs_there(tmp_path):

@@ -265,6 +265,14 @@ def test_targets_of_the_wrong_width():
         fit(classifier(multi_label=True), (X, np.eye(2)[Y] * 3))
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_one_hot_rows_as_labels_are_warned_of(named):
+    labels = tl.Labels(3)
+    model = tl.image_classifier(tiny_backbone(), {"a": labels} if named else labels)
+    with pytest.warns(UserWarning, match="24 rows of .* one 1.*without multi_label"):
+        fit(model, (X, {"a": ONE_HOT} if named else ONE_HOT))
+
+
 def own_model(units, activation, loss):
     backbone = tiny_backbone(blocks=1)
     backbone.trainable = False
@@ -373,13 +381,13 @@ def two_inputs():
     return model
 
 
-def two_outputs(form):
+def two_outputs(form, loss="sparse_categorical_crossentropy"):
     backbone = tiny_backbone(blocks=1)
     backbone.trainable = False
     inputs = keras.Input((16, 16, 3))
     x = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
     kind, size = keras.layers.Dense(2, "softmax")(x), keras.layers.Dense(1)(x)
-    losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
+    losses = {"kind": loss, "size": "mse"}
     if form is dict:
         outputs = {"kind": kind, "size": size}
     else:
@@ -407,6 +415,11 @@ class Batches(keras.utils.PyDataset):
 
 AGES = np.linspace(0, 1, 72).reshape(24, 3)
 BOTH = {"kind": Y, "size": Y * 1.0}
+# Shares of classes are for the losses alone, class numbers become rows.
+ROW_LOSSES = [
+    ("categorical_crossentropy", {**BOTH, "kind": np.eye(2)[Y] * 0.8 + 0.1}),
+    (keras.losses.KLDivergence(), BOTH),
+]
 
 
 @pytest.mark.parametrize(
@@ -417,6 +430,7 @@ BOTH = {"kind": Y, "size": Y * 1.0}
         (two_inputs, {"pixels": X, "age": AGES}, Y),
         (lambda: two_outputs(dict), X, BOTH),
         (lambda: two_outputs(list), X, [Y, Y * 1.0]),
+        *((lambda loss=loss: two_outputs(dict, loss), X, y) for loss, y in ROW_LOSSES),
         (classifier, [X], Y),
         (classifier, list(X), Y),
     ],
@@ -425,6 +439,8 @@ def test_several_inputs_and_outputs_are_counted_one_by_one(make, x, y):
     model = make()
     fit(model, (x, y), (x, y))
     fewer = keras.tree.map_structure(lambda rows: rows[:20], y)
+    if isinstance(y, dict) and y["kind"].ndim == 1:
+        assert tl.evaluate(model, (x, y), verbose=0)["kind"].y_true.tolist() == [*Y]
     if len(x) < 20:
         with pytest.raises(ValueError, match="as many labels as inputs|n = 24|20"):
             fit(model, (x, fewer))
@@ -643,6 +659,8 @@ def test_nothing_to_classify_gives_nothing():
     model = classifier()
     assert model.classify([]) == []
     assert model.classify(np.zeros((0, 16, 16, 3))) == []
+    assert model.predict([], verbose=0).shape == (0, 2)
+    assert model.predict(X[:0], verbose=0).dtype == "float32"
     with pytest.raises(ValueError, match="batch_size"):
         model.classify(X, batch_size=0)
 

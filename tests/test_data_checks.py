@@ -247,6 +247,9 @@ def test_labels_that_cannot_be():
     rows = np.array([[0, 1], [1, 0]] * 10 + [[np.nan, 1]], "float32")
     found = label_kinds(rows, Labels(("a", "b")))
     assert found["impossible labels"].count == 1
+    # What is left looks like classes, which some labels are by chance.
+    assert "labels that look like classes" in found
+    assert not label_kinds(np.r_[rows[:20], [[1, 1]]], Labels(("a", "b")))
 
 
 def test_labels_that_are_missing_are_not_impossible():

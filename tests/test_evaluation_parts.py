@@ -18,7 +18,7 @@ import tlkeras as tl
 from tlkeras.evaluation import Report, compare, evaluate
 from tlkeras.inputs import Input, examples_of
 from tlkeras.metrics.intervals import Estimate, difference_interval
-from tlkeras.metrics.resampling import resampled_means, sums_by_unit, units
+from tlkeras.metrics.resampling import sums_by_unit, units
 from tlkeras.problem import Problem
 
 
@@ -52,14 +52,14 @@ def test_groups_widen_the_interval_as_their_number_says():
     alone = report_of(hits).interval()
     grouped = report_of(hits, groups=np.repeat(np.arange(40), 25)).interval()
     share, spread = hits.mean(), 1.96 * np.sqrt(0.7 * 0.3 / 40)
-    assert grouped == pytest.approx((share - spread, share + spread), abs=0.03)
+    assert grouped == pytest.approx((share - spread, share + spread), abs=0.04)
     assert grouped.high - grouped.low > 4 * (alone.high - alone.low)
     perfect = report_of([1] * 60, groups=np.repeat([0, 1, 2], 20)).interval()
     wilson = binomtest(3, 3).proportion_ci(method="wilson")
     assert perfect == pytest.approx((wilson.low, wilson.high))
 
 
-def test_the_bootstrap_of_a_mean_has_the_spread_of_theory_at_any_size():
+def test_the_interval_of_a_mean_has_the_spread_of_theory_at_any_size():
     rng = np.random.default_rng(0)
     for n in (400, 20_000):
         values = rng.exponential(size=n)
@@ -79,9 +79,6 @@ def test_units_are_summed_by_hand():
     sums, counts = sums_by_unit(np.array([1.0, 2.0, 4.0]), numbers, np.array([0, 0, 1]))
     assert sums.tolist() == [[2, 0], [1, 4]]
     assert counts.tolist() == [[1, 0], [1, 1]]
-    draws = resampled_means(sums, counts)
-    assert set(np.round(draws[:, 0], 6)) == {1, 1.5, 2}
-    assert np.isnan(draws[:, 1]).any()
 
 
 # Slices
@@ -163,7 +160,6 @@ def test_the_gap_of_few_examples_is_as_wide_as_chance(hits, shown):
 
 def test_intervals_of_few_examples_hold():
     """Of all outcomes of 4 against 6 those that exclude 0 have 5% at most."""
-    random = np.random.default_rng(0)
     for share in (0.1, 0.5, 0.8):
         missed = 0.0
         for first, second in itertools.product(range(5), range(7)):
@@ -175,12 +171,24 @@ def test_intervals_of_few_examples_hold():
             chance = binom.pmf(first, 4, share) * binom.pmf(second, 6, share)
             missed += chance * (not low <= 0 <= high)
         assert missed <= 0.05
-    held = 0
-    for _ in range(400):
-        values = random.exponential(size=4)
-        low, high = Estimate(values, np.ones(4, int), False, False).interval()
-        held += low <= 1 <= high
-    assert held / 400 > 0.85  # A bootstrap's hold in two of three cases.
+
+
+@pytest.mark.parametrize("count", [3, 10])
+def test_intervals_of_few_errors_and_groups_hold(count):
+    """Those of a bootstrap of 3 held in 62% of cases, of Student's in 89%."""
+    random, groups = np.random.default_rng(0), np.repeat(np.arange(count), 10)
+    held, shares, wide = 0, 0, 0
+    for _ in range(200):
+        errors = random.exponential(size=count)
+        low, high = Report(errors, 0 * errors, task="regression").interval()
+        held += 0 <= low <= 1 <= high
+        chance = random.beta(1, 1, size=count).repeat(10)
+        report = report_of(random.random(10 * count) < chance, groups=groups)
+        shares += report.interval().low <= 0.5 <= report.interval().high
+        one, other = random.random((2, count)) < 0.7
+        pairs = compare(report_of(one), report_of(other)).interval
+        wide += pairs.low <= 0 <= pairs.high
+    assert held / 200 > 0.92 and shares / 200 > 0.92 and wide / 200 > 0.92
 
 
 def test_groups_that_two_slices_share_count_in_the_gap():

@@ -202,6 +202,13 @@ def test_the_signature_for_files_takes_a_batch(tmp_path):
         found["probabilities"], model.predict(pixels, verbose=0), atol=1e-6
     )
     assert "encoded" in str(report)
+    signatures = tf.saved_model.load(str(report.path)).signatures
+    for name, given in (
+        ("encoded", {"image_bytes": tf.constant([], "string")}),
+        ("serve", {"image": tf.zeros((0, 16, 16, 3))}),
+    ):
+        found = signatures[name](**given)
+        assert next(iter(found.values())).shape[0] == 0
 
 
 # The byte-pair tokenizer's graph takes seconds to trace.

@@ -414,6 +414,11 @@ def test_a_huber_loss_keeps_its_delta(tmp_path):
     for name, delta in (("a", 3.0), ("b", 1.0)):
         found = float(loaded.loss[name](x, y))
         assert found == pytest.approx(delta * (10 - delta / 2))
+    # What the user compiles with is kept, too.
+    model.compile("sgd", {"a": loss, "b": "mse"})
+    model.save(tmp_path / "model.keras")
+    loaded = tl.load(tmp_path / "model.keras")
+    assert float(loaded.loss["a"](x, y)) == pytest.approx(3 * (10 - 3 / 2))
 
 
 def test_keeping_draws_no_random_numbers():

@@ -154,7 +154,7 @@ def test_a_head_by_gradient_begins_with_a_kernel_of_zeros():
 
 
 def test_labels_that_are_not_exclusive_and_numbers():
-    rows = np.stack([CLASSES == 0, CLASSES > 0], axis=1).astype("float32")
+    rows = np.stack([CLASSES != 1, CLASSES > 0], axis=1).astype("float32")
     several = built(2, multi_label=True)
     assert fitted(several, rows).phases[0].solved
     assert tl.evaluate(several, (PIXELS, rows), verbose=0).accuracy > 0.95
@@ -169,7 +169,7 @@ def test_each_of_several_heads_is_solved_of_what_it_has_labels_for():
         "traits": tl.Labels(2, class_weight="balanced"),
         "size": tl.Numbers(1, weight=0.1),
     }
-    rows = np.stack([CLASSES == 0, CLASSES > 0], axis=1).astype("float32")
+    rows = np.stack([CLASSES != 1, CLASSES > 0], axis=1).astype("float32")
     rows[::5, 0] = np.nan
     labels = {
         "kind": np.where(np.arange(48) % 7 == 0, -1, CLASSES),
@@ -366,6 +366,23 @@ def test_a_phase_that_helps_stays_and_is_calibrated():
     assert history.best["temperature"]["predictions"] > 1.1
     # What is promised is what the model does.
     assert loss == pytest.approx(history.best["calibrated_loss"], rel=1e-3)
+
+
+def test_the_least_loss_stays_of_outputs_without_names():
+    backbone, inputs = tiny_backbone(blocks=1), keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
+    layers = keras.layers.Dense(3, "softmax"), keras.layers.Dense(1)
+    model = keras.Model(inputs, [layer(x) for layer in layers])
+    losses = ["sparse_categorical_crossentropy", "mse"]
+    model.compile("sgd", losses, jit_compile=False)
+    wrong = (VAL[1] + 1) % 3
+    train, val = (PIXELS, [CLASSES, 0.1 * CLASSES]), (VAL[0], [wrong, 0.1 * wrong])
+    rates = {"learning_rate": 0.1, "fine_tune_learning_rate": 0.1}
+    given = {"head_epochs": 4, "epochs": 3, "unfreeze_from": "block1", "verbose": 0}
+    history = tl.fine_tune(model, train, val, **given, **rates)
+    least = min(history.history["val_loss"])
+    assert history.best["val_loss"] == least < history.history["val_loss"][-1]
+    assert model.evaluate(*val, verbose=0)[0] == pytest.approx(least, rel=1e-4)
 
 
 SIZES = np.linspace(-1.0, 1.0, 48)

@@ -250,6 +250,34 @@ def test_frozen_dropout_is_off_and_trained_dropout_on():
 
 @pytest.mark.filterwarnings("ignore:The backbone .* is part of:UserWarning")
 @pytest.mark.slow
+@pytest.mark.parametrize("form", ["texts", "pairs", "two columns"])
+def test_texts_may_come_in_lists_wherever_arrays_do(form):
+    backbone, tokenizer = tiny_bert()
+    heads = {"good": tl.Classes(["no", "yes"]), "stars": tl.Numbers()}
+    sizes = {"tokenizer": tokenizer, "sequence_length": 24}
+    texts, pairs = TEXTS.tolist(), PAIRS.tolist()
+    x = {"texts": texts, "pairs": pairs, "two columns": (texts, texts[::-1])}[form]
+    y = LABELS
+    if form == "texts":
+        model = tl.text_classifier(backbone, heads, **sizes)
+        y = {"good": LABELS.tolist(), "stars": LABELS.tolist()}
+    else:
+        model = tl.text_classifier(backbone, heads["good"], **sizes)
+    tl.fit_head(model, (x, y), (x, y), verbose=0)
+    as_array = TEXTS if form == "texts" else PAIRS
+    for found, expected in zip(
+        keras.tree.flatten(model.predict(x, verbose=0)),
+        keras.tree.flatten(model.predict(as_array, verbose=0)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+    found = tl.evaluate(model, (x, y), verbose=0)
+    report = found["good"] if form == "texts" else found
+    assert report.y_true.tolist() == LABELS.tolist() and report.accuracy > 0.9
+    tl.calibrate(model, (x, y), verbose=0)
+    assert len(model.classify(x)) == len(LABELS)
+
+
 def test_a_regressor_and_several_labels():
     backbone, tokenizer = tiny_bert()
     model = tl.text_regressor(backbone, tokenizer=tokenizer, sequence_length=16)

@@ -17,6 +17,7 @@ from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
 from tlkeras.lora import adapters_config, restore_adapters
+from tlkeras.outputs.losses import whole_loss
 from tlkeras.problem import Problem, adopt_names, check_names, input_of
 from tlkeras.records import TrainingRecord
 from tlkeras.saving import save_whole, warn_of_foreign_code
@@ -237,6 +238,11 @@ class TransferModel(keras.Model):
         Returns:
             Outputs, float32 `(n, units)`; where heads have names, a dictionary of such.
         """
+        if isinstance(x, (list, tuple, np.ndarray)) and not len(x):
+            # Keras would fail: there is no batch that tells what outputs look like.
+            return keras.tree.map_structure(
+                lambda y: np.zeros((0, *y.shape[1:]), y.dtype), self.output
+            )
         predict = functools.partial(predict_by, self, super().predict)
         found = input_of(self).batches(x, batch_size or 32)
         if found is None:
@@ -324,6 +330,15 @@ class TransferModel(keras.Model):
         if adapters:
             settings["adapters"] = adapters
         return {**super().get_config(), "tlkeras": settings}
+
+    def get_compile_config(self):
+        """Returns Keras' config of the last `compile`, all of its losses in it."""
+        config = super().get_compile_config()
+        if config:
+            loss = _keras.compile_arguments(self)["loss"]
+            whole = keras.tree.map_structure(whole_loss, loss)
+            config["loss"] = keras.saving.serialize_keras_object(whole)
+        return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -12,6 +12,7 @@ from tlkeras import _keras
 from tlkeras.evaluation.collecting import batches_of
 from tlkeras.evaluation.evaluating import evaluate_heads
 from tlkeras.evaluation.report import Report
+from tlkeras.inputs.given import with_one_input
 from tlkeras.metrics import calibration
 from tlkeras.metrics.table import number
 from tlkeras.problem import Problem, own_problem
@@ -96,6 +97,7 @@ def calibrate(
     Reference:
         Guo et al., On Calibration of Modern Neural Networks (2017), section 4.2.
     """
+    data = with_one_input(model, data, "data")
     problem, before = _reports(model, data, verbose)
     # All layers are found before any is changed.
     tensors = _outputs(model, problem)

@@ -18,7 +18,8 @@ from tlkeras.evaluation.arguments import (
     positions_of,
 )
 from tlkeras.evaluation.plain import plain
-from tlkeras.metrics import calibration, resampling
+from tlkeras.metrics import calibration
+from tlkeras.metrics.intervals import estimate_of, shown_interval
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.resampling import CONFIDENCE, Interval
 from tlkeras.metrics.slices import SliceTable, slice_table
@@ -134,25 +135,32 @@ class Figures:
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """Returns the confidence interval of the accuracy, or of the mean error.
 
-        Of the accuracy it is Wilson's; of a regression's MAE, and wherever there are
-        `groups`, that of a bootstrap (over whole groups), with a fixed seed.
+        Of the accuracy it is Wilson's; with `groups` an exact one, of as many
+        independent examples as these are worth. Of a regression's MAE it is Student's,
+        over groups where there are some, its upper end on a logarithmic scale: among a
+        few errors the largest are often missing. It holds for few examples, and is wide
+        then.
 
         Args:
             confidence: In (0, 1).
 
         Returns:
-            `(low, high)`; NaN for the error of a single example.
+            `(low, high)`; NaN for the error of a single example or group.
 
         Example:
         >>> low, high = tl.Report([0, 1] * 8, np.eye(2)[[0, 1] * 8]).interval()
         >>> round(low, 3), high
         (0.806, 1.0)
+
+        Reference:
+            Wilson, Probable Inference (1927); Korn and Graubard, Confidence Intervals
+            for Proportions with Small Expected Number of Positive Counts Estimated from
+            Survey Data (1998).
         """
         check_number("confidence", confidence, above=0, below=1)
         figure = self.main_values
-        if figure.are_hits:
-            return resampling.share_interval(figure.values, self.groups, confidence)
-        return resampling.mean_interval(figure.values, self.groups, confidence)
+        estimate = estimate_of(figure.values, self.groups, figure.are_hits)
+        return shown_interval(estimate, confidence)
 
     def reliability(self, bins: int = calibration.BINS) -> calibration.Reliability:
         """Compares confidence with accuracy, bin by bin.

@@ -118,9 +118,19 @@ class Interface:
         inputs = keras.tree.pack_sequence_as(self.model.input, list(tensors))
         return self.named_outputs(self.model(inputs, training=False))
 
+    def served(self, *tensors: Any) -> dict[str, Any]:
+        """Does the same on any number of examples, none as well, in TensorFlow."""
+        import tensorflow as tf
+
+        count = tf.shape(tensors[0])[0]
+        # TensorFlow's fused convolutions fail where there is no example.
+        more = tf.cast(tf.equal(count, 0), "int32")
+        some = [tf.pad(x, [[0, more], *[[0, 0]] * (len(x.shape) - 1)]) for x in tensors]
+        return {name: rows[:count] for name, rows in self.raw(*some).items()}
+
     def labelled(self, *tensors: Any) -> dict[str, Any]:
         """Does the same, with labels and what else is said beside the outputs."""
-        return self.answers(self.raw(*tensors))
+        return self.answers(self.served(*tensors))
 
     def answers(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what is said of outputs, as TensorFlow tensors by name.

@@ -27,7 +27,7 @@ def write(interface: Interface, path: Path, inputs: Samples) -> dict[str, str]:
     for name, (function, specs) in signatures.items():
         archive.add_endpoint(name, function, specs)
     # The name that `keras.layers.TFSMLayer` expects, with the outputs Keras gives.
-    archive.add_endpoint("serve", interface.raw, interface.specs())
+    archive.add_endpoint("serve", interface.served, interface.specs())
     archive.write_out(str(path), verbose=False)
     extra = path / "assets.extra"
     extra.mkdir()

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tlkeras.inputs.texts.reading import holds_texts, text_array
+
 
 def count_of(part: Any) -> int:
     """Returns the number of examples of arrays, one or several in a structure."""
@@ -26,6 +28,22 @@ def as_tuples(part: Any) -> Any:
     return part
 
 
+def with_texts_in_one_array(data: Any) -> Any:
+    """Returns data whose texts, or pairs of them, are one array where they were a list.
+
+    Args:
+        data: As a verb was given them.
+
+    Raises:
+        ValueError: If something else is among the texts.
+    """
+    if not isinstance(data, tuple) or len(data) not in (2, 3):
+        return data
+    x, *rest = data
+    listed = isinstance(x, (list, tuple)) and not any(map(is_one_array, x))
+    return (text_array(x), *rest) if listed and holds_texts(x) else data
+
+
 def with_one_input(model: keras.Model, data: Any, name: str) -> Any:
     """Returns data whose one input is one array, where it came as a list of examples.
 
@@ -37,6 +55,7 @@ def with_one_input(model: keras.Model, data: Any, name: str) -> Any:
     Raises:
         ValueError: If the examples differ in shape.
     """
+    data = with_texts_in_one_array(data)
     if not isinstance(data, tuple) or len(data) not in (2, 3):
         return data
     x, *rest = data

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlkeras.metrics.resampling import CONFIDENCE, Interval
+from tlkeras.metrics.resampling import CONFIDENCE, Interval, sums_by_unit, units
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Estimate:
         """Returns an interval of the mean; NaN for a mean of a single unit.
 
         Of a share it is exact, of as many independent examples as its groups are worth;
-        of other means it is Student's, and not below 0 where no value is.
+        of other means it is Student's. Where no value is below 0, as of errors, neither
+        is the interval, and its upper end is Student's on a logarithmic scale: among a
+        few such values the largest are often missing.
 
         Args:
             confidence: Of the interval, in (0, 1).
@@ -79,12 +81,25 @@ class Estimate:
             misses = count - hits
             high = stats.beta.isf(tail, hits + 1, misses) if misses > 0 else 1.0
             return Interval(float(low), float(high))
+        low, high = self.student(confidence)
+        if self.mean > 0 and self.sums.min() >= 0:
+            return Interval(
+                max(low, 0.0), float(self.mean * np.exp(high / self.mean - 1))
+            )
+        return Interval(low, high)
+
+    def student(self, confidence: float = CONFIDENCE) -> Interval:
+        """Returns Student's interval of the mean; NaN for a mean of a single unit.
+
+        Args:
+            confidence: Of the interval, in (0, 1).
+        """
+        from scipy import stats
+
         if self.units < 2:
             return Interval(float("nan"), float("nan"))
-        reach = stats.t.isf(tail, self.units - 1) * self.variance**0.5
-        low = self.mean - float(reach)
-        least = 0.0 if self.sums.min() >= 0 else low
-        return Interval(max(low, least), self.mean + float(reach))
+        reach = stats.t.isf((1 - confidence) / 2, self.units - 1) * self.variance**0.5
+        return Interval(self.mean - float(reach), self.mean + float(reach))
 
     def _worth(self, tail: float) -> float:
         """Returns how many independent examples say as much as these."""
@@ -100,6 +115,54 @@ class Estimate:
                 stats.t.isf(tail, self.examples - 1) / stats.t.isf(tail, self.units - 1)
             ) ** 2
         return float(min(worth, self.examples))
+
+
+def estimate_of(
+    values: np.ndarray, groups: np.ndarray | None, is_share: bool
+) -> Estimate:
+    """Returns the mean of examples, as an `Estimate`.
+
+    Args:
+        values: Array of shape `(n,)`.
+        groups: One value per example; examples of one value belong together. `None`:
+            each example stands for itself.
+        is_share: Whether values are 0 and 1.
+    """
+    sums, counts = sums_by_unit(values, units(groups, len(values)))
+    return Estimate(sums[:, 0], counts[:, 0], is_share, groups is not None)
+
+
+def shown_interval(estimate: Estimate, confidence: float = CONFIDENCE) -> Interval:
+    """Returns the interval that a report gives of a figure.
+
+    Of a share it is Wilson's, which is closer than an exact one. Where examples come in
+    groups it is exact, of as many examples as these are worth; if all are hits or none
+    is, their spread tells nothing, and it is Wilson's of as many groups.
+
+    Args:
+        estimate: The figure.
+        confidence: Of the interval, in (0, 1).
+
+    Reference:
+        Wilson, Probable Inference (1927).
+    """
+    hits = round(estimate.sums.sum())
+    if not estimate.is_share:
+        return estimate.interval(confidence)
+    if not estimate.grouped:
+        return wilson(hits, estimate.examples, confidence)
+    if hits in (0, estimate.examples):
+        count = estimate.units
+        return wilson(count if hits else 0, count, confidence)
+    return estimate.interval(confidence)
+
+
+def wilson(hits: int, count: int, confidence: float = CONFIDENCE) -> Interval:
+    """Returns Wilson's interval of `hits` out of `count`."""
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, count).proportion_ci(confidence, method="wilson")
+    return Interval(float(found.low), float(found.high))
 
 
 def difference_interval(

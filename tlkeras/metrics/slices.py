@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 
 from tlkeras.description import aligned
-from tlkeras.metrics.intervals import Estimate, difference_interval
+from tlkeras.metrics.intervals import Estimate, difference_interval, shown_interval
 from tlkeras.metrics.per_example import PerExample
-from tlkeras.metrics.resampling import (
-    CONFIDENCE,
-    Interval,
-    sums_by_unit,
-    units,
-    wilson,
-)
+from tlkeras.metrics.resampling import CONFIDENCE, Interval, sums_by_unit, units
 from tlkeras.metrics.table import one_line
 
 # Fewer examples, or groups, than this say little about a slice.
@@ -53,9 +47,8 @@ class SliceTable(list):
 
     Each has `"slice"`, `"examples"`, the figure (`"accuracy"` or `"mae"`), `"low"` and
     `"high"` (its 95% interval), `"loss"` and `"small"`: whether the slice has so few
-    examples (below 30, or below 10 groups) that its figure says little. Of a share the
-    interval is Wilson's, where there are groups an exact one of as many examples as
-    they are worth; of a mean error it is Student's.
+    examples (below 30, or below 10 groups) that its figure says little. The interval is
+    that of `Report.interval`.
 
     Attributes:
         figure: `"accuracy"` or `"mae"`.
@@ -122,7 +115,7 @@ def slice_table(
         Estimate(sums[:, i], counts[:, i], figure.are_hits, grouped)
         for i in range(len(present))
     ]
-    intervals = [_interval(estimate) for estimate in estimates]
+    intervals = [shown_interval(estimate) for estimate in estimates]
     small = _are_small(parts, groups)
     means = np.array([estimate.mean for estimate in estimates])
     rows = [
@@ -195,18 +188,6 @@ def _are_small(parts: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
         np.stack([parts, np.unique(groups, return_inverse=True)[1]]), axis=1
     )
     return small | (np.bincount(pairs[0]) < FEW_GROUPS)
-
-
-def _interval(estimate: Estimate) -> Interval:
-    """Returns a slice's interval: Wilson's of a share, as the whole report's is."""
-    if not estimate.is_share:
-        return estimate.interval()
-    hits = round(estimate.sums.sum())
-    if not estimate.grouped:
-        return wilson(hits, estimate.examples)
-    if hits in (0, estimate.examples):
-        return wilson(estimate.units if hits else 0, estimate.units)
-    return estimate.interval()
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None, mask: np.ndarray) -> float:

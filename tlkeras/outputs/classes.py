@@ -1,7 +1,7 @@
 """`Classes`: one of several classes for each input."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import keras
@@ -61,6 +61,8 @@ class Classes(Probabilities):
         metrics: Keras metrics or their names; `None`: accuracy.
         logits: Whether the outputs of a model that tlkeras did not build are logits;
             `None`: their values tell.
+        one_hot: Whether the loss of a model that tlkeras did not build, whose heads
+            have names, takes a row for each label; class numbers become such.
 
     See `tl.Labels` for several labels at once, `tl.Numbers` for numbers.
 
@@ -80,6 +82,7 @@ class Classes(Probabilities):
     names: Sequence[str] | int
     label_smoothing: float = 0.0
     single_unit: bool = False
+    one_hot: bool = field(default=False, repr=False, compare=False, kw_only=True)
 
     task: ClassVar[str] = "classification"
     title: ClassVar[str] = "classification"
@@ -113,7 +116,7 @@ class Classes(Probabilities):
 
     @property
     def columns(self) -> int:
-        return 1
+        return self.units if self.one_hot else 1
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -151,7 +154,7 @@ class Classes(Probabilities):
                     f"Labels in `{part}` have shape {labels.shape}; the model has "
                     f"{count} classes and takes labels of shape (n, {self.units})."
                 )
-            _check_shares(labels, part)
+            _check_shares(labels, f"Labels in `{part}`")
             return
         low, high = labels.min(), labels.max()
         # The loss of a single unit takes a probability as well.
@@ -163,7 +166,22 @@ class Classes(Probabilities):
                 f"({labels.dtype}). Build the model with `data.class_names`."
             )
 
+    def pack(self, labels: Any, count: int, about: str) -> np.ndarray:
+        values = np.asarray(labels)
+        if not self.one_hot:
+            return super().pack(values, count, about)
+        if are_numbers(values.shape, len(self.names)):
+            rows = self.but(one_hot=False).pack(values, count, about)
+            known = ~np.isnan(rows)
+            numbers = np.where(known, rows, 0)[:, 0].astype(int)
+            return np.where(known, np.eye(self.units)[numbers], np.nan)
+        rows = super().pack(values, count, about)
+        _check_shares(rows[~np.isnan(rows).any(axis=1)], about)
+        return rows
+
     def _valid(self, known: np.ndarray) -> tuple[np.ndarray, str]:
+        if self.one_hot:
+            return (known >= 0) & (known <= 1), "from 0 to 1, NaN where missing"
         last = len(self.names) - 1
         fits = (known >= -1) & (known <= last) & (known == np.round(known))
         return fits, f"whole numbers from 0 to {last}, -1 where missing"
@@ -182,7 +200,7 @@ class Classes(Probabilities):
         """
         labels = np.asarray(labels)
         if not are_numbers(labels.shape, len(self.names)):
-            return labels.argmax(axis=1)
+            return np.where(np.isnan(labels).any(axis=1), -1, labels.argmax(axis=1))
         flat = labels.reshape(-1)
         known = np.isfinite(flat) & (flat >= 0)
         return np.where(known, flat, -1).astype("int64")
@@ -489,13 +507,13 @@ def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
-def _check_shares(rows: np.ndarray, part: str) -> None:
+def _check_shares(rows: np.ndarray, about: str) -> None:
     """Raises `ValueError` unless each row holds one class, or shares of several."""
     if rows.shape[-1] > 1 and not sum_to_one(rows.astype("float64")):
         sums = rows.sum(axis=-1)
         first = int(np.argmax((rows < 0).any(axis=-1) | (np.abs(sums - 1) > 1e-2)))
         raise ValueError(
-            f"Labels in `{part}` must be one-hot rows, or shares of the classes that "
+            f"{about} must be one-hot rows, or shares of the classes that "
             "sum to 1: the model gives each input one class. Received: "
             f"{rows[first].tolist()[:10]} at index {first}. Where an input may have "
             "several labels, or none, build the model with multi_label=True (a sigmoid "

@@ -97,6 +97,30 @@ def constant_labels(
         )
 
 
+def looks_one_hot(rows: np.ndarray) -> bool:
+    """Whether every row of 0 and 1 has a single 1, and there are enough to tell."""
+    single = rows.ndim == 2 and rows.shape[1] > 1 and len(rows) >= ENOUGH["train"]
+    return bool(single and np.all(rows.sum(axis=1) == 1) and np.all(rows.max(1) == 1))
+
+
+def one_hot_rows(rows: np.ndarray) -> Iterator[Finding]:
+    """Yields what is to be said of labels that look like classes.
+
+    Args:
+        rows: Of all parts, NaN where missing.
+    """
+    if looks_one_hot(rows):
+        yield Finding(
+            "labels that look like classes",
+            "warning",
+            "every row has exactly one 1, as one-hot rows of classes have.",
+            len(rows),
+            (),
+            "Where each example has one class, leave out task='multi_label', and "
+            "multi_label=True of the model: it is easier to learn and to measure.",
+        )
+
+
 def absent_classes(
     counts: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> Iterator[Finding]:

@@ -132,6 +132,15 @@ class Labels(Probabilities):
                 f"class. Received values from {labels.min()} to {labels.max()}."
             )
 
+    def doubt(self, labels: np.ndarray, part: str) -> str | None:
+        if not label_findings.looks_one_hot(labels):
+            return None
+        return (
+            f"Each of {len(labels)} rows of labels in `{part}` has exactly one 1: they "
+            "look like one-hot rows of classes. Where each input has one class, build "
+            "the model without multi_label=True (`tl.Classes`, not `tl.Labels`)."
+        )
+
     def _valid(self, known: np.ndarray) -> tuple[np.ndarray, str]:
         return (known >= 0) & (known <= 1), "from 0 to 1, NaN where missing"
 
@@ -173,6 +182,7 @@ class Labels(Probabilities):
         yield from label_findings.absent_classes(counts, self.names)
         yield from label_findings.small_classes(counts, self.names)
         yield from label_findings.constant_labels(labels, self.names)
+        yield from label_findings.one_hot_rows(np.concatenate([*labels.values()]))
         if "train" in counts:
             train, measure = counts["train"], "binary accuracy"
             yield from label_findings.imbalance(train, self.names, measure)

@@ -322,8 +322,7 @@ def classifier_loss(
         )
     if multi_label:
         return LabelLoss(found) if _is_one_of(found, _BINARY) else found
-    takes_rows = _is_of_keras(found) and not _is_one_of(found, _NO_ROWS)
-    return ClassLoss(found) if takes_rows else found
+    return ClassLoss(found) if takes_rows(found) else found
 
 
 def find_loss(
@@ -389,6 +388,19 @@ def takes_logits(loss: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def takes_rows(loss: Any) -> bool:
+    """Whether a loss is one of Keras that takes a row of labels for each example.
+
+    Args:
+        loss: A loss, its name, a function, or `None`.
+    """
+    try:
+        found = None if loss is None else find_loss(loss)
+    except ValueError:
+        return False
+    return _is_of_keras(found) and not _is_one_of(found, _NO_ROWS)
+
+
 def check_label_form(loss: Any, labels: Any, units: int, part: str) -> None:
     """Raises `ValueError` where a loss of Keras takes labels of another form.
 
@@ -410,7 +422,7 @@ def check_label_form(loss: Any, labels: Any, units: int, part: str) -> None:
     if not numbers and _is_one_of(found, _NUMBER_LOSSES):
         mend = "Pass class numbers, `y.argmax(axis=1)`, or compile the model with "
         mend += "'categorical_crossentropy'."
-    elif numbers and not _is_one_of(found, _NO_ROWS):
+    elif numbers and takes_rows(found):
         mend = f"Pass rows of {units}, such as `keras.utils.to_categorical(y, {units})`"
         mend += ", or compile the model with 'sparse_categorical_crossentropy'."
     else:

@@ -19,7 +19,7 @@ from tlkeras.outputs.column import (
 )
 from tlkeras.outputs.label_lists import lists_as_rows
 from tlkeras.outputs.labels import Labels
-from tlkeras.outputs.losses import find_loss, is_mean_loss, takes_logits
+from tlkeras.outputs.losses import find_loss, is_mean_loss, takes_logits, takes_rows
 from tlkeras.outputs.naming import (
     are_whole,
     are_zero_or_one,
@@ -473,7 +473,8 @@ def output_of_keras(
     logits = logits_of_keras(loss, activation)
     if units == 1:
         return Classes(2, single_unit=True, logits=logits)
-    return kind(units, logits=logits)
+    one_hot = {"one_hot": True} if head and kind is Classes and takes_rows(loss) else {}
+    return kind(units, logits=logits, **one_hot)
 
 
 def logits_of_keras(loss: Any, activation: str | None) -> bool | None:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tlkeras.inputs import Reading, reading_of
-from tlkeras.inputs.given import as_tf_data, ends
+from tlkeras.inputs.given import as_tf_data, ends, with_texts_in_one_array
 from tlkeras.problem.problem import Problem
 
 
@@ -57,7 +57,7 @@ def pack_data(problem: Problem, data: Any, part: str) -> Any:
 
 
 def _pack_arrays(problem: Problem, data: tuple, part: str) -> tuple:
-    inputs, labels, *weights = data
+    inputs, labels, *weights = with_texts_in_one_array(data)
     count = len(keras.tree.flatten(inputs)[0])
     if isinstance(labels, Mapping):
         rows = problem.pack(labels, count, part)

@@ -1,5 +1,6 @@
 """Whether a model can be trained, and whether data and callbacks fit it."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +54,8 @@ def check_model(model: keras.Model, backbone: keras.Model | str | None = None) -
 def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> None:
     """Raises `ValueError` where data cannot be what the model was built for.
 
-    Labels of data sets that tlkeras made are all looked at; of others, the first batch.
+    Training labels that look like those of another output are warned of. Labels of data
+    sets that tlkeras made are all looked at; of others, the first batch.
 
     Args:
         problem: What the model is to learn.
@@ -79,6 +81,11 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
         check_label_form(model.loss, labels, problem.output.units, name)
     if problem.named or is_one_array(labels):
         _check_weights(problem, model, data, name)
+    if name == "train" and own_problem(model) is not None:
+        for head, rows in problem.unpack(labels).items():
+            doubt = problem.outputs[head].doubt(np.asarray(rows), name)
+            if doubt is not None:
+                warnings.warn(doubt, UserWarning, stacklevel=2)
 
 
 def _check_weights(problem: Problem, model: keras.Model, data: Any, name: str) -> None:

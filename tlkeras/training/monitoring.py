@@ -134,9 +134,7 @@ class LossMonitor(keras.callbacks.Callback):
         )
 
 
-def overfitting(
-    name: str, history: dict[str, list[float]], kept: bool = False
-) -> str | None:
+def overfitting(name: str, history: dict[str, list[float]]) -> str | None:
     """Returns a sentence if the gap between training and validation says overfitting.
 
     That is: the validation loss ends at least a tenth above its least, while the
@@ -146,7 +144,6 @@ def overfitting(
     Args:
         name: The phase's name.
         history: From each metric's name to its values in the phase.
-        kept: Whether the weights with the least validation loss are kept.
     """
     train, val = history.get("loss", []), history.get("val_loss", [])
     advice = (
@@ -156,11 +153,10 @@ def overfitting(
     if val and np.all(np.isfinite(val)):
         best = int(np.argmin(val))
         if val[-1] > 1.1 * val[best] + 0.01 and train[-1] < train[best]:
-            stays = " The weights with the least are kept." if kept else ""
             return (
                 f"Phase {name} overfits: the validation loss was least after its epoch "
                 f"{best + 1} ({val[best]:.3g}) and rose to {val[-1]:.3g}, while the "
-                f"training loss fell to {train[-1]:.3g}.{stays} {advice}"
+                f"training loss fell to {train[-1]:.3g}. {advice}"
             )
     accuracy, val_accuracy = history.get("accuracy"), history.get("val_accuracy")
     if accuracy and val_accuracy and accuracy[-1] - val_accuracy[-1] > 0.1:

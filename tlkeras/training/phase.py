@@ -154,8 +154,7 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
     if run.changing is not None:
         keep_best(run, feed, monitor, before, epoch_of_end(callbacks, phase))
     if solved is None:
-        kept = least_is_kept(run, monitor)
-        notes = [overfitting(stage.name, logs.history, kept=kept)]
+        notes = [overfitting(stage.name, logs.history)]
     else:
         notes = [unchosen(name, one) for name, one in solved.items()]
     for note in filter(None, notes):
@@ -196,14 +195,6 @@ def epoch_of_end(callbacks: list[keras.callbacks.Callback], phase: Phase) -> int
             if callback.restore_best_weights and callback.best_weights is not None:
                 return int(callback.best_epoch)
     return phase.first_epoch + phase.epochs - 1
-
-
-def least_is_kept(run: Run, monitor: LossMonitor) -> bool:
-    """Whether the model has the weights with the least validation loss of a phase."""
-    best, phase = run.history.best, run.history.phases[-1]
-    return best is not None and (
-        (best["phase"], best["epoch"]) == (phase.name, monitor.best_epoch)
-    )
 
 
 def keep_best(

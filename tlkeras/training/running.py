@@ -135,25 +135,10 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> FineTuneHistory:
 
 def finish_best(run: Run) -> None:
     """Calibrates the weights that the model has, and says which they are."""
-    best, last = run.history.best, run.history.phases[-1]
-    if best is None:
+    if run.history.best is None:
         return
-    if best["phase"] == START:
-        said = (
-            f"Phase {last.name} did not clearly do better on the validation data: the "
-            "model has the weights that it came with."
-        )
-    elif best["phase"] != last.name:
-        said = (
-            f"Phase {last.name} did not clearly do better on the validation data: the "
-            f"model has the weights of phase {best['phase']}."
-        )
-    elif best["epoch"] != last.first_epoch + last.epochs - 1:
-        number = best["epoch"] - last.first_epoch + 1
-        said = f"The model has the weights of epoch {number} of phase {last.name}."
-    else:
-        said = ""
-    divided = fold(run.job, best.get("temperature", {}))
+    said = which_weights(run.history)
+    divided = fold(run.job, run.history.best.get("temperature", {}))
     if divided:
         by = ", ".join(f"{t:.3g}" for t in divided.values())
         said += f" Logits are divided by {by}, which the validation data say is right."
@@ -161,6 +146,30 @@ def finish_best(run: Run) -> None:
         run.history.notes.append(said.strip())
     if said and run.job.fitting.verbose != 0:
         print(said.strip())
+
+
+def which_weights(history: FineTuneHistory) -> str:
+    """Returns a sentence on which weights were kept, where that needs one."""
+    best, last = history.best, history.phases[-1]
+    phase = f"phase {last.name}"
+    if best["phase"] != last.name:
+        kept = f"the weights of phase {best['phase']}"
+        if best["phase"] == START:
+            kept = "the weights that it came with"
+        return (
+            f"Phase {last.name} did not clearly do better on the validation data: the "
+            f"model has {kept}."
+        )
+    losses = history.history["val_loss"][last.first_epoch :]
+    number, least = best["epoch"] - last.first_epoch + 1, int(np.argmin(losses)) + 1
+    if number < last.epochs:
+        return f"The model has the weights of epoch {number} of {phase}."
+    if least < last.epochs:
+        return (
+            f"The model has the last weights of {phase}: once calibrated, they do "
+            f"better on the validation data than those of epoch {least}."
+        )
+    return ""
 
 
 def compare_with_mean(run: Run) -> None:

@@ -67,9 +67,9 @@ def interval(report: Figures) -> str:
     low, high = map(number, report.interval())
     figure = report.main_values
     if report.groups is None:
-        basis = "Wilson" if figure.are_hits else "bootstrap"
+        basis = "Wilson" if figure.are_hits else "Student"
     else:
-        basis = f"bootstrap of {len(np.unique(report.groups))} groups"
+        basis = f"of {len(np.unique(report.groups))} groups"
     return f"95% interval of {figure.name}: {low} to {high} ({basis})"
 
 

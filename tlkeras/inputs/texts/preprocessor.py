@@ -122,12 +122,11 @@ class TextPreprocessor(keras.layers.Layer):
             tokens because they were longer than `sequence_length`.
 
         Raises:
-            ValueError: If there are no texts, or something else than texts.
+            ValueError: If `texts` holds something else than texts.
         """
         texts = as_strings(texts)
-        if not len(texts):
-            raise ValueError("There are no texts to tokenize. Received: texts=[].")
-        starts = range(0, len(texts), check_int("batch_size", batch_size, 1))
+        # Of no texts there is one batch, too, which tells the form of its tokens.
+        starts = range(0, max(1, len(texts)), check_int("batch_size", batch_size, 1))
         batches = (texts[start : start + starts.step] for start in starts)
         trimmed = functools.partial(self._trimmed, self._graph(texts.shape.rank))
         # Threads over the traced graph take half the time of a `tf.data` pipeline.
@@ -154,7 +153,7 @@ class TextPreprocessor(keras.layers.Layer):
         if "padding_mask" not in self.keys:
             return self.sequence_length
         # A decoder's empty text has no token at all, and a model reads at least one.
-        return int(max(1, min(needed.max(), self.sequence_length)))
+        return int(max(1, min(needed.max(initial=0), self.sequence_length)))
 
     def _filler(self, key: str) -> int:
         return self.tokenizer.pad_token_id if key == "token_ids" else 0

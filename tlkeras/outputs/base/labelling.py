@@ -42,6 +42,15 @@ class Labelling(Kind):
             part: What the data are called.
         """
 
+    def doubt(self, labels: np.ndarray, part: str) -> str | None:
+        """Returns a sentence where labels look like those of another output.
+
+        Args:
+            labels: Numbers that can be learnt, NaN where missing.
+            part: What the data are called.
+        """
+        return None
+
     def pack(self, labels: Any, count: int, about: str) -> np.ndarray:
         """Returns labels as float32 `(count, columns)`, NaN where missing.
 
@@ -63,7 +72,7 @@ class Labelling(Kind):
         if values.ndim == 1 and self.columns == 1:
             values = values[:, None]
         if values.shape != (count, self.columns):
-            shape = "(n,)" if self.are_numbers else f"(n, {self.columns})"
+            shape = "(n,)" if self._are_packed_numbers else f"(n, {self.columns})"
             raise ValueError(
                 f"{about} must have shape {shape} for n = {count} examples. Received "
                 f"shape {np.shape(labels)}."
@@ -72,7 +81,9 @@ class Labelling(Kind):
         fits, valid = self._valid(known)
         if not fits.all():
             raise ValueError(f"{about} must be {valid}. Received: {known[~fits][0]:g}.")
-        return np.where(values < 0, np.nan, values) if self.are_numbers else values
+        if self._are_packed_numbers:
+            return np.where(values < 0, np.nan, values)
+        return values
 
     def unpack(self, rows: Any) -> Any:
         """Returns labels as losses take them, of rows that `pack` made.
@@ -80,7 +91,11 @@ class Labelling(Kind):
         Args:
             rows: Float32 `(n, columns)`, an array or a tensor.
         """
-        return rows[:, 0] if self.are_numbers else rows
+        return rows[:, 0] if self._are_packed_numbers else rows
+
+    @property
+    def _are_packed_numbers(self) -> bool:
+        return self.are_numbers and self.columns == 1
 
     @abc.abstractmethod
     def _valid(self, known: np.ndarray) -> tuple[np.ndarray, str]:
