@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from helpers import tiny_backbone
 
 import tlkeras as tl
 from tlkeras import runtime
@@ -78,8 +79,20 @@ def test_workers_are_found_in_tf_config(monkeypatch):
         tl.configure()
 
 
-def test_no_xla_on_a_cpu():
+@pytest.mark.parametrize(
+    ("devices", "reason"), [([], "slow on CPUs"), (["GPU"], "compiling takes longer")]
+)
+def test_no_xla_unless_asked(monkeypatch, capsys, devices, reason):
+    """Keras' "auto" has it on GPUs, where a step compiles for half a minute."""
+    monkeypatch.setattr(runtime, "_accelerators", lambda: devices)
+    monkeypatch.setattr(runtime, "_describe_devices", lambda: "made up")
     assert runtime.jit_compile() is False
+    tl.configure(precision="float32", strategy="none")
+    assert f"XLA: off ({reason}" in capsys.readouterr().out
+    tl.configure(precision="float32", strategy="none", xla=True)
+    assert "XLA: on (as asked)" in capsys.readouterr().out
+    model = tl.image_classifier(tiny_backbone(), 2)
+    assert model.jit_compile is True
 
 
 def test_bad_arguments(monkeypatch):
@@ -91,6 +104,10 @@ def test_bad_arguments(monkeypatch):
         tl.configure(strategy=3)
     with pytest.raises(ValueError, match="seed"):
         tl.configure(seed=-1)
+    with pytest.raises(ValueError, match="`xla` must be one of"):
+        tl.configure(xla="on")
+    with pytest.raises(ValueError, match="for one device.*MirroredStrategy"):
+        tl.configure(strategy="mirrored", xla=True)
     monkeypatch.setattr(runtime, "_find_tpu", lambda: None)
     with pytest.raises(RuntimeError, match="found no TPU"):
         tl.configure(strategy="tpu")
