@@ -402,7 +402,7 @@ def test_a_hit_compiles_nothing(tmp_path, monkeypatch):
 def test_over_budget_the_uncached_path_is_taken_and_said(monkeypatch, capsys):
     monkeypatch.setenv("TLKERAS_CACHE_GB", "0.000001")
     model = built()
-    history = tune(model, data(), epochs=0, verbose=2)
+    history = tune(model, data(), head_epochs=0, verbose=2)
     assert "Not cached" in capsys.readouterr().out
     assert len(history.epoch) == 2
     with pytest.raises(ValueError, match="do not fit.*budget"):
