@@ -18,49 +18,32 @@ def splits(**arguments):
 
 
 def classifier(classes=3):
-    return tl.image_classifier(tiny_backbone(), classes, preprocessing=None)
+    backbone = tiny_backbone(blocks=1)
+    return tl.image_classifier(backbone, classes, preprocessing=None)
 
 
-def test_pictures_are_augmented_and_nothing_is_cached(capsys):
-    data, seen = splits(), []
+def test_pictures_are_augmented_but_not_for_validation_and_nothing_is_cached(capsys):
+    """A step that blackens training pictures must not touch validation."""
+    data, model, seen = splits(), classifier(), []
 
-    def darken(images):
+    def blacken(images):
         import tensorflow as tf
 
         tf.numpy_function(lambda x: seen.append(x.shape[0]), [images], [])
-        return images / 2
+        return 0 * images + 9
 
-    tl.fit_head(
-        classifier(),
-        data.train,
-        data.val,
-        epochs=2,
-        recipe=tl.Recipe(augment=darken),
-        verbose=2,
-    )
-    assert sum(seen) >= 2 * 18
+    recipe = tl.Recipe(augment=blacken)
+    history = tl.fit_head(model, data, epochs=1, recipe=recipe, verbose=2)
+    assert sum(seen) >= 18
     assert "Not cached" in capsys.readouterr().out
     assert tl.cache_info().entries == ()
-
-
-def test_validation_pictures_are_not_augmented():
-    """A step that blackens training pictures must not touch validation."""
-    data, model = splits(), classifier()
-    history = tl.fit_head(
-        model,
-        data.train,
-        data.val,
-        epochs=1,
-        recipe=tl.Recipe(augment=lambda x: 0 * x + 9),
-        verbose=0,
-    )
     plain = model.evaluate(data.val, verbose=0, return_dict=True)
     assert history.history["val_loss"][-1] == pytest.approx(plain["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize(
     ("augment", "views"),
-    [("light", None), (["light", "cutmix"], None), ("mixup", 2)],
+    [(["light", "cutmix"], None), ("mixup", 2)],
 )
 def test_history_has_validation_whatever_the_labels_become(augment, views):
     data = splits()
@@ -68,9 +51,9 @@ def test_history_has_validation_whatever_the_labels_become(augment, views):
         classifier(),
         data.train,
         data.val,
-        head_epochs=2,
+        head_epochs=1,
         epochs=1,
-        unfreeze_from="block3",
+        unfreeze_from="block1",
         recipe=tl.Recipe(augment=augment, cached_views=views),
         verbose=0,
     )
@@ -148,7 +131,7 @@ def test_wrong_arguments_are_refused(arguments, message):
 def test_mixed_labels_need_a_loss_that_takes_them():
     with pytest.raises(ValueError, match="categorical_crossentropy"):
         tl.fit_head(
-            with_head(tiny_backbone(), 3),
+            with_head(tiny_backbone(blocks=1), 3),
             (X, Y),
             recipe=tl.Recipe(augment="mixup"),
             verbose=0,

@@ -27,7 +27,7 @@ X, Y = solid_colours(24, 2)
 
 
 def classifier(classes=2, **kwargs):
-    return tl.image_classifier(tiny_backbone(), classes, **kwargs)
+    return tl.image_classifier(tiny_backbone(blocks=1), classes, **kwargs)
 
 
 def fit(model, train, validation_data=None, **kwargs):
@@ -44,11 +44,18 @@ def fit(model, train, validation_data=None, **kwargs):
 # Model files
 
 
+@pytest.fixture(scope="module")
+def saved_once(tmp_path_factory):
+    model, path = classifier(), tmp_path_factory.mktemp("saved") / "model.keras"
+    model.save(path)
+    return model, path.read_bytes()
+
+
 @pytest.fixture
-def saved(tmp_path):
-    """A model and its file."""
-    model = classifier()
-    model.save(tmp_path / "model.keras")
+def saved(saved_once, tmp_path):
+    """A model and a file of it."""
+    model, content = saved_once
+    (tmp_path / "model.keras").write_bytes(content)
     return model, tmp_path / "model.keras"
 
 
@@ -145,7 +152,7 @@ def with_flipped_bytes(path):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda path: path.write_bytes(path.read_bytes()[:9000]),
+        lambda path: path.write_bytes(path.read_bytes()[:-3000]),
         lambda path: path.write_bytes(b""),
         lambda path: path.write_text("no model"),
         without_weights,
@@ -213,7 +220,7 @@ def test_code_of_the_users_own_is_told_of_and_comes_back(name, tmp_path):
     assert len(str(caught.value)) < 600
     given = {"safe_mode": False} if objects is None else {"custom_objects": objects}
     loaded = tl.load(path, **given)
-    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    np.testing.assert_array_equal(loaded(X), model(X))
     assert loaded.class_names == model.class_names and loaded.compiled
     bare = tl.load(path, compile=False, **given)
     assert not bare.compiled
@@ -437,7 +444,7 @@ ROW_LOSSES = [
 )
 def test_several_inputs_and_outputs_are_counted_one_by_one(make, x, y):
     model = make()
-    fit(model, (x, y), (x, y))
+    fit(model, (x, y), (x, y) if isinstance(x, dict) else None)
     fewer = keras.tree.map_structure(lambda rows: rows[:20], y)
     if isinstance(y, dict) and y["kind"].ndim == 1:
         assert tl.evaluate(model, (x, y), verbose=0)["kind"].y_true.tolist() == [*Y]
@@ -448,13 +455,15 @@ def test_several_inputs_and_outputs_are_counted_one_by_one(make, x, y):
         assert tl.evaluate(model, (x, y), verbose=0).y_true.tolist() == Y.tolist()
 
 
-@pytest.mark.parametrize("augment", [None, "light"])
-@pytest.mark.parametrize("form", ["PyDataset", "iterator", "heads"])
+@pytest.mark.parametrize(
+    ("form", "augment"),
+    [("PyDataset", "light"), ("iterator", None), ("heads", "light")],
+)
 def test_batches_of_keras_are_taken_by_all_verbs(form, augment):
     model, y = classifier(), Y
     if form == "heads":
         heads = {"kind": tl.Classes(2), "size": tl.Numbers()}
-        model, y = tl.image_classifier(tiny_backbone(), heads), BOTH
+        model, y = classifier(heads), BOTH
     batches = Batches(X, y)
     if form == "iterator":
         from keras.src.legacy.preprocessing.image import ImageDataGenerator
@@ -462,7 +471,7 @@ def test_batches_of_keras_are_taken_by_all_verbs(form, augment):
         batches = ImageDataGenerator().flow(X, y, batch_size=8)
     history = fit(model, batches, batches, augment=augment)
     assert history.history["val_loss"]
-    if form != "heads":
+    if form == "PyDataset":
         fit(model, batches, class_weight={0: 1.0, 1: 2.0})
     found = tl.evaluate(model, batches, verbose=0)
     report = found["kind"] if form == "heads" else found
@@ -608,17 +617,16 @@ BASE = X.astype("float32")
     ],
 )
 def test_pixels_that_are_not_raw_are_told(pixels, message, ours, hand_made):
-    for use in (
-        lambda: ours.classify(pixels),
-        lambda: tl.evaluate(hand_made, (pixels, Y), verbose=0),
-    ):
-        with pytest.warns(UserWarning, match=message):
-            use()
+    with pytest.warns(UserWarning, match=message):
+        ours.classify(pixels)
+    with pytest.raises(UserWarning, match=message):
+        tl.evaluate(hand_made, (pixels, Y), verbose=0)
 
 
 def test_every_verb_tells_of_rescaled_pixels(ours):
     for use in uses(ours, BASE / 255):
-        with pytest.warns(UserWarning, match="looks rescaled"):
+        # The warning, an error in these tests, ends it: the verb need not do its work.
+        with pytest.raises(UserWarning, match="looks rescaled"):
             use()
 
 
@@ -707,18 +715,17 @@ def test_bad_arguments_of_the_fit_verbs(arguments, message):
         fit(classifier(), (X, Y), **arguments)
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_callbacks_may_be_one_or_none(several):
+def test_callbacks_may_be_one_or_none():
     class Counter(keras.callbacks.Callback):
         epochs = 0
 
         def on_epoch_end(self, epoch, logs=None):
             self.epochs += 1
 
-    counter = Counter()
-    fit(classifier(), (X, Y), callbacks=[counter] if several else counter)
+    counter, model = Counter(), classifier()
+    fit(model, (X, Y), callbacks=counter)
     assert counter.epochs == 1
-    fit(classifier(), (X, Y), callbacks=None)
+    fit(model, (X, Y), callbacks=None)
 
 
 def test_models_that_are_none():
@@ -788,8 +795,8 @@ def test_labels_in_a_list_are_to_be_an_array(labels):
 
 
 def test_no_weights_at_all_are_none():
-    model = tl.image_classifier(tiny_backbone(), 2)
-    assert tl.fit_head(model, (X, Y, None), verbose=0).phases[0].solved
+    x, y = solid_colours(40, 2)
+    assert tl.fit_head(classifier(), (x, y, None), verbose=0).phases[0].solved
 
 
 ROWS = np.eye(2)[Y]

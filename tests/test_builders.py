@@ -35,7 +35,7 @@ SIX = {
 
 
 def classifier(**arguments):
-    return tl.image_classifier(tiny_backbone(), CLASSES, **arguments)
+    return tl.image_classifier(tiny_backbone(blocks=2), CLASSES, **arguments)
 
 
 def test_the_classic_vgg16_model_is_one_call():
@@ -79,7 +79,8 @@ def test_bad_classes(classes, message):
 
 def test_probabilities_sum_to_one_and_multi_label_ones_need_not():
     x, _ = solid_colours(4, 3)
-    np.testing.assert_allclose(classifier().predict(x, verbose=0).sum(1), 1, rtol=1e-5)
+    rows = np.asarray(classifier()(x))
+    np.testing.assert_allclose(rows.sum(1), 1, rtol=1e-5)
     model = classifier(multi_label=True)
     assert model.task == "multi_label"
     assert model.layers[-1].activation is keras.activations.sigmoid
@@ -277,8 +278,10 @@ def saved_and_loaded(model, folder):
     return tl.load(path)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("before", [None, "block2"])
+@pytest.mark.parametrize(
+    ("policy", "before"),
+    [("float32", "block2"), ("mixed_bfloat16", None), ("mixed_float16", "block2")],
+)
 def test_a_file_holds_everything(tmp_path, policy, before):
     keras.config.set_dtype_policy(policy)
     model = tl.freeze(classifier(dropout=0.3, hidden=(4,)), unfreeze_from=before)
@@ -353,7 +356,13 @@ def test_load_names_the_file_that_is_missing(tmp_path):
 
 
 def several(heads=HEADS, **arguments):
-    return tl.image_classifier(tiny_backbone(), heads, **arguments)
+    return tl.image_classifier(tiny_backbone(blocks=1), heads, **arguments)
+
+
+def outputs_of(model, x=X):
+    """Returns what each head gives, without what `predict` has to trace."""
+    found = model(x.astype("float32"), training=False)
+    return {name: np.asarray(values) for name, values in found.items()}
 
 
 def batches(model, x=X, labels=LABELS, size=8, weighings=None):
@@ -383,7 +392,7 @@ def test_heads_share_one_frozen_backbone_and_answer_by_name():
     assert model.task == "multi_task" and model.compiled
     assert model.class_names == {"species": ("ant", "bee"), "tags": ("red", "flying")}
     assert not model.backbone.trainable_variables
-    outputs = model.predict(X, verbose=0)
+    outputs = outputs_of(model)
     shapes = {name: values.shape for name, values in outputs.items()}
     assert shapes == {"species": (24, 2), "tags": (24, 2), "length": (24, 1)}
     assert all(values.dtype == np.float32 for values in outputs.values())
@@ -404,7 +413,7 @@ def test_a_head_has_layers_of_its_own():
 
 def test_classify_says_for_each_input_what_each_head_says():
     model = several()
-    outputs = model.predict(X[:3], verbose=0)
+    outputs = outputs_of(model, X[:3])
     answers = model.classify(X[:3])
     assert [list(answer) for answer in answers] == [list(HEADS)] * 3
     for i, answer in enumerate(answers):
@@ -420,7 +429,7 @@ def test_classify_says_for_each_input_what_each_head_says():
 def test_the_loss_is_the_weighted_sum_of_means_over_known_labels():
     model = several()
     found = model.evaluate(batches(model, size=24), verbose=0, return_dict=True)
-    expected = losses_by_hand(model.predict(X, verbose=0), LABELS)
+    expected = losses_by_hand(outputs_of(model), LABELS)
     for name, value in expected.items():
         assert found[f"{name}_loss"] == pytest.approx(value, rel=1e-5)
     total = expected["species"] + 0.5 * expected["tags"] + 0.1 * expected["length"]
@@ -429,7 +438,7 @@ def test_the_loss_is_the_weighted_sum_of_means_over_known_labels():
 
 def test_metrics_ignore_missing_labels_however_they_fall_into_batches():
     model = several()
-    outputs = model.predict(X, verbose=0)
+    outputs = outputs_of(model)
     known = LABELS["species"] >= 0
     right = (outputs["species"].argmax(axis=1) == LABELS["species"])[known]
     there = ~np.isnan(LABELS["tags"])
@@ -509,7 +518,7 @@ def test_class_weights_of_each_head_count_in_training_alone():
     data = batches(model, size=24, weighings=weighings)
     found = model.evaluate(data, verbose=0, return_dict=True)
     plain = model.evaluate(batches(model, size=24), verbose=0, return_dict=True)
-    outputs = model.predict(X, verbose=0)["species"]
+    outputs = outputs_of(model)["species"]
     each = -np.log(outputs[known, LABELS["species"][known]]) * expected[known]
     assert found["species_loss"] == pytest.approx(each.mean(), rel=1e-5)
     same = [name for name in found if name not in ("loss", "species_loss")]
@@ -536,7 +545,7 @@ def test_losses_and_metrics_of_choice():
         "c_mse",
         "c_distance",
     }
-    off = np.abs(model.predict(X, verbose=0)["c"][:, 0] - labels["c"])
+    off = np.abs(outputs_of(model)["c"][:, 0] - labels["c"])
     assert found["c_distance"] == pytest.approx(np.nanmean(off), rel=1e-5)
     assert found["c_mse"] == pytest.approx(np.nanmean(off**2), rel=1e-5)
     assert found["c_loss"] == pytest.approx(np.nanmean(off), rel=0.5)
@@ -565,7 +574,7 @@ def test_a_saved_model_comes_back_whole(tmp_path):
     assert ours == pytest.approx(theirs) and "age_accuracy" in ours
 
 
-@pytest.mark.parametrize("point", [None, "block3"])
+@pytest.mark.parametrize("point", [None, "block1"])
 def test_models_with_several_heads_are_split_and_joined(point):
     model = tl.freeze(several(hidden=(6,)), point)
     parts = tl.split_model(model)

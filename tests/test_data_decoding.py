@@ -52,9 +52,12 @@ def decoded(path, **kwargs):
     return load_images(path, (height, width), **kwargs)[0]
 
 
-@pytest.mark.parametrize(
-    ("format", "mode", "options"),
-    [
+# A call of `load_images` makes a pipeline, whose cost is that of many pictures: what
+# differs in the file alone is read by one call.
+
+
+def test_pixels_are_those_of_pillow(tmp_path):
+    cases = [
         ("JPEG", "RGB", {}),
         ("JPEG", "RGB", {"progressive": True, "quality": 30}),
         ("JPEG", "RGB", {"subsampling": 0}),
@@ -73,11 +76,15 @@ def decoded(path, **kwargs):
         ("WEBP", "RGB", {}),
         ("WEBP", "L", {}),
         ("WEBP", "RGB", {"lossless": True}),
-    ],
-)
-def test_pixels_are_those_of_pillow(tmp_path, format, mode, options):
-    path = save(tmp_path, "a.any", encode(PHOTO, format, mode, **options))
-    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+    ]
+    paths = [
+        save(tmp_path, f"{i}.any", encode(PHOTO, format, mode, **options))
+        for i, (format, mode, options) in enumerate(cases)
+    ]
+    for case, path, found in zip(
+        cases, paths, load_images(paths, (24, 32)), strict=True
+    ):
+        np.testing.assert_array_equal(found, pillow_pixels(path), err_msg=str(case))
 
 
 @pytest.mark.parametrize(
@@ -123,18 +130,27 @@ def test_of_a_multi_picture_jpeg_the_first_is_taken(tmp_path):
     np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+def turned(folder, format, orientations):
+    """Writes a picture whose EXIF data turn it in several ways; returns the paths."""
+    return [
+        save(folder, f"{n}.{format}", encode(PHOTO, format, exif=exif(n)))
+        for n in orientations
+    ]
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-def test_exif_orientation_is_undone(tmp_path, format, orientation):
-    path = save(tmp_path, "a.any", encode(PHOTO, format, exif=exif(orientation)))
-    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+def test_exif_orientation_is_undone(tmp_path, format):
+    for size, orientations in (((24, 32), range(1, 5)), ((32, 24), range(5, 9))):
+        paths = turned(tmp_path, format, orientations)
+        for path, found in zip(paths, load_images(paths, size), strict=True):
+            np.testing.assert_array_equal(found, pillow_pixels(path), err_msg=path.name)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_and_resizing_go_together(tmp_path, orientation):
-    path = save(tmp_path, "a.png", encode(PHOTO, "PNG", exif=exif(orientation)))
-    expected = smart_resize(pillow_pixels(path).astype("float32"), (20, 15))
-    np.testing.assert_allclose(load_images(path, (20, 15))[0], expected, atol=1e-3)
+def test_orientation_and_resizing_go_together(tmp_path):
+    paths = turned(tmp_path, "PNG", range(1, 9))
+    for path, found in zip(paths, load_images(paths, (20, 15)), strict=True):
+        expected = smart_resize(pillow_pixels(path).astype("float32"), (20, 15))
+        np.testing.assert_allclose(found, expected, atol=1e-3, err_msg=path.name)
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
@@ -167,16 +183,19 @@ def test_large_pictures_are_averaged_not_sampled(tmp_path):
     np.testing.assert_allclose(pixels, 127.5, atol=0.5)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP"])
-@pytest.mark.parametrize("side", [104, 208, 456, 912])
-def test_shrinking_is_close_to_pillow(tmp_path, format, side):
-    path = save(tmp_path, "a.any", encode(picture(side, side + 32), format))
-    with PIL.Image.open(path) as image:
-        middle = image.crop((16, 0, 16 + side, side))
-        expected = np.asarray(middle.resize((50, 50), PIL.Image.BILINEAR), float)
-    difference = np.abs(load_images(path, 50)[0] - expected)
-    assert difference.mean() < 1.5
-    assert difference.max() < 12
+def test_shrinking_is_close_to_pillow(tmp_path):
+    paths, expected = [], []
+    for format in ("JPEG", "PNG", "BMP"):
+        for side in (104, 208, 456, 912):
+            contents = encode(picture(side, side + 32), format)
+            paths.append(save(tmp_path, f"{side}.{format}", contents))
+            with PIL.Image.open(paths[-1]) as image:
+                middle = image.crop((16, 0, 16 + side, side))
+                expected.append(middle.resize((50, 50), PIL.Image.BILINEAR))
+    for path, found, one in zip(paths, load_images(paths, 50), expected, strict=True):
+        difference = np.abs(found - np.asarray(one, float))
+        assert difference.mean() < 1.5, path.name
+        assert difference.max() < 12, path.name
 
 
 def test_pictures_are_cropped_not_squeezed(tmp_path):
@@ -219,15 +238,18 @@ def test_only_jpegs_are_decoded_reduced():
     assert choose_decoders(header, (10, 10)).tolist() == [Decoder.WHOLE]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
-@pytest.mark.parametrize("side", [200, 400, 800])
-def test_reduced_jpeg_is_what_pillow_drafts(tmp_path, mode, side):
-    path = save(tmp_path, "a.jpg", encode(picture(side, side), "JPEG", mode))
-    with PIL.Image.open(path) as image:
-        image.draft(None, (100, 100))
-        expected = np.asarray(image.convert("RGB"))
-    assert expected.shape == (100, 100, 3)
-    np.testing.assert_array_equal(load_images(path, 100)[0], expected)
+def test_reduced_jpeg_is_what_pillow_drafts(tmp_path):
+    paths, expected = [], []
+    for mode in ("RGB", "CMYK", "L"):
+        for side in (200, 400, 800):
+            contents = encode(picture(side, side), "JPEG", mode)
+            paths.append(save(tmp_path, f"{mode}{side}.jpg", contents))
+            with PIL.Image.open(paths[-1]) as image:
+                image.draft(None, (100, 100))
+                expected.append(np.asarray(image.convert("RGB")))
+    for path, found, one in zip(paths, load_images(paths, 100), expected, strict=True):
+        assert one.shape == (100, 100, 3)
+        np.testing.assert_array_equal(found, one, err_msg=path.name)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
@@ -294,12 +316,14 @@ def test_a_stretched_picture_fills_the_target(tmp_path, shape):
 
 
 @pytest.mark.parametrize("fit", FITS)
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_picture_fits_as_an_upright_one(tmp_path, orientation, fit):
-    turned = save(tmp_path, "a.png", encode(PHOTO, "PNG", exif=exif(orientation)))
-    upright = save(tmp_path, "b.png", encode(pillow_pixels(turned), "PNG"))
-    pictures = load_images([turned, upright], 16, fit=fit)
-    np.testing.assert_allclose(*pictures, atol=1e-3)
+def test_a_turned_picture_fits_as_an_upright_one(tmp_path, fit):
+    paths = turned(tmp_path, "PNG", range(1, 9))
+    upright = [
+        save(tmp_path, f"up{i}.png", encode(pillow_pixels(path), "PNG"))
+        for i, path in enumerate(paths)
+    ]
+    pictures = load_images([*paths, *upright], 16, fit=fit)
+    np.testing.assert_allclose(pictures[:8], pictures[8:], atol=1e-3)
 
 
 def test_how_pictures_fit_is_one_of_three(tmp_path):

@@ -106,6 +106,8 @@ def test_bert_unfreezes_its_top_layers():
     assert assert_sound(backbone) == ["token_embedding", *layers]
     assert gradual_points(backbone) == layers[:2:-1]
     assert depth_of(backbone)[id(backbone.get_layer("pooled_dense").kernel)] == 1
+    # Of several inputs and outputs, and one layer, nowhere one tensor carries all.
+    assert len(assert_sound(tiny_bert(num_layers=1)[0])) > 1
 
 
 def test_other_transformers():

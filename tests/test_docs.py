@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import shutil
 from pathlib import Path
 
 import keras
@@ -90,11 +91,19 @@ EXAMPLES = docstring_examples()
 PUBLIC = public_names()
 
 
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory):
+    """A folder of pictures of two classes."""
+    folder = tmp_path_factory.mktemp("pictures") / "flowers"
+    write_pictures(folder)
+    return folder
+
+
 @pytest.fixture
-def offline_folder(tmp_path, monkeypatch):
+def offline_folder(tmp_path, monkeypatch, flowers):
     """A working folder that holds `flowers/`, where nothing is downloaded."""
     monkeypatch.chdir(tmp_path)
-    write_pictures(tmp_path / "flowers")
+    shutil.copytree(flowers, tmp_path / "flowers")
     monkeypatch.setattr(tfds_module, "_prepared_builder", generated_tfds)
     # The published weights of VGG16 and its like cannot be had offline: random ones
     # take their place, as a file, so that all but the download itself is real.
@@ -126,9 +135,13 @@ def generated_tfds(name, data_dir):
     return write_dataset(Path.cwd() / "tfds", {"train": numbered(20)})
 
 
-@pytest.fixture
-def names(offline_folder):
-    """The names that examples may use without making them."""
+def flower_data():
+    """Returns the data that examples may use without making them."""
+    return tl.image_folder("flowers/", image_size=32, batch_size=8)
+
+
+def small_model():
+    """Returns the model that examples may use without making it."""
     model = keras.Sequential(
         [
             keras.Input((None, None, 3)),
@@ -137,16 +150,25 @@ def names(offline_folder):
         ]
     )
     model.compile(loss="sparse_categorical_crossentropy", jit_compile=False)
-    data = tl.image_folder("flowers/", image_size=32, batch_size=8)
-    return {"tl": tl, "keras": keras, "np": np, "data": data, "model": model}
+    return model
+
+
+def names_of(example):
+    """Returns the names that an example uses without making them."""
+    source = "".join(each.source for each in example.examples)
+    makers = {"data": flower_data, "model": small_model}
+    # Making them takes longer than most examples do.
+    used = [name for name in makers if re.search(rf"\b{name}\b", source)]
+    made = {name: makers[name]() for name in used}
+    return {"tl": tl, "keras": keras, "np": np} | made
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda test: test.name)
-def test_docstring_example_runs_and_shows_what_it_says(example, names):
+def test_docstring_example_runs_and_shows_what_it_says(example, offline_folder):
     said = []
     test = doctest.DocTest(
         example.examples,
-        {**example.globs, **names},
+        {**example.globs, **names_of(example)},
         example.name,
         example.filename,
         example.lineno,

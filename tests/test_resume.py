@@ -166,26 +166,19 @@ def test_callbacks_go_on_where_they_were(tmp_path):
     assert reduced.best == plateau.best
 
 
-def test_a_complete_run_gives_its_result_at_once(tmp_path, capsys):
-    model = make_model()
-    history = head(model, tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["done.npz"]
-    again = make_model(seed=3)
-    repeated = head(again, tmp_path, stop_at=1, verbose=2)
-    assert "is complete" in capsys.readouterr().out
-    assert_same_result(again, repeated, model, history)
-
-
-def test_a_complete_run_extracts_nothing(tmp_path, monkeypatch):
-    given = {"schedule": "cosine", "head_epochs": 1, "epochs": 1}
+def test_a_complete_run_gives_its_result_at_once(tmp_path, monkeypatch, capsys):
+    given = {"schedule": "cosine", "unfreeze_from": "block3"}
+    given |= {"head_epochs": 1, "epochs": 1}
     model, again = make_model(), make_model(seed=3)
     history = tune(model, tmp_path, **given)
+    assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["done.npz"]
 
     def refuse(*_, **__):
         raise AssertionError("features are extracted")
 
     monkeypatch.setattr("tlkeras.training.feeding.feeder.extract", refuse)
-    repeated = tune(again, tmp_path, **given)
+    repeated = tune(again, tmp_path, stop_at=1, **given | {"verbose": 2})
+    assert "is complete" in capsys.readouterr().out
     assert_same_result(again, repeated, model, history)
     rates = [m.optimizer.get_config()["learning_rate"] for m in (model, again)]
     assert rates[0] == rates[1]

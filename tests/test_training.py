@@ -18,6 +18,17 @@ from tlkeras.training.verification import Verification
 X, Y = solid_colours(48, 2)
 
 
+def built():
+    """Returns a classifier that is not of our own, compiled."""
+    return with_head(tiny_backbone(blocks=2))
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """A classifier of our own, for what leaves it as it is."""
+    return tl.image_classifier(tiny_backbone(blocks=1), 2)
+
+
 def batches(x=X, y=Y, size=16):
     import tensorflow as tf
 
@@ -28,7 +39,7 @@ def tune(model, val=None, **arguments):
     settings = {
         "head_epochs": 2,
         "epochs": 2,
-        "unfreeze_from": "block3",
+        "unfreeze_from": "block2",
         "learning_rate": 0.05,
         "fine_tune_learning_rate": 0.01,
         "verbose": 0,
@@ -36,34 +47,44 @@ def tune(model, val=None, **arguments):
     return tl.fine_tune(model, batches(), val, **with_recipe(**settings | arguments))
 
 
-def test_two_phases_learn_and_join_their_history():
-    model = with_head(tiny_backbone())
-    before = model.evaluate(X, Y, verbose=0, return_dict=True)["accuracy"]
-    history = tune(model, batches(), head_epochs=8, epochs=4)
-    assert history.epoch == list(range(12))
+def test_two_phases_learn_and_join_their_history(tmp_path, capsys):
+    model, epochs = built(), []
+
+    class Note(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            assert self.model is model
+            epochs.append(epoch)
+
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "last.keras")
+    history = tune(
+        model,
+        batches(),
+        head_epochs=8,
+        epochs=4,
+        callbacks=[Note(), checkpoint],
+        verbose=2,
+        keep="last",
+    )
+    assert history.epoch == epochs == list(range(12))
     assert {len(values) for values in history.history.values()} == {12}
     assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert [(p.name, p.first_epoch, p.epochs) for p in history.phases] == [
         ("head", 0, 8),
         ("fine-tune", 8, 4),
     ]
+    printed = capsys.readouterr().out
+    assert "Phase head: backbone frozen" in printed
+    assert "Phase fine-tune: backbone trained from 'block2'" in printed
+    assert "Epoch 12/12" in printed
     after = model.evaluate(X, Y, verbose=0, return_dict=True)["accuracy"]
-    assert after > max(before, 0.9)
+    assert after > 0.9
     assert history.history["val_accuracy"][-1] == pytest.approx(after)
-
-
-def test_phase_one_changes_the_head_alone():
-    model = with_head(tiny_backbone())
-    backbone = weights_of(tl.find_backbone(model))
-    head = weights_of(model.get_layer("out"))
-    tl.fit_head(model, batches(), epochs=1, verbose=0)
-    assert_equal_weights(backbone, weights_of(tl.find_backbone(model)))
-    for path, value in weights_of(model.get_layer("out")).items():
-        assert not np.array_equal(value, head[path])
+    saved = keras.models.load_model(tmp_path / "last.keras")
+    np.testing.assert_array_equal(saved(X), model(X))
 
 
 def test_phase_two_changes_what_is_above_the_freeze_point_alone():
-    model = with_head(tiny_backbone())
+    model = built()
     before = weights_of(model)
     tune(model, head_epochs=0)
     changed = {
@@ -71,27 +92,33 @@ def test_phase_two_changes_what_is_above_the_freeze_point_alone():
         for path, value in weights_of(model).items()
         if not np.array_equal(value, before[path])
     }
-    assert changed == {"block3_conv", "out"}
+    assert changed == {"block2_conv", "out"}
 
 
 def test_batch_norms_train_where_asked():
-    model = with_head(tiny_backbone())
+    model = built()
     before = weights_of(model)
     tune(model, head_epochs=0, train_batch_norm=True)
     after = weights_of(model)
     assert not np.array_equal(
-        before["block3_bn/moving_mean"], after["block3_bn/moving_mean"]
+        before["block2_bn/moving_mean"], after["block2_bn/moving_mean"]
     )
     np.testing.assert_array_equal(
-        before["block2_bn/moving_mean"], after["block2_bn/moving_mean"]
+        before["block1_bn/moving_mean"], after["block1_bn/moving_mean"]
     )
 
 
 def test_phase_one_equals_plain_keras_on_a_frozen_backbone():
     """Same numbers as the hand-written loop, where that does the right thing."""
-    ours, plain = (with_head(tiny_backbone()) for _ in range(2))
+    ours, plain = built(), built()
     plain.set_weights(ours.get_weights())
+    frozen = weights_of(tl.find_backbone(ours))
     tl.fit_head(ours, batches(), epochs=3, learning_rate=0.05, verbose=0)
+    assert_equal_weights(frozen, weights_of(tl.find_backbone(ours)))
+    for mine, start in zip(
+        ours.layers[-1].weights, plain.layers[-1].weights, strict=True
+    ):
+        assert not np.array_equal(mine, start)
     backbone = tl.find_backbone(plain)
     for layer in backbone.layers:
         layer.trainable = False
@@ -108,7 +135,7 @@ def test_phase_one_equals_plain_keras_on_a_frozen_backbone():
 
 
 def test_each_phase_has_a_fresh_optimizer_of_the_users_kind():
-    model = with_head(tiny_backbone())
+    model = built()
     model.compile(
         keras.optimizers.SGD(0.5, momentum=0.9),
         "sparse_categorical_crossentropy",
@@ -142,25 +169,8 @@ def test_gradual_unfreezing_runs_a_stage_for_each_freeze_point():
     assert history.phases[1].trainable < history.phases[2].trainable
 
 
-def test_callbacks_see_the_whole_model_and_continuous_epochs(tmp_path):
-    model, epochs = with_head(tiny_backbone()), []
-
-    class Note(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            assert self.model is model
-            epochs.append(epoch)
-
-    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras")
-    tune(model, callbacks=[Note(), checkpoint])
-    assert epochs == [0, 1, 2, 3]
-    saved = keras.models.load_model(tmp_path / "best.keras")
-    np.testing.assert_array_equal(
-        saved.predict(X, verbose=0), model.predict(X, verbose=0)
-    )
-
-
 def test_early_stopping_stops_its_phase_and_restores_the_model():
-    model = with_head(tiny_backbone())
+    model = built()
     stop = keras.callbacks.EarlyStopping(
         "loss", patience=0, min_delta=100, restore_best_weights=True
     )
@@ -168,77 +178,55 @@ def test_early_stopping_stops_its_phase_and_restores_the_model():
     assert [phase.epochs for phase in history.phases] == [2, 2]
 
 
-@pytest.mark.parametrize(
-    ("watching", "monitor", "better", "cache"),
-    [
-        (keras.callbacks.EarlyStopping, "val_accuracy", "greater", "memory"),
-        (keras.callbacks.ModelCheckpoint, "val_auc", "greater", False),
-        (keras.callbacks.ReduceLROnPlateau, "val_mae", "less", "memory"),
-    ],
-)
-def test_callbacks_find_out_themselves_which_way_a_metric_goes(
-    watching, monitor, better, cache, tmp_path
-):
+@pytest.mark.parametrize("cache", ["memory", False])
+def test_callbacks_find_out_themselves_which_way_a_metric_goes(cache, tmp_path):
     model = with_head(tiny_backbone(blocks=1))
     metrics = ["accuracy", "mae", keras.metrics.AUC(name="auc")]
     model.compile("sgd", "categorical_crossentropy", metrics=metrics, jit_compile=False)
     y = np.eye(2, dtype="float32")[Y]
-    settings = {"save_best_only": True, "filepath": tmp_path / "best.keras"}
-    kept = watching is keras.callbacks.ModelCheckpoint
-    callback = watching(monitor=monitor, **settings if kept else {"min_delta": 0.001})
-    part, given = (X, y), {"cache": cache, "callbacks": [callback]}
+    path = tmp_path / "best.keras"
+    best = {"monitor": "val_auc", "save_best_only": True}
+    callbacks = [
+        keras.callbacks.EarlyStopping("val_accuracy"),
+        keras.callbacks.ModelCheckpoint(path, **best),
+        keras.callbacks.ReduceLROnPlateau("val_mae"),
+    ]
+    part, given = (X, y), {"cache": cache, "callbacks": callbacks}
     tl.fit_head(model, part, part, epochs=2, **given, verbose=0)
-    assert callback.monitor_op is getattr(keras.ops, better)
-    assert not kept or (tmp_path / "best.keras").exists()
+    found = [callback.monitor_op for callback in callbacks]
+    assert found == [keras.ops.greater, keras.ops.greater, keras.ops.less]
+    assert path.exists()
     # What the model measures afterwards is not what the phase has counted.
     measured = model.evaluate(X, y, return_dict=True, verbose=0)
-    predicted = model.predict(X, verbose=0).argmax(-1)
-    assert measured["accuracy"] == pytest.approx(np.mean(predicted == Y))
+    right = np.argmax(model(X), axis=-1) == Y
+    assert measured["accuracy"] == pytest.approx(np.mean(right))
 
 
 def test_the_learning_rate_can_be_set_through_the_model():
-    model, rates = with_head(tiny_backbone()), []
+    model, rates = built(), []
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (1 + epoch))
     note = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: rates.append(logs["learning_rate"])
     )
-    tune(model, callbacks=[schedule, note])
-    np.testing.assert_allclose(rates, [0.1, 0.05, 0.1 / 3, 0.025], rtol=1e-6)
+    tune(model, epochs=0, callbacks=[schedule, note])
+    np.testing.assert_allclose(rates, [0.1, 0.05], rtol=1e-6)
 
 
 def test_a_schedule_is_a_learning_rate():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.05, 1, 0.5)
-    history = tune(with_head(tiny_backbone()), epochs=0, learning_rate=schedule)
+    history = tune(built(), epochs=0, learning_rate=schedule)
     assert history.phases[0].learning_rate == pytest.approx(0.05)
-
-
-def test_class_weights_shift_the_balance():
-    def share_of_ones(weights):
-        keras.utils.set_random_seed(1)
-        model = with_head(tiny_backbone())
-        noise = np.random.default_rng(0).uniform(0, 255, X.shape)
-        tl.fit_head(
-            model,
-            batches(noise),
-            epochs=10,
-            learning_rate=0.1,
-            recipe=tl.Recipe(class_weight=weights),
-            verbose=0,
-        )
-        return model.predict(noise, verbose=0)[:, 1].mean()
-
-    assert share_of_ones({0: 0.01, 1: 1.0}) > share_of_ones({0: 1.0, 1: 0.01}) + 0.2
 
 
 def test_own_loss_and_metric_pass_through():
     def own_loss(y_true, y_pred):
         return keras.losses.sparse_categorical_crossentropy(y_true, y_pred) + 7.0
 
-    model = with_head(tiny_backbone())
+    model = built()
     metric = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2")
     model.compile("adam", own_loss, metrics=[metric], jit_compile=False)
-    history = tune(model)
-    assert history.history["top2"] == [1.0] * 4
+    history = tune(model, epochs=0)
+    assert history.history["top2"] == [1.0] * 2
     assert min(history.history["loss"]) > 7.0
 
 
@@ -260,17 +248,13 @@ def test_mixed_precision_learns_and_survives_the_file(tmp_path, policy):
 
 def test_multi_label_and_regression_train():
     both = np.stack([Y, 1 - Y], axis=1).astype("float32")
-    model = tl.image_classifier(tiny_backbone(), ["a", "b"], multi_label=True)
-    history = tl.fine_tune(
-        model,
-        batches(y=both),
-        head_epochs=20,
-        epochs=1,
-        learning_rate=0.1,
-        verbose=0,
+    backbone = tiny_backbone(blocks=1)
+    model = tl.image_classifier(backbone, ["a", "b"], multi_label=True)
+    history = tl.fit_head(
+        model, batches(y=both), epochs=20, learning_rate=0.1, verbose=0
     )
     assert history.history["accuracy"][-1] > 0.9
-    model = tl.image_regressor(tiny_backbone())
+    model = tl.image_regressor(tiny_backbone(blocks=1))
     history = tl.fit_head(
         model, batches(y=Y.astype("float32")), epochs=8, learning_rate=0.05, verbose=0
     )
@@ -278,7 +262,7 @@ def test_multi_label_and_regression_train():
 
 
 def test_an_interrupted_phase_leaves_a_usable_model():
-    model = with_head(tiny_backbone())
+    model = built()
 
     def interrupt(epoch, logs):
         raise KeyboardInterrupt
@@ -289,16 +273,8 @@ def test_an_interrupted_phase_leaves_a_usable_model():
     tune(model, epochs=0)
 
 
-def test_progress_names_the_phases(capsys):
-    tune(with_head(tiny_backbone()), verbose=2)
-    printed = capsys.readouterr().out
-    assert "Phase head: backbone frozen" in printed
-    assert "Phase fine-tune: backbone trained from 'block3'" in printed
-    assert "Epoch 4/4" in printed
-
-
 def test_a_diverging_run_raises_and_says_so():
-    model = tl.image_regressor(tiny_backbone())
+    model = tl.image_regressor(tiny_backbone(blocks=1))
     huge = (X, Y * np.float32(1e30))
     with pytest.raises(
         tl.PhaseError,
@@ -308,7 +284,7 @@ def test_a_diverging_run_raises_and_says_so():
 
 
 def test_a_changed_frozen_weight_raises():
-    model = with_head(tiny_backbone())
+    model = built()
     frozen = tl.find_backbone(model).get_layer("stem_conv").bias
 
     class Meddle(keras.callbacks.Callback):
@@ -334,7 +310,7 @@ def test_weights_of_the_same_path_are_told_apart():
 
 
 def test_weights_that_do_not_move_raise():
-    model = tl.freeze(with_head(tiny_backbone()))
+    model = tl.freeze(built())
     history = keras.callbacks.History()
     history.history = {"loss": [1.0]}
     with pytest.raises(tl.PhaseError, match="No trainable weight moved"):
@@ -342,7 +318,7 @@ def test_weights_that_do_not_move_raise():
 
 
 def test_flags_changed_during_a_phase_raise():
-    model = with_head(tiny_backbone())
+    model = built()
 
     class Thaw(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -365,16 +341,15 @@ def test_flags_changed_during_a_phase_raise():
         ({"backbone": "nobody"}, "names no model"),
     ],
 )
-def test_bad_arguments_change_nothing(arguments, message):
-    model = with_head(tiny_backbone())
-    before = weights_of(model)
+def test_bad_arguments_change_nothing(ours, arguments, message):
+    before = weights_of(ours)
     with pytest.raises(ValueError, match=message):
-        tune(model, **arguments)
-    assert_equal_weights(before, weights_of(model))
+        tune(ours, **{"unfreeze_from": "block1", **arguments})
+    assert_equal_weights(before, weights_of(ours))
 
 
 def test_a_freeze_point_above_all_that_trains_leaves_the_head():
-    model = with_head(tiny_backbone())
+    model = built()
     before = weights_of(tl.find_backbone(model))
     history = tune(model, unfreeze_from=-1, head_epochs=1, epochs=1, cache="memory")
     assert [phase.name for phase in history.phases] == ["head", "fine-tune"]
@@ -382,7 +357,7 @@ def test_a_freeze_point_above_all_that_trains_leaves_the_head():
 
 
 def test_an_uncompiled_model_is_refused():
-    model = with_head(tiny_backbone())
+    model = built()
     fresh = keras.Model(model.inputs, model.outputs)
     with pytest.raises(ValueError, match="not compiled"):
         tune(fresh)
@@ -403,16 +378,14 @@ def test_an_uncompiled_model_is_refused():
         (X[:0], Y[:0], "at least one"),
     ],
 )
-def test_data_that_do_not_fit(x, y, message):
-    model = tl.image_classifier(tiny_backbone(), 2)
-    before = weights_of(model)
+def test_data_that_do_not_fit(ours, x, y, message):
+    before = weights_of(ours)
     with pytest.raises(ValueError, match=message):
-        tl.fit_head(model, (x, y), verbose=0)
-    assert_equal_weights(before, weights_of(model))
+        tl.fit_head(ours, (x, y), verbose=0)
+    assert_equal_weights(before, weights_of(ours))
 
 
-def test_datasets_that_do_not_fit():
-    model = tl.image_classifier(tiny_backbone(), 2)
+def test_datasets_that_do_not_fit(ours):
     for data, message in (
         (batches().take(0), "is empty"),
         (batches().unbatch(), "does not fit the model"),
@@ -420,16 +393,16 @@ def test_datasets_that_do_not_fit():
         (7, "must be a batched dataset"),
     ):
         with pytest.raises(ValueError, match=message):
-            tl.fit_head(model, data, verbose=0)
+            tl.fit_head(ours, data, verbose=0)
     with pytest.raises(ValueError, match="Labels in `validation_data`"):
-        tl.fit_head(model, batches(), (X, Y + 5), verbose=0)
+        tl.fit_head(ours, batches(), (X, Y + 5), verbose=0)
 
 
 def test_metrics_of_an_epoch_are_of_that_epoch_alone():
     """A metric object keeps what the phase before, or the user, has evaluated."""
     x, y = solid_colours(16, 2)
     metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    model = with_head(tiny_backbone())
+    model = built()
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=[metric])
     model.evaluate(x, y, verbose=0)
     tl.fit_head(model, (x, y), epochs=1, cache=False, verbose=0)

@@ -193,12 +193,12 @@ FAMILIES = {
 }
 
 
-def tiny_of(family):
+def tiny_of(family, **arguments):
     """Returns a backbone of two layers of a text family, and a tokenizer that fits."""
     backbone = getattr(keras_hub.models, f"{family}Backbone")
     is_decoder = text_families()[backbone].kind == "decoder"
     _, tokenizer = tiny_gpt2() if is_decoder else tiny_bert()
-    sizes = _sizes(tokenizer, FAMILIES[family])
+    sizes = _sizes(tokenizer, {**FAMILIES[family], **arguments})
     if "num_query_heads" in sizes:
         sizes["num_heads"] = None
         sizes["max_sequence_length"] = None

@@ -73,9 +73,9 @@ def load_backbone(
 
     Example:
 
-    >>> backbone = tl.load_backbone("mobilenet_v2", weights=None, input_shape=96)
+    >>> backbone = tl.load_backbone("vgg16", weights=None, input_shape=96)
     >>> backbone.output_shape
-    (None, 3, 3, 1280)
+    (None, 3, 3, 512)
     """
     kind = kind_of_backbone(name)
     arguments = {"weights": weights}

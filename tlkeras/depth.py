@@ -165,7 +165,7 @@ def _graph_starts(backbone: keras.Model) -> list[tuple[int, str]]:
     if not weighted:
         return []
     cuts = _single_tensor_cuts(backbone)
-    ends = [*cuts[1:], len(layers)]
+    ends = [*cuts[1:], len(layers)][: len(cuts)]
     sizes = [
         sum(start <= i < end for i in weighted)
         for start, end in zip(cuts, ends, strict=True)

@@ -32,7 +32,7 @@ def find_backbone(
 
     Example:
 
-    >>> base = keras.applications.MobileNetV2(weights=None, include_top=False)
+    >>> base = keras.applications.VGG16(weights=None, include_top=False)
     >>> tl.find_backbone(keras.Sequential([keras.Input((96, 96, 3)), base])) is base
     True
     """

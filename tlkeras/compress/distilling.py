@@ -97,7 +97,7 @@ def distill(
     >>> y = np.arange(8) % 2
     >>> teacher = tl.image_classifier("glyphnet", 2)
     >>> student = tl.image_classifier("glyphnet", 2, weights=None)
-    >>> report = tl.distill(teacher, student, (x, y), head_epochs=1, epochs=1,
+    >>> report = tl.distill(teacher, student, (x, y), head_epochs=0, epochs=1,
     ...                     unfreeze_from=1.0, verbose=0)
     >>> sorted(report.history.history)
     ['accuracy', 'loss']

@@ -166,7 +166,7 @@ def sanity_check(
     Example:
 
     >>> model = tl.image_classifier("glyphnet", ["a", "b"])
-    >>> pixels = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 1))
+    >>> pixels = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 1))
     >>> check = tl.sanity_check(model, pixels, stages=2)
     >>> [row["randomised"] for row in check.similarities][0]
     'head'

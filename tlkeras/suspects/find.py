@@ -187,8 +187,8 @@ def find_suspects(
             do not fit.
 
     Example:
-    >>> x = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 1), "uint8")
-    >>> data = tl.from_arrays(x, np.arange(40) % 2)
+    >>> x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), "uint8")
+    >>> data = tl.from_arrays(x, np.arange(60) % 2)
     >>> model = tl.image_classifier("glyphnet", data.class_names)
     >>> suspects = tl.find_suspects(model, data, cache=False, verbose=0)
     >>> suspects.leaks
