@@ -91,6 +91,7 @@ def assert_same_features(ours, theirs):
 # Names.
 
 
+@pytest.mark.contract
 def test_text_presets_are_those_of_keras_hub_that_read_text_alone():
     names = list_backbones()
     for name in (
@@ -269,6 +270,7 @@ def write_hugging_face_bert(folder, backbone, stated_accents):
     return tensors
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("stated, known", [(None, True), (True, True), (False, False)])
 def test_hugging_face_folder_is_converted(tmp_path, stated, known):
     # KerasHub before 0.30 reads no other number of positions.

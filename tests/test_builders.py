@@ -280,6 +280,7 @@ def saved_and_loaded(model, folder):
     return tl.load(path)
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("before", [None, "block2"])
 def test_a_file_holds_everything(tmp_path, policy, before):

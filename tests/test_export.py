@@ -132,6 +132,7 @@ def test_the_float32_copy_keeps_adapters_and_tokenizer():
     assert in_float32(copy) is copy
 
 
+@pytest.mark.contract
 def test_a_saved_model_gives_labels_to_pixels_and_to_files(tmp_path):
     model = classifier()
     pixels = X.astype("float32")
@@ -310,6 +311,7 @@ def test_a_new_kind_of_input_exports_without_a_line_of_its_own(format, tmp_path)
         assert set(signatures) == {"serving_default", "serve"}
 
 
+@pytest.mark.contract
 def test_labels_lie_inside_the_files(tmp_path):
     path = exported(classifier(), tmp_path, "litert").path
     with zipfile.ZipFile(path) as archive:

@@ -269,6 +269,7 @@ def test_loss_is_scaled_in_float16():
     assert type(phase_optimizer(model, optimizer=optimizer).inner_optimizer) is SGD
 
 
+@pytest.mark.contract
 @pytest.mark.slow
 def test_a_run_goes_on_from_a_file(tmp_path):
     model = unfrozen()

@@ -142,6 +142,7 @@ def test_gradual_unfreezing_runs_a_stage_for_each_freeze_point():
     assert history.phases[1].trainable < history.phases[2].trainable
 
 
+@pytest.mark.contract
 def test_callbacks_see_the_whole_model_and_continuous_epochs(tmp_path):
     model, epochs = with_head(tiny_backbone()), []
 
