@@ -20,8 +20,8 @@ def readable_preset(preset: str) -> Iterator[str]:
     """Gives what KerasHub reads in place of `preset`.
 
     Sentence-transformers write a BERT, such as MiniLM, without the prefix of the model
-    and with later names of layer norms. Older versions of KerasHub do not know them, and
-    are given a copy of the folder for as long as the context lasts.
+    and with later names of layer norms. Older versions of KerasHub do not know them,
+    and are given a copy of the folder for as long as the context lasts.
 
     Args:
         preset: What KerasHub takes for a preset.
