@@ -402,6 +402,7 @@ def test_multi_optimizer_still_clips_each_group_by_its_own_norm():
 # --- names and errors ------------------------------------------------------------
 
 
+@pytest.mark.contract
 def test_named_optimizers():
     assert named_optimizer("adamw").weight_decay == 0.01
     assert named_optimizer("SGD").momentum == 0.9 and named_optimizer("sgd").nesterov
