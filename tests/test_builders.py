@@ -278,6 +278,7 @@ def saved_and_loaded(model, folder):
     return tl.load(path)
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize(
     ("policy", "before"),
     [("float32", "block2"), ("mixed_bfloat16", None), ("mixed_float16", "block2")],

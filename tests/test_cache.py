@@ -73,6 +73,7 @@ def plain_backbone():
     return keras.Model(inputs, x, name="plain")
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize(
     "place", [pytest.param("memory", marks=pytest.mark.slow), "disk"]
 )

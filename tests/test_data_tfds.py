@@ -1,5 +1,6 @@
 """`from_tfds`: data sets on disk, folders of images, and what is not there."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -400,6 +401,20 @@ def test_a_split_without_labels_is_not_used(tmp_path):
 def test_an_unknown_name_is_answered_with_near_ones(tmp_path):
     with pytest.raises(ValueError, match="'tf_flower'. Did you mean 'tf_flowers'"):
         from_tfds("tf_flower", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "installed, message",
+    [
+        (None, r'pip install "tlkeras\[tfds\]"'),
+        (SimpleNamespace(), 'does not work.*pip install "tensorflow-metadata<1.18"'),
+    ],
+    ids=["absent", "broken"],
+)
+def test_without_a_tfds_that_works(monkeypatch, installed, message):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", installed)
+    with pytest.raises(ImportError, match=message):
+        from_tfds("tf_flowers")
 
 
 def unprepared(error):

@@ -244,6 +244,7 @@ def test_a_shuffled_dataset_is_read_once_and_stays_aligned():
     assert report.y_true.tolist() != class_numbers(50).tolist()
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("n", [1, 8, 11, 40])
 def test_every_way_to_pass_data_gives_the_same(n):
     p, y = probabilities(n), class_numbers(n)

@@ -156,6 +156,7 @@ def test_the_float32_copy_keeps_adapters_and_tokenizer():
     assert in_float32(copy) is copy
 
 
+@pytest.mark.contract
 def test_a_saved_model_gives_labels_to_pixels_and_to_files(tmp_path, saved):
     model, report = saved
     pixels = X.astype("float32")

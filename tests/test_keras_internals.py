@@ -13,6 +13,8 @@ from helpers import tiny_backbone, with_head
 
 from tlkeras import _keras
 
+pytestmark = pytest.mark.contract
+
 
 def test_graph_nodes_come_after_their_inputs():
     model = tiny_backbone()

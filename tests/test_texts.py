@@ -64,6 +64,7 @@ def tune(model, texts=TEXTS, **arguments):
 
 
 # An encoder, one without a padding mask, and a decoder.
+@pytest.mark.contract
 @pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2])
 @pytest.mark.slow
 def test_cached_and_uncached_training_give_the_same_history(make):
@@ -94,6 +95,7 @@ def test_all_phases_share_one_pass_and_a_second_run_extracts_nothing():
 
 
 # Word pieces and byte pairs.
+@pytest.mark.contract
 @pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2])
 @pytest.mark.slow
 def test_a_file_holds_tokenizer_freeze_point_and_all(tmp_path, make):
@@ -130,6 +132,7 @@ def test_a_fresh_process_classifies_with_nothing_but_the_file(tmp_path):
     assert float(probability) == pytest.approx(answer.probability, rel=1e-5)
 
 
+@pytest.mark.contract
 @pytest.mark.slow
 def test_a_text_model_exports_and_knows_its_head(tmp_path):
     model = classifier()

@@ -1,4 +1,4 @@
-"""The one place that reads Keras' private attributes; checked against Keras 3.15.
+"""The one place that reads Keras' private attributes, of versions 3.13 to 3.15.
 
 Keras has no public way to walk the graph of a functional model, to reach the layers
 inside a composite layer, or to hand back what a model was compiled with.

@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,13 @@ def _check_file(path: Path) -> None:
         raise _damaged(path, f"its {path.stat().st_size:,} bytes are no whole archive")
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+        # Keras seeks in the weights, and so does not always meet a wrong checksum.
+        try:
+            broken = archive.testzip()
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise _damaged(path, str(error)) from error
+    if broken is not None:
+        raise _damaged(path, f"{broken!r} in it does not have its checksum")
     if "config.json" not in names or not any("weights" in name for name in names):
         raise _damaged(path, f"it holds {names[:5]}, not configuration and weights")
     if path.suffix != ".keras":

@@ -18,7 +18,7 @@ _Loaded = TypeVar("_Loaded")
 
 def keras_hub() -> ModuleType:
     """Imports KerasHub, which takes seconds, or says how to install it."""
-    return optional_import("keras_hub", "A KerasHub backbone", "keras-nlp")
+    return optional_import("keras_hub", "A KerasHub backbone", "keras-hub")
 
 
 def is_preset(name: str) -> bool:

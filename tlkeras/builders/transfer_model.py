@@ -44,9 +44,10 @@ class TransferModel(keras.Model):
             have names by head; `None` if it did not, or the model was fine-tuned since.
     """
 
-    def __init__(self, inputs, outputs, name=None, **kwargs):
-        super().__init__(inputs, outputs, name=name, **kwargs)
-        # Set afterwards: Keras takes no other constructor for a functional one.
+    # Keras 3.13 takes no other signature for that of a functional model, whose layers
+    # are in its config.
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self.problem = None
         self.temperature = None
         self._record = None

@@ -46,7 +46,7 @@ def from_tfds(
     bilinearly, cropped to the target's aspect ratio first unless `fit` says
     otherwise. They stay on disk: to shuffle, up to 256 MiB of encoded images are
     held at a time, so a larger data set is shuffled within that window only. Texts
-    are held in memory.
+    are held in memory. It needs `pip install "tlkeras[tfds]"`.
 
     Args:
         name_or_builder: A registered name (`"tf_flowers"`), downloaded where it is

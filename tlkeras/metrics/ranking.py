@@ -57,17 +57,18 @@ def areas(
 
 def _areas(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     """Returns both areas from one sorting, which with many classes is what costs."""
-    from sklearn.metrics import auc, confusion_matrix_at_thresholds
+    from sklearn.metrics import auc, roc_curve
 
-    positives, count = int(truth.sum()), len(truth)
+    positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives:
         return np.nan, np.nan
-    _, false, _, true, _ = confusion_matrix_at_thresholds(truth, scores)
-    precision = float((np.diff(true, prepend=0) * true / (true + false)).sum())
-    if positives == count:
-        return np.nan, precision / positives
-    area = auc(np.append(0, false), np.append(0, true))
-    return float(area) / positives / (count - positives), precision / positives
+    if not negatives:
+        return np.nan, 1.0
+    false_rate, recall, _ = roc_curve(truth, scores, drop_intermediate=False)
+    # Without the first point, which takes nothing for positive.
+    true, false = recall[1:] * positives, false_rate[1:] * negatives
+    precision = (np.diff(recall) * true / (true + false)).sum()
+    return float(auc(false_rate, recall)), float(precision)
 
 
 def mean(values: np.ndarray) -> float:

@@ -122,10 +122,10 @@ def named_optimizer(name: str) -> keras.optimizers.Optimizer:
 
 def _optimizer_classes() -> dict[str, type]:
     base = keras.optimizers.Optimizer
-    wrappers = (
-        keras.optimizers.LossScaleOptimizer,
-        getattr(keras.optimizers, "MultiOptimizer", base),
-    )
+    # Keras 3.13 has no `MultiOptimizer`.
+    names = ("LossScaleOptimizer", "MultiOptimizer")
+    found = (getattr(keras.optimizers, name, None) for name in names)
+    wrappers = tuple(filter(None, found))
     return {
         name.lower(): thing
         for name, thing in vars(keras.optimizers).items()

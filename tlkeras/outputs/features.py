@@ -1,5 +1,6 @@
 """Which features of TensorFlow Datasets can be labels."""
 
+import importlib
 from types import ModuleType
 from typing import Any
 
@@ -8,7 +9,22 @@ from tlkeras._validation import optional_import
 
 def import_tfds() -> ModuleType:
     """Imports TensorFlow Datasets, or raises an `ImportError` that says how."""
-    return optional_import("tensorflow_datasets", "from_tfds", "tensorflow-datasets")
+    tfds = optional_import("tensorflow_datasets", "from_tfds", '"tlkeras[tfds]"')
+    if hasattr(tfds, "builder"):
+        return tfds
+    # It logs what fails in it, and is empty then; its parts raise that again.
+    try:
+        importlib.import_module("tensorflow_datasets.public_api")
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        reason = "it is incomplete"
+    raise ImportError(
+        f"from_tfds needs TensorFlow Datasets, which does not work as it is installed "
+        f"({reason}). Where this is about protobuf 5, "
+        '`pip install "tensorflow-metadata<1.18"` goes with it; start Python anew '
+        "afterwards."
+    )
 
 
 def is_class(feature: Any) -> bool:

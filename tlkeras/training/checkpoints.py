@@ -69,7 +69,8 @@ class Checkpoints:
                 f"Another process trains with checkpoint_dir={str(self.folder)!r}. "
                 "Wait for it, or name another folder."
             ) from None
-        except OSError as error:
+        # The latter where the file system has no locks.
+        except (OSError, NotImplementedError) as error:
             raise CheckpointError(
                 f"Checkpoints cannot be kept in {str(self.folder)!r}: {error}. Name "
                 "another folder with `checkpoint_dir=`."

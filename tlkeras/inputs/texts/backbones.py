@@ -15,6 +15,7 @@ from tlkeras.backbones.loaded import LoadedBackbone, refuse_whole_model
 from tlkeras.backbones.table import entry_for
 from tlkeras.backbones.weights import Weights, find_weights_file, load_weights_file
 from tlkeras.inputs.texts.minilm import MINILM_LICENCE, minilm_folder
+from tlkeras.inputs.texts.older_keras_hub import readable_preset
 from tlkeras.inputs.texts.preprocessor import (
     MINIMUM_LENGTH,
     Kind,
@@ -200,9 +201,11 @@ def _check_is_text_preset(preset: str) -> None:
 
 def _load_model(preset: str, load_weights: bool) -> keras.Model:
     def load(source: str) -> keras.Model:
-        return hub.keras_hub().models.Backbone.from_preset(
-            source, load_weights=load_weights, dtype=keras.config.dtype_policy()
-        )
+        policy = keras.config.dtype_policy()
+        with readable_preset(source) as readable:
+            return hub.keras_hub().models.Backbone.from_preset(
+                readable, load_weights=load_weights, dtype=policy
+            )
 
     model = hub.fetch(preset, load, "keras_hub.tokenizers.Tokenizer", _FOLDER_FILES)
     _kind(model)
