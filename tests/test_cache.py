@@ -73,15 +73,13 @@ def plain_backbone():
     return keras.Model(inputs, x, name="plain")
 
 
-@pytest.mark.contract
 @pytest.mark.parametrize(
-    "place", [pytest.param("memory", marks=pytest.mark.slow), "disk"]
-)
-@pytest.mark.parametrize(
-    "points",
+    ("place", "points"),
     [
-        "block3",
-        pytest.param(["block3_conv2", "block2_conv2"], marks=pytest.mark.slow),
+        pytest.param("disk", "block3", marks=pytest.mark.contract),
+        pytest.param(
+            "memory", ["block3_conv2", "block2_conv2"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_cached_and_uncached_training_give_the_same_history(place, points):

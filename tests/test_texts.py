@@ -64,7 +64,6 @@ def tune(model, texts=TEXTS, **arguments):
 
 
 # An encoder, one without a padding mask, and a decoder.
-@pytest.mark.contract
 @pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2])
 @pytest.mark.slow
 def test_cached_and_uncached_training_give_the_same_history(make):
@@ -291,6 +290,7 @@ def test_a_regressor_and_several_labels():
     model = tl.text_regressor(backbone, tokenizer=tokenizer, sequence_length=16)
     tl.fit_head(model, (TEXTS, LABELS.astype("float32")), epochs=1, verbose=0)
     assert model.predict(list(TEXTS), verbose=0).shape == (18, 1)
+    backbone, tokenizer = tiny_bert()
     model = tl.text_classifier(
         backbone, 3, tokenizer=tokenizer, multi_label=True, sequence_length=16
     )

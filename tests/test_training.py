@@ -247,9 +247,9 @@ def test_mixed_precision_learns_and_survives_the_file(tmp_path, policy):
 
 
 def test_multi_label_and_regression_train():
-    both = np.stack([Y, 1 - Y], axis=1).astype("float32")
+    both = np.stack([Y, 1 - Y, Y >= 0], axis=1).astype("float32")
     backbone = tiny_backbone(blocks=1)
-    model = tl.image_classifier(backbone, ["a", "b"], multi_label=True)
+    model = tl.image_classifier(backbone, ["a", "b", "c"], multi_label=True)
     history = tl.fit_head(
         model, batches(y=both), epochs=20, learning_rate=0.1, verbose=0
     )
