@@ -419,7 +419,7 @@ NAMES = {"species": ["ant", "bee"], "tags": ["red", "flying"]}
 
 
 def test_keras_own_fit_learns_of_them(data):
-    model = tl.image_classifier(tiny_backbone(), HEADS)
+    model = tl.image_classifier(tiny_backbone(blocks=1), HEADS)
     model.compile(keras.optimizers.Adam(0.01), **model.problem.compile_arguments())
     history = model.fit(
         data.train, validation_data=data.val, epochs=2, shuffle=False, verbose=0
@@ -436,7 +436,7 @@ def test_keras_own_fit_learns_of_them(data):
 
 
 def test_the_fit_verbs_learn_of_them(data):
-    model = tl.image_classifier(tiny_backbone(), HEADS)
+    model = tl.image_classifier(tiny_backbone(blocks=1), HEADS)
     history = tl.fit_head(model, data, epochs=1, cache="memory", verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     reports = tl.evaluate(model, data.test, verbose=0)

@@ -333,7 +333,7 @@ def test_models_that_do_not_go_together():
         (classifier(3), "as many outputs"),
         (classifier(("bee", "ant")), "another order"),
         (tl.image_regressor(plain()), "one task"),
-        (tl.image_classifier(tiny_backbone(), heads), "one head"),
+        (tl.image_classifier(tiny_backbone(blocks=1), heads), "one head"),
         (keras.Sequential([keras.Input((2,)), L.Dense(2)]), "must be a TransferModel"),
         (text, "a student of texts"),
     ):
