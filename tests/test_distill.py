@@ -308,17 +308,6 @@ def test_several_labels_and_numbers(task):
     assert report.student.scores.keys() == report.teacher.scores.keys()
 
 
-def test_labels_do_not_count_where_alpha_is_0():
-    teacher = classifier(width=8)
-    found = []
-    for labels in (Y, 1 - Y):
-        student = classifier()
-        tl.distill(teacher, student, (X, labels), alpha=0, epochs=2, **WHOLE, **QUIET)
-        found.append(weights_of(student))
-    for name, value in found[0].items():
-        np.testing.assert_array_equal(value, found[1][name])
-
-
 # What does not do.
 
 
