@@ -273,13 +273,17 @@ def test_the_student_is_a_plain_model_afterwards_and_the_teacher_as_before(tmp_p
 
 def test_a_head_alone_can_be_taught_and_a_run_goes_on(tmp_path):
     teacher, student = classifier(width=8), classifier()
+    student.temperature = 2.0
     frozen = weights_of(student.backbone)
     settings = {"head_epochs": 2, "epochs": 0, "checkpoint_dir": tmp_path / "run"}
+    settings["recipe"] = tl.Recipe(augment="strong")
     reports = [
         tl.distill(teacher, model, (X, Y), **settings, **QUIET)
         for model in (student, classifier())
     ]
     assert_equal_weights(frozen, weights_of(student.backbone))
+    # A calibration does not outlive distillation.
+    assert student.temperature is None
     losses = [report.history.history["loss"] for report in reports]
     assert losses[0] == losses[1] and len(losses[0]) == 2
 
@@ -365,21 +369,6 @@ def test_what_mixes_labels_is_refused_before_the_teacher_answers(augment, monkey
             recipe=tl.Recipe(augment=augment),
             **QUIET,
         )
-
-
-def test_a_calibration_does_not_outlive_distillation():
-    student = classifier()
-    student.temperature = 2.0
-    tl.distill(
-        classifier(),
-        student,
-        (X, Y),
-        recipe=tl.Recipe(augment="strong"),
-        head_epochs=1,
-        epochs=0,
-        **QUIET,
-    )
-    assert student.temperature is None
 
 
 def test_data_that_do_not_do():
