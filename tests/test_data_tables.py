@@ -767,16 +767,15 @@ def pictures(tmp_path):
     return write(root / "list.csv", rows, "path,label")
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad"])
-def test_images_are_those_of_a_folder(pictures, fit):
-    arguments = {"image_size": (12, 16), "fit": fit, **WHOLE}
+def test_images_are_those_of_a_folder(pictures):
+    arguments = {"image_size": (12, 16), "fit": "pad", **WHOLE}
     data = tl.from_csv(pictures, image="path", **arguments)
     folder = image_folder(pictures.parent, **arguments)
     its_input = data.problem.input
     assert (its_input.kind, its_input.image_size, its_input.fit) == (
         "images",
         (12, 16),
-        fit,
+        "pad",
     )
     assert data.class_names == folder.class_names
     for found, expected in zip(
@@ -823,9 +822,7 @@ def test_image_targets_and_missing_paths(tmp_path):
     assert (data.task, contents(data.train)[1]) == ("regression", [0.5, 1.5, 3.5])
 
 
-@pytest.mark.parametrize(
-    "written", ["{0}/{1:03d}", "{0}\\{1:03d}.jpg", "{0}\\{1:03d}", "./{0}/{1:03d}.jpg"]
-)
+@pytest.mark.parametrize("written", ["{0}\\{1:03d}", "./{0}/{1:03d}.jpg"])
 def test_paths_may_lack_their_ending(pictures, written):
     names = np.repeat(["cat", "dog"], 4)
     paths = [written.format(name, i % 4) for i, name in enumerate(names)]

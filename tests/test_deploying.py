@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
     tl.image_classifier(tiny_backbone(blocks=1), ["daisy", "rose"]).save(
         folder / "flowers.keras"
     )
-    backbone, tokenizer = tiny_bert()
+    backbone, tokenizer = tiny_bert(num_layers=1)
     tl.text_classifier(
         backbone, ["bad", "good"], tokenizer=tokenizer, sequence_length=8
     ).save(folder / "reviews.keras")

@@ -130,11 +130,11 @@ def test_flags_come_back_from_any_state():
 
 
 def test_the_loss_falls_at_the_suggestion_and_less_at_much_lower_rates():
-    model = with_head(tiny_backbone())
+    model = with_head(tiny_backbone(blocks=1))
     found = find(model)
 
     def loss_after_training(rate):
-        copy = with_head(tiny_backbone())
+        copy = with_head(tiny_backbone(blocks=1))
         copy.set_weights(model.get_weights())
         history = tl.fit_head(copy, (X, Y), epochs=8, learning_rate=rate, verbose=0)
         return history.history["loss"][-1]

@@ -155,6 +155,7 @@ def test_a_guess_would_be_found(code):
     assert len(list(guesses(ast.parse(code)))) == 1
 
 
+@pytest.mark.slow
 def test_import_is_silent_and_leaves_heavy_packages_alone():
     script = (
         "import sys, keras\n"

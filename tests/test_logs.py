@@ -14,12 +14,12 @@ X, Y = solid_colours(32, 2)
 
 def tune(**arguments):
     return tl.fine_tune(
-        with_head(tiny_backbone()),
+        with_head(tiny_backbone(blocks=1)),
         (X, Y),
         (X, Y),
         head_epochs=2,
         epochs=3,
-        unfreeze_from="block3",
+        unfreeze_from="block1",
         verbose=0,
         **arguments,
     )

@@ -41,7 +41,7 @@ def trained(names=("a", "b"), backbone="glyphnet", **arguments):
         test_split=0.2,
     )
     tl.fine_tune(
-        model, data, head_epochs=2, epochs=1, unfreeze_from="block3", verbose=0
+        model, data, head_epochs=2, epochs=1, unfreeze_from="block1", verbose=0
     )
     return model, data
 
@@ -93,7 +93,7 @@ def test_a_card_says_what_is_so():
         "Training": [
             str(model.record.seed),
             "| head | backbone frozen | 0.001 | 2 |",
-            "| fine-tune | trained from `block3` | 1e-05 | 1 |",
+            "| fine-tune | trained from `block1` | 1e-05 | 1 |",
             f"keras {keras.__version__}",
             "tl.rerun",
         ],
@@ -115,7 +115,7 @@ def test_a_card_says_what_is_so():
 
 
 def test_a_card_makes_nothing_up():
-    model = tl.image_classifier(tiny_backbone(), 2)
+    model = tl.image_classifier(tiny_backbone(blocks=1), 2)
     card = tl.model_card(model)
     assert "license" not in parsed(card) and "model-index" not in parsed(card)
     for title in ("Intended use", "Out of scope", "Citation"):
@@ -176,11 +176,11 @@ def test_own_weights_of_glyphnet_are_not_said_to_know_letters(tmp_path):
 
 def test_a_card_says_where_something_else_changed_the_model():
     x, y = solid_colours(12, 2)
-    model = tl.image_classifier(tiny_backbone(), 2)
+    model = tl.image_classifier(tiny_backbone(blocks=1), 2)
     assert "have changed" not in section(tl.model_card(model), "Training")
     tl.fit_head(model, (x, y), epochs=1, verbose=0)
     assert "All of it is in the file." in section(tl.model_card(model), "Training")
-    student = tl.image_classifier(tiny_backbone(), 2)
+    student = tl.image_classifier(tiny_backbone(blocks=1), 2)
     tl.distill(model, student, (x, y), head_epochs=1, epochs=0, verbose=0)
     said = section(tl.model_card(student), "Training")
     assert "learnt from a teacher" in said and "`tl.distill`" in said
@@ -258,7 +258,9 @@ def test_the_code_of_a_classifier_runs(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("backbone", ["glyphnet", "own"])
 def test_the_code_of_a_regressor_runs(backbone, tmp_path, monkeypatch, capsys):
-    model = tl.image_regressor(tiny_backbone() if backbone == "own" else backbone, 2)
+    model = tl.image_regressor(
+        tiny_backbone(blocks=1) if backbone == "own" else backbone, 2
+    )
     card = tl.model_card(model, tl.Report([[0.5, 2.0]] * 3, [[0.1, 1.0]] * 3))
     assert "pipeline_tag" not in parsed(card) and parsed(card)["metrics"][0] == "mae"
     save_beside_a_picture(model, card, tmp_path)
@@ -269,7 +271,7 @@ def test_the_code_of_a_regressor_runs(backbone, tmp_path, monkeypatch, capsys):
 
 def test_a_card_without_training_or_test_says_what_each_kind_of_model_is():
     heads = {"tags": tl.Labels(["red", "tall"], thresholds=[0.25, 0.5])}
-    card = tl.model_card(tl.image_classifier(tiny_backbone(), heads))
+    card = tl.model_card(tl.image_classifier(tiny_backbone(blocks=1), heads))
     assert "pipeline_tag" not in parsed(card)
     assert "Head `tags`: The logits were not scaled" in section(card, "Calibration")
     assert "0.25 (red), 0.5 (tall)" in section(card, "Calibration")
@@ -284,7 +286,7 @@ def test_a_card_without_training_or_test_says_what_each_kind_of_model_is():
 
 
 def test_a_card_of_a_new_kind_of_input_needs_no_line_of_its_own():
-    model = tl.image_classifier(tiny_backbone(), ["ant", "bee"])
+    model = tl.image_classifier(tiny_backbone(blocks=1), ["ant", "bee"])
     model.problem = Problem(Input(), model.problem.output)
     card = tl.model_card(model)
     assert parsed(card)["pipeline_tag"] == "array-classification"
@@ -297,7 +299,7 @@ def test_a_card_of_a_new_kind_of_input_needs_no_line_of_its_own():
     [("pad", "lose more of it"), ("stretch", "distorted"), (None, "the edges")],
 )
 def test_a_card_says_what_becomes_of_pictures_of_another_shape(fit, lost):
-    model = tl.image_classifier(tiny_backbone(), 2)
+    model = tl.image_classifier(tiny_backbone(blocks=1), 2)
     model.problem = model.problem.but(input=Pictures((16, 16), fit=fit))
     assert lost in section(tl.model_card(model), "Limitations")
 
@@ -326,7 +328,7 @@ def test_several_heads_have_a_card(tmp_path, monkeypatch, capsys):
         "tags": tl.Labels(["red", "tall"]),
         "size": tl.Numbers(),
     }
-    model = tl.image_classifier(tiny_backbone(), heads)
+    model = tl.image_classifier(tiny_backbone(blocks=1), heads)
     x, kind = solid_colours(12, 2)
     labels = {"kind": kind, "tags": np.stack([kind, kind], 1), "size": kind * 1.0}
     tl.fit_head(model, (x, labels), epochs=1, verbose=0)
@@ -373,7 +375,7 @@ def test_bad_input_is_refused(tmp_path):
         with pytest.raises(ValueError, match="`license` must be an identifier"):
             tl.model_card(model, license=licence)
     with pytest.raises(ValueError, match="TransferModel"):
-        tl.model_card(tiny_backbone())
+        tl.model_card(tiny_backbone(blocks=1))
     with pytest.raises(ValueError, match="'regression'"):
         tl.model_card(model, tl.Report([0.5, 2.0], [0.5, 1.0]))
     with pytest.raises(ValueError, match="Expected"):

@@ -28,7 +28,7 @@ def test_a_huge_learning_rate_is_stopped_and_the_best_weights_come_back():
 
 
 def test_the_step_is_named_and_the_best_epoch_restored():
-    model = with_head(tiny_backbone())
+    model = with_head(tiny_backbone(blocks=1))
     best = {}
 
     class Poison(keras.callbacks.Callback):
@@ -60,7 +60,7 @@ def test_the_step_is_named_and_the_best_epoch_restored():
 
 
 def test_a_loss_that_is_not_finite_in_validation_stops_as_well():
-    model = tl.image_regressor(tiny_backbone())
+    model = tl.image_regressor(tiny_backbone(blocks=1))
     val = (X, np.full(len(Y), 1e30, "float32"))
     with pytest.raises(tl.PhaseError, match="validation loss became inf"):
         tl.fit_head(model, (X, Y.astype("float32")), val, verbose=0)
@@ -68,14 +68,14 @@ def test_a_loss_that_is_not_finite_in_validation_stops_as_well():
 
 @pytest.mark.slow
 def test_large_targets_are_no_explosion():
-    model = tl.image_regressor(tiny_backbone())
+    model = tl.image_regressor(tiny_backbone(blocks=1))
     targets = 1000.0 + 100.0 * Y.astype("float32")
     history = tl.fit_head(model, (X, targets), epochs=30, learning_rate=3.0, verbose=0)
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
 def test_patience_ends_each_phase_with_its_best_weights():
-    model = with_head(tiny_backbone())
+    model = with_head(tiny_backbone(blocks=1))
     noise = np.random.default_rng(0).integers(0, 2, len(Y))
     history = tl.fine_tune(
         model,
@@ -99,7 +99,10 @@ def test_patience_ends_each_phase_with_its_best_weights():
 def test_patience_needs_validation():
     with pytest.raises(ValueError, match="pass validation data"):
         tl.fit_head(
-            with_head(tiny_backbone()), (X, Y), recipe=tl.Recipe(patience=1), verbose=0
+            with_head(tiny_backbone(blocks=1)),
+            (X, Y),
+            recipe=tl.Recipe(patience=1),
+            verbose=0,
         )
 
 
@@ -149,7 +152,7 @@ def test_which_weights_stay_is_said_with_the_reason(phase, epoch, losses, messag
 
 @pytest.mark.slow
 def test_overfitting_is_said_and_noted(capsys):
-    model = with_head(tiny_backbone())
+    model = with_head(tiny_backbone(blocks=1))
     noise = np.random.default_rng(0).integers(0, 2, len(Y))
     history = tl.fit_head(
         model, (X, Y), (X, noise), epochs=20, learning_rate=0.1, verbose=2
@@ -162,7 +165,7 @@ def test_overfitting_is_said_and_noted(capsys):
 
 
 def test_weights_are_averaged_over_the_later_epochs():
-    model, seen = with_head(tiny_backbone()), []
+    model, seen = with_head(tiny_backbone(blocks=1)), []
 
     class Note(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

@@ -24,11 +24,11 @@ def several(**heads):
         "tags": tl.Labels(["red", "flying"], weight=0.5),
         "length": tl.Numbers(1, weight=0.5),
     }
-    return tl.image_classifier(tiny_backbone(), heads or default)
+    return tl.image_classifier(tiny_backbone(blocks=1), heads or default)
 
 
 def tune(model, train, val=None, **arguments):
-    settings = {"head_epochs": 2, "epochs": 1, "unfreeze_from": "block3", **QUIET}
+    settings = {"head_epochs": 2, "epochs": 1, "unfreeze_from": "block1", **QUIET}
     return tl.fine_tune(model, train, val, **with_recipe(**{**settings, **arguments}))
 
 
@@ -57,7 +57,7 @@ def test_cached_and_uncached_phases_give_the_same_numbers():
 
 @pytest.mark.slow
 def test_one_head_is_fine_tuned_as_a_model_with_a_single_task():
-    single = tl.image_classifier(tiny_backbone(), 2)
+    single = tl.image_classifier(tiny_backbone(blocks=1), 2)
     model = several(only=tl.Classes(2))
     model.set_weights(single.get_weights())
     ours = tl.fit_head(model, (X, {"only": Y}), epochs=3, verbose=0).history
@@ -70,7 +70,7 @@ def test_one_head_is_fine_tuned_as_a_model_with_a_single_task():
 @pytest.mark.slow
 def test_class_weights_of_a_head_are_those_of_a_single_task():
     weights = {0: 1.0, 1: 3.0}
-    single = tl.image_classifier(tiny_backbone(), 2)
+    single = tl.image_classifier(tiny_backbone(blocks=1), 2)
     model = several(only=tl.Classes(2, class_weight=weights))
     model.set_weights(single.get_weights())
     data = {"epochs": 3, "verbose": 0}

@@ -36,7 +36,7 @@ def of_keras(folder, **kwargs):
 
 
 def model_of(classes):
-    return tl.image_classifier(tiny_backbone(), classes)
+    return tl.image_classifier(tiny_backbone(blocks=1), classes)
 
 
 @pytest.mark.parametrize("source", ["Splits", "Keras"])
@@ -100,7 +100,9 @@ def test_names_in_another_order_are_an_error_everywhere(folder, data, source):
 def test_a_report_takes_the_names_of_data_where_the_model_has_none(
     folder, data, built_by, source
 ):
-    model = model_of(4) if built_by == "tlkeras" else with_head(tiny_backbone(), 4)
+    model = (
+        model_of(4) if built_by == "tlkeras" else with_head(tiny_backbone(blocks=1), 4)
+    )
     found = data.train if source == "Splits" else of_keras(folder, shuffle=False)
     assert tl.evaluate(model, found, verbose=0).class_names == NAMES
     given = tl.evaluate(model, found, class_names=list("abcd"), verbose=0)

@@ -46,7 +46,7 @@ def trained(tmp_path_factory):
             data.train,
             data.val,
             head_epochs=10,
-            epochs=30,
+            epochs=10,
             unfreeze_from="block2",
             learning_rate=0.05,
             fine_tune_learning_rate=0.01,

@@ -262,8 +262,7 @@ def test_decay_towards_the_pretrained_weights_holds_them():
     assert distances[50.0] < 0.3 * distances[0.0]
 
 
-@pytest.mark.parametrize("argument", ["class_weight", "sampling"])
-def test_balance_helps_the_rare_class(argument):
+def test_balance_helps_the_rare_class():
     rng = np.random.default_rng(0)
     labels = (np.arange(120) % 10 == 0).astype("int32")
     pixels = (
@@ -271,7 +270,7 @@ def test_balance_helps_the_rare_class(argument):
     )
     pixels = np.clip(pixels, 0, 255).astype("uint8")
     recalls = []
-    for setting in ({}, {argument: "balanced"}):
+    for setting in {}, {"class_weight": "balanced"}, {"sampling": "balanced"}:
         keras.utils.set_random_seed(0)
         model = tl.image_classifier(tiny_backbone(blocks=1), 2)
         tl.fit_head(
@@ -284,7 +283,7 @@ def test_balance_helps_the_rare_class(argument):
         )
         found = np.argmax(model(pixels), axis=1)
         recalls.append(np.mean(found[labels == 1]))
-    assert recalls[1] > recalls[0] + 0.2
+    assert min(recalls[1:]) > recalls[0] + 0.2
 
 
 def test_balanced_weights_and_sampling_together_are_refused():

@@ -429,7 +429,7 @@ def test_a_sequential_model_and_a_hand_written_one():
     layers = [keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D()]
     model = keras.Sequential([*layers, keras.layers.Dense(2, activation="softmax")])
     assert problem_of(model) == Problem(Pictures(), Classes(2))
-    assert problem_of(with_head(tiny_backbone(), 4)).output == Classes(4)
+    assert problem_of(with_head(tiny_backbone(blocks=1), 4)).output == Classes(4)
     last = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     last.add(keras.layers.Softmax())
     assert problem_of(last) == Problem(Input(), Classes(2))
@@ -467,7 +467,7 @@ def test_our_models_say_their_problem_themselves():
 def test_data_that_were_read_for_something_else_are_refused(builder, given, right):
     labels = {"classification": ["ant", "bee"] * 12, "regression": Y.astype("float32")}
     data = tl.from_arrays(X, labels[right], test_split=0)
-    model = builder(tiny_backbone(), **given)
+    model = builder(tiny_backbone(blocks=1), **given)
     for verb in (tl.fit_head, tl.evaluate):
         with pytest.raises(ValueError, match=f"read for '{right}'; the model is for"):
             verb(model, data.train, verbose=0)
@@ -475,12 +475,12 @@ def test_data_that_were_read_for_something_else_are_refused(builder, given, righ
 
 def test_whole_numbers_that_were_read_as_classes_are_numbers_too():
     data = tl.from_arrays(X, Y, test_split=0)
-    model = tl.image_regressor(tiny_backbone())
+    model = tl.image_regressor(tiny_backbone(blocks=1))
     assert tl.fit_head(model, data.train, epochs=1, verbose=0).history["loss"]
 
 
 def test_pictures_that_are_read_in_another_way_are_warned_of():
-    model = tl.image_classifier(tiny_backbone(), 2)
+    model = tl.image_classifier(tiny_backbone(blocks=1), 2)
     model.problem = model.problem.but(input=Pictures((16, 16), 3, "pad"))
     other = Problem(Pictures((16, 16), 3, "crop"), tl.Classes(2))
     with pytest.warns(UserWarning, match="fit='crop'; the model was trained .*'pad'"):

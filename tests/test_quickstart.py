@@ -1,6 +1,7 @@
 """The quickstart: its recipes, what it writes, and its command line."""
 
 import csv
+import dataclasses
 import importlib.util
 import json
 import re
@@ -48,8 +49,16 @@ def test_digits_are_split_as_described():
     assert len(drawn[0] & drawn[1]) < 25
 
 
-def test_the_main_job(tmp_path, capsys):
-    """One seed of the real thing: the order of the three ways is what it shows."""
+def test_the_main_job(tmp_path, monkeypatch, capsys):
+    """One seed of few epochs: the order of the three ways is what it shows."""
+    parse = command.parse
+
+    def short(arguments):
+        args, recipe = parse(arguments)
+        few = {"head_epochs": 20, "epochs": 10, "scratch_epochs": 10}
+        return args, dataclasses.replace(recipe, **few)
+
+    monkeypatch.setattr(command, "parse", short)
     assert run(tmp_path, "--seeds", "1") == 0
     printed = capsys.readouterr().out
     accuracies = results(tmp_path)["test_accuracy"]

@@ -163,8 +163,8 @@ def test_each_of_several_heads_is_solved_of_what_it_has_labels_for():
 
 
 def test_weights_of_examples_are_heeded():
-    """Those that are wrong weigh nothing, in phases of each kind."""
-    wrong = np.arange(N) % 4 == 0
+    """Those that are wrong, most of them, weigh nothing, in phases of each kind."""
+    wrong = np.arange(N) % 4 != 0
     labels, counts = np.where(wrong, 0, CLASSES), np.where(wrong, 0.0, 2.0)
     labels[wrong] = (CLASSES[wrong] + 1) % 3
     val = *VAL, np.linspace(0, 1, 24)

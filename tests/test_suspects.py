@@ -190,12 +190,14 @@ def test_wrong_labels_of_pictures_are_found_by_a_model():
     given = y.copy()
     given[[8, 31]] = 1 - y[[8, 31]]
     data = tl.from_arrays(x, given, **ALONE)
-    found = find_suspects(with_head(tiny_backbone()), data, cache=False, verbose=0)
+    found = find_suspects(
+        with_head(tiny_backbone(blocks=1)), data, cache=False, verbose=0
+    )
     assert {x.place.name for x in found.label_errors[:2]} == {"x[8]", "x[31]"}
 
 
 def test_texts_are_looked_at_too(tmp_path):
-    write_preset(tmp_path / "bert", *tiny_bert())
+    write_preset(tmp_path / "bert", *tiny_bert(num_layers=1))
     good, bad = "the film was very good {}", "a dull story and i hated it {}"
     fill = ["we", "you", "play", "sad", "funny", "bright", "awful", "loved", "in", "to"]
     texts = [
@@ -273,7 +275,7 @@ def test_more_is_asked_for_where_all_pictures_are_alike():
 
 def test_what_cannot_be_looked_at():
     x, y = solid_colours(20, 2)
-    model = with_head(tiny_backbone())
+    model = with_head(tiny_backbone(blocks=1))
     with pytest.raises(ValueError, match="must be `Splits`.*tuple"):
         find_suspects(model, (x, y))
     layers = [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]

@@ -146,7 +146,7 @@ def test_a_mapping_weighs_the_examples_that_have_a_label():
 def test_labels_are_weighed_one_by_one_in_fit():
     """The loss by hand: the mean over examples and labels of weight times loss."""
     model = tl.image_classifier(
-        tiny_backbone(), 3, multi_label=True, preprocessing=None
+        tiny_backbone(blocks=1), 3, multi_label=True, preprocessing=None
     )
     weighing = several("balanced", MULTI, model.loss)
     p = np.clip(model.predict(X[:4], verbose=0), 1e-7, 1 - 1e-7)
@@ -179,7 +179,7 @@ def test_weights_of_several_targets_are_their_mean():
 
 def test_weights_of_targets_in_fit():
     targets = np.linspace(0, 1, 12).astype("float32") ** 4
-    model = tl.image_regressor(tiny_backbone(), preprocessing=None)
+    model = tl.image_regressor(tiny_backbone(blocks=1), preprocessing=None)
     weights = regression(targets)(targets).numpy()
     errors = (model.predict(X, verbose=0)[:, 0] - targets) ** 2
     found = model.evaluate(regression(targets).over(dataset(X, targets)), verbose=0)
