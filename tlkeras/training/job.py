@@ -16,7 +16,11 @@ from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
 from tlkeras.inputs.given import is_one_array, with_one_input
-from tlkeras.optimizers import check_rate_callbacks, resolve_schedule
+from tlkeras.optimizers import (
+    check_rate_callbacks,
+    phase_optimizer,
+    resolve_schedule,
+)
 from tlkeras.outputs import refuse_lists
 from tlkeras.problem import (
     Problem,
@@ -235,7 +239,14 @@ def _check_recipe(job: Job) -> None:
     check_choice("train_batch_norm", recipe.train_batch_norm, (False, True))
     check_choice("head", recipe.head, ("auto", "solve", "gradient"))
     check_choice("keep", recipe.keep, ("best", "last"))
-    check_number("l2_sp", recipe.l2_sp, minimum=0)
+    # Made to see that it can be, before a phase changes anything.
+    phase_optimizer(
+        job.model,
+        job.backbone,
+        optimizer=recipe.optimizer,
+        layer_decay=recipe.layer_decay,
+        l2_sp=recipe.l2_sp,
+    )
     if recipe.batch_size is not None and not is_auto(recipe.batch_size):
         check_int("batch_size", recipe.batch_size, 1)
     if recipe.patience is not None:
