@@ -37,11 +37,12 @@ FINDINGS = {
         r"^as trained +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.85, 1),
         r"^int8 +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.85, 1),
         r"^int8 +([\d.]+) ": (0, 2.7),
-        r"^zeros, int8 +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.8, 1),
+        # Of two runs 0.758 and 0.876: without zeros int8 loses nothing, with them much.
+        r"^zeros, int8 +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.65, 1),
         r"^zeros, int8 +[\d.]+ +([\d.]+) ": (0, 1.9),
-        r"^channels, int8 +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.75, 1),
+        r"^channels, int8 +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.7, 1),
         r"^channels, int8 +([\d.]+) ": (0, 1.9),
-        r"^student, int8 +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.8, 1),
+        r"^student, int8 +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)$": (0.75, 1),
         r"^student, int8 +([\d.]+) ": (0, 0.9),
     },
     "05_is_it_right.ipynb": {
@@ -249,6 +250,12 @@ def check_findings(name: str, notebook: dict) -> None:
         found = re.search(pattern, said, re.MULTILINE)
         assert found, f"{pattern!r} is not in:\n{said}"
         assert least <= float(found[1]) <= most, f"{found[0]!r}, not {least} to {most}"
+    # What makes a model smaller says its accuracy before and after.
+    shown = [
+        text for c in code_cells(notebook) for o in c["outputs"] for text in texts(o)
+    ]
+    for row in re.finditer(r"^accuracy +(0\.\d+) +(0\.\d+)", "\n".join(shown), re.M):
+        assert float(row[2]) > float(row[1]) - 0.1, row[0]
 
 
 def last_printed(notebook: dict) -> str:
