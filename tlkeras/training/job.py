@@ -163,7 +163,7 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any
     if problem is None:
         labels = look_into(train, "train")[1]
         problem = problem_to_learn(model, labels if is_one_array(labels) else None)
-    check_data(problem, model, train, "train")
+    problem = check_data(problem, model, train, "train")
     if val is not None:
         check_data(problem, model, val, "validation_data")
     return problem, train, val
