@@ -10,6 +10,7 @@ import keras
 
 from tlkeras._validation import check_choice, check_int, check_number
 from tlkeras.augmentation import Augment, resolve_augment
+from tlkeras.builders.sharing import warn_of_shared
 from tlkeras.data import Splits
 from tlkeras.distribution import Workers, strategy_of
 from tlkeras.features.extraction import reading_for
@@ -128,7 +129,16 @@ def open_job(
     job = Job(model, backbone, problem, train, val, recipe, fitting)
     job = replace(job, recipe=_completed(job))
     _check_recipe(job)
+    warn_of_shared(model, _trained(job))
     return replace(job, augment=_augment(job))
+
+
+def _trained(job: Job) -> set[int]:
+    """Returns the `id`s of weights that may train: of the backbone in phase two."""
+    trained = {id(v) for v in job.model.weights}
+    if any(keras.tree.flatten(job.recipe.epochs)):
+        return trained
+    return trained - {id(v) for v in job.backbone.weights}
 
 
 def parts_of(train: Any, val: Any) -> tuple[Any, Any]:
