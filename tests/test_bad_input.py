@@ -1,6 +1,7 @@
 """Bad input through the public verbs: a clear error, and nothing lost."""
 
 import inspect
+import itertools
 import zipfile
 
 import keras
@@ -476,6 +477,13 @@ def test_batches_of_keras_are_taken_by_all_verbs(form, augment):
     found = tl.evaluate(model, batches, verbose=0)
     report = found["kind"] if form == "heads" else found
     assert len(report.y_true) == 24
+
+
+def test_iterators_without_an_end_are_refused():
+    model = classifier()
+    for use in (model.classify, lambda x: tl.explain(model, x)):
+        with pytest.raises(ValueError, match="`inputs` is an iterator.*an end"):
+            use(itertools.cycle(["a.png"]))
 
 
 def test_pictures_of_several_sizes_are_no_batch():
