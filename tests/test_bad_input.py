@@ -21,6 +21,7 @@ import tlkeras as tl
 from tlkeras._validation import unknown_name
 from tlkeras.export.interface import Interface
 from tlkeras.export.scoring import scores
+from tlkeras.inputs import given
 from tlkeras.inputs.pictures.scale import takes_raw_pixels
 from tlkeras.training.job import open_job
 
@@ -512,6 +513,22 @@ def test_data_without_an_end_are_refused_by_each_verb(form):
     ):
         with pytest.raises(ValueError, match=r"no end|must end|must be a|takes a data"):
             use()
+
+
+def test_data_that_do_not_tell_their_end_are_read_so_far(monkeypatch):
+    monkeypatch.setattr(given, "_MOST_BATCHES", 6)
+    once = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+    endless = once.repeat().filter(lambda x, y: True)
+    model = classifier()
+    for name, use in {
+        "train": lambda: fit(model, endless),
+        "validation_data": lambda: fit(model, once, endless),
+        "data": lambda: tl.evaluate(model, endless, verbose=0),
+        "test": lambda: scores(Interface(model), {}, endless),
+    }.items():
+        with pytest.raises(ValueError, match=f"^`{name}` has given 6 batches.*take"):
+            use()
+    assert len(tl.evaluate(model, endless.take(6), verbose=0).y_true) == 48
 
 
 # Inputs

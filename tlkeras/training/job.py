@@ -16,7 +16,7 @@ from tlkeras.distribution import Workers, strategy_of
 from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
-from tlkeras.inputs.given import is_one_array, with_one_input
+from tlkeras.inputs.given import bounded, is_one_array, with_one_input
 from tlkeras.optimizers import (
     check_rate_callbacks,
     phase_optimizer,
@@ -189,7 +189,7 @@ def _packed(problem: Problem | None, data: Any, name: str) -> Any:
         data = pack_data(problem, data, name)
     if isinstance(data, tuple) and len(data) in (2, 3):
         check_arrays(data, name)
-    return as_dataset(data)
+    return bounded(as_dataset(data), name)
 
 
 def as_dataset(data: Any) -> Any:
