@@ -1,6 +1,7 @@
 """Bad input through the public verbs: a clear error, and nothing lost."""
 
 import inspect
+import itertools
 import zipfile
 
 import keras
@@ -20,6 +21,7 @@ import tlkeras as tl
 from tlkeras._validation import unknown_name
 from tlkeras.export.interface import Interface
 from tlkeras.export.scoring import scores
+from tlkeras.inputs import given
 from tlkeras.inputs.pictures.scale import takes_raw_pixels
 from tlkeras.training.job import open_job
 
@@ -478,6 +480,13 @@ def test_batches_of_keras_are_taken_by_all_verbs(form, augment):
     assert len(report.y_true) == 24
 
 
+def test_iterators_without_an_end_are_refused():
+    model = classifier()
+    for use in (model.classify, lambda x: tl.explain(model, x)):
+        with pytest.raises(ValueError, match="`inputs` is an iterator.*an end"):
+            use(itertools.cycle(["a.png"]))
+
+
 def test_pictures_of_several_sizes_are_no_batch():
     for use in (fit, tl.evaluate):
         with pytest.raises(ValueError, match="one shape to make a batch"):
@@ -504,6 +513,22 @@ def test_data_without_an_end_are_refused_by_each_verb(form):
     ):
         with pytest.raises(ValueError, match=r"no end|must end|must be a|takes a data"):
             use()
+
+
+def test_data_that_do_not_tell_their_end_are_read_so_far(monkeypatch):
+    monkeypatch.setattr(given, "_MOST_BATCHES", 6)
+    once = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+    endless = once.repeat().filter(lambda x, y: True)
+    model = classifier()
+    for name, use in {
+        "train": lambda: fit(model, endless),
+        "validation_data": lambda: fit(model, once, endless),
+        "data": lambda: tl.evaluate(model, endless, verbose=0),
+        "test": lambda: scores(Interface(model), {}, endless),
+    }.items():
+        with pytest.raises(ValueError, match=f"^`{name}` has given 6 batches.*take"):
+            use()
+    assert len(tl.evaluate(model, endless.take(6), verbose=0).y_true) == 48
 
 
 # Inputs

@@ -13,6 +13,7 @@ from helpers import (
     solid_colours,
     tiny_backbone,
     weights_of,
+    with_head,
 )
 from several_heads import HEADS, LABELS, X, Y
 from text_models import SENTENCES, tiny_bert
@@ -22,6 +23,7 @@ from tlkeras.builders import BUILDERS, make_builders
 from tlkeras.features.splitting import join
 from tlkeras.inputs import Input
 from tlkeras.problem import pack_data
+from tlkeras.training.job import open_job
 
 CLASSES = ["cat", "dog", "newt"]
 SIX = {
@@ -621,6 +623,14 @@ def test_a_second_head_on_a_backbone_is_told():
     other = keras.Sequential([keras.Input((16, 16, 3)), tiny_backbone()])
     with pytest.warns(UserWarning, match="part of another Keras model"):
         tl.image_classifier(other.layers[0], 3)
+
+
+def test_training_a_hand_written_head_on_a_backbone_of_another_model_is_told():
+    old, data = tl.image_classifier(tiny_backbone(), 2), solid_colours(8, 2)
+    by_hand = with_head(old.backbone)
+    open_job(by_hand, data, head_only=True)
+    with pytest.warns(UserWarning, match="shares weights with model 'tiny_class.*copy"):
+        open_job(by_hand, data)
 
 
 def test_a_backbone_that_is_not_shared_is_silent():

@@ -212,6 +212,18 @@ class Jitter(keras.layers.Layer):
         return jittered(x)
 
 
+RNG = np.random.default_rng(0)
+
+
+class Shaken(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.source = np.random.RandomState(0)
+
+    def call(self, x):
+        return x + self.source.normal()
+
+
 def scale(x):
     return x / 127.5 - 1
 
@@ -261,6 +273,9 @@ def test_features_are_those_of_inference_whatever_lies_before_the_backbone(befor
         (keras.layers.Lambda(jittered), False),
         (keras.layers.Lambda(lambda x: jittered(x)), False),
         (keras.layers.Lambda(lambda x, training=None: x), False),
+        (keras.layers.Lambda(lambda x: x + RNG.normal()), False),
+        (keras.layers.Lambda(lambda x, draw=RNG.normal: x + draw()), False),
+        (Shaken(), False),
         (Jitter(), False),
         (keras.layers.RandomFlip(), False),
     ],

@@ -8,6 +8,7 @@ from helpers import solid_colours, tiny_backbone, with_head
 import tlkeras as tl
 from tlkeras.outputs import Classes
 from tlkeras.outputs.naming import check_same_classes, numbered
+from tlkeras.training.job import open_job
 
 # Sorted as folders are.
 NAMES = ("0", "1", "10", "2")
@@ -58,6 +59,20 @@ def test_names_are_taken_by_fit_of_keras(folder):
     model = model_of(4)
     model.fit(of_keras(folder), shuffle=False, verbose=0)
     assert model.class_names == NAMES
+
+
+def test_names_outlive_what_datasets_are_made_into(folder):
+    model = model_of(NAMES[::-1])
+    rest = of_keras(folder).cache().unbatch().shuffle(9).batch(4).take(2).prefetch(1)
+    with pytest.raises(ValueError, match="in another order"):
+        open_job(model, rest)
+    mapped = rest.map(lambda x, y: (x / 1, y))
+    with pytest.warns(UserWarning, match="in another order.*`map`"):
+        open_job(model, mapped)
+    model = model_of(4)
+    open_job(model, mapped)
+    assert model.class_names == NAMES
+    open_job(model_of(["no", "yes"]), mapped.map(lambda x, y: (x, y % 2)))
 
 
 def test_heads_with_names_take_names_of_classes():

@@ -21,6 +21,7 @@ from text_models import (
 import tlkeras as tl
 from tlkeras.features.splitting import join
 from tlkeras.heads import TokenPooling
+from tlkeras.training.job import open_job
 
 TEXTS = np.array(
     [
@@ -105,6 +106,7 @@ def test_a_file_holds_tokenizer_freeze_point_and_all(tmp_path, make):
     loaded = tl.load(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(TEXTS, verbose=0), before)
     assert loaded.class_names == ("bad", "good")
+    assert loaded.problem.input.pairs is False
     trainable = [tl.trainable_summary(each).trainable for each in (model, loaded)]
     assert trainable[0] == trainable[1]
     tl.fit_head(loaded, (TEXTS, LABELS), epochs=1, verbose=0)  # It trains on.
@@ -394,6 +396,22 @@ def test_a_model_of_pairs_stays_one(tmp_path, read_both):
     assert len(loaded.classify(tuple(map(list, zip(*pairs, strict=True))))) == 2
     with pytest.raises(ValueError, match="trained on single texts"):
         single.classify(pairs)
+
+
+def test_the_first_pairs_make_a_model_one_of_pairs():
+    model = classifier(small_bert)
+    columns = tuple(map(list, PAIRS.T))
+    batches = tf.data.Dataset.from_tensor_slices((PAIRS, LABELS)).batch(6)
+    for train in ((PAIRS, LABELS), (columns, LABELS), batches):
+        assert open_job(model, train).problem.input.pairs
+        with pytest.raises(ValueError, match="trained on pairs"):
+            open_job(model, train, (TEXTS, LABELS))
+    assert not open_job(model, (TEXTS, LABELS)).problem.input.pairs
+    with pytest.raises(ValueError, match="trained on pairs"):
+        model.fit(PAIRS[:2], LABELS[:2], validation_data=(TEXTS[:2], LABELS[:2]))
+    assert model.problem.input.pairs
+    with pytest.raises(ValueError, match="trained on pairs"):
+        tl.extract_features(model, (TEXTS, LABELS), cache=False, verbose=0)
 
 
 def test_what_is_no_text_is_refused():

@@ -61,7 +61,10 @@ def code_of(operation: keras.Operation) -> str:
 
 
 def draws_numbers(function: Any) -> bool:
-    """Whether a function seems to draw random numbers, by the names in its code.
+    """Whether a function seems to draw random numbers.
+
+    The names in its code tell, and the generators of random numbers that it refers to,
+    whatever they are called.
 
     Args:
         function: A function of the user's own, or anything that can be called.
@@ -70,6 +73,11 @@ def draws_numbers(function: Any) -> bool:
     waiting = [function]
     while waiting:
         one = waiting.pop()
+        if _is_of_chance(one):
+            return True
+        owner = getattr(one, "__self__", None)
+        if isinstance(one, functools.partial):
+            waiting += [*one.args, *one.keywords.values()]
         for wrapper in ("__func__", "func", "python_function"):
             one = getattr(one, wrapper, one)
         if not isinstance(one, types.FunctionType) or id(one) in seen:
@@ -80,9 +88,27 @@ def draws_numbers(function: Any) -> bool:
         names = _names(one.__code__)
         if any(word in name.lower() for name in names for word in _OF_CHANCE):
             return True
-        waiting += [one.__globals__[n] for n in names if n in one.__globals__]
+        held = {**one.__globals__, **getattr(owner, "__dict__", {})}
+        waiting += [held[name] for name in names if name in held]
         waiting += _closed_over(one).values()
+        waiting += [*(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).values()]
     return False
+
+
+def _is_of_chance(value: Any) -> bool:
+    """Whether a value is a library's generator of random numbers, or of such a kind."""
+    owner = getattr(value, "__self__", value)
+    is_module = isinstance(value, types.ModuleType)
+    modules = (
+        value.__name__ if is_module else type(owner).__module__,
+        getattr(value, "__module__", None),
+    )
+    return any(
+        isinstance(name, str)
+        and name.split(".")[0] in (*_LIBRARIES, "random")
+        and "random" in name
+        for name in modules
+    )
 
 
 def _closed_over(function: types.FunctionType) -> dict[str, Any]:

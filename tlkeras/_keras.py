@@ -1,7 +1,8 @@
-"""The one place that reads Keras' private attributes, of versions 3.13 to 3.15.
+"""The one place that reads private attributes: of Keras 3.13 to 3.15, of `tf.data`.
 
 Keras has no public way to walk the graph of a functional model, to reach the layers
-inside a composite layer, or to hand back what a model was compiled with.
+inside a composite layer, or to hand back what a model was compiled with; a dataset of
+`tf.data` does not say what it was made of.
 `tests/test_keras_internals.py` fails when one of these changes.
 """
 
@@ -89,6 +90,27 @@ def call_again(
         values.update(
             (id(old), new) for old, new in zip(node.outputs, outputs, strict=True)
         )
+
+
+def made_of(dataset: Any) -> Iterator[tuple[Any, bool]]:
+    """Yields a dataset of `tf.data`, and those that it was made of, one of the other.
+
+    Args:
+        dataset: A `tf.data.Dataset`, or anything, which is then the only one.
+
+    Yields:
+        Each, and whether a function has changed its elements on the way.
+    """
+    mapped, kind = False, ""
+    while dataset is not None:
+        yield dataset, mapped
+        after, kind = kind, type(dataset).__name__
+        # `unbatch` and `rebatch` have a map of their own below this.
+        if "Restructured" not in after:
+            mapped |= any(word in kind for word in ("Map", "Interleave", "Scan"))
+        inputs = getattr(dataset, "_inputs", None)
+        sources = inputs() if hasattr(dataset, "element_spec") and inputs else ()
+        dataset = sources[0] if len(sources) == 1 else None
 
 
 def is_nested(model: keras.Model) -> bool:

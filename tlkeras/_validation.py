@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import itertools
 import numbers
 from collections.abc import (
     Collection,
@@ -128,18 +129,31 @@ def in_order(argument: str, values: Any) -> Any:
         values: What came.
 
     Raises:
-        ValueError: If it is a set, whose order is another in each process.
+        ValueError: If it is a set, whose order is another in each process; or an
+            iterator that seems to have no end.
     """
     if isinstance(values, set | frozenset):
         raise ValueError(
             f"`{argument}` is a set, which has no order. Pass a list, such as "
             f"`sorted({argument})`. Received: {few(sorted(map(str, values)))}."
         )
-    return list(values) if isinstance(values, _ITERATORS) else values
+    if not isinstance(values, _ITERATORS):
+        return values
+    listed = list(itertools.islice(values, _MOST_VALUES + 1))
+    if len(listed) > _MOST_VALUES:
+        raise ValueError(
+            f"`{argument}` is an iterator that gave more than {_MOST_VALUES:,} values. "
+            f"Has it an end? Pass a list, or the first n, `itertools.islice({argument},"
+            f" n)`. Received: {type(values).__name__}."
+        )
+    return listed
 
 
 # Of a dictionary's keys and values the order is known.
 _ITERATORS = Iterator, KeysView, ValuesView
+
+# Of an iterator; one without an end would fill the memory.
+_MOST_VALUES = 1_000_000
 
 
 def as_list(argument: str, values: Any) -> list[Any]:

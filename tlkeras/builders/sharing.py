@@ -43,17 +43,10 @@ def sharing_is_told(given: Any) -> Iterator[Callable[[keras.Model], None]]:
     own = {id(weight) for weight in model.backbone.weights}
     # A copy was made of what gets adapters.
     used = used and any(id(weight) in own for weight in given.weights)
-    if any(_shares(other, own) for other in _MODELS if other is not model):
-        # Models refer to themselves: those that nobody has may still be there.
-        gc.collect()
-    names = [
-        repr(other.name)
-        for other in _MODELS
-        if other is not model and _shares(other, own)
-    ]
+    names = _names_of_sharing(model, own)
     if not names and not used:
         return
-    other = f"model {', '.join(sorted(names))}" if names else "another Keras model"
+    other = f"model {', '.join(names)}" if names else "another Keras model"
     warnings.warn(
         f"The backbone {given.name!r} is part of {other}, too: they share weights, "
         "and fine-tuning one changes the other. For a model of its own build it on a "
@@ -62,6 +55,34 @@ def sharing_is_told(given: Any) -> Iterator[Callable[[keras.Model], None]]:
         UserWarning,
         stacklevel=4,
     )
+
+
+def warn_of_shared(model: keras.Model, trained: set[int]) -> None:
+    """Warns where training a model that no builder made changes one of ours, too.
+
+    Args:
+        model: The model. Of one of ours its builder has warned.
+        trained: The `id`s of the weights that are to train.
+    """
+    names = () if model in _MODELS else _names_of_sharing(model, trained)
+    if names:
+        warnings.warn(
+            f"The model {model.name!r} shares weights with model {', '.join(names)}: "
+            "training it changes that one. To keep both, build it on a copy: `copy = "
+            "keras.models.clone_model(backbone)`, then "
+            "`copy.set_weights(backbone.get_weights())`.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _names_of_sharing(model: keras.Model, weights: set[int]) -> list[str]:
+    """Returns the names of other models of ours that hold some of the weights."""
+    if any(_shares(other, weights) for other in _MODELS if other is not model):
+        # Models refer to themselves: those that nobody has may still be there.
+        gc.collect()
+    others = (other for other in _MODELS if other is not model)
+    return sorted(repr(other.name) for other in others if _shares(other, weights))
 
 
 def _shares(model: keras.Model, weights: set[int]) -> bool:

@@ -196,14 +196,15 @@ class TransferModel(keras.Model):
         if self.problem is not None:
             check_names(self.problem, x, "x")
             check_names(self.problem, validation_data, "validation_data")
+        ready = self.ready(x)
+        if self.problem is not None:
+            self.problem = self.problem.but(input=self.problem.input.adopt_form(x))
         if isinstance(validation_data, (tuple, list)):
             texts, *rest = validation_data
             validation_data = (self.ready(texts), *rest)
         else:
             validation_data = self.ready(validation_data)
-        return super().fit(
-            self.ready(x), y, *args, validation_data=validation_data, **kwargs
-        )
+        return super().fit(ready, y, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
         """Evaluates the model as `keras.Model.evaluate` does; of texts, too.

@@ -18,7 +18,7 @@ from tlkeras.distribution import (
 )
 from tlkeras.distribution import predict as predict_by
 from tlkeras.inputs.examples import Reading, reading_of
-from tlkeras.inputs.given import ends, weight_array
+from tlkeras.inputs.given import bounded, end_is_told, ends, weight_array
 from tlkeras.problem import input_of
 
 _BATCH_SIZE = 32
@@ -47,6 +47,7 @@ class Collected(NamedTuple):
     seen: list[np.ndarray]
 
 
+@end_is_told()
 def collect(
     model: keras.Model,
     data: Any,
@@ -151,7 +152,7 @@ def batches_of(data: Any) -> tuple[Iterable[Any], int | None]:
         return (data[i] for i in range(count)), count
     if callable(getattr(data, "cardinality", None)):
         count = int(data.cardinality())
-        return data, count if count >= 0 else None
+        return bounded(data, "data"), count if count >= 0 else None
     parts = " Pass one of its parts: `.test`." if hasattr(data, "test") else ""
     raise ValueError(
         "`data` must be a batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or a "

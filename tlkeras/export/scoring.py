@@ -11,7 +11,7 @@ from tlkeras.evaluation import Report
 from tlkeras.evaluation.heads import Heads
 from tlkeras.export.interface import Interface
 from tlkeras.export.samples import Samples, as_samples, batches
-from tlkeras.inputs.given import ends
+from tlkeras.inputs.given import bounded, end_is_told, ends
 from tlkeras.problem import PREDICTIONS, pack_data
 
 Run = Callable[[dict[str, np.ndarray]], dict[str, Any]]
@@ -42,6 +42,7 @@ def milliseconds(runs: dict[str, Run], inputs: Samples) -> dict[str, float]:
     return {name: 1000 * statistics.median(each) for name, each in times.items()}
 
 
+@end_is_told()
 def scores(
     interface: Interface,
     runs: dict[str, Callable[[Samples], dict[str, np.ndarray]]],
@@ -68,6 +69,7 @@ def scores(
         )
     if interface.problem is not None:
         data = pack_data(interface.problem, data, "test")
+    data = bounded(data, "test")
     labels, outputs = [], {name: [] for name in runs}
     for x, y in batches(data):
         if y is None:

@@ -428,6 +428,15 @@ class Input:
         """
         return self
 
+    def adopt_form(self, x: Any) -> "Input":
+        """Returns this input, of a model, with what the form of training inputs tells.
+
+        Args:
+            x: Inputs that nobody has read before: all, a batch, the form of one, or a
+                dataset.
+        """
+        return self
+
     def check_augment(self, augment: Any) -> None:
         """Raises `UnsupportedError` unless examples can be augmented.
 

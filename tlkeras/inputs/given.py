@@ -1,12 +1,18 @@
 """Data as users hand them to verbs: arrays in structures, and Keras' own batches."""
 
-from collections.abc import Mapping
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from tlkeras.inputs.examples import reading_of
 from tlkeras.inputs.texts.reading import holds_texts, text_array
+
+# Of a dataset that does not tell how many it has.
+_MOST_BATCHES = 1_000_000
 
 
 def count_of(part: Any) -> int:
@@ -133,6 +139,51 @@ def ends(data: Any) -> bool:
     # `tf.data` counts an endless dataset as -1 and an unknown one as -2.
     cardinality = getattr(data, "cardinality", None)
     return not callable(cardinality) or int(cardinality()) != -1
+
+
+def bounded(batches: Any, name: str) -> Any:
+    """Returns batches that fail within `end_is_told` where they seem to have no end.
+
+    Args:
+        batches: A `tf.data.Dataset`; one of `Splits` or that tells its number, and
+            anything else, stays as it is.
+        name: What it is called.
+    """
+    cardinality = getattr(batches, "cardinality", None)
+    if not callable(cardinality) or int(cardinality()) != -2:
+        return batches
+    if reading_of(batches) is not None:
+        return batches
+    import tensorflow as tf
+
+    @tf.autograph.experimental.do_not_convert
+    def check(number, batch):
+        tf.debugging.assert_less(number, tf.constant(_MOST_BATCHES, tf.int64), name)
+        return batch
+
+    return batches.enumerate().map(check)
+
+
+@contextlib.contextmanager
+def end_is_told() -> Iterator[None]:
+    """Surrounds reading of `bounded` batches; says what is wrong where there is no end.
+
+    Raises:
+        ValueError: If there have been too many of them.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r"assertion failed: \[(\w+)\]", str(error))
+        if found is None:
+            raise
+        raise ValueError(
+            f"`{found[1]}` has given {_MOST_BATCHES:,} batches and no end. Where it "
+            "has none, add `.take(number_of_batches)`; where it has one, say how many "
+            "there are: `.apply(tf.data.experimental.assert_cardinality(number))`."
+        ) from None
 
 
 def as_tf_data(batches: Any) -> Any:

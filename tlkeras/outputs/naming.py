@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tlkeras._keras import made_of
 from tlkeras._validation import as_list, check_int, few
 
 
@@ -95,13 +96,26 @@ def stand_for(known: Sequence[str] | None, names: Sequence[str]) -> bool:
     return isinstance(known, Numbered) and len(known) == len(names)
 
 
+class Mapped(tuple):
+    """Names that data had before a function changed them, maybe the labels, too."""
+
+
 def names_of_keras_data(data: Any) -> tuple[str, ...] | None:
     """Returns the names that data of Keras' own carry, `None` where they carry none.
 
     Args:
         data: What `keras.utils.image_dataset_from_directory`, which sets `class_names`,
-            or `flow_from_directory`, which sets `class_indices`, returns; or anything.
+            or `flow_from_directory`, which sets `class_indices`, returns; a dataset
+            that `map`, `cache`, `prefetch` and the like made of it; or anything.
     """
+    for each, mapped in made_of(data):
+        names = _names_on(each)
+        if names is not None:
+            return Mapped(names) if mapped else names
+    return None
+
+
+def _names_on(data: Any) -> tuple[str, ...] | None:
     names = getattr(data, "class_names", None)
     indices = getattr(data, "class_indices", None)
     if names is None and isinstance(indices, Mapping):
@@ -116,7 +130,8 @@ def check_same_classes(
     """Raises `ValueError` where data's classes cannot be those of a model.
 
     Names may differ, as in another language, and numbers may stand for them; the count
-    of names and the order of those that are the same may not.
+    of names and the order of those that are the same may not. Where a function may have
+    changed the labels since, another order is warned of, and another count may be.
 
     Args:
         argument: The data's name, for the message.
@@ -132,10 +147,20 @@ def check_same_classes(
         if in_order or (isinstance(names, Numbered) and set(names) != set(known)):
             return
         problem = "in another order"
-    raise ValueError(
+    elif isinstance(names, Mapped):
+        return
+    said = (
         f"`{argument}` has {len(names)} classes, {few(names)}; those of the model are "
         f"{problem}: {few(known)}. Build the model with `data.class_names`, or read "
         "the data with `class_names=model.class_names`."
+    )
+    if not isinstance(names, Mapped):
+        raise ValueError(said)
+    warnings.warn(
+        f"{said} If a function that `map` was given has changed the labels to the "
+        "model's order, all is well.",
+        UserWarning,
+        stacklevel=3,
     )
 
 

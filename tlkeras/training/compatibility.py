@@ -51,7 +51,7 @@ def check_model(model: keras.Model, backbone: keras.Model | str | None = None) -
         )
 
 
-def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> None:
+def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> Problem:
     """Raises `ValueError` where data cannot be what the model was built for.
 
     Training labels that look like those of another output are warned of. Labels of data
@@ -62,6 +62,9 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
         model: The compiled model.
         data: Batched dataset of `(inputs, labels)`, or a tuple of arrays.
         name: What the verb calls them.
+
+    Returns:
+        The problem, its input with what the data tell of how they are read.
     """
     if not ends(data):
         raise ValueError(
@@ -86,6 +89,9 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
             doubt = problem.outputs[head].doubt(np.asarray(rows), name)
             if doubt is not None:
                 warnings.warn(doubt, UserWarning, stacklevel=2)
+    if of_data is None:
+        return problem.but(input=problem.input.adopt_form(inputs))
+    return problem.but(input=problem.input.adopt(of_data.input))
 
 
 def _check_weights(problem: Problem, model: keras.Model, data: Any, name: str) -> None:

@@ -10,12 +10,13 @@ import keras
 
 from tlkeras._validation import check_choice, check_int, check_number
 from tlkeras.augmentation import Augment, resolve_augment
+from tlkeras.builders.sharing import warn_of_shared
 from tlkeras.data import Splits
 from tlkeras.distribution import Workers, strategy_of
 from tlkeras.features.extraction import reading_for
 from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import reading_of
-from tlkeras.inputs.given import is_one_array, with_one_input
+from tlkeras.inputs.given import bounded, is_one_array, with_one_input
 from tlkeras.optimizers import (
     check_rate_callbacks,
     phase_optimizer,
@@ -128,7 +129,16 @@ def open_job(
     job = Job(model, backbone, problem, train, val, recipe, fitting)
     job = replace(job, recipe=_completed(job))
     _check_recipe(job)
+    warn_of_shared(model, _trained(job))
     return replace(job, augment=_augment(job))
+
+
+def _trained(job: Job) -> set[int]:
+    """Returns the `id`s of weights that may train: of the backbone in phase two."""
+    trained = {id(v) for v in job.model.weights}
+    if any(keras.tree.flatten(job.recipe.epochs)):
+        return trained
+    return trained - {id(v) for v in job.backbone.weights}
 
 
 def parts_of(train: Any, val: Any) -> tuple[Any, Any]:
@@ -163,7 +173,7 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any
     if problem is None:
         labels = look_into(train, "train")[1]
         problem = problem_to_learn(model, labels if is_one_array(labels) else None)
-    check_data(problem, model, train, "train")
+    problem = check_data(problem, model, train, "train")
     if val is not None:
         check_data(problem, model, val, "validation_data")
     return problem, train, val
@@ -179,7 +189,7 @@ def _packed(problem: Problem | None, data: Any, name: str) -> Any:
         data = pack_data(problem, data, name)
     if isinstance(data, tuple) and len(data) in (2, 3):
         check_arrays(data, name)
-    return as_dataset(data)
+    return bounded(as_dataset(data), name)
 
 
 def as_dataset(data: Any) -> Any:

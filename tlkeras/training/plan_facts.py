@@ -114,8 +114,6 @@ def measure_facts(
     """
     reading = _reading_to_plan_for(problem, train)
     examples, output = reading.examples, problem.output
-    if reading.problem is not None:
-        problem = problem.but(input=problem.input.adopt(reading.problem.input))
     labels = np.asarray(examples.labels)
     rows = sample_rows(output.strata(labels), len(labels), seed)
     sample = Reading(examples.select(rows), reading.batch_size, False, seed).dataset()

@@ -12,7 +12,7 @@ from tlkeras._validation import check_int
 from tlkeras.depth import gradual_points
 from tlkeras.distribution import Workers, losing_a_worker, strategy_of
 from tlkeras.freezing import check_adapters_train, freeze_index
-from tlkeras.inputs.examples import reading_of
+from tlkeras.inputs.given import end_is_told
 from tlkeras.problem import adopt_reading
 from tlkeras.training.baseline import worse_than_mean
 from tlkeras.training.batch_size import largest_batch
@@ -55,6 +55,7 @@ def train_by(job: Job) -> FineTuneHistory:
         again = "with `checkpoint_dir=` they would go on from the last checkpoint"
     with ExitStack() as held:
         held.enter_context(losing_a_worker(workers, again))
+        held.enter_context(end_is_told())
         check_agreement(workers, job, stages)
         run = Run(job, Feeder(job, [stage.frozen for stage in stages]))
         if job.fitting.checkpoint_dir is not None:
@@ -70,8 +71,7 @@ def train_by(job: Job) -> FineTuneHistory:
             run.pretrained = {id(v): np.array(v) for v in job.backbone.weights}
         run.moments = label_moments(job, run.feeder.whole[0])
         history = run_stages(run, stages)
-    known = reading_of(job.train)
-    adopt_reading(job.model, known and known.problem)
+    adopt_reading(job.model, job.problem)
     add_to_record(run)
     return history
 

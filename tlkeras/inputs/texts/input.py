@@ -323,6 +323,10 @@ True
         pairs = other.pairs if type(other) is type(self) else None
         return self if pairs is None else type(self)(self.preprocessor, pairs)
 
+    def adopt_form(self, x: Any) -> Input:
+        rank = _rank_of_texts(x)
+        return self if rank is None else type(self)(self.preprocessor, rank == 2)
+
     def check_augment(self, augment: Any) -> None:
         raise ValueError(
             "`augment=` changes pictures; this model takes texts. Change texts in the "
@@ -330,10 +334,9 @@ True
         )
 
     def ready(self, x: Any) -> Any:
-        spec = getattr(x, "element_spec", None)
-        if spec is None:
+        if getattr(x, "element_spec", None) is None:
             return trim(self.preprocessor(self._checked(x))) if are_texts(x) else x
-        first = spec[0] if isinstance(spec, tuple) else spec
+        first = _first_spec(x)
         if getattr(first, "dtype", None) != "string":
             return x
         self._check_pairs(first.shape.rank)
@@ -346,6 +349,7 @@ True
         return x.map(tokens, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def prepare(self, examples: Any) -> Prepared:
+        self._check_pairs(_first_spec(examples.dataset(1)).shape.rank)
         tokens, order, truncated = tokenize(examples, self.preprocessor)
         notes = ()
         if truncated:
@@ -489,6 +493,22 @@ True
     def limits(self) -> Iterator[str]:
         length = self.preprocessor.sequence_length
         yield f"It reads the first {length} tokens of a text; the rest is cut off."
+
+
+def _first_spec(batches: Any) -> Any:
+    """Returns the form of the inputs of a dataset."""
+    spec = batches.element_spec
+    return spec[0] if isinstance(spec, tuple) else spec
+
+
+def _rank_of_texts(x: Any) -> int | None:
+    """Returns 1 for texts, 2 for pairs of them, `None` where `x` does not tell."""
+    if getattr(x, "element_spec", None) is not None:
+        x = _first_spec(x)
+    dtype = getattr(x, "dtype", None)
+    if getattr(dtype, "name", dtype) != "string":
+        return text_array(x).ndim if are_texts(x) else None
+    return x.shape.rank if hasattr(x.shape, "rank") else len(x.shape)
 
 
 def _same_reading(first: Any, second: Any) -> bool:
