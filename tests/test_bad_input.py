@@ -257,6 +257,31 @@ def test_classes_may_have_other_names(classes):
     assert len(report.y_true) == 3
 
 
+@pytest.mark.parametrize(
+    ("names", "labels", "error", "message"),
+    [
+        (["True", "False"], Y > 0, ValueError, "booleans.*True 'False'.*from_arrays"),
+        (["yes", "no"], Y > 0, ValueError, "False would be 'yes'"),
+        (["False", "True"], Y > 0, None, ""),
+        (["cat", "dog"], Y > 0, None, ""),
+        (["True", "False"], Y, UserWarning, "'False' as a name"),
+        (["1", "0"], Y, UserWarning, "positions.*'0' as a name would be another"),
+        (["1", "10", "2", "3"], Y + 1, UserWarning, "'1' as a name"),
+        (["1", "10", "2", "3"], np.arange(24) % 4, None, ""),
+    ],
+)
+def test_labels_that_names_would_turn_round(names, labels, error, message):
+    model = classifier(names)
+    if error is None:
+        assert open_job(model, (X, labels)).train is not None
+        return
+    with pytest.raises(error, match=message):
+        open_job(model, (X, labels))
+    if error is ValueError:
+        with pytest.raises(error, match=message):
+            tl.evaluate(model, (X, labels), verbose=0)
+
+
 @pytest.mark.parametrize("labels", [Y + 5, Y - 5, Y * 0.5])
 def test_labels_out_of_range_of_a_model_that_is_not_ours(labels):
     model = hand_written(tiny_backbone())

@@ -265,6 +265,7 @@ SAME_EVERYWHERE = {
     "booleans, true first": ([True, False], ["True", "False"], ["True", "False"]),
     "booleans, small": ([True, False], ["true", "false"], ["true", "false"]),
     "booleans as yes": ([True, False], ["yes", "no"], ["yes", "no"]),
+    "booleans as on": ([True, False], ["on", "off"], ["on", "off"]),
     "booleans as 1": ([True, False], ["1", "0"], ["1", "0"]),
     "booleans by position": ([True, False], ["bad", "good"], ["good", "bad"]),
     "words of booleans": (["TRUE", "false"], ["True", "False"], ["True", "False"]),

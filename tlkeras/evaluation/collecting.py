@@ -79,7 +79,7 @@ def collect(
     seen: list[list[np.ndarray]] = [[] for _ in observers]
     for step, batch in enumerate(batches, start=1):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        y = label_array(y)
+        given, y = y, label_array(y)
         if not len(y):
             continue
         if not labels:
@@ -94,7 +94,7 @@ def collect(
         for values, observe in zip(seen, observers, strict=True):
             values.append(np.asarray(observe(x, y)))
         if len(labels) == 1:
-            check_first_batch(y, outputs[0])
+            check_first_batch(np.asarray(given), outputs[0])
         bar.update(step)
     if not labels:
         raise ValueError(

@@ -8,12 +8,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from tlkeras._validation import unknown_name
+from tlkeras._validation import few, unknown_name
 from tlkeras.findings import Finding
 from tlkeras.metrics import classification
 from tlkeras.metrics.table import ClassTable, number, one_line
 from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, scaling
+from tlkeras.outputs.column import ClassLookup, name_of
 from tlkeras.outputs.divergence import of_classes, of_labels
 from tlkeras.outputs.features import is_class
 from tlkeras.outputs.losses import class_metric, classifier_loss
@@ -147,6 +148,7 @@ class Classes(Probabilities):
         return cls(names), numbers
 
     def check(self, labels: np.ndarray, part: str) -> None:
+        _check_truth(labels, self.names, f"Labels in `{part}`")
         count = len(self.names)
         if labels.ndim > 1 and labels.shape[-1] != 1:
             if labels.shape[-1] != self.units:
@@ -166,8 +168,22 @@ class Classes(Probabilities):
                 f"({labels.dtype}). Build the model with `data.class_names`."
             )
 
+    def doubt(self, labels: np.ndarray, part: str, read: bool = True) -> str | None:
+        if read or not are_numbers(labels.shape, len(self.names)):
+            return None
+        distinct = np.unique(labels[np.isfinite(labels)]).tolist()
+        turned = ClassLookup(self.names).turned_round(distinct)
+        if turned is None:
+            return None
+        return (
+            f"Labels in `{part}` are taken for positions among the model's classes, "
+            f"{few(self.names)}: {name_of(turned)!r} as a name would be another class. "
+            "`tl.from_arrays(x, y, class_names=model.class_names)` takes names."
+        )
+
     def pack(self, labels: Any, count: int, about: str) -> np.ndarray:
         values = np.asarray(labels)
+        _check_truth(values, self.names, about)
         if not self.one_hot:
             return super().pack(values, count, about)
         if are_numbers(values.shape, len(self.names)):
@@ -303,6 +319,7 @@ class Classes(Probabilities):
     def read_predictions(
         self, labels: np.ndarray, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        _check_truth(labels, self.names, "Labels")
         probabilities = _probabilities(outputs, self.logits)
         classes = probabilities.shape[1]
         check_count(self.names, classes)
@@ -504,6 +521,18 @@ def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:
         raise ValueError(
             "A classifier needs examples of at least two classes. Received: "
             f"{len(numbers)} examples of {only or 'none'}."
+        )
+
+
+def _check_truth(labels: np.ndarray, names: Sequence[str], about: str) -> None:
+    """Raises `ValueError` for booleans whose positions turn the names round."""
+    if labels.dtype != bool or not are_numbers(labels.shape, len(names)):
+        return
+    if ClassLookup(names).turned_round([False, True]) is not None:
+        raise ValueError(
+            f"{about} are booleans, which stand for positions here: False would be "
+            f"{names[0]!r}, True {names[1]!r}. Pass `~y`, or read the data with "
+            "`tl.from_arrays(x, y, class_names=model.class_names)`."
         )
 
 

@@ -17,8 +17,10 @@ BOOLEANS = ("False", "True")
 
 # Names of classes that booleans stand for.
 _TRUTH = {
-    **dict.fromkeys(("true", "yes", "t", "y", "1"), True),
-    **dict.fromkeys(("false", "no", "f", "n", "0"), False),
+    **dict.fromkeys(("true", "yes", "t", "y", "1", "on"), True),
+    **dict.fromkeys(("false", "no", "f", "n", "0", "off"), False),
+    **dict.fromkeys(("positive", "pos", "present", "pass", "passed"), True),
+    **dict.fromkeys(("negative", "neg", "absent", "fail", "failed"), False),
 }
 
 # What a number looks like in a text. "nan" and "inf" are no labels.
@@ -154,6 +156,24 @@ class ClassLookup:
         number = number_in(cell)
         is_place = isinstance(number, int) and 0 <= number < len(self.names)
         return number if is_place else None
+
+    def turned_round(self, cells: Iterable[Any]) -> Any:
+        """Returns a cell by whose name another class is meant than by its position.
+
+        Args:
+            cells: Different numbers or booleans, taken for positions.
+
+        Returns:
+            `None` where there is none, or some cells are no names.
+        """
+        cells = list(cells)
+        if {_meaning(name) for name in self.names} == {_meaning(True), _meaning(False)}:
+            cells = [bool(cell) if cell in (0, 1) else cell for cell in cells]
+        meant = [self.by_name(cell) for cell in cells]
+        if None in meant:
+            return None
+        pairs = zip(cells, meant, strict=True)
+        return next((c for c, i in pairs if self.by_position(c) != i), None)
 
     def are_names(self, cells: Iterable[Any]) -> bool:
         """Whether cells are names, not positions.

@@ -83,7 +83,9 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> No
         _check_weights(problem, model, data, name)
     if name == "train" and own_problem(model) is not None:
         for head, rows in problem.unpack(labels).items():
-            doubt = problem.outputs[head].doubt(np.asarray(rows), name)
+            doubt = problem.outputs[head].doubt(
+                np.asarray(rows), name, read=of_data is not None
+            )
             if doubt is not None:
                 warnings.warn(doubt, UserWarning, stacklevel=2)
 
