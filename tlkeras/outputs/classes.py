@@ -269,6 +269,7 @@ class Classes(Probabilities):
     def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
         counts = {part: self.counts(numbers) for part, numbers in labels.items()}
         yield from label_findings.similar_names(self.names)
+        yield from label_findings.joined_names(self.names)
         yield from label_findings.absent_classes(counts, self.names)
         yield from label_findings.small_classes(counts, self.names)
         if "train" in counts:
