@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 from helpers import needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -491,6 +492,38 @@ def test_what_lists_in_cells_must_hold(label, kwargs, message):
     if kwargs.keys() <= {"class_names"} and label != [1, 2]:
         with pytest.raises(ValueError, match=f"`y` .*{message}"):
             tl.from_arrays(list(frame.text), list(frame.label), **kwargs, **WHOLE)
+
+
+NOT_NAMES = [
+    (["[2]", "[2,3]"], r"cell such as '\[2\]'.*label=\['a'"),
+    (["[2 3]", "[2 1]"], "list no names"),
+    (["[1. 0. 0.]", "[0. 1. 0.]"], "list no names"),
+    ([[2], [2, 3]], r"cell such as \[2\].*str\(i\)"),
+    ([[1, 0], [0, 1]], r"from_arrays\(x, rows\)"),
+    ([{"a": 1}, {"b": 0}], "list no names"),
+    ([range(1), range(2)], "list no names"),
+    (["a", "['a', nan]"], "each label must be a name"),
+    (["a", "[red, blue]"], "each label must be a name"),
+    (["frozenset({'a'})", "array(['b'], dtype=object)"], None),
+    ([pd.Series(["a"]), np.array(["b"], object)], None),
+    ([b"a", tf.constant("b")], None),
+    (["(0, 10]", "[UNK]"], ["(0, 10]", "[UNK]"]),
+]
+
+
+@pytest.mark.parametrize(("labels", "found"), NOT_NAMES)
+def test_cells_that_spell_lists_are_no_names_of_classes(labels, found):
+    frame = frame_of([labels[i % 2] for i in range(4)])
+    if isinstance(found, str):
+        with pytest.raises(ValueError, match=found):
+            tl.from_dataframe(frame, **WHOLE)
+        return
+    data = tl.from_dataframe(frame, **WHOLE)
+    assert list(data.class_names) == (found or ["a", "b"])
+    # As the user wrote them.
+    both = ["[0, 1]", "(a)"]
+    data = tl.from_dataframe(frame_of(both * 2), class_names=both, **WHOLE)
+    assert data.class_names == tuple(both)
 
 
 # Rows that cannot be used

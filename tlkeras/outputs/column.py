@@ -58,8 +58,11 @@ def is_boolean(text: str) -> bool:
 
 def name_of(cell: Any) -> str:
     """Returns the class name that a cell says: "3" for 3 and 3.0, "True" for True."""
+    cell = cell.numpy() if hasattr(cell, "numpy") else cell
     if isinstance(cell, str):
         return cell
+    if isinstance(cell, bytes):
+        return cell.decode(errors="replace")
     if isinstance(cell, bool | np.bool_):
         return BOOLEANS[int(cell)]
     number = number_of(cell)
