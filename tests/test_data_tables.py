@@ -21,6 +21,7 @@ import tlkeras as tl
 from tlkeras.data import image_folder
 from tlkeras.data.table_files import read_files
 from tlkeras.inputs.examples import examples_of
+from tlkeras.outputs import read_labels
 
 WHOLE = {"validation_split": 0, "test_split": 0}
 TEXTS = [f"film number {i}" for i in range(20)]
@@ -340,6 +341,25 @@ def test_a_comma_in_numbers_is_said(tmp_path, from_file):
             tl.from_csv(tmp_path / "a.csv", **WHOLE)
         else:
             tl.from_arrays(frame["text"].tolist(), ["3,5", "2,7"], **WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["1,000", "2,500"], r"between thousands, such as '1,000'.*thousands=','"),
+        (["1,000,000", "2,500.5"], "between thousands"),
+        (["1,000", "2,5"], "decimal=','"),
+        (["1.000,5", "20,5"], "plain numbers"),
+        (["1 000", "20 000"], "plain numbers"),
+        (["$5", "$6.50"], r"such as '\$5'"),
+        (["50%", "5 %"], "with a unit"),
+    ],
+)
+def test_numbers_as_people_write_them_are_no_classes(labels, message):
+    with pytest.raises(ValueError, match=message):
+        read_labels(labels * 2)
+    assert read_labels(labels * 2, task="classification")[0].task == "classification"
+    assert len(read_labels([*labels, "a", "b", "c 1"])[0].class_names) == 5
 
 
 def test_decimals_are_numbers():

@@ -29,6 +29,11 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # Numbers do not begin with zeros: "007" is a name.
 _PADDED = re.compile(r"[+-]?0\d+")
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+# Numbers with a unit, or with signs between digits: "$5", "1 000", "1.000,5".
+_FIGURE = re.compile(
+    r"[+-]?[$€£¥]?\s?[+-]?(\d+|\d{1,3}([.,' \u00a0\u202f]\d{3})+)([.,]\d+)?\s?[%$€£¥]?"
+)
 
 
 def number_of(cell: Any) -> int | float | None:
@@ -96,12 +101,31 @@ def check_no_numbers(cells: Iterable[str], about: str) -> None:
         about: What holds them, for the message.
     """
     cells = list(cells)
+    texts = [cell.strip() for cell in cells]
+    if texts and all(map(_THOUSANDS.fullmatch, texts)):
+        raise ValueError(
+            f"{about} holds numbers with commas between thousands, such as "
+            f"{cells[0]!r}. Write them without (`pandas.read_csv(path, "
+            "thousands=',')` does). If they are names of classes, pass "
+            "task='classification'."
+        )
     commas = [cell for cell in cells if _WITH_COMMA.fullmatch(cell.strip())]
     if 2 * len(commas) > len(cells):
         raise ValueError(
             f"{about} holds numbers with a comma, such as {commas[0]!r}. Write them "
             "with a point (`pandas.read_csv(path, decimal=',')` does). If they are "
             "names of classes, pass task='classification'."
+        )
+    figures = [
+        cell
+        for cell, text in zip(cells, texts, strict=True)
+        if _FIGURE.fullmatch(text) and not _NUMBER.fullmatch(text)
+    ]
+    if 2 * len(figures) > len(cells):
+        raise ValueError(
+            f"{about} holds numbers that are written with a unit or signs between "
+            f"digits, such as {figures[0]!r}. Write them as plain numbers, 1000.5. If "
+            "they are names of classes, pass task='classification'."
         )
     fractions = [cell for cell in cells if isinstance(number_in(cell), float)]
     if 2 * len(fractions) > len(cells):
