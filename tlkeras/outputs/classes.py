@@ -162,10 +162,11 @@ class Classes(Probabilities):
         # The loss of a single unit takes a probability as well.
         fits = self.single_unit or np.all(labels == labels.astype("int64"))
         if low < 0 or high >= count or not fits:
+            fraction = "" if fits else f", such as {labels[labels % 1 != 0][0]:g}"
             raise ValueError(
                 f"Labels in `{part}` must be whole numbers from 0 to {count - 1}, for "
                 f"the model's {count} classes. Received labels from {low} to {high} "
-                f"({labels.dtype}). Build the model with `data.class_names`."
+                f"({labels.dtype}){fraction}. Build the model with `data.class_names`."
             )
 
     def doubt(self, labels: np.ndarray, part: str, read: bool = True) -> str | None:
@@ -328,6 +329,13 @@ class Classes(Probabilities):
             return _class_numbers(labels.ravel(), classes), probabilities
         if labels.shape[1] != classes:
             raise unfit(labels, outputs, f"one column, or {classes} for one-hot rows")
+        if not are_zero_or_one(labels) and sum_to_one(labels):
+            raise ValueError(
+                "Labels are shares of the classes, which train but have no right "
+                "class to compare predictions with. Pass class numbers: "
+                "`y.argmax(axis=1)`, the class of the largest share. Received: such as "
+                f"{labels[np.argmax((labels % 1 != 0).any(axis=1))].tolist()[:10]}."
+            )
         if not are_zero_or_one(labels) or np.any(labels.sum(axis=1) != 1):
             raise ValueError(
                 "Labels with a column per class must be one-hot: a single 1 in each "
