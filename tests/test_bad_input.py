@@ -5,7 +5,9 @@ import zipfile
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 import tensorflow as tf
 from helpers import (
     assert_equal_weights,
@@ -822,6 +824,45 @@ def test_labels_in_a_list_are_to_be_an_array(labels):
 def test_no_weights_at_all_are_none():
     x, y = solid_colours(40, 2)
     assert tl.fit_head(classifier(), (x, y, None), verbose=0).phases[0].solved
+
+
+FRAME = pd.DataFrame({"y": Y})
+NAMED = np.array(["ant", "bee"])[Y]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (FRAME, None),
+        (pd.get_dummies(FRAME.y), None),
+        (Y.astype(object), None),
+        (scipy.sparse.csr_matrix(np.eye(2)[Y]), None),
+        (NAMED, "'ant'.*from_arrays.*class_names=model.class_names"),
+        (pd.Series(NAMED).astype("category"), "'ant'.*from_arrays"),
+        (tf.data.Dataset.from_tensor_slices((X, NAMED)).batch(8), "b'ant'.*from_arr"),
+        (np.array([*Y[:-1], None]), "must be numbers.*dtype object"),
+        (Y.astype("datetime64[D]"), r"must be numbers.*datetime64\[D\]"),
+        (Y + 1j, "must be numbers.*complex128"),
+        (np.linspace(0, 1, 24), r"whole numbers from 0 to 1.*such as 0\.043"),
+    ],
+)
+def test_labels_in_other_forms_are_numbers_or_told(ours, labels, message):
+    data = labels if isinstance(labels, tf.data.Dataset) else (X, labels)
+    if message is None:
+        assert open_job(ours, data).train is not None
+        assert tl.evaluate(ours, data, verbose=0).y_true.tolist() == Y.tolist()
+        return
+    with pytest.raises(ValueError, match=message):
+        open_job(ours, data)
+    with pytest.raises(ValueError, match="must be (class )?numbers|be numbers"):
+        tl.evaluate(ours, data, verbose=0)
+
+
+def test_shares_of_classes_are_not_taken_for_labels_of_their_own(ours):
+    shares = np.eye(2)[Y] * 0.8 + 0.1
+    assert open_job(ours, (X, shares)).train is not None
+    with pytest.raises(ValueError, match=r"shares.*argmax\(axis=1\).*\[0\.9, 0\.1"):
+        tl.evaluate(ours, (X, shares), verbose=0)
 
 
 ROWS = np.eye(2)[Y]

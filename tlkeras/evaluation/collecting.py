@@ -253,7 +253,8 @@ def label_array(y: Any) -> np.ndarray:
         raise ValueError(
             "Labels must come in batches and be numbers (class numbers from 0, one-hot "
             f"rows, values). Received labels of shape {labels.shape} and dtype "
-            f"{labels.dtype}. Batch the dataset; turn names into numbers."
+            f"{labels.dtype}. Batch the dataset; turn names into numbers, as "
+            "`tl.from_arrays(x, y)` does."
         )
     return labels.astype("int8") if labels.dtype.kind == "b" else labels
 

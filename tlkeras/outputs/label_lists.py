@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -149,17 +150,50 @@ def lists_as_rows(
     return rows, names
 
 
-def refuse_lists(y: Any, about: str) -> None:
-    """Raises `ValueError` where labels are lists of names, which no batch can hold.
+def labels_given(y: Any, about: str) -> Any:
+    """Returns labels that a verb was given, those of frames and objects as arrays.
 
     Args:
-        y: Labels as a verb was given them, also by head.
+        y: Labels, also by head.
         about: What the data are called.
+
+    Raises:
+        ValueError: If they are lists of names, which no batch can hold, or no numbers.
     """
     if isinstance(y, Mapping):
-        for labels in y.values():
-            refuse_lists(labels, about)
-        return
+        return {head: labels_given(labels, about) for head, labels in y.items()}
+    y = y.toarray() if hasattr(y, "toarray") else y
+    y = y.to_numpy() if hasattr(y, "columns") else y
+    _refuse_lists(y, about)
+    array = np.asarray(y) if hasattr(y, "tolist") else None
+    if array is None or array.dtype.kind not in "OUSTMmc":
+        return y
+    if array.dtype.kind == "O":
+        with suppress(ValueError):
+            array = np.array(array.tolist())
+    if array.dtype.kind not in "biuf":
+        raise no_numbers(array, f"Labels in `{about}`")
+    return array
+
+
+def no_numbers(labels: np.ndarray, about: str) -> ValueError:
+    """Makes the error for labels of some other type.
+
+    Args:
+        labels: Of any dtype.
+        about: What they are called.
+    """
+    such = f", such as {labels.ravel()[0]!r}" if labels.size else ""
+    return ValueError(
+        f"{about} must be numbers. Received: dtype {labels.dtype}{such}. "
+        "`tl.from_arrays(x, y)` reads names of classes (with "
+        "class_names=model.class_names in the order of a model), and its parts "
+        "(`.train`, `.val`, `.test`) go into every verb."
+    )
+
+
+def _refuse_lists(y: Any, about: str) -> None:
+    """Raises `ValueError` where labels are lists of names."""
     several = getattr(y, "ndim", 1) > 1 and getattr(y.dtype, "kind", "f") in "OU"
     cells = y.tolist() if several else _cells(y)
     lists = [cell for cell in cells if _lists_names(cell)]

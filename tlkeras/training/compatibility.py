@@ -19,7 +19,7 @@ from tlkeras.inputs.given import (
     is_one_array,
     weight_array,
 )
-from tlkeras.outputs import check_label_form
+from tlkeras.outputs import check_label_form, no_numbers
 from tlkeras.outputs.weighing import has_value_for_each
 from tlkeras.problem import Problem, own_problem
 from tlkeras.training.own_loss import check_steps, refuse_own_loss
@@ -252,9 +252,8 @@ def _values(data: Any, inputs: Any) -> Any:
 
 
 def _check_numbers(labels: np.ndarray, name: str) -> None:
-    if not np.issubdtype(labels.dtype, np.number) and labels.dtype != bool:
-        raise ValueError(
-            f"Labels in `{name}` must be numbers. Received dtype {labels.dtype}."
-        )
+    is_number = np.issubdtype(labels.dtype, np.number) or labels.dtype == bool
+    if not is_number or np.iscomplexobj(labels):
+        raise no_numbers(labels, f"Labels in `{name}`")
     if not np.all(np.isfinite(labels.astype("float64"))):
         raise ValueError(f"Labels in `{name}` hold NaN or infinity.")

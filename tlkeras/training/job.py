@@ -21,7 +21,7 @@ from tlkeras.optimizers import (
     phase_optimizer,
     resolve_schedule,
 )
-from tlkeras.outputs import refuse_lists
+from tlkeras.outputs import labels_given
 from tlkeras.problem import (
     Problem,
     adopt_names,
@@ -174,7 +174,7 @@ def _packed(problem: Problem | None, data: Any, name: str) -> Any:
     if isinstance(data, tuple) and len(data) == 3 and data[2] is None:
         data = data[:2]
     if isinstance(data, tuple) and len(data) > 1:
-        refuse_lists(data[1], name)
+        data = (data[0], labels_given(data[1], name), *data[2:])
     if problem is not None:
         data = pack_data(problem, data, name)
     if isinstance(data, tuple) and len(data) in (2, 3):
