@@ -858,6 +858,21 @@ def test_labels_in_other_forms_are_numbers_or_told(ours, labels, message):
         tl.evaluate(ours, data, verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("labels", "part", "message"),
+    [
+        (np.where(np.arange(24) == 20, 5, Y), "train", "from 0 to 1, for .* to 5 "),
+        (np.vstack([np.eye(2)[Y[:16]], np.ones((8, 2))]), "validation_data", "one-hot"),
+    ],
+)
+def test_labels_of_later_batches_are_looked_at(labels, part, message):
+    data = tf.data.Dataset.from_tensor_slices((X, labels)).batch(8)
+    given = (data, None) if part == "train" else ((X, Y), data)
+    with pytest.raises(ValueError, match=f"`{part}`.*{message}.*in a later one") as c:
+        fit(classifier(), *given)
+    assert len(str(c.value)) < 500
+
+
 def test_shares_of_classes_are_not_taken_for_labels_of_their_own(ours):
     shares = np.eye(2)[Y] * 0.8 + 0.1
     assert open_job(ours, (X, shares)).train is not None

@@ -37,6 +37,7 @@ from tlkeras.training.compatibility import (
     check_data,
     check_model,
     look_into,
+    with_labels_checked,
 )
 from tlkeras.training.plan_facts import measure_facts, numbered_blocks
 from tlkeras.training.planning import make_plan
@@ -164,8 +165,10 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any
         labels = look_into(train, "train")[1]
         problem = problem_to_learn(model, labels if is_one_array(labels) else None)
     check_data(problem, model, train, "train")
+    train = with_labels_checked(problem, model, train, "train")
     if val is not None:
         check_data(problem, model, val, "validation_data")
+        val = with_labels_checked(problem, model, val, "validation_data")
     return problem, train, val
 
 
