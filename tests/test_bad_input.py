@@ -858,6 +858,21 @@ def test_labels_in_other_forms_are_numbers_or_told(ours, labels, message):
         tl.evaluate(ours, data, verbose=0)
 
 
+def test_targets_that_float32_does_not_tell_apart_are_told():
+    targets, model = 2**40 + Y.astype("int64"), tl.image_regressor(tiny_backbone())
+    for use in (
+        lambda: open_job(model, (X, targets)),
+        lambda: tl.from_arrays(X, targets, task="regression"),
+        lambda: tl.from_dataframe(
+            pd.DataFrame({"text": [f"text {i}" for i in range(24)], "label": targets}),
+            task="regression",
+        ),
+    ):
+        with pytest.warns(UserWarning, match="steps of 131072.*y.mean"):
+            use()
+    assert open_job(model, (X, targets - 2**40 + 2000)).train is not None
+
+
 @pytest.mark.parametrize(
     ("labels", "part", "message"),
     [

@@ -26,7 +26,7 @@ from tlkeras.outputs.label_lists import (
 )
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.naming import are_zero_or_one, check_class_names
-from tlkeras.outputs.numbers import Numbers
+from tlkeras.outputs.numbers import Numbers, as_targets
 from tlkeras.outputs.table import kind_of_filled, output_of_task, read_filled
 
 Cells = Mapping[str, Sequence[Any]]
@@ -263,7 +263,7 @@ def _targets(cells: Cells, parsed: Cells, given: Sequence[str] | None) -> CellLa
     if given is not None:
         raise ValueError("Regression targets have no `class_names`: leave it out.")
     values = {
-        part: np.array([0 if n is None else n for n in column], np.float32)
+        part: as_targets(np.array([0 if n is None else n for n in column], float))
         for part, column in parsed.items()
     }
     reasons = {
