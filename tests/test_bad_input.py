@@ -6,7 +6,9 @@ import zipfile
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 import tensorflow as tf
 from helpers import (
     assert_equal_weights,
@@ -257,6 +259,31 @@ def test_classes_may_have_other_names(classes):
     data = tl.from_arrays(X, Y, class_names=["cat", "dog"])
     report = tl.evaluate(classifier(classes), data.test, verbose=0)
     assert len(report.y_true) == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "error", "message"),
+    [
+        (["True", "False"], Y > 0, ValueError, "booleans.*True 'False'.*from_arrays"),
+        (["yes", "no"], Y > 0, ValueError, "False would be 'yes'"),
+        (["False", "True"], Y > 0, None, ""),
+        (["cat", "dog"], Y > 0, None, ""),
+        (["True", "False"], Y, UserWarning, "'False' as a name"),
+        (["1", "0"], Y, UserWarning, "positions.*'0' as a name would be another"),
+        (["1", "10", "2", "3"], Y + 1, UserWarning, "'1' as a name"),
+        (["1", "10", "2", "3"], np.arange(24) % 4, None, ""),
+    ],
+)
+def test_labels_that_names_would_turn_round(names, labels, error, message):
+    model = classifier(names)
+    if error is None:
+        assert open_job(model, (X, labels)).train is not None
+        return
+    with pytest.raises(error, match=message):
+        open_job(model, (X, labels))
+    if error is ValueError:
+        with pytest.raises(error, match=message):
+            tl.evaluate(model, (X, labels), verbose=0)
 
 
 @pytest.mark.parametrize("labels", [Y + 5, Y - 5, Y * 0.5])
@@ -822,6 +849,75 @@ def test_labels_in_a_list_are_to_be_an_array(labels):
 def test_no_weights_at_all_are_none():
     x, y = solid_colours(40, 2)
     assert tl.fit_head(classifier(), (x, y, None), verbose=0).phases[0].solved
+
+
+FRAME = pd.DataFrame({"y": Y})
+NAMED = np.array(["ant", "bee"])[Y]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (FRAME, None),
+        (pd.get_dummies(FRAME.y), None),
+        (Y.astype(object), None),
+        (scipy.sparse.csr_matrix(np.eye(2)[Y]), None),
+        (NAMED, "'ant'.*from_arrays.*class_names=model.class_names"),
+        (pd.Series(NAMED).astype("category"), "'ant'.*from_arrays"),
+        (tf.data.Dataset.from_tensor_slices((X, NAMED)).batch(8), "b'ant'.*from_arr"),
+        (np.array([*Y[:-1], None]), "must be numbers.*dtype object"),
+        (Y.astype("datetime64[D]"), r"must be numbers.*datetime64\[D\]"),
+        (Y + 1j, "must be numbers.*complex128"),
+        (np.linspace(0, 1, 24), r"whole numbers from 0 to 1.*such as 0\.043"),
+    ],
+)
+def test_labels_in_other_forms_are_numbers_or_told(ours, labels, message):
+    data = labels if isinstance(labels, tf.data.Dataset) else (X, labels)
+    if message is None:
+        assert open_job(ours, data).train is not None
+        assert tl.evaluate(ours, data, verbose=0).y_true.tolist() == Y.tolist()
+        return
+    with pytest.raises(ValueError, match=message):
+        open_job(ours, data)
+    with pytest.raises(ValueError, match="must be (class )?numbers|be numbers"):
+        tl.evaluate(ours, data, verbose=0)
+
+
+def test_targets_that_float32_does_not_tell_apart_are_told():
+    targets, model = 2**40 + Y.astype("int64"), tl.image_regressor(tiny_backbone())
+    for use in (
+        lambda: open_job(model, (X, targets)),
+        lambda: tl.from_arrays(X, targets, task="regression"),
+        lambda: tl.from_dataframe(
+            pd.DataFrame({"text": [f"text {i}" for i in range(24)], "label": targets}),
+            task="regression",
+        ),
+    ):
+        with pytest.warns(UserWarning, match="steps of 131072.*y.mean"):
+            use()
+    assert open_job(model, (X, targets - 2**40 + 2000)).train is not None
+
+
+@pytest.mark.parametrize(
+    ("labels", "part", "message"),
+    [
+        (np.where(np.arange(24) == 20, 5, Y), "train", "from 0 to 1, for .* to 5 "),
+        (np.vstack([np.eye(2)[Y[:16]], np.ones((8, 2))]), "validation_data", "one-hot"),
+    ],
+)
+def test_labels_of_later_batches_are_looked_at(labels, part, message):
+    data = tf.data.Dataset.from_tensor_slices((X, labels)).batch(8)
+    given = (data, None) if part == "train" else ((X, Y), data)
+    with pytest.raises(ValueError, match=f"`{part}`.*{message}.*in a later one") as c:
+        fit(classifier(), *given)
+    assert len(str(c.value)) < 500
+
+
+def test_shares_of_classes_are_not_taken_for_labels_of_their_own(ours):
+    shares = np.eye(2)[Y] * 0.8 + 0.1
+    assert open_job(ours, (X, shares)).train is not None
+    with pytest.raises(ValueError, match=r"shares.*argmax\(axis=1\).*\[0\.9, 0\.1"):
+        tl.evaluate(ours, (X, shares), verbose=0)
 
 
 ROWS = np.eye(2)[Y]

@@ -227,13 +227,20 @@ def label_kinds(labels, output, gaps=False):
 
 @pytest.mark.parametrize("kind", [Classes, Labels])
 def test_names_that_differ_in_case_or_blanks(kind):
-    labels = np.tile(np.eye(6), (10, 1))
+    labels = np.tile(np.eye(10), (10, 1))
     names = ["Cat", "cat ", "ca\u00a0t", "01", "1.0", "dog"]
+    names += ["new york", "New_York", "a-b", "a\u200bb"]
     y = labels if kind is Labels else labels.argmax(1)
-    data = from_arrays(sentences(60), y, class_names=names, task=kind.task)
+    data = from_arrays(sentences(100), y, class_names=names, task=kind.task)
     found = the(data.check(), "similar class names")
-    assert (found.severity, found.count) == ("warning", 2)
+    assert (found.severity, found.count) == ("warning", 4)
     assert found.examples[0] == "'Cat' = 'cat ' = 'ca\\xa0t'"
+
+
+def test_several_labels_in_one_name():
+    names = ("red", "red|round", "Smith, J", "salt & pepper")
+    found = label_kinds(np.arange(80) % 4, Classes(names))
+    assert found["joined class names"].examples == ("'red|round'",)
 
 
 def test_labels_that_cannot_be():

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 from helpers import needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ import tlkeras as tl
 from tlkeras.data import image_folder
 from tlkeras.data.table_files import read_files
 from tlkeras.inputs.examples import examples_of
+from tlkeras.outputs import read_labels
 
 WHOLE = {"validation_split": 0, "test_split": 0}
 TEXTS = [f"film number {i}" for i in range(20)]
@@ -265,6 +267,7 @@ SAME_EVERYWHERE = {
     "booleans, true first": ([True, False], ["True", "False"], ["True", "False"]),
     "booleans, small": ([True, False], ["true", "false"], ["true", "false"]),
     "booleans as yes": ([True, False], ["yes", "no"], ["yes", "no"]),
+    "booleans as on": ([True, False], ["on", "off"], ["on", "off"]),
     "booleans as 1": ([True, False], ["1", "0"], ["1", "0"]),
     "booleans by position": ([True, False], ["bad", "good"], ["good", "bad"]),
     "words of booleans": (["TRUE", "false"], ["True", "False"], ["True", "False"]),
@@ -338,6 +341,25 @@ def test_a_comma_in_numbers_is_said(tmp_path, from_file):
             tl.from_csv(tmp_path / "a.csv", **WHOLE)
         else:
             tl.from_arrays(frame["text"].tolist(), ["3,5", "2,7"], **WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["1,000", "2,500"], r"between thousands, such as '1,000'.*thousands=','"),
+        (["1,000,000", "2,500.5"], "between thousands"),
+        (["1,000", "2,5"], "decimal=','"),
+        (["1.000,5", "20,5"], "plain numbers"),
+        (["1 000", "20 000"], "plain numbers"),
+        (["$5", "$6.50"], r"such as '\$5'"),
+        (["50%", "5 %"], "with a unit"),
+    ],
+)
+def test_numbers_as_people_write_them_are_no_classes(labels, message):
+    with pytest.raises(ValueError, match=message):
+        read_labels(labels * 2)
+    assert read_labels(labels * 2, task="classification")[0].task == "classification"
+    assert len(read_labels([*labels, "a", "b", "c 1"])[0].class_names) == 5
 
 
 def test_decimals_are_numbers():
@@ -490,6 +512,38 @@ def test_what_lists_in_cells_must_hold(label, kwargs, message):
     if kwargs.keys() <= {"class_names"} and label != [1, 2]:
         with pytest.raises(ValueError, match=f"`y` .*{message}"):
             tl.from_arrays(list(frame.text), list(frame.label), **kwargs, **WHOLE)
+
+
+NOT_NAMES = [
+    (["[2]", "[2,3]"], r"cell such as '\[2\]'.*label=\['a'"),
+    (["[2 3]", "[2 1]"], "list no names"),
+    (["[1. 0. 0.]", "[0. 1. 0.]"], "list no names"),
+    ([[2], [2, 3]], r"cell such as \[2\].*str\(i\)"),
+    ([[1, 0], [0, 1]], r"from_arrays\(x, rows\)"),
+    ([{"a": 1}, {"b": 0}], "list no names"),
+    ([range(1), range(2)], "list no names"),
+    (["a", "['a', nan]"], "each label must be a name"),
+    (["a", "[red, blue]"], "each label must be a name"),
+    (["frozenset({'a'})", "array(['b'], dtype=object)"], None),
+    ([pd.Series(["a"]), np.array(["b"], object)], None),
+    ([b"a", tf.constant("b")], None),
+    (["(0, 10]", "[UNK]"], ["(0, 10]", "[UNK]"]),
+]
+
+
+@pytest.mark.parametrize(("labels", "found"), NOT_NAMES)
+def test_cells_that_spell_lists_are_no_names_of_classes(labels, found):
+    frame = frame_of([labels[i % 2] for i in range(4)])
+    if isinstance(found, str):
+        with pytest.raises(ValueError, match=found):
+            tl.from_dataframe(frame, **WHOLE)
+        return
+    data = tl.from_dataframe(frame, **WHOLE)
+    assert list(data.class_names) == (found or ["a", "b"])
+    # As the user wrote them.
+    both = ["[0, 1]", "(a)"]
+    data = tl.from_dataframe(frame_of(both * 2), class_names=both, **WHOLE)
+    assert data.class_names == tuple(both)
 
 
 # Rows that cannot be used

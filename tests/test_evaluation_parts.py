@@ -16,6 +16,7 @@ from sklearn.metrics import f1_score
 
 import tlkeras as tl
 from tlkeras.evaluation import Report, compare, evaluate
+from tlkeras.evaluation.aligned import Aligned
 from tlkeras.inputs import Input, examples_of
 from tlkeras.metrics.intervals import Estimate, difference_interval
 from tlkeras.metrics.resampling import sums_by_unit, units
@@ -212,6 +213,13 @@ def test_groups_that_two_slices_share_count_in_the_gap():
         (pd.Series([1.0, 2.0, None, 4.0] * 25), {"1", "2", "4", "(missing)"}),
         (pd.Series([True, None] * 50), {"True", "(missing)"}),
         (np.r_[np.arange(98.0), [np.inf, -np.inf]], 4),
+        (["f", "", " ", b""] * 25, {"f", "(missing)"}),
+        (pd.date_range("2020-01-01", periods=100), 4),
+        (pd.timedelta_range("1h", periods=100, freq="h"), 4),
+        (
+            pd.date_range("2020-01-01", periods=2).repeat(50),
+            {"2020-01-01 00:00:00", "2020-01-02 00:00:00"},
+        ),
     ],
 )
 def test_missing_numbers_are_a_slice_of_their_own(values, names):
@@ -222,6 +230,11 @@ def test_missing_numbers_are_a_slice_of_their_own(values, names):
     if names == 5:
         assert found["(missing)"] == 10 and min(found.values()) == 10
         assert set(found.values()) <= {10, 22, 23}
+
+
+def test_a_function_of_something_else_is_told():
+    with pytest.raises(ValueError, match=r"lambda x, y.*parameters \(x\)"):
+        Aligned({"s": lambda x: x}, None, None)
 
 
 def test_few_groups_make_a_slice_small():

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import solid_colours, tiny_backbone, with_head
 
@@ -12,6 +13,18 @@ from tlkeras.training.job import open_job
 
 # Sorted as folders are.
 NAMES = ("0", "1", "10", "2")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (pd.Series(["a", "b", "b"]).value_counts(), r"counts.*list\(counts.index\)"),
+        (np.array([["a"], ["b"]]), r"flat list.*\['a'\]"),
+    ],
+)
+def test_what_are_no_names(names, message):
+    with pytest.raises(ValueError, match=message):
+        Classes(names)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Values that go with the examples: what `slices` and `groups` of `evaluate` mean."""
 
+import inspect
 import numbers
 import os
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Aligned:
             if isinstance(value, str):
                 self._known[key] = _folders(value, key[0], reading)
             elif callable(value):
+                _check_takes_batches(value, key[0])
                 self._functions[key] = value
             else:
                 self._known[key] = value
@@ -49,6 +51,22 @@ class Aligned:
         found = {**self._known, **seen_by_key}
         slices = {name: v for (kind, name), v in found.items() if kind == "slices"}
         return slices, found.get(("groups", "groups"))
+
+
+def _check_takes_batches(function: Any, argument: str) -> None:
+    """Raises `ValueError` for a function that cannot be called with `(x, y)`."""
+    try:
+        parameters = inspect.signature(function)
+    except (TypeError, ValueError):
+        # Of some functions in C nothing tells.
+        return
+    try:
+        parameters.bind(None, None)
+    except TypeError as error:
+        raise ValueError(
+            f"A function in `{argument}` takes a batch, its inputs and its labels: "
+            f"`lambda x, y: ...`. Received: one with the parameters {parameters}."
+        ) from error
 
 
 def named(slices: Any) -> dict[str, Any]:
@@ -67,6 +85,8 @@ def named(slices: Any) -> dict[str, Any]:
 def check_values(argument: str, values: Any, examples: int) -> np.ndarray:
     """Returns one value per example as an array of `str` or numbers, NaN if missing.
 
+    Those of NumPy's dates and durations keep their type, NaT where missing.
+
     Args:
         argument: What the values are, for the message.
         values: Array-like of shape `(examples,)`.
@@ -84,7 +104,7 @@ def check_values(argument: str, values: Any, examples: int) -> np.ndarray:
             f"{argument} must hold one value per example, in the order of the data: "
             f"shape ({examples},). Received shape {array.shape}."
         )
-    if array.dtype.kind in "biuf":
+    if array.dtype.kind in "biufmM":
         return array
     listed = array.tolist()
     missing = [_is_missing(value) for value in listed]
@@ -102,8 +122,8 @@ def check_values(argument: str, values: Any, examples: int) -> np.ndarray:
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a value stands for none: `None`, NaN, and what pandas has for them."""
-    if value is None:
+    """Whether a value stands for none: `None`, NaN, what pandas has, and blank text."""
+    if value is None or (isinstance(value, str | bytes) and not value.strip()):
         return True
     try:
         return bool(value != value)

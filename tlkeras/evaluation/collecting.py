@@ -80,7 +80,7 @@ def collect(
     seen: list[list[np.ndarray]] = [[] for _ in observers]
     for step, batch in enumerate(batches, start=1):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        y = label_array(y)
+        given, y = y, label_array(y)
         if not len(y):
             continue
         if not labels:
@@ -95,7 +95,7 @@ def collect(
         for values, observe in zip(seen, observers, strict=True):
             values.append(np.asarray(observe(x, y)))
         if len(labels) == 1:
-            check_first_batch(y, outputs[0])
+            check_first_batch(np.asarray(given), outputs[0])
         bar.update(step)
     if not labels:
         raise ValueError(
@@ -254,7 +254,8 @@ def label_array(y: Any) -> np.ndarray:
         raise ValueError(
             "Labels must come in batches and be numbers (class numbers from 0, one-hot "
             f"rows, values). Received labels of shape {labels.shape} and dtype "
-            f"{labels.dtype}. Batch the dataset; turn names into numbers."
+            f"{labels.dtype}. Batch the dataset; turn names into numbers, as "
+            "`tl.from_arrays(x, y)` does."
         )
     return labels.astype("int8") if labels.dtype.kind == "b" else labels
 

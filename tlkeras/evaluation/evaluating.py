@@ -17,7 +17,7 @@ from tlkeras.evaluation.heads import Heads
 from tlkeras.evaluation.report import Report
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.inputs.given import with_one_input
-from tlkeras.outputs import output_of_task, refuse_lists
+from tlkeras.outputs import labels_given, output_of_task
 from tlkeras.problem import Problem
 
 
@@ -143,7 +143,7 @@ def evaluate_heads(
     if task is not None:
         output_of_task(task)
     if isinstance(data, tuple) and len(data) > 1:
-        refuse_lists(data[1], "data")
+        data = (data[0], labels_given(data[1], "data"), *data[2:])
     given, data = data, with_one_input(model, data, "data")
     reading = reading_of(data)
     aligned = Aligned(slices, groups, reading)

@@ -149,15 +149,29 @@ def gap_sentences(table: SliceTable) -> list[str]:
 
 
 def _as_labels(values: np.ndarray) -> np.ndarray:
-    """Returns values as labels; of many different numbers, the quarter they are in."""
-    if values.dtype.kind not in "iuf":
+    """Returns values as labels; of many different numbers, the quarter they are in.
+
+    Dates and durations are numbers, too.
+    """
+    are_times = values.dtype.kind in "mM"
+    if values.dtype.kind not in "iuf" and not are_times:
         return values.astype(str)
-    known = ~np.isnan(values)
+    known = ~(np.isnat(values) if are_times else np.isnan(values))
     different = np.unique(values[known])
-    name = _quarters(values[known]) if len(different) > _MOST_NUMBERS else _named
+    if len(different) <= _MOST_NUMBERS:
+        name = _named_times if are_times else _named
+    elif are_times:
+        name = _quarters_of_times
+    else:
+        name = _quarters(values[known])
     labels = np.full(len(values), MISSING, object)
     labels[known] = name(values[known])
     return labels.astype(str)
+
+
+def _named_times(values: np.ndarray) -> np.ndarray:
+    # With microseconds they are Python's own, which read well.
+    return np.array(list(map(str, values.astype(f"{values.dtype.kind}8[us]").tolist())))
 
 
 def _named(values: np.ndarray) -> np.ndarray:
@@ -178,6 +192,17 @@ def _quarters(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         ]
     )
     return lambda numbers: names[np.digitize(numbers, edges[1:-1])]
+
+
+def _quarters_of_times(values: np.ndarray) -> np.ndarray:
+    """Returns for each date or duration the quarter that it is in, by name."""
+    numbers = values.astype("int64")
+    edges = np.unique(np.quantile(numbers, (0, 0.25, 0.5, 0.75, 1)).astype("int64"))
+    parts = np.digitize(numbers, edges[1:-1])
+    times = edges.astype(values.dtype)
+    unit = "D" if times[-1] - times[0] >= np.timedelta64(4, "D") else "s"
+    shown = times.astype(f"{values.dtype.kind}8[{unit}]").astype(str)
+    return np.array([f"{shown[i]} to {shown[i + 1]}" for i in parts])
 
 
 def _are_small(parts: np.ndarray, groups: np.ndarray | None) -> np.ndarray:

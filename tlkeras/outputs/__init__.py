@@ -3,7 +3,7 @@
 from tlkeras.outputs.anything import Anything
 from tlkeras.outputs.base import Output, Prediction
 from tlkeras.outputs.classes import Classes
-from tlkeras.outputs.label_lists import refuse_lists
+from tlkeras.outputs.label_lists import labels_given, no_numbers
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.losses import (
     ClassCrossentropy,
@@ -44,11 +44,12 @@ __all__ = [
     "logits_of_keras",
     "output_from_config",
     "output_of_keras",
+    "labels_given",
+    "no_numbers",
     "output_of_task",
     "read_feature",
     "read_labels",
     "read_labels_with_gaps",
     "read_predictions",
-    "refuse_lists",
     "takes_logits",
 ]

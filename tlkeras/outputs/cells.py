@@ -18,6 +18,7 @@ from tlkeras.outputs.column import (
     with_types,
 )
 from tlkeras.outputs.label_lists import (
+    are_named,
     list_problem,
     listed,
     rows_of_lists,
@@ -25,7 +26,7 @@ from tlkeras.outputs.label_lists import (
 )
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.naming import are_zero_or_one, check_class_names
-from tlkeras.outputs.numbers import Numbers
+from tlkeras.outputs.numbers import Numbers, as_targets
 from tlkeras.outputs.table import kind_of_filled, output_of_task, read_filled
 
 Cells = Mapping[str, Sequence[Any]]
@@ -129,8 +130,10 @@ def read_cells(
     }
     if not cells["train"]:
         raise ValueError(f"The column {names[0]!r} holds no label in training.")
-    if any(listed(cell) is not None for only in cells.values() for cell in only):
-        found = _of_lists(cells, given, kind)
+    all_cells = [cell for only in cells.values() for cell in only]
+    are_lists = any(listed(cell) is not None for cell in all_cells)
+    if are_lists and not are_named(all_cells, given):
+        found = _of_lists(cells, names[0], given, kind)
     else:
         found = _of_column(cells, names[0], is_parsed, given, kind)
     return _spread(found, blank)
@@ -151,13 +154,23 @@ def _spread(found: CellLabels, blank: Mapping[str, np.ndarray]) -> CellLabels:
 
 
 def _of_lists(
-    cells: Cells, given: tuple[str, ...] | None, kind: type[Output] | None
+    cells: Cells,
+    column: Hashable,
+    given: tuple[str, ...] | None,
+    kind: type[Output] | None,
 ) -> CellLabels:
     """Reads cells of which some list names."""
     if kind is Numbers:
         raise ValueError("Regression targets must be numbers, not lists.")
     usable = [cell for cell in cells["train"] if list_problem(cell, None, "") is None]
     names, source = given or sorted_names(usable), "`class_names`"
+    if not names:
+        raise ValueError(
+            f"The cells of column {column!r} list no names. Received: a cell such as "
+            f"{cells['train'][0]!r}. Each label must be a name: of ids make "
+            "`[str(i) for i in ids]`; of one-hot or multi-hot rows a column for each "
+            "label, label=['a', 'b', ...], or an array, `tl.from_arrays(x, rows)`."
+        )
     if given is None:
         source = "the labels of training"
     reasons = {
@@ -250,7 +263,7 @@ def _targets(cells: Cells, parsed: Cells, given: Sequence[str] | None) -> CellLa
     if given is not None:
         raise ValueError("Regression targets have no `class_names`: leave it out.")
     values = {
-        part: np.array([0 if n is None else n for n in column], np.float32)
+        part: as_targets(np.array([0 if n is None else n for n in column], float))
         for part, column in parsed.items()
     }
     reasons = {

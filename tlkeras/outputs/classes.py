@@ -8,12 +8,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from tlkeras._validation import unknown_name
+from tlkeras._validation import few, unknown_name
 from tlkeras.findings import Finding
 from tlkeras.metrics import classification
 from tlkeras.metrics.table import ClassTable, number, one_line
 from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, scaling
+from tlkeras.outputs.column import ClassLookup, name_of
 from tlkeras.outputs.divergence import of_classes, of_labels
 from tlkeras.outputs.features import is_class
 from tlkeras.outputs.losses import class_metric, classifier_loss
@@ -147,6 +148,7 @@ class Classes(Probabilities):
         return cls(names), numbers
 
     def check(self, labels: np.ndarray, part: str) -> None:
+        _check_truth(labels, self.names, f"Labels in `{part}`")
         count = len(self.names)
         if labels.ndim > 1 and labels.shape[-1] != 1:
             if labels.shape[-1] != self.units:
@@ -160,14 +162,29 @@ class Classes(Probabilities):
         # The loss of a single unit takes a probability as well.
         fits = self.single_unit or np.all(labels == labels.astype("int64"))
         if low < 0 or high >= count or not fits:
+            fraction = "" if fits else f", such as {labels[labels % 1 != 0][0]:g}"
             raise ValueError(
                 f"Labels in `{part}` must be whole numbers from 0 to {count - 1}, for "
                 f"the model's {count} classes. Received labels from {low} to {high} "
-                f"({labels.dtype}). Build the model with `data.class_names`."
+                f"({labels.dtype}){fraction}. Build the model with `data.class_names`."
             )
+
+    def doubt(self, labels: np.ndarray, part: str, read: bool = True) -> str | None:
+        if read or not are_numbers(labels.shape, len(self.names)):
+            return None
+        distinct = np.unique(labels[np.isfinite(labels)]).tolist()
+        turned = ClassLookup(self.names).turned_round(distinct)
+        if turned is None:
+            return None
+        return (
+            f"Labels in `{part}` are taken for positions among the model's classes, "
+            f"{few(self.names)}: {name_of(turned)!r} as a name would be another class. "
+            "`tl.from_arrays(x, y, class_names=model.class_names)` takes names."
+        )
 
     def pack(self, labels: Any, count: int, about: str) -> np.ndarray:
         values = np.asarray(labels)
+        _check_truth(values, self.names, about)
         if not self.one_hot:
             return super().pack(values, count, about)
         if are_numbers(values.shape, len(self.names)):
@@ -253,6 +270,7 @@ class Classes(Probabilities):
     def _findings(self, labels: Mapping[str, np.ndarray]) -> Iterator[Finding]:
         counts = {part: self.counts(numbers) for part, numbers in labels.items()}
         yield from label_findings.similar_names(self.names)
+        yield from label_findings.joined_names(self.names)
         yield from label_findings.absent_classes(counts, self.names)
         yield from label_findings.small_classes(counts, self.names)
         if "train" in counts:
@@ -303,6 +321,7 @@ class Classes(Probabilities):
     def read_predictions(
         self, labels: np.ndarray, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        _check_truth(labels, self.names, "Labels")
         probabilities = _probabilities(outputs, self.logits)
         classes = probabilities.shape[1]
         check_count(self.names, classes)
@@ -310,6 +329,13 @@ class Classes(Probabilities):
             return _class_numbers(labels.ravel(), classes), probabilities
         if labels.shape[1] != classes:
             raise unfit(labels, outputs, f"one column, or {classes} for one-hot rows")
+        if not are_zero_or_one(labels) and sum_to_one(labels):
+            raise ValueError(
+                "Labels are shares of the classes, which train but have no right "
+                "class to compare predictions with. Pass class numbers: "
+                "`y.argmax(axis=1)`, the class of the largest share. Received: such as "
+                f"{labels[np.argmax((labels % 1 != 0).any(axis=1))].tolist()[:10]}."
+            )
         if not are_zero_or_one(labels) or np.any(labels.sum(axis=1) != 1):
             raise ValueError(
                 "Labels with a column per class must be one-hot: a single 1 in each "
@@ -504,6 +530,18 @@ def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:
         raise ValueError(
             "A classifier needs examples of at least two classes. Received: "
             f"{len(numbers)} examples of {only or 'none'}."
+        )
+
+
+def _check_truth(labels: np.ndarray, names: Sequence[str], about: str) -> None:
+    """Raises `ValueError` for booleans whose positions turn the names round."""
+    if labels.dtype != bool or not are_numbers(labels.shape, len(names)):
+        return
+    if ClassLookup(names).turned_round([False, True]) is not None:
+        raise ValueError(
+            f"{about} are booleans, which stand for positions here: False would be "
+            f"{names[0]!r}, True {names[1]!r}. Pass `~y`, or read the data with "
+            "`tl.from_arrays(x, y, class_names=model.class_names)`."
         )
 
 

@@ -17,8 +17,10 @@ BOOLEANS = ("False", "True")
 
 # Names of classes that booleans stand for.
 _TRUTH = {
-    **dict.fromkeys(("true", "yes", "t", "y", "1"), True),
-    **dict.fromkeys(("false", "no", "f", "n", "0"), False),
+    **dict.fromkeys(("true", "yes", "t", "y", "1", "on"), True),
+    **dict.fromkeys(("false", "no", "f", "n", "0", "off"), False),
+    **dict.fromkeys(("positive", "pos", "present", "pass", "passed"), True),
+    **dict.fromkeys(("negative", "neg", "absent", "fail", "failed"), False),
 }
 
 # What a number looks like in a text. "nan" and "inf" are no labels.
@@ -27,6 +29,11 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # Numbers do not begin with zeros: "007" is a name.
 _PADDED = re.compile(r"[+-]?0\d+")
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+# Numbers with a unit, or with signs between digits: "$5", "1 000", "1.000,5".
+_FIGURE = re.compile(
+    r"[+-]?[$€£¥]?\s?[+-]?(\d+|\d{1,3}([.,' \u00a0\u202f]\d{3})+)([.,]\d+)?\s?[%$€£¥]?"
+)
 
 
 def number_of(cell: Any) -> int | float | None:
@@ -56,8 +63,11 @@ def is_boolean(text: str) -> bool:
 
 def name_of(cell: Any) -> str:
     """Returns the class name that a cell says: "3" for 3 and 3.0, "True" for True."""
+    cell = cell.numpy() if hasattr(cell, "numpy") else cell
     if isinstance(cell, str):
         return cell
+    if isinstance(cell, bytes):
+        return cell.decode(errors="replace")
     if isinstance(cell, bool | np.bool_):
         return BOOLEANS[int(cell)]
     number = number_of(cell)
@@ -91,12 +101,31 @@ def check_no_numbers(cells: Iterable[str], about: str) -> None:
         about: What holds them, for the message.
     """
     cells = list(cells)
+    texts = [cell.strip() for cell in cells]
+    if texts and all(map(_THOUSANDS.fullmatch, texts)):
+        raise ValueError(
+            f"{about} holds numbers with commas between thousands, such as "
+            f"{cells[0]!r}. Write them without (`pandas.read_csv(path, "
+            "thousands=',')` does). If they are names of classes, pass "
+            "task='classification'."
+        )
     commas = [cell for cell in cells if _WITH_COMMA.fullmatch(cell.strip())]
     if 2 * len(commas) > len(cells):
         raise ValueError(
             f"{about} holds numbers with a comma, such as {commas[0]!r}. Write them "
             "with a point (`pandas.read_csv(path, decimal=',')` does). If they are "
             "names of classes, pass task='classification'."
+        )
+    figures = [
+        cell
+        for cell, text in zip(cells, texts, strict=True)
+        if _FIGURE.fullmatch(text) and not _NUMBER.fullmatch(text)
+    ]
+    if 2 * len(figures) > len(cells):
+        raise ValueError(
+            f"{about} holds numbers that are written with a unit or signs between "
+            f"digits, such as {figures[0]!r}. Write them as plain numbers, 1000.5. If "
+            "they are names of classes, pass task='classification'."
         )
     fractions = [cell for cell in cells if isinstance(number_in(cell), float)]
     if 2 * len(fractions) > len(cells):
@@ -154,6 +183,24 @@ class ClassLookup:
         number = number_in(cell)
         is_place = isinstance(number, int) and 0 <= number < len(self.names)
         return number if is_place else None
+
+    def turned_round(self, cells: Iterable[Any]) -> Any:
+        """Returns a cell by whose name another class is meant than by its position.
+
+        Args:
+            cells: Different numbers or booleans, taken for positions.
+
+        Returns:
+            `None` where there is none, or some cells are no names.
+        """
+        cells = list(cells)
+        if {_meaning(name) for name in self.names} == {_meaning(True), _meaning(False)}:
+            cells = [bool(cell) if cell in (0, 1) else cell for cell in cells]
+        meant = [self.by_name(cell) for cell in cells]
+        if None in meant:
+            return None
+        pairs = zip(cells, meant, strict=True)
+        return next((c for c, i in pairs if self.by_position(c) != i), None)
 
     def are_names(self, cells: Iterable[Any]) -> bool:
         """Whether cells are names, not positions.

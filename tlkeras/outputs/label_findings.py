@@ -3,7 +3,9 @@
 Labels are those of each part that are there and can be; counts those of each class.
 """
 
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,9 @@ from tlkeras.outputs.missing import as_rows
 
 # Fewer examples of a class teach little, or say little of how well it is known.
 ENOUGH = {"train": 10, "val": 3, "test": 3}
+
+# What stands between several labels in one text.
+_JOINT = re.compile(r"\s*[|;,]\s*")
 
 # How many times as large as the smallest class the largest may be.
 BALANCED = 5.0
@@ -146,13 +151,17 @@ def absent_classes(
 def similar_names(class_names: Sequence[str]) -> Iterator[Finding]:
     """Yields what is to be said of names that may be the same one, written otherwise.
 
-    They differ in case, blanks, the way Unicode writes a letter, or zeros of a number.
+    They differ in case, blanks, hyphens, what cannot be seen, the way Unicode writes a
+    letter, or zeros of a number.
     """
     groups: dict[Any, list[str]] = {}
     for name in class_names:
         plain = unicodedata.normalize("NFKC", name).casefold()
-        number = number_in(name)
-        key = "".join(plain.split()) if number is None else number
+        # Of Unicode's format characters (Cf) are the byte order mark and blanks of no
+        # width; of what is but signs something has to stay.
+        seen = "".join(c for c in plain if unicodedata.category(c) != "Cf")
+        number = number_in(seen)
+        key = re.sub(r"[\s_-]+", "", seen) or seen if number is None else number
         groups.setdefault(key, []).append(name)
     alike = tuple(
         " = ".join(map(repr, group)) for group in groups.values() if len(group) > 1
@@ -161,11 +170,36 @@ def similar_names(class_names: Sequence[str]) -> Iterator[Finding]:
         yield Finding(
             "similar class names",
             "warning",
-            "these names differ only in case, blanks or the way they are written, and "
-            "count as different classes.",
+            "these names differ only in case, blanks, hyphens or characters that "
+            "cannot be seen, and count as different classes.",
             len(alike),
             alike,
             "Write each class in one way, in the data and in `class_names`.",
+        )
+
+
+def joined_names(class_names: Sequence[str]) -> Iterator[Finding]:
+    """Yields what is to be said of names that seem to be several labels in one text.
+
+    A part of them, `"red"` of `"red|round"`, is in another name, too.
+    """
+    parts = {name: set(_JOINT.split(name.casefold())) for name in class_names}
+    counts = Counter(part for each in parts.values() for part in each)
+    joint = tuple(
+        repr(name)
+        for name, each in parts.items()
+        if len(each) > 1 and any(counts[part] > 1 for part in each)
+    )
+    if joint:
+        yield Finding(
+            "joined class names",
+            "warning",
+            "these names look like several labels each, and count as classes of their "
+            "own.",
+            len(joint),
+            joint,
+            "Where an example has several labels, give a list of them: "
+            "`column.str.split('|')`.",
         )
 
 

@@ -2,49 +2,72 @@
 
 import ast
 import re
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from tlkeras._validation import did_you_mean, few, is_blank
 
-# A list as Python, NumPy or JSON writes it into a text file.
+# A list, set or dictionary as Python, NumPy or JSON writes it into a text file.
 _SPELLED = re.compile(r"\s*[\[({].*[\])}]\s*", re.DOTALL)
+# One with its type: "frozenset({'a'})", "array(['a'], dtype=object)".
+_TYPED = re.compile(
+    r"\s*(?:(?:frozen)?set|list|tuple|(?:np\.)?array)"
+    r"\((.*?)(?:,\s*dtype=[^()]*)?\)\s*",
+    re.DOTALL,
+)
+# What stands between what it lists, or around it; of numbers NumPy's blanks.
+_LISTS = re.compile(
+    r"""\[.*[,'"].*\]|\[[\s\d.eE+-]*\d[\s\d.eE+-]*\]|\{.*:.*\}""", re.DOTALL
+)
 
 
 def listed(cell: Any) -> list[Any] | None:
     """Returns what a cell lists, `None` where it is one label or none.
 
     Args:
-        cell: Anything. Of strings those that spell a list of strings list something:
-            `"['red', 'round']"`.
+        cell: Anything. Of strings those that spell a list list something:
+            `"['red', 'round']"`; `None` where it is no list that can be read.
     """
     if isinstance(cell, str):
         return _spelled(cell)
-    if isinstance(cell, np.ndarray) and cell.ndim:
-        return cell.tolist()
-    if isinstance(cell, list | tuple):
-        return list(cell)
+    cell = cell.numpy() if hasattr(cell, "numpy") else cell
+    if isinstance(cell, bytes | np.generic) or getattr(cell, "shape", None) == ():
+        return None
     if isinstance(cell, Set):
         return sorted(cell, key=str)
-    # Not a list, but no name either.
-    return [cell] if isinstance(cell, Mapping) else None
+    if isinstance(cell, Mapping):
+        # Not a list, but no name either.
+        return [cell]
+    values = cell.tolist() if hasattr(cell, "tolist") else cell
+    return list(values) if isinstance(values, Iterable) else None
 
 
-def _spelled(cell: str) -> list[str] | None:
-    if not _SPELLED.fullmatch(cell):
+def _spelled(cell: str) -> list[Any] | None:
+    typed = _TYPED.fullmatch(cell)
+    text = (typed.group(1) if typed else cell).strip()
+    if typed and not text:
+        return []
+    if not _SPELLED.fullmatch(text):
         return None
     # NumPy writes no commas.
-    with_commas = re.sub(r"""(['"])\s+(?=['"])""", r"\1, ", cell.strip())
+    with_commas = re.sub(r"""(['"])\s+(?=['"])""", r"\1, ", text)
     try:
         found = ast.literal_eval(with_commas)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-    is_list = isinstance(found, list | tuple | set)
-    if is_list and all(isinstance(item, str) for item in found):
-        return sorted(found) if isinstance(found, set) else list(found)
-    return None
+        return [None] if typed or _LISTS.fullmatch(text) else None
+    if isinstance(found, Set):
+        return sorted(found, key=str)
+    if isinstance(found, Mapping):
+        return [found]
+    return list(found) if isinstance(found, list | tuple) else None
+
+
+def are_named(cells: Sequence[Any], names: Collection[str] | None) -> bool:
+    """Whether all cells are names that the user gave, whatever they spell."""
+    return bool(names) and all(isinstance(c, str) and c in names for c in cells)
 
 
 def names_in(cell: Any) -> list[Any]:
@@ -108,7 +131,7 @@ def lists_as_rows(
         ValueError: If a list holds something else than names.
     """
     cells = _cells(y)
-    if not any(_lists_names(cell) for cell in cells):
+    if are_named(cells, names) or not any(map(_lists_names, cells)):
         return y, names
     known = np.array([not is_blank(cell) for cell in cells], bool)
     for i in np.flatnonzero(known):
@@ -127,17 +150,50 @@ def lists_as_rows(
     return rows, names
 
 
-def refuse_lists(y: Any, about: str) -> None:
-    """Raises `ValueError` where labels are lists of names, which no batch can hold.
+def labels_given(y: Any, about: str) -> Any:
+    """Returns labels that a verb was given, those of frames and objects as arrays.
 
     Args:
-        y: Labels as a verb was given them, also by head.
+        y: Labels, also by head.
         about: What the data are called.
+
+    Raises:
+        ValueError: If they are lists of names, which no batch can hold, or no numbers.
     """
     if isinstance(y, Mapping):
-        for labels in y.values():
-            refuse_lists(labels, about)
-        return
+        return {head: labels_given(labels, about) for head, labels in y.items()}
+    y = y.toarray() if hasattr(y, "toarray") else y
+    y = y.to_numpy() if hasattr(y, "columns") else y
+    _refuse_lists(y, about)
+    array = np.asarray(y) if hasattr(y, "tolist") else None
+    if array is None or array.dtype.kind not in "OUSTMmc":
+        return y
+    if array.dtype.kind == "O":
+        with suppress(ValueError):
+            array = np.array(array.tolist())
+    if array.dtype.kind not in "biuf":
+        raise no_numbers(array, f"Labels in `{about}`")
+    return array
+
+
+def no_numbers(labels: np.ndarray, about: str) -> ValueError:
+    """Makes the error for labels of some other type.
+
+    Args:
+        labels: Of any dtype.
+        about: What they are called.
+    """
+    such = f", such as {labels.ravel()[0]!r}" if labels.size else ""
+    return ValueError(
+        f"{about} must be numbers. Received: dtype {labels.dtype}{such}. "
+        "`tl.from_arrays(x, y)` reads names of classes (with "
+        "class_names=model.class_names in the order of a model), and its parts "
+        "(`.train`, `.val`, `.test`) go into every verb."
+    )
+
+
+def _refuse_lists(y: Any, about: str) -> None:
+    """Raises `ValueError` where labels are lists of names."""
     several = getattr(y, "ndim", 1) > 1 and getattr(y.dtype, "kind", "f") in "OU"
     cells = y.tolist() if several else _cells(y)
     lists = [cell for cell in cells if _lists_names(cell)]
@@ -153,6 +209,8 @@ def refuse_lists(y: Any, about: str) -> None:
 
 def _lists_names(cell: Any) -> bool:
     found = listed(cell)
+    if isinstance(cell, str):
+        return bool(found)
     return found is not None and any(isinstance(x, str | Mapping) for x in found)
 
 

@@ -132,7 +132,7 @@ class Labels(Probabilities):
                 f"class. Received values from {labels.min()} to {labels.max()}."
             )
 
-    def doubt(self, labels: np.ndarray, part: str) -> str | None:
+    def doubt(self, labels: np.ndarray, part: str, read: bool = True) -> str | None:
         if not label_findings.looks_one_hot(labels):
             return None
         return (

@@ -66,9 +66,20 @@ def name_classes(classes: Any, fewest: int) -> tuple[str, ...]:
 
 def names_in_order(argument: str, names: Any) -> tuple[str, ...]:
     """Returns names as strings, in their order; TensorFlow has them as bytes."""
+    if getattr(names, "name", None) in ("count", "proportion"):
+        raise ValueError(
+            f"`{argument}` are counts, as `value_counts()` gives them. Pass the names, "
+            f"which are its index: `list(counts.index)`. Received: {few([*names])}."
+        )
+    listed = as_list(argument, names)
+    nested = [each for each in listed if isinstance(each, list | tuple | Mapping)]
+    if nested:
+        raise ValueError(
+            f"`{argument}` must be a flat list of names. Received: {nested[0]!r} in it."
+        )
     return tuple(
         name.decode(errors="replace") if isinstance(name, bytes) else str(name)
-        for name in as_list(argument, names)
+        for name in listed
     )
 
 

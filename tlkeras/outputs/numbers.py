@@ -1,5 +1,6 @@
 """`Numbers`: one number or several for each input."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -111,7 +112,7 @@ class Numbers(Output):
                 "have no `class_names`. For classes pass whole numbers, "
                 "`y.astype('int32')`, or strings; for targets leave `class_names` out."
             )
-        targets = values.astype(np.float32)
+        targets = as_targets(values)
         return cls(targets.shape[1] if targets.ndim == 2 else 1), targets
 
     def check(self, labels: np.ndarray, part: str) -> None:
@@ -121,6 +122,9 @@ class Numbers(Output):
                 f"{self.units} number(s) for each. Build it with "
                 f"outputs={labels[0].size}."
             )
+
+    def doubt(self, labels: np.ndarray, part: str, read: bool = True) -> str | None:
+        return None if read else _too_close(labels, f"`{part}`")
 
     def _valid(self, known: np.ndarray) -> tuple[np.ndarray, str]:
         return np.isfinite(known), "finite, NaN where missing"
@@ -300,3 +304,31 @@ class Numbers(Output):
         self, temperature: float | None, names: Sequence[str]
     ) -> Iterator[str]:
         yield "The model gives numbers, not probabilities."
+
+
+def as_targets(values: np.ndarray) -> np.ndarray:
+    """Returns numbers as float32.
+
+    Warns:
+        UserWarning: If they differ, and their float32 does not.
+    """
+    doubt = _too_close(values, "the data")
+    if doubt is not None:
+        warnings.warn(doubt, UserWarning, stacklevel=2)
+    return values.astype(np.float32)
+
+
+def _too_close(values: np.ndarray, about: str) -> str | None:
+    """Returns a sentence where float32 does not tell targets apart that differ."""
+    for column in as_rows(np.asarray(values, "float64")).T:
+        known = column[np.isfinite(column)]
+        if not len(known) or not np.ptp(known):
+            continue
+        step = float(np.spacing(np.float32(np.abs(known).max())))
+        if np.ptp(known) < 10 * step:
+            return (
+                f"Targets in {about} are from {known.min():.17g} to "
+                f"{known.max():.17g}; models compute in float32, which has steps of "
+                f"{step:g} there. Subtract what they have in common: `y - y.mean()`."
+            )
+    return None

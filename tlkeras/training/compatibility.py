@@ -1,7 +1,9 @@
 """Whether a model can be trained, and whether data and callbacks fit it."""
 
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -19,7 +21,7 @@ from tlkeras.inputs.given import (
     is_one_array,
     weight_array,
 )
-from tlkeras.outputs import check_label_form
+from tlkeras.outputs import check_label_form, no_numbers
 from tlkeras.outputs.weighing import has_value_for_each
 from tlkeras.problem import Problem, own_problem
 from tlkeras.training.own_loss import check_steps, refuse_own_loss
@@ -86,12 +88,67 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> Pr
         _check_weights(problem, model, data, name)
     if name == "train" and own_problem(model) is not None:
         for head, rows in problem.unpack(labels).items():
-            doubt = problem.outputs[head].doubt(np.asarray(rows), name)
+            doubt = problem.outputs[head].doubt(
+                np.asarray(rows), name, read=of_data is not None
+            )
             if doubt is not None:
                 warnings.warn(doubt, UserWarning, stacklevel=2)
     if of_data is None:
         return problem.but(input=problem.input.adopt_form(inputs))
     return problem.but(input=problem.input.adopt(of_data.input))
+
+
+def with_labels_checked(
+    problem: Problem, model: keras.Model, data: Any, name: str
+) -> Any:
+    """Returns batches of the user's own of which each is looked at as the first was.
+
+    Args:
+        problem: What the model is to learn.
+        model: The compiled model.
+        data: As `check_data` found it right; all but a `tf.data.Dataset` with one array
+            of labels is returned as it is.
+        name: What the verb calls them.
+    """
+    spec = getattr(data, "element_spec", None)
+    is_batches = isinstance(spec, tuple) and len(spec) > 1 and hasattr(data, "map")
+    if not is_batches or problem.named or reading_of(data) is not None:
+        return data
+    import tensorflow as tf
+
+    ignores_some = getattr(model.loss, "ignore_class", None) is not None
+    if ignores_some or not isinstance(spec[1], tf.TensorSpec):
+        return data
+
+    def checked(labels: np.ndarray) -> np.ndarray:
+        if len(labels):
+            _check_numbers(labels, name)
+            problem.output.check(labels, name)
+        return labels
+
+    @tf.autograph.experimental.do_not_convert
+    def check_batch(inputs, labels, *weights):
+        found = tf.numpy_function(checked, [labels], labels.dtype, stateful=False)
+        found.set_shape(labels.shape)
+        return inputs, found, *weights
+
+    return data.map(check_batch, tf.data.AUTOTUNE, deterministic=True)
+
+
+@contextmanager
+def naming_bad_labels() -> Iterator[None]:
+    """Raises the `ValueError` of a batch of labels as such, out of TensorFlow's own."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        said = re.search(r"ValueError: (Labels in .*)", str(error))
+        if said is None:
+            raise
+        raise ValueError(
+            f"{said[1]} The first batch is right: it is in a later one."
+        ) from error
 
 
 def _check_weights(problem: Problem, model: keras.Model, data: Any, name: str) -> None:
@@ -256,9 +313,8 @@ def _values(data: Any, inputs: Any) -> Any:
 
 
 def _check_numbers(labels: np.ndarray, name: str) -> None:
-    if not np.issubdtype(labels.dtype, np.number) and labels.dtype != bool:
-        raise ValueError(
-            f"Labels in `{name}` must be numbers. Received dtype {labels.dtype}."
-        )
+    is_number = np.issubdtype(labels.dtype, np.number) or labels.dtype == bool
+    if not is_number or np.iscomplexobj(labels):
+        raise no_numbers(labels, f"Labels in `{name}`")
     if not np.all(np.isfinite(labels.astype("float64"))):
         raise ValueError(f"Labels in `{name}` hold NaN or infinity.")

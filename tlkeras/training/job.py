@@ -22,7 +22,7 @@ from tlkeras.optimizers import (
     phase_optimizer,
     resolve_schedule,
 )
-from tlkeras.outputs import refuse_lists
+from tlkeras.outputs import labels_given
 from tlkeras.problem import (
     Problem,
     adopt_names,
@@ -38,6 +38,7 @@ from tlkeras.training.compatibility import (
     check_data,
     check_model,
     look_into,
+    with_labels_checked,
 )
 from tlkeras.training.plan_facts import measure_facts, numbered_blocks
 from tlkeras.training.planning import make_plan
@@ -174,8 +175,10 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any
         labels = look_into(train, "train")[1]
         problem = problem_to_learn(model, labels if is_one_array(labels) else None)
     problem = check_data(problem, model, train, "train")
+    train = with_labels_checked(problem, model, train, "train")
     if val is not None:
         check_data(problem, model, val, "validation_data")
+        val = with_labels_checked(problem, model, val, "validation_data")
     return problem, train, val
 
 
@@ -184,7 +187,7 @@ def _packed(problem: Problem | None, data: Any, name: str) -> Any:
     if isinstance(data, tuple) and len(data) == 3 and data[2] is None:
         data = data[:2]
     if isinstance(data, tuple) and len(data) > 1:
-        refuse_lists(data[1], name)
+        data = (data[0], labels_given(data[1], name), *data[2:])
     if problem is not None:
         data = pack_data(problem, data, name)
     if isinstance(data, tuple) and len(data) in (2, 3):

@@ -17,6 +17,7 @@ from tlkeras.problem import adopt_reading
 from tlkeras.training.baseline import worse_than_mean
 from tlkeras.training.batch_size import largest_batch
 from tlkeras.training.checkpoints import Checkpoints, kept_call
+from tlkeras.training.compatibility import naming_bad_labels
 from tlkeras.training.feeding import Feeder
 from tlkeras.training.history import FineTuneHistory
 from tlkeras.training.job import Job
@@ -54,6 +55,7 @@ def train_by(job: Job) -> FineTuneHistory:
     if job.fitting.checkpoint_dir is None:
         again = "with `checkpoint_dir=` they would go on from the last checkpoint"
     with ExitStack() as held:
+        held.enter_context(naming_bad_labels())
         held.enter_context(losing_a_worker(workers, again))
         held.enter_context(end_is_told())
         check_agreement(workers, job, stages)

@@ -42,12 +42,13 @@ class Labelling(Kind):
             part: What the data are called.
         """
 
-    def doubt(self, labels: np.ndarray, part: str) -> str | None:
-        """Returns a sentence where labels look like those of another output.
+    def doubt(self, labels: np.ndarray, part: str, read: bool = True) -> str | None:
+        """Returns a sentence where labels look like those of another output or class.
 
         Args:
             labels: Numbers that can be learnt, NaN where missing.
             part: What the data are called.
+            read: Whether they were read with their names.
         """
         return None
 
