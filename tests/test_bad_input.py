@@ -2,6 +2,7 @@
 
 import inspect
 import zipfile
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -334,6 +335,30 @@ def test_several_labels_do_not_go_into_one_class(make, labels, message):
 def test_labels_of_a_form_that_the_loss_does_not_take(loss, labels, mend):
     with pytest.raises(ValueError, match=f"does not take.*{mend}"):
         fit(own_model(3, "softmax", loss), (X, labels))
+
+
+def test_metrics_that_do_not_take_the_form_of_the_labels():
+    rows, numbers = np.eye(2)[Y], Y
+    model, named = classifier(), classifier({"kind": tl.Classes(2)})
+    metrics = keras.metrics
+    for metric, labels, message in (
+        (metrics.AUC(), numbers, "'auc' does not take.*sparse_categorical_accuracy"),
+        (metrics.F1Score(), numbers, "'f1_score' does not take"),
+        (metrics.MeanIoU(2), numbers, "'mean_io_u' does not take"),
+        ("MeanSquaredError", numbers, "does not take.*to_categorical"),
+        (keras.losses.kl_divergence, numbers, "'kl_divergence' does not take"),
+        (metrics.SparseCategoricalAccuracy(), rows, "does not take.*argmax"),
+        ("accuracy", numbers, None),
+        (metrics.MeanIoU(2, sparse_y_pred=False), numbers, None),
+        (metrics.AUC(), rows, None),
+        (lambda y, outputs: outputs[:, 0], numbers, None),
+    ):
+        model.compile("adam", model.loss, metrics=[metric])
+        with pytest.raises(ValueError, match=message) if message else nullcontext():
+            open_job(model, (X, labels))
+    named.compile("adam", named.loss, metrics={"kind": ["AUC"]})
+    with pytest.raises(ValueError, match="of head 'kind' .*'AUC' does not take"):
+        open_job(named, (X, {"kind": Y}))
 
 
 @pytest.mark.parametrize(
