@@ -377,6 +377,9 @@ True
 
     def _checked(self, texts: Any) -> Any:
         """Returns texts as an array of strings, or the tensor that they are."""
+        if keras.ops.is_tensor(texts) and hasattr(texts, "to_list"):
+            # A ragged tensor.
+            texts = texts.to_list()
         if not keras.ops.is_tensor(texts):
             texts = text_array(texts)
         self._check_pairs(len(texts.shape))

@@ -83,7 +83,7 @@ def text_array(texts: Any) -> np.ndarray:
             PyArrow; or a tuple of two columns of texts.
 
     Raises:
-        ValueError: If something else is among them.
+        ValueError: If something else is among them, or characters that no UTF-8 has.
     """
     array = _columns(texts) if _is_two_columns(texts) else np.array(texts, object)
     if array.ndim == 0:
@@ -93,6 +93,11 @@ def text_array(texts: Any) -> np.ndarray:
             raise ValueError(
                 "Every text must be a string, and every pair two strings. "
                 f"Received: texts{list(place)}={text!r}."
+            )
+        if text_problem(text) == NOT_UTF8:
+            raise ValueError(
+                f"texts{list(place)} {NOT_UTF8}. Received: {text!r}. Mend it, such as "
+                "by `text.encode(errors='replace').decode()`."
             )
     return array
 
