@@ -604,14 +604,14 @@ def test_nan_and_infinite_pixels_are_counted():
             use()
 
 
-def of_operations():
+def of_operations(family=keras.applications.mobilenet_v2):
     """Returns a model of the user's own that scales pixels by operations."""
     backbone = tiny_backbone(blocks=1)
     inner = keras.Model(backbone.layers[1].output, backbone.output, name="inner")
     inner.trainable = False
     inputs = keras.Input((16, 16, 3))
     augmented = keras.Sequential([keras.layers.RandomFlip()])(inputs)
-    x = keras.applications.mobilenet_v2.preprocess_input(augmented)
+    x = family.preprocess_input(augmented)
     x = keras.layers.GlobalAveragePooling2D()(inner(x))
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -636,6 +636,10 @@ BASE = X.astype("float32")
     [
         (BASE / 255, r"rescaled: its values go from 0.* to 1.*`x \* 255`"),
         (BASE / 127.5 - 1, r"rescaled.*`\(x \+ 1\) \* 127.5`"),
+        (BASE / 255 - 0.5, r"rescaled.*`\(x \+ 0.5\) \* 255`"),
+        (BASE / 127.5, r"rescaled.*`x \* 127.5`"),
+        (X > 127, r"rescaled: its values go from 0 to 1.*`x \* 255`"),
+        ((X > 127).astype("uint8"), r"rescaled.*`x \* 255`"),
         ((BASE - 128) / 50, "between 0 and 255.*normalisation"),
         (X.astype("uint16") * 257, "between 0 and 255.*6.554e.*by 257"),
         (BASE * 2, "between 0 and 255.*510"),
@@ -653,6 +657,12 @@ def test_every_verb_tells_of_rescaled_pixels(ours):
         # The warning, an error in these tests, ends it: the verb need not do its work.
         with pytest.raises(UserWarning, match="looks rescaled"):
             use()
+
+
+def test_rescaled_pixels_are_told_of_in_every_form(ours):
+    for given in ((BASE / 255).tolist(), tf.cast(BASE / 255, "bfloat16")):
+        with pytest.raises(UserWarning, match="looks rescaled"):
+            ours.classify(given)
 
 
 def test_raw_pixels_and_those_of_models_without_a_scale_pass():
@@ -673,6 +683,11 @@ def test_raw_pixels_and_those_of_models_without_a_scale_pass():
 def test_backbones_that_take_raw_pixels_are_known(name):
     model = tl.image_classifier(name, 2, weights=None, input_shape=32)
     assert takes_raw_pixels(model)
+
+
+@pytest.mark.parametrize("family", ["vgg16", "densenet"])
+def test_operations_that_take_raw_pixels_are_known(family):
+    assert takes_raw_pixels(of_operations(getattr(keras.applications, family)))
 
 
 @pytest.mark.parametrize(
