@@ -27,6 +27,12 @@ _BINARY = (
     keras.losses.BinaryFocalCrossentropy,
     keras.losses.binary_focal_crossentropy,
 )
+_HINGES = (
+    keras.losses.Hinge,
+    keras.losses.hinge,
+    keras.losses.SquaredHinge,
+    keras.losses.squared_hinge,
+)
 # Losses and metrics of Keras that are means over an example's outputs.
 _MEAN_LOSSES = (
     keras.losses.mean_squared_error,
@@ -386,6 +392,19 @@ def takes_logits(loss: Any) -> bool | None:
             parameter = inspect.signature(found).parameters.get("from_logits")
             value = parameter and parameter.default
     return value if isinstance(value, bool) else None
+
+
+def is_hinge(loss: Any) -> bool:
+    """Whether a loss of Keras tells two classes apart by the sign of the output.
+
+    Args:
+        loss: A loss, its name, a function, or `None`.
+    """
+    try:
+        found = None if loss is None else find_loss(loss)
+    except ValueError:
+        return False
+    return _is_one_of(found, _HINGES)
 
 
 def takes_rows(loss: Any) -> bool:
