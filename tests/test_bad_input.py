@@ -1,6 +1,7 @@
 """Bad input through the public verbs: a clear error, and nothing lost."""
 
 import inspect
+import io
 import zipfile
 from contextlib import nullcontext
 
@@ -695,12 +696,21 @@ def test_operations_that_take_raw_pixels_are_known(family):
     [
         (np.full((16, 16, 3), np.nan), "NaN or infinite pixels in 1 of 1"),
         (["a.jpg", np.zeros((16, 16, 3))], "one by one"),
+        (["a.jpg", None], "None at index 1 among paths"),
+        (np.array(["a.jpg", np.nan], object), "nan at index 1 among paths"),
+        (
+            [b"\x89PNG\r\n\x1a\n" + bytes(2000)],
+            "bytes of 2,008.* at index 0: the content",
+        ),
+        (io.BytesIO(b"picture"), "is an open file"),
+        (tf.data.Dataset.from_tensors(X), r"a dataset, .*next\(iter\(data"),
         (None, "takes paths"),
     ],
 )
 def test_what_cannot_be_classified(pixels, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         classifier().classify(pixels)
+    assert len(str(caught.value)) < 400
 
 
 def test_nothing_to_classify_gives_nothing():

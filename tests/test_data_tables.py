@@ -845,6 +845,11 @@ def test_numbers_may_be_names_of_files(tmp_path, ids):
     assert examples_of(data.train).files == [f"{i}.PNG" for i in range(1, 5)]
     with pytest.raises(ValueError, match=r"has 0\.5 in place of an image path"):
         tl.from_dataframe(frame.assign(id=0.5), image="id", image_root=tmp_path)
+    for cell in (bytes(10**6), np.zeros((90, 90))):
+        frame["id"] = [cell] * 4
+        with pytest.raises(ValueError, match="in place of an image path") as caught:
+            tl.from_dataframe(frame, image="id", image_root=tmp_path)
+        assert len(str(caught.value)) < 900
 
 
 @pytest.mark.parametrize(

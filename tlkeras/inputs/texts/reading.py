@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import is_blank, is_missing
+from tlkeras._validation import is_blank, is_missing, shown
 
 # How many bad texts an error message names.
 _SHOWN = 5
@@ -23,7 +23,7 @@ def text_problem(text: Any) -> str | None:
     if is_missing(text):
         return "has no text"
     if not isinstance(text, str | bytes):
-        return f"has {text!r} ({type(text).__name__}) in place of a text"
+        return f"has {shown(text)} ({type(text).__name__}) in place of a text"
     if not text.strip():
         return "has an empty text"
     try:
@@ -92,12 +92,12 @@ def text_array(texts: Any) -> np.ndarray:
         if not _is_text(text):
             raise ValueError(
                 "Every text must be a string, and every pair two strings. "
-                f"Received: texts{list(place)}={text!r}."
+                f"Received: texts{list(place)}={shown(text)}."
             )
         if text_problem(text) == NOT_UTF8:
             raise ValueError(
-                f"texts{list(place)} {NOT_UTF8}. Received: {text!r}. Mend it, such as "
-                "by `text.encode(errors='replace').decode()`."
+                f"texts{list(place)} {NOT_UTF8}. Received: {shown(text)}. Mend it, "
+                "such as by `text.encode(errors='replace').decode()`."
             )
     return array
 
