@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import re
+import zipfile
 from decimal import Decimal
 
 import numpy as np
@@ -340,6 +341,11 @@ def test_a_comma_in_numbers_is_said(tmp_path, from_file):
             tl.from_arrays(frame["text"].tolist(), ["3,5", "2,7"], **WHOLE)
 
 
+def test_a_comma_that_may_part_thousands_is_said():
+    with pytest.raises(ValueError, match="thousands=','.*decimal=','"):
+        tl.from_dataframe(frame_of(["1,000", "2,500", "1,250"]), **WHOLE)
+
+
 def test_decimals_are_numbers():
     prices = [Decimal("3.50"), Decimal("2.70"), Decimal("1")]
     data = tl.from_dataframe(frame_of(prices), **WHOLE)
@@ -669,13 +675,24 @@ def test_damaged_and_misnamed_gzip(tmp_path, name):
         tl.from_csv(tmp_path / name)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf16_without_a_mark_is_recognised(tmp_path, encoding):
+@pytest.mark.parametrize(
+    "words", [("fine", "dull"), ("\u5f88\u597d\u7684", "\u7cdf\u7cd5")]
+)
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32"])
+def test_wide_encodings_are_recognised(tmp_path, encoding, words):
     path = tmp_path / "a.csv"
-    path.write_bytes("text,label\nfine,1\ndull,0\n".encode(encoding))
+    first, second = (20 * word for word in words)
+    path.write_bytes(f"text,label\n{first},1\n{second},0\n".encode(encoding))
     with pytest.raises(ValueError, match=f"pass encoding='{encoding}'"):
         tl.from_csv(path)
     assert len(contents(tl.from_csv(path, encoding=encoding, **WHOLE).train)[0]) == 2
+
+
+def test_a_zip_archive_is_no_table(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv", "w") as archive:
+        archive.writestr("a", "text,label")
+    with pytest.raises(ValueError, match="is a zip archive.*read_excel"):
+        tl.from_csv(tmp_path / "a.csv")
 
 
 def test_utf16_is_recognised(tmp_path):

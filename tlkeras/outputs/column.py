@@ -26,6 +26,7 @@ _WHOLE = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # Numbers do not begin with zeros: "007" is a name.
 _PADDED = re.compile(r"[+-]?0\d+")
+_IN_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
@@ -93,10 +94,13 @@ def check_no_numbers(cells: Iterable[str], about: str) -> None:
     cells = list(cells)
     commas = [cell for cell in cells if _WITH_COMMA.fullmatch(cell.strip())]
     if 2 * len(commas) > len(cells):
+        mend = "with a point (`pandas.read_csv(path, decimal=',')` does)"
+        if all(_IN_THOUSANDS.fullmatch(cell.strip()) for cell in commas):
+            mend = "without it where it parts thousands (`thousands=','` in "
+            mend += "`pandas.read_csv` does), else with a point (`decimal=','` does)"
         raise ValueError(
             f"{about} holds numbers with a comma, such as {commas[0]!r}. Write them "
-            "with a point (`pandas.read_csv(path, decimal=',')` does). If they are "
-            "names of classes, pass task='classification'."
+            f"{mend}. If they are names of classes, pass task='classification'."
         )
     fractions = [cell for cell in cells if isinstance(number_in(cell), float)]
     if 2 * len(fractions) > len(cells):
