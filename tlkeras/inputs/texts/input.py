@@ -36,6 +36,7 @@ from tlkeras.inputs.texts.planning import TextPlanRules
 from tlkeras.inputs.texts.reading import (
     NOT_UTF8,
     are_mostly_texts,
+    as_utf8,
     holds_texts,
     read_texts,
     text_array,
@@ -399,6 +400,7 @@ True
         )
 
     def read_each(self, inputs: Sequence[str]) -> tuple[list[Any], dict[int, str]]:
+        inputs = [as_utf8(text) for text in inputs]
         texts = [text.split("\t") if self.pairs else text for text in inputs]
         wrong = "The model takes pairs: two texts with a tab between them."
         errors = {i: wrong for i, x in enumerate(texts) if self.pairs and len(x) != 2}

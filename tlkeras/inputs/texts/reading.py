@@ -33,6 +33,18 @@ def text_problem(text: Any) -> str | None:
     return None
 
 
+def as_utf8(text: str) -> str:
+    """Returns a text of a terminal that is not set to UTF-8, read as UTF-8.
+
+    Python keeps bytes that the terminal's encoding has not as lone surrogates. Where
+    they are no UTF-8 either, the text stays as it is.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
 def are_mostly_texts(cells: Sequence[Any], is_parsed: bool) -> bool:
     """Tells whether most cells of a column are strings that are no numbers.
 
