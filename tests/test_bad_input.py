@@ -1,8 +1,10 @@
 """Bad input through the public verbs: a clear error, and nothing lost."""
 
 import inspect
+import io
 import itertools
 import zipfile
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -365,6 +367,30 @@ def test_labels_of_a_form_that_the_loss_does_not_take(loss, labels, mend):
         fit(own_model(3, "softmax", loss), (X, labels))
 
 
+def test_metrics_that_do_not_take_the_form_of_the_labels():
+    rows, numbers = np.eye(2)[Y], Y
+    model, named = classifier(), classifier({"kind": tl.Classes(2)})
+    metrics = keras.metrics
+    for metric, labels, message in (
+        (metrics.AUC(), numbers, "'auc' does not take.*sparse_categorical_accuracy"),
+        (metrics.F1Score(), numbers, "'f1_score' does not take"),
+        (metrics.MeanIoU(2), numbers, "'mean_io_u' does not take"),
+        ("MeanSquaredError", numbers, "does not take.*to_categorical"),
+        (keras.losses.kl_divergence, numbers, "'kl_divergence' does not take"),
+        (metrics.SparseCategoricalAccuracy(), rows, "does not take.*argmax"),
+        ("accuracy", numbers, None),
+        (metrics.MeanIoU(2, sparse_y_pred=False), numbers, None),
+        (metrics.AUC(), rows, None),
+        (lambda y, outputs: outputs[:, 0], numbers, None),
+    ):
+        model.compile("adam", model.loss, metrics=[metric])
+        with pytest.raises(ValueError, match=message) if message else nullcontext():
+            open_job(model, (X, labels))
+    named.compile("adam", named.loss, metrics={"kind": ["AUC"]})
+    with pytest.raises(ValueError, match="of head 'kind' .*'AUC' does not take"):
+        open_job(named, (X, {"kind": Y}))
+
+
 @pytest.mark.parametrize(
     ("labels", "form"), [(NUMBERS, "numbers"), (ONE_HOT, "rows"), (MULTI_HOT > 0, "")]
 )
@@ -631,14 +657,14 @@ def test_nan_and_infinite_pixels_are_counted():
             use()
 
 
-def of_operations():
+def of_operations(family=keras.applications.mobilenet_v2):
     """Returns a model of the user's own that scales pixels by operations."""
     backbone = tiny_backbone(blocks=1)
     inner = keras.Model(backbone.layers[1].output, backbone.output, name="inner")
     inner.trainable = False
     inputs = keras.Input((16, 16, 3))
     augmented = keras.Sequential([keras.layers.RandomFlip()])(inputs)
-    x = keras.applications.mobilenet_v2.preprocess_input(augmented)
+    x = family.preprocess_input(augmented)
     x = keras.layers.GlobalAveragePooling2D()(inner(x))
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -663,6 +689,10 @@ BASE = X.astype("float32")
     [
         (BASE / 255, r"rescaled: its values go from 0.* to 1.*`x \* 255`"),
         (BASE / 127.5 - 1, r"rescaled.*`\(x \+ 1\) \* 127.5`"),
+        (BASE / 255 - 0.5, r"rescaled.*`\(x \+ 0.5\) \* 255`"),
+        (BASE / 127.5, r"rescaled.*`x \* 127.5`"),
+        (X > 127, r"rescaled: its values go from 0 to 1.*`x \* 255`"),
+        ((X > 127).astype("uint8"), r"rescaled.*`x \* 255`"),
         ((BASE - 128) / 50, "between 0 and 255.*normalisation"),
         (X.astype("uint16") * 257, "between 0 and 255.*6.554e.*by 257"),
         (BASE * 2, "between 0 and 255.*510"),
@@ -680,6 +710,12 @@ def test_every_verb_tells_of_rescaled_pixels(ours):
         # The warning, an error in these tests, ends it: the verb need not do its work.
         with pytest.raises(UserWarning, match="looks rescaled"):
             use()
+
+
+def test_rescaled_pixels_are_told_of_in_every_form(ours):
+    for pixels in ((BASE / 255).tolist(), tf.cast(BASE / 255, "bfloat16")):
+        with pytest.raises(UserWarning, match="looks rescaled"):
+            ours.classify(pixels)
 
 
 def test_raw_pixels_and_those_of_models_without_a_scale_pass():
@@ -702,17 +738,31 @@ def test_backbones_that_take_raw_pixels_are_known(name):
     assert takes_raw_pixels(model)
 
 
+@pytest.mark.parametrize("family", ["vgg16", "densenet"])
+def test_operations_that_take_raw_pixels_are_known(family):
+    assert takes_raw_pixels(of_operations(getattr(keras.applications, family)))
+
+
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
         (np.full((16, 16, 3), np.nan), "NaN or infinite pixels in 1 of 1"),
         (["a.jpg", np.zeros((16, 16, 3))], "one by one"),
+        (["a.jpg", None], "None at index 1 among paths"),
+        (np.array(["a.jpg", np.nan], object), "nan at index 1 among paths"),
+        (
+            [b"\x89PNG\r\n\x1a\n" + bytes(2000)],
+            "bytes of 2,008.* at index 0: the content",
+        ),
+        (io.BytesIO(b"picture"), "is an open file"),
+        (tf.data.Dataset.from_tensors(X), r"a dataset, .*next\(iter\(data"),
         (None, "takes paths"),
     ],
 )
 def test_what_cannot_be_classified(pixels, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         classifier().classify(pixels)
+    assert len(str(caught.value)) < 400
 
 
 def test_nothing_to_classify_gives_nothing():

@@ -278,6 +278,7 @@ PREDEFINED = {
     "two dictionaries": ({"train": A, "Test": B}, {"train": YA, "test": YB}),
     "pairs by part": ({"test": (B, YB), "training": (A, YA)},),
     "Keras' load_data": (((A, YA), (B, YB)),),
+    "nested": ({"train": {"x": A, "y": YA}, "test": {"labels": YB, "images": B}},),
     "x_train": ({"x_train": A, "y_train": YA, "x_test": B, "y_test": YB},),
     "Xtrain": ({"Xtrain": A, "ytrain": YA, "Xtest": B, "ytest": YB},),
     "MedMNIST": (

@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import re
+import zipfile
 from decimal import Decimal
 
 import numpy as np
@@ -723,13 +724,24 @@ def test_damaged_and_misnamed_gzip(tmp_path, name):
         tl.from_csv(tmp_path / name)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf16_without_a_mark_is_recognised(tmp_path, encoding):
+@pytest.mark.parametrize(
+    "words", [("fine", "dull"), ("\u5f88\u597d\u7684", "\u7cdf\u7cd5")]
+)
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32"])
+def test_wide_encodings_are_recognised(tmp_path, encoding, words):
     path = tmp_path / "a.csv"
-    path.write_bytes("text,label\nfine,1\ndull,0\n".encode(encoding))
+    first, second = (20 * word for word in words)
+    path.write_bytes(f"text,label\n{first},1\n{second},0\n".encode(encoding))
     with pytest.raises(ValueError, match=f"pass encoding='{encoding}'"):
         tl.from_csv(path)
     assert len(contents(tl.from_csv(path, encoding=encoding, **WHOLE).train)[0]) == 2
+
+
+def test_a_zip_archive_is_no_table(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv", "w") as archive:
+        archive.writestr("a", "text,label")
+    with pytest.raises(ValueError, match="is a zip archive.*read_excel"):
+        tl.from_csv(tmp_path / "a.csv")
 
 
 def test_utf16_is_recognised(tmp_path):
@@ -899,6 +911,11 @@ def test_numbers_may_be_names_of_files(tmp_path, ids):
     assert examples_of(data.train).files == [f"{i}.PNG" for i in range(1, 5)]
     with pytest.raises(ValueError, match=r"has 0\.5 in place of an image path"):
         tl.from_dataframe(frame.assign(id=0.5), image="id", image_root=tmp_path)
+    for cell in (bytes(10**6), np.zeros((90, 90))):
+        frame["id"] = [cell] * 4
+        with pytest.raises(ValueError, match="in place of an image path") as caught:
+            tl.from_dataframe(frame, image="id", image_root=tmp_path)
+        assert len(str(caught.value)) < 900
 
 
 @pytest.mark.parametrize(

@@ -466,6 +466,14 @@ def test_the_loss_tells_logits_that_lie_between_0_and_1(loss, expected):
         )
 
 
+@pytest.mark.parametrize("loss", ["hinge", keras.losses.SquaredHinge()])
+def test_the_sign_tells_the_class_where_the_loss_is_a_hinge(loss):
+    model = linear(1, "tanh")
+    model.compile("sgd", loss)
+    z = np.array([[0.3], [0.1]], "float32")
+    assert evaluate(model, (z, np.array([1, 1])), verbose=0).y_pred.tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("cast", [False, True])
 def test_the_last_activation_tells_probabilities(cast):
     model = linear(3, "softmax")

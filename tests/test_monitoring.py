@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from helpers import solid_colours, tiny_backbone, weights_of, with_head
 
 import tlkeras as tl
 from tlkeras.training.history import FineTuneHistory, Phase
+from tlkeras.training.job import Fitting, open_job
 from tlkeras.training.monitoring import overfitting
 from tlkeras.training.running import which_weights
 
@@ -104,6 +106,52 @@ def test_patience_needs_validation():
             recipe=tl.Recipe(patience=1),
             verbose=0,
         )
+
+
+def first(labels, outputs):
+    return outputs[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("callback", "monitor", "message"),
+    [
+        ("EarlyStopping", "val_acc", "watches 'val_acc'.*Did you mean 'val_accuracy'"),
+        ("ReduceLROnPlateau", "val_mean_absolute_error", "which the model does not"),
+        ("ModelCheckpoint", "val_auc", "which the model does not report"),
+        ("EarlyStopping", "val_loss", "no validation data: pass `validation_data`"),
+        ("EarlyStopping", "val_accuracy", None),
+        ("EarlyStopping", "val_first", "pass mode='max' or mode='min'"),
+    ],
+)
+def test_what_a_callback_watches_is_there(callback, monitor, message):
+    model = with_head(tiny_backbone(blocks=1))
+    model.compile("sgd", model.loss, metrics=["accuracy", first])
+    given = {"monitor": monitor}
+    if callback == "ModelCheckpoint":
+        given |= {"filepath": "best.keras", "save_best_only": True}
+    watching = getattr(keras.callbacks, callback)(**given)
+    val = None if monitor == "val_loss" else (X, Y)
+
+    def opened(*callbacks):
+        return open_job(model, (X, Y), val, fitting=Fitting(callbacks=callbacks))
+
+    # Whatever comes before may add to what the watching one sees.
+    opened(keras.callbacks.LambdaCallback(), watching)
+    with pytest.raises(ValueError, match=message) if message else nullcontext():
+        opened(watching)
+
+
+def test_a_metric_of_one_of_several_heads_may_be_watched():
+    outputs = {"kind": tl.Classes(2), "size": tl.Numbers()}
+    heads = tl.image_classifier(tiny_backbone(blocks=1), outputs)
+    stop = [
+        keras.callbacks.EarlyStopping(f"val_{name}")
+        for name in ("kind_accuracy", "size_mae", "size_loss")
+    ]
+    data = X, {"kind": Y, "size": Y / 2}
+    fitted = tl.fit_head(heads, data, data, epochs=1, callbacks=stop, verbose=0)
+    assert {one.monitor for one in stop} <= fitted.history.keys()
+    assert [one.mode for one in stop] == ["max", "min", "min"]
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,12 @@ def test_lines_of_standard_input(predict, monkeypatch):
     assert [line.split("\t")[0] for line in lines] == ["0.png", "1.png", "2.png"]
 
 
+def test_texts_are_utf8_whatever_the_terminal_is_set_to():
+    given = "caf\u00e9 good".encode().decode("ascii", "surrogateescape")
+    texts, errors = Texts().read_each([given, "bad\udce9"])
+    assert texts == ["caf\u00e9 good"] and [*errors] == [1]
+
+
 @pytest.mark.parametrize(
     ("encoding", "as_json"), [("ascii", False), ("ascii", True), ("utf-8", False)]
 )

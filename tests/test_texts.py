@@ -374,8 +374,28 @@ def test_what_is_missing_among_texts_is_named(read_both, gap):
         for verb in (model.classify, lambda x: model.predict(x, verbose=0)):
             with pytest.raises(ValueError, match=r"texts\[1\]=(None|nan|<NA>)"):
                 verb(texts)
+        for verb in (open_job, lambda m, x: tl.evaluate(m, x, verbose=0)):
+            with pytest.raises(ValueError, match=r"texts\[1\]=(None|nan|<NA>)"):
+                verb(model, (texts, LABELS[:2]))
         with pytest.raises(ValueError, match="index 1 has no text"):
             tl.from_arrays(texts, [0, 1])
+
+
+def test_texts_of_forms_that_no_array_has(read_both):
+    _, model, _ = read_both
+    arrow = pa.array(TEXTS.tolist())
+    assert open_job(model, (arrow, LABELS)).train.element_spec[0].dtype == tf.string
+    ragged = tf.ragged.constant([["a film"], ["a", "play"]])
+    for texts, message in (
+        (["a", "\ud83d"], r"texts\[1\] has characters that are not UTF-8"),
+        (ragged, "Every text must be a string"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.classify(texts)
+    for texts in ({*TEXTS}, iter(TEXTS), (text for text in TEXTS)):
+        for verb in (open_job, tl.evaluate):
+            with pytest.raises(ValueError, match="array or a list, which has an order"):
+                verb(model, (texts, LABELS))
 
 
 def test_a_model_of_pairs_stays_one(tmp_path, read_both):

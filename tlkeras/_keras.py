@@ -168,6 +168,14 @@ def keep_direction(wrapper: keras.metrics.Metric, metric: keras.metrics.Metric) 
         wrapper._direction = metric._direction
 
 
+def direction(metric: Any) -> str | None:
+    """Returns whether a metric is to fall, "min", or to rise, "max".
+
+    `None` where Keras does not know.
+    """
+    return {"down": "min", "up": "max"}.get(getattr(metric, "_direction", None))
+
+
 def unused_optimizer(
     optimizer: keras.optimizers.Optimizer, learning_rate: Any = None
 ) -> keras.optimizers.Optimizer:

@@ -2,8 +2,10 @@
 
 import difflib
 import importlib
+import io
 import itertools
 import numbers
+import os
 from collections.abc import (
     Collection,
     Iterable,
@@ -16,6 +18,9 @@ from collections.abc import (
 from decimal import Decimal
 from types import ModuleType
 from typing import Any
+
+# How many characters or bytes of a value a message shows.
+_SHOWN = 40
 
 
 def did_you_mean(name: str, valid: Iterable[str], limit: int = 3) -> str:
@@ -121,6 +126,25 @@ def check_number(
     )
 
 
+def check_path(argument: str, value: Any) -> str:
+    """Returns a path as a string, its `~` expanded, or raises `ValueError`."""
+    if isinstance(value, str | bytes | os.PathLike):
+        return os.path.expanduser(os.fsdecode(value))
+    raise ValueError(
+        f"`{argument}` must be one path, a string or a `pathlib.Path`. Received: "
+        f"{argument}={shown(value)}."
+    )
+
+
+def shown(value: Any) -> str:
+    """Returns the `repr` of what came, for a message: cut where that is long."""
+    if isinstance(value, str | bytes) and len(value) > _SHOWN:
+        return f"{value[:_SHOWN]!r}... ({type(value).__name__} of {len(value):,})"
+    text = repr(value)
+    short = text if len(text) <= 2 * _SHOWN else f"{text[: 2 * _SHOWN]}..."
+    return " ".join(short.split("\n"))
+
+
 def in_order(argument: str, values: Any) -> Any:
     """Returns values whose order counts; of an iterator a list, others as they are.
 
@@ -129,9 +153,14 @@ def in_order(argument: str, values: Any) -> Any:
         values: What came.
 
     Raises:
-        ValueError: If it is a set, whose order is another in each process; or an
-            iterator that seems to have no end.
+        ValueError: If it is a set, whose order is another in each process; a file; or
+            an iterator that seems to have no end.
     """
+    if isinstance(values, io.IOBase):
+        raise ValueError(
+            f"`{argument}` is an open file. Pass its path, or what it holds, read. "
+            f"Received: {argument}={values!r}."
+        )
     if isinstance(values, set | frozenset):
         raise ValueError(
             f"`{argument}` is a set, which has no order. Pass a list, such as "

@@ -125,6 +125,13 @@ def _are_arrays(value: Any) -> bool:
 
 def _of_names(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns inputs and labels of pairs by part, or of arrays by name."""
+    if all(isinstance(each, Mapping) for each in arrays.values()):
+        # {"train": {"x": ..., "y": ...}}
+        arrays = {
+            f"{part}_{name}": array
+            for part, each in arrays.items()
+            for name, array in each.items()
+        }
     parts = parts_of(arrays)
     if len(parts) == len(arrays) and all(map(_is_pair, arrays.values())):
         pairs = _without_twice((part, arrays[name]) for name, part in parts.items())

@@ -41,8 +41,8 @@ def from_arrays(
             own are dictionaries of such by part, `{"train": x, "test": x}`; or without
             `y` pairs by part, `{"train": (x, y), "test": (x, y)}`, the pairs that
             `load_data()` of Keras' data sets returns, or arrays by names such as
-            `x_train` and `y_train`, as `np.load` gives them. Beside the parts
-            `"class_names"` may stand.
+            `x_train` and `y_train`, as `np.load` gives them, or `x` and `y` in a
+            dictionary for each part. Beside the parts `"class_names"` may stand.
         y: One label per example. Whole numbers, booleans or strings are classes; 2-D
             rows of 0 and 1 are one-hot where each has exactly one 1, multi-label
             otherwise, and so are lists of names; other floats are regression targets,

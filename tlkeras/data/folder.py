@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import did_you_mean, few, unknown_name
+from tlkeras._validation import check_path, did_you_mean, few, unknown_name
 from tlkeras.data.groups import groups_of_files
 from tlkeras.data.skipped import warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
@@ -118,7 +118,7 @@ def image_folder(
 
 def _existing_folder(path: str | os.PathLike) -> str:
     """Returns the absolute path of a folder that exists, or raises `ValueError`."""
-    root = os.path.abspath(os.path.expanduser(os.fsdecode(path)))
+    root = os.path.abspath(check_path("path", path))
     if os.path.isdir(root):
         return root
     if os.path.exists(root):

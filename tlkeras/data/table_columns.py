@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tlkeras._validation import as_list, in_order, unknown_name
+from tlkeras._validation import as_list, in_order, shown, unknown_name
 from tlkeras.data.heads import are_heads
 from tlkeras.data.splitting import PARTS, parts_of
 from tlkeras.data.table import Table
@@ -63,7 +63,7 @@ def parts_of_column(tables: dict[str, Table], split: Any) -> dict[str, Table]:
         if part:
             rows[part].append(row)
         else:
-            reason = f"has {cell!r} in column {split!r}, not one of {list(PARTS)}"
+            reason = f"has {shown(cell)} in column {split!r}, not one of {list(PARTS)}"
             faults.append(table.fault(row, reason))
     if not rows["train"]:
         raise ValueError(

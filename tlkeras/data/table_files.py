@@ -16,7 +16,12 @@ from tlkeras._validation import did_you_mean
 from tlkeras.data.table import Fault, Table
 from tlkeras.inputs.texts.reading import text_problem
 
-_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# Four bytes may begin as two do.
+_BYTE_ORDER_MARKS = {
+    "utf-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"),
+    "utf-16": (b"\xff\xfe", b"\xfe\xff"),
+}
+_ZIP_MARK = b"PK\x03\x04"
 _GZIP_MARK = b"\x1f\x8b"
 
 # How many bytes tell the encoding of a file that does not say it.
@@ -111,6 +116,36 @@ def _contents(path: str) -> bytes:
         raise ValueError(f"The file {path!r} cannot be read: {error}.{hint}") from error
 
 
+def _wide_encoding(contents: bytes) -> str | None:
+    """Returns the encoding of a file with two or four bytes for a character."""
+    for encoding, marks in _BYTE_ORDER_MARKS.items():
+        if contents.startswith(marks):
+            return encoding
+    start = contents[: _LOOKED_AT // 4 * 4]
+    if b"\0" not in start:
+        return None
+    # Without a mark, the higher bytes of Western letters are 0; of other texts those of
+    # commas and ends of lines.
+    zeros = [start[place::4].count(0) for place in range(4)]
+    for encoding, high, last in (("utf-32-be", (0, 1), 3), ("utf-32-le", (2, 3), 0)):
+        if min(zeros[i] for i in high) > len(start) / 8 > zeros[last]:
+            return encoding
+    even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
+    most, least = max(even, odd), min(even, odd)
+    half = 4 * most > len(start)
+    if half or (most > 3 * least + 1 and not _is_utf8(contents)):
+        return "utf-16-be" if even > odd else "utf-16-le"
+    return None
+
+
+def _is_utf8(contents: bytes) -> bool:
+    try:
+        contents.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _decoded(path: str, contents: bytes, encoding: str) -> str:
     """Decodes a file; bytes that are no characters become lone surrogates."""
     is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
@@ -118,13 +153,16 @@ def _decoded(path: str, contents: bytes, encoding: str) -> str:
         raise ValueError(
             f"The file {path!r} is compressed by gzip: name it {path + '.gz'!r}."
         )
-    if is_utf8 and contents.startswith(_BYTE_ORDER_MARKS):
-        raise ValueError(f"The file {path!r} is UTF-16: pass encoding='utf-16'.")
-    for names, first in (("utf-16-be", 0), ("utf-16-le", 1)):
-        # Without a mark, every second byte of Western letters is 0.
-        zeros = contents[first:_LOOKED_AT:2].count(0)
-        if is_utf8 and 4 * zeros > len(contents[:_LOOKED_AT]):
-            raise ValueError(f"The file {path!r} is UTF-16: pass encoding={names!r}.")
+    if contents.startswith(_ZIP_MARK):
+        raise ValueError(
+            f"The file {path!r} is a zip archive, as files of Excel are: read it with "
+            "`pandas.read_excel` or `pandas.read_csv`, and pass the frame to "
+            "`tl.from_dataframe`."
+        )
+    wide = _wide_encoding(contents) if is_utf8 else None
+    if wide is not None:
+        kind = wide[:6].upper()
+        raise ValueError(f"The file {path!r} is {kind}: pass encoding={wide!r}.")
     try:
         # Excel marks UTF-8 by three bytes that are no part of the first column.
         codec = "utf-8-sig" if is_utf8 else encoding

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import as_list, check_choice, in_order, is_blank
+from tlkeras._validation import (
+    as_list,
+    check_choice,
+    check_path,
+    in_order,
+    is_blank,
+)
 from tlkeras.data.heads import about_head, of_heads
 from tlkeras.data.skipped import first_skipped, warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
@@ -508,7 +514,7 @@ def _input_cells(table: Table, columns: Sequence[Any], root: Path | None) -> Cel
     """Returns the cells of inputs; paths in them start from `root`, or their file."""
     folders = [os.path.dirname(source) for source in table.sources]
     if root is not None:
-        folders = [os.path.expanduser(os.fsdecode(root))] * len(folders)
+        folders = [check_path("image_root", root)] * len(folders)
     folders = [os.path.abspath(folder) for folder in folders]
     return Cells(
         tuple(table.columns[name] for name in columns),

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import keras
@@ -35,19 +35,33 @@ def as_tuples(part: Any) -> Any:
 
 
 def with_texts_in_one_array(data: Any) -> Any:
-    """Returns data whose texts, or pairs of them, are one array where they were a list.
+    """Returns data whose texts, or pairs of them, are one array of strings.
+
+    They may come as a list, an array of objects, or a column of pandas or PyArrow.
 
     Args:
         data: As a verb was given them.
 
     Raises:
-        ValueError: If something else is among the texts.
+        ValueError: If something else is among the texts, or inputs are a set or an
+            iterator.
     """
     if not isinstance(data, tuple) or len(data) not in (2, 3):
         return data
     x, *rest = data
-    listed = isinstance(x, (list, tuple)) and not any(map(is_one_array, x))
-    return (text_array(x), *rest) if listed and holds_texts(x) else data
+    if isinstance(x, (Set, Iterator)):
+        raise ValueError(
+            "Inputs must be an array or a list, which has an order and can be read "
+            f"again. Received: ({type(x).__name__}, labels). Pass `list(...)` of it."
+        )
+    if isinstance(x, (list, tuple)):
+        may_be_texts = not any(map(is_one_array, x))
+    else:
+        # An array of strings has no gaps, and a tensor neither.
+        strings = isinstance(x, np.ndarray) and x.dtype.kind != "O"
+        is_column = hasattr(x, "__array__") and not keras.ops.is_tensor(x)
+        may_be_texts = is_column and not strings
+    return (text_array(x), *rest) if may_be_texts and holds_texts(x) else data
 
 
 def with_one_input(model: keras.Model, data: Any, name: str) -> Any:

@@ -10,6 +10,7 @@ from tlkeras.outputs.losses import (
     ClassLoss,
     LabelLoss,
     check_label_form,
+    check_metric_form,
     find_loss,
     takes_logits,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "Output",
     "Prediction",
     "check_label_form",
+    "check_metric_form",
     "find_loss",
     "logits_of_keras",
     "output_from_config",

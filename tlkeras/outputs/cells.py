@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import did_you_mean, few, is_blank
+from tlkeras._validation import did_you_mean, few, is_blank, shown
 from tlkeras.outputs.base import Output
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.column import (
@@ -197,7 +197,7 @@ def _of_lists(
     wrong = "which is not one label, as task='classification' takes"
     reasons = {
         part: [
-            why or (None if one else f"has {cell!r}, {wrong}")
+            why or (None if one else f"has {shown(cell)}, {wrong}")
             for cell, one, why in zip(cells[part], alone[part], whys, strict=True)
         ]
         for part, whys in reasons.items()
@@ -268,7 +268,7 @@ def _targets(cells: Cells, parsed: Cells, given: Sequence[str] | None) -> CellLa
     }
     reasons = {
         part: [
-            f"has the label {cell!r}, which is not a finite number"
+            f"has the label {shown(cell)}, which is not a finite number"
             if number is None
             else None
             for cell, number in zip(cells[part], column, strict=True)
@@ -305,7 +305,9 @@ def _from_lookup(cells: Cells, lookup: ClassLookup, source: str) -> CellLabels:
 
     def reason(cell: Any) -> str:
         hint = did_you_mean(name_of(cell), lookup.names).rstrip(".")
-        return f"has the label {name_of(cell)!r}, which is not among {source}.{hint}"
+        return (
+            f"has the label {shown(name_of(cell))}, which is not among {source}.{hint}"
+        )
 
     reasons = {
         part: [
@@ -325,7 +327,7 @@ def _from_ids(cells: Cells, names: tuple[str, ...], given: bool = False) -> Cell
     source = f"for {few(names)}" if given else "in training"
     reasons = {
         part: [
-            f"has the label {cell!r}; class ids {source} are 0 to {len(names) - 1}"
+            f"has the label {shown(cell)}; class ids {source} are 0 to {len(names) - 1}"
             if number is None
             else None
             for cell, number in zip(cells[part], numbers, strict=True)
@@ -401,7 +403,7 @@ def _not_a_number(
 ) -> str | None:
     for cell, number, gap, name in zip(cells, parsed, gaps, names, strict=True):
         if number is None and not gap:
-            return f"has {cell!r} in column {name!r}, which is not a finite number"
+            return f"has {shown(cell)} in column {name!r}, which is not a finite number"
     return None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import did_you_mean, few, is_blank
+from tlkeras._validation import did_you_mean, few, is_blank, shown
 
 # A list, set or dictionary as Python, NumPy or JSON writes it into a text file.
 _SPELLED = re.compile(r"\s*[\[({].*[\])}]\s*", re.DOTALL)
@@ -86,7 +86,7 @@ def list_problem(cell: Any, known: Collection[str] | None, source: str) -> str |
     """
     for name in names_in(cell):
         if not isinstance(name, str) or is_blank(name):
-            return f"has {cell!r}, where each label must be a name"
+            return f"has {shown(cell)}, where each label must be a name"
         if known is not None and name not in known:
             return (
                 f"has the label {name!r}, which is not among {source}."

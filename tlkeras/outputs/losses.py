@@ -27,6 +27,12 @@ _BINARY = (
     keras.losses.BinaryFocalCrossentropy,
     keras.losses.binary_focal_crossentropy,
 )
+_HINGES = (
+    keras.losses.Hinge,
+    keras.losses.hinge,
+    keras.losses.SquaredHinge,
+    keras.losses.squared_hinge,
+)
 # Losses and metrics of Keras that are means over an example's outputs.
 _MEAN_LOSSES = (
     keras.losses.mean_squared_error,
@@ -388,6 +394,19 @@ def takes_logits(loss: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def is_hinge(loss: Any) -> bool:
+    """Whether a loss of Keras tells two classes apart by the sign of the output.
+
+    Args:
+        loss: A loss, its name, a function, or `None`.
+    """
+    try:
+        found = None if loss is None else find_loss(loss)
+    except ValueError:
+        return False
+    return _is_one_of(found, _HINGES)
+
+
 def takes_rows(loss: Any) -> bool:
     """Whether a loss is one of Keras that takes a row of labels for each example.
 
@@ -427,11 +446,51 @@ def check_label_form(loss: Any, labels: Any, units: int, part: str) -> None:
         mend += ", or compile the model with 'sparse_categorical_crossentropy'."
     else:
         return
-    name = getattr(found, "name", None) or found.__name__
+    name = _name_of(found)
     raise ValueError(
         f"Labels in `{part}` have shape {labels.shape}, which the loss {name!r} does "
         f"not take. {mend}"
     )
+
+
+def check_metric_form(metrics: Any, labels: Any, units: int, about: str) -> None:
+    """Raises `ValueError` where a metric of Keras takes labels of another form.
+
+    Keras would fail inside of a graph, or broadcast them and measure something else.
+
+    Args:
+        metrics: What the model was compiled with for this output: metrics, names,
+            functions, or `None`.
+        labels: Class numbers or rows, an array.
+        units: Width of the model's output.
+        about: What the labels are called.
+    """
+    if units == 1:
+        return
+    numbers = labels.ndim == 1 or labels.shape[-1] == 1
+    for metric in keras.tree.flatten(metrics):
+        # Keras itself looks at the labels for what these stand for.
+        if metric is None or str(metric).lower() in ("accuracy", "acc"):
+            continue
+        try:
+            found = keras.metrics.get(metric)
+        except ValueError:
+            continue
+        if not _is_one_of(found, _METRICS_OF_KERAS) or _takes(found, numbers):
+            continue
+        name = metric if isinstance(metric, str) else _name_of(found)
+        if numbers:
+            mend = "'accuracy' and 'sparse_categorical_accuracy' take class numbers; "
+            mend += f"rows are made by `keras.utils.to_categorical(y, {units})`, with "
+            mend += "the loss 'categorical_crossentropy'"
+        else:
+            mend = "'accuracy' and 'categorical_accuracy' take rows; class numbers are "
+            mend += "`y.argmax(axis=1)`, with 'sparse_categorical_crossentropy'"
+        raise ValueError(
+            f"{about} have shape {labels.shape}, which the metric {name!r} does not "
+            f"take: {mend}. Metrics that a builder of tlkeras is given, "
+            "`tl.Classes(..., metrics=[...])`, take both."
+        )
 
 
 def is_mean_loss(loss: Any) -> bool:
@@ -472,6 +531,28 @@ def find_metric(
     if isinstance(metric, str):
         found.name = metric
     return found
+
+
+def _takes(metric: Any, numbers: bool) -> bool:
+    """Whether a metric of Keras takes class numbers (`numbers`), or rows, as labels."""
+    if not hasattr(metric, "sparse_y_true") or isinstance(
+        metric, keras.metrics.BinaryIoU
+    ):
+        return _takes_numbers(metric) is numbers
+    return metric.sparse_y_true is numbers and not metric.sparse_y_pred
+
+
+def _takes_numbers(metric: Any) -> bool:
+    """Whether a metric of Keras, or its function, takes class numbers, not rows."""
+    # A function that was wrapped has its name.
+    return isinstance(metric, _NUMBER_METRICS) or (
+        _name_of(metric).startswith("sparse_")
+    )
+
+
+def _name_of(one: Any) -> str:
+    """Returns the name of a loss, of a metric or of a function that is either."""
+    return getattr(one, "name", None) or one.__name__
 
 
 def class_metric(metric: Any, accuracy: type[keras.metrics.Metric]) -> Any:
@@ -530,10 +611,7 @@ class ClassMetric(MetricAround):
 
     def __init__(self, metric):
         super().__init__(metric)
-        # A function of Keras' that was wrapped has its name.
-        self.takes_numbers = isinstance(metric, _NUMBER_METRICS) or (
-            metric.name.startswith("sparse_")
-        )
+        self.takes_numbers = _takes_numbers(metric)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = _of_known_form(y_true, y_pred)

@@ -19,7 +19,13 @@ from tlkeras.outputs.column import (
 )
 from tlkeras.outputs.label_lists import lists_as_rows
 from tlkeras.outputs.labels import Labels
-from tlkeras.outputs.losses import find_loss, is_mean_loss, takes_logits, takes_rows
+from tlkeras.outputs.losses import (
+    find_loss,
+    is_hinge,
+    is_mean_loss,
+    takes_logits,
+    takes_rows,
+)
 from tlkeras.outputs.naming import (
     are_whole,
     are_zero_or_one,
@@ -487,6 +493,9 @@ def logits_of_keras(loss: Any, activation: str | None) -> bool | None:
     if activation in ("softmax", "sigmoid"):
         # Also where the loss is told otherwise: Keras looks behind the activation.
         return False
+    if is_hinge(loss):
+        # Not logits, but on either side of 0, too.
+        return True
     from_logits = takes_logits(loss)
     if from_logits is None and activation == "linear" and not _is_of_numbers(loss):
         return True

@@ -21,7 +21,7 @@ from tlkeras.inputs.given import (
     is_one_array,
     weight_array,
 )
-from tlkeras.outputs import check_label_form, no_numbers
+from tlkeras.outputs import check_label_form, check_metric_form, no_numbers
 from tlkeras.outputs.weighing import has_value_for_each
 from tlkeras.problem import Problem, own_problem
 from tlkeras.training.own_loss import check_steps, refuse_own_loss
@@ -85,6 +85,7 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> Pr
         problem.output.check(labels, name)
         check_label_form(model.loss, labels, problem.output.units, name)
     if problem.named or is_one_array(labels):
+        _check_metrics(problem, model, labels, name)
         _check_weights(problem, model, data, name)
     if name == "train" and own_problem(model) is not None:
         for head, rows in problem.unpack(labels).items():
@@ -149,6 +150,23 @@ def naming_bad_labels() -> Iterator[None]:
         raise ValueError(
             f"{said[1]} The first batch is right: it is in a later one."
         ) from error
+
+
+def _check_metrics(
+    problem: Problem, model: keras.Model, labels: np.ndarray, name: str
+) -> None:
+    """Raises `ValueError` for labels that metrics of Keras do not take."""
+    compiled = _keras.compile_arguments(model)
+    for kind in ("metrics", "weighted_metrics"):
+        metrics = compiled.get(kind)
+        if problem.named and not isinstance(metrics, Mapping):
+            # Keras hands them out in an order of its own.
+            continue
+        metrics = problem.by_head(metrics)
+        for head, rows in problem.unpack(labels).items():
+            about = f"Labels of head {head!r}" if problem.named else "Labels"
+            units = problem.outputs[head].units
+            check_metric_form(metrics.get(head), rows, units, f"{about} in `{name}`")
 
 
 def _check_weights(problem: Problem, model: keras.Model, data: Any, name: str) -> None:

@@ -40,6 +40,7 @@ from tlkeras.training.compatibility import (
     look_into,
     with_labels_checked,
 )
+from tlkeras.training.monitored import check_monitors
 from tlkeras.training.plan_facts import measure_facts, numbered_blocks
 from tlkeras.training.planning import make_plan
 from tlkeras.training.recipe import (
@@ -120,6 +121,7 @@ def open_job(
     backbone = find_backbone(model, named)
     fitting = _checked(fitting or Fitting(), model)
     problem, train, val = resolve_data(model, train, validation_data)
+    check_monitors(model, fitting.callbacks, val is not None)
     if is_auto(recipe):
         recipe = _planned(model, problem, train, val, fitting)
     recipe = Recipe(**settings_of(recipe))

@@ -388,9 +388,14 @@ class Pictures(Input):
         if paths is not None:
             return self._load(paths)
         takes = (
-            f"classify() takes paths, or raw pixels of shape (height, width, {channels}"
-            f") or (n, height, width, {channels})."
+            "A model of pictures takes paths, or raw pixels of shape (height, width, "
+            f"{channels}) or (n, height, width, {channels})."
         )
+        if hasattr(inputs, "element_spec") or isinstance(inputs, keras.utils.PyDataset):
+            raise ValueError(
+                f"{takes} Received a dataset, {type(inputs).__name__}: pass the inputs "
+                "of a batch, `next(iter(data))[0]`, or ask `model.predict(data)`."
+            )
         try:
             pixels = np.asarray(inputs)
         except ValueError as error:

@@ -4,7 +4,7 @@ import numbers
 import os
 from typing import Any
 
-from tlkeras._validation import as_list, did_you_mean, few, in_order, is_blank
+from tlkeras._validation import as_list, did_you_mean, few, in_order, is_blank, shown
 
 # What names of image files end in that can be read.
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
@@ -15,7 +15,8 @@ def path_problem(cell: Any) -> str | None:
     if is_blank(cell):
         return "has no image path"
     if not isinstance(cell, str | os.PathLike) and not _is_number(cell):
-        return f"has {cell!r} in place of an image path"
+        held = "the bytes of a file" if isinstance(cell, bytes) else shown(cell)
+        return f"has {held} in place of an image path"
     return None
 
 
@@ -37,17 +38,31 @@ def listed_paths(argument: str, given: Any) -> list[str | os.PathLike] | None:
         given: A path; a list, an iterator, an array or a Series of them; or anything.
 
     Raises:
-        ValueError: If it is a set: nobody could say which answer is to which path.
+        ValueError: If it is a set: nobody could say which answer is to which path; a
+            file or its content; or something else is among paths.
     """
     if isinstance(given, str | bytes | os.PathLike):
-        return [os.fsdecode(given)]
+        given = [given]
     given = in_order(argument, given)
     if getattr(given, "ndim", None) == 1:
         given = as_list(argument, given)
-    are_paths = isinstance(given, list | tuple) and all(
-        isinstance(path, str | bytes | os.PathLike) for path in given
-    )
-    return list(map(os.fsdecode, given)) if are_paths else None
+    if not isinstance(given, list | tuple):
+        return None
+    are_paths = [isinstance(path, str | bytes | os.PathLike) for path in given]
+    if any(are_paths) and not all(are_paths):
+        strange = are_paths.index(False)
+        raise ValueError(
+            f"`{argument}` holds unlike things, {shown(given[strange])} at index "
+            f"{strange} among paths. Leave it out, or pass them one by one."
+        )
+    for i, path in enumerate(given):
+        if isinstance(path, bytes) and b"\0" in path:
+            raise ValueError(
+                f"`{argument}` holds {shown(path)} at index {i}: the content of a "
+                "file, where its path is meant. Pass the path, or pixels: "
+                "`np.asarray(PIL.Image.open(io.BytesIO(content)))`."
+            )
+    return list(map(os.fsdecode, given)) if all(are_paths) else None
 
 
 class Files:

@@ -32,14 +32,18 @@ def as_pixels(x: Any) -> np.ndarray | None:
     Args:
         x: Pictures, paths, or a description of some.
     """
-    listed = isinstance(x, (list, tuple)) and all(hasattr(one, "shape") for one in x)
+    listed = isinstance(x, (list, tuple)) and all(
+        hasattr(one, "shape") or isinstance(one, (list, tuple)) for one in x
+    )
     if not listed and not hasattr(x, "__array__"):
         return None
     try:
         pixels = np.asarray(x)
     except ValueError:
         return None
-    if pixels.ndim not in (3, 4) or not pixels.size or pixels.dtype.kind not in "iuf":
+    if pixels.dtype.name == "bfloat16":
+        pixels = pixels.astype("float32")
+    if pixels.ndim not in (3, 4) or not pixels.size or pixels.dtype.kind not in "biuf":
         return None
     return pixels[None] if pixels.ndim == 3 else pixels
 
@@ -113,15 +117,15 @@ def range_problem(pixels: np.ndarray, name: str, slack: float = 0.0) -> str | No
         slack: How far values may lie outside of 0 to 255, as resizing and
             augmentation leave them. Where there is some, all black is taken.
     """
-    low = min(chunk.min() for chunk in _chunks(pixels))
-    high = max(chunk.max() for chunk in _chunks(pixels))
+    low = float(min(chunk.min() for chunk in _chunks(pixels)))
+    high = float(max(chunk.max() for chunk in _chunks(pixels)))
     black = slack and low == high == 0
-    if pixels.dtype.kind == "f" and low >= -1 and high <= 1 and not black:
-        mend = "`x * 255`" if low >= 0 else "`(x + 1) * 127.5`"
+    mend = None if black else _rescaled_back(pixels, low, high)
+    if mend is not None:
         return (
             f"`{name}` looks rescaled: its values go from {low:.4g} to {high:.4g}. "
             "Models of tlkeras take raw pixels 0 to 255 and rescale them themselves. "
-            f"Pass {mend}."
+            f"Pass `{mend}`."
         )
     # Values of pixels that were normalised lie near each other.
     normalised = high - low < 20 and low < 0
@@ -132,6 +136,21 @@ def range_problem(pixels: np.ndarray, name: str, slack: float = 0.0) -> str | No
             "`np.clip(x, 0, 255)`; divide 16-bit images by 257."
         )
     return None
+
+
+def _rescaled_back(pixels: np.ndarray, low: float, high: float) -> str | None:
+    """Returns what makes raw pixels of rescaled ones, `None` where they are not."""
+    if pixels.dtype.kind != "f":
+        # One value alone may be a dark picture.
+        return "x * 255" if (low, high) == (0, 1) else None
+    if low < -1 or high > 2:
+        return None
+    if high > 1:
+        is_raw = low < 0 or all(np.all(c == np.floor(c)) for c in _chunks(pixels))
+        return None if is_raw else "x * 127.5"
+    if low >= 0:
+        return "x * 255"
+    return "(x + 0.5) * 255" if -0.5 <= low and high <= 0.5 else "(x + 1) * 127.5"
 
 
 def _chunks(pixels: np.ndarray) -> list[np.ndarray]:

@@ -50,24 +50,21 @@ def _scaled(model: keras.Model, value: float) -> np.ndarray:
 def _run(graph: keras.Model, x: Any) -> tuple[Any, bool]:
     """Runs a graph up to its first weights; returns `True` where it has none."""
     (tensor,) = graph.inputs
-    while tensor is not graph.outputs[0]:
-        nodes = _keras.graph_nodes(graph)
-        readers = [n for n in nodes if any(t is tensor for t in n.input_tensors)]
-        if len(readers) != 1 or len(readers[0].input_tensors) != 1:
-            return x, False
-        (node,) = readers
-        operation = node.operation
+    # Pictures may be taken apart and joined again, as to swap their colours.
+    values, pixels = {id(tensor): x}, x
+    for node in _keras.graph_nodes(graph):
+        operation, first = node.operation, node.input_tensors[0]
         if _keras.is_functional(operation):
-            x, whole = _run(_keras.as_graph(operation), x)
+            x, whole = _run(_keras.as_graph(operation), values[id(first)])
             if not whole:
                 return x, False
+            values[id(node.outputs[0])] = x
         elif getattr(operation, "weights", ()) and not is_scaling(operation):
-            return x, False
+            x = values[id(first)]
+            return x if len(x.shape) == 4 else pixels, False
         else:
-            values = {id(tensor): x}
             _keras.call_again([node], values, training=False)
-            if len(values[id(node.outputs[0])].shape) != 4:
-                return x, False
             x = values[id(node.outputs[0])]
-        tensor = node.outputs[0]
-    return x, True
+        if len(x.shape) == 4:
+            pixels = x
+    return pixels, len(x.shape) == 4

@@ -36,6 +36,7 @@ from tlkeras.inputs.texts.planning import TextPlanRules
 from tlkeras.inputs.texts.reading import (
     NOT_UTF8,
     are_mostly_texts,
+    as_utf8,
     holds_texts,
     read_texts,
     text_array,
@@ -381,6 +382,9 @@ True
 
     def _checked(self, texts: Any) -> Any:
         """Returns texts as an array of strings, or the tensor that they are."""
+        if keras.ops.is_tensor(texts) and hasattr(texts, "to_list"):
+            # A ragged tensor.
+            texts = texts.to_list()
         if not keras.ops.is_tensor(texts):
             texts = text_array(texts)
         self._check_pairs(len(texts.shape))
@@ -400,6 +404,7 @@ True
         )
 
     def read_each(self, inputs: Sequence[str]) -> tuple[list[Any], dict[int, str]]:
+        inputs = [as_utf8(text) for text in inputs]
         texts = [text.split("\t") if self.pairs else text for text in inputs]
         wrong = "The model takes pairs: two texts with a tab between them."
         errors = {i: wrong for i, x in enumerate(texts) if self.pairs and len(x) != 2}

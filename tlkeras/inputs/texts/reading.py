@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import is_blank, is_missing
+from tlkeras._validation import is_blank, is_missing, shown
 
 # How many bad texts an error message names.
 _SHOWN = 5
@@ -23,7 +23,7 @@ def text_problem(text: Any) -> str | None:
     if is_missing(text):
         return "has no text"
     if not isinstance(text, str | bytes):
-        return f"has {text!r} ({type(text).__name__}) in place of a text"
+        return f"has {shown(text)} ({type(text).__name__}) in place of a text"
     if not text.strip():
         return "has an empty text"
     try:
@@ -31,6 +31,18 @@ def text_problem(text: Any) -> str | None:
     except UnicodeError:
         return NOT_UTF8
     return None
+
+
+def as_utf8(text: str) -> str:
+    """Returns a text of a terminal that is not set to UTF-8, read as UTF-8.
+
+    Python keeps bytes that the terminal's encoding has not as lone surrogates. Where
+    they are no UTF-8 either, the text stays as it is.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def are_mostly_texts(cells: Sequence[Any], is_parsed: bool) -> bool:
@@ -83,7 +95,7 @@ def text_array(texts: Any) -> np.ndarray:
             PyArrow; or a tuple of two columns of texts.
 
     Raises:
-        ValueError: If something else is among them.
+        ValueError: If something else is among them, or characters that no UTF-8 has.
     """
     array = _columns(texts) if _is_two_columns(texts) else np.array(texts, object)
     if array.ndim == 0:
@@ -92,7 +104,12 @@ def text_array(texts: Any) -> np.ndarray:
         if not _is_text(text):
             raise ValueError(
                 "Every text must be a string, and every pair two strings. "
-                f"Received: texts{list(place)}={text!r}."
+                f"Received: texts{list(place)}={shown(text)}."
+            )
+        if text_problem(text) == NOT_UTF8:
+            raise ValueError(
+                f"texts{list(place)} {NOT_UTF8}. Received: {shown(text)}. Mend it, "
+                "such as by `text.encode(errors='replace').decode()`."
             )
     return array
 
