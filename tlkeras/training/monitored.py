@@ -48,7 +48,10 @@ def check_monitors(
             continue
         name = callback.monitor.removeprefix("val_")
         if callback.monitor not in reported:
-            raise _not_reported(callback, reported, name in directions)
+            if name in directions:
+                # Without validation data Keras warns, and trains.
+                continue
+            raise _not_reported(callback, reported)
         if callback.mode == "auto" and name in directions:
             if directions[name] is None:
                 raise ValueError(
@@ -65,18 +68,13 @@ def _needs_monitor(callback: keras.callbacks.Callback) -> bool:
 
 
 def _not_reported(
-    callback: keras.callbacks.Callback, reported: list[str], in_training: bool
+    callback: keras.callbacks.Callback, reported: list[str]
 ) -> ValueError:
-    about = f"{type(callback).__name__} watches {callback.monitor!r}"
-    if in_training:
-        return ValueError(
-            f"{about}, and there is no validation data: pass `validation_data`, or "
-            f"watch {callback.monitor.removeprefix('val_')!r}."
-        )
     unknown = unknown_name("metric", callback.monitor, reported)
     return ValueError(
-        f"{about}, which the model does not report. {unknown} Others are for "
-        "`model.compile(..., metrics=[...])`, or for the builder's outputs."
+        f"{type(callback).__name__} watches {callback.monitor!r}, which the model does "
+        f"not report. {unknown} Others are for `model.compile(..., metrics=[...])`, or "
+        "for the builder's outputs."
     )
 
 
