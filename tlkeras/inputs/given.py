@@ -13,6 +13,8 @@ from tlkeras.inputs.texts.reading import holds_texts, text_array
 
 # Of a dataset that does not tell how many it has.
 _MOST_BATCHES = 1_000_000
+# Tells our assertion from those of a user's own.
+_NO_END = "seems to have no end"
 
 
 def count_of(part: Any) -> int:
@@ -172,7 +174,8 @@ def bounded(batches: Any, name: str) -> Any:
 
     @tf.autograph.experimental.do_not_convert
     def check(number, batch):
-        tf.debugging.assert_less(number, tf.constant(_MOST_BATCHES, tf.int64), name)
+        most = tf.constant(_MOST_BATCHES, tf.int64)
+        tf.debugging.assert_less(number, most, f"{name} {_NO_END}")
         return batch
 
     return batches.enumerate().map(check)
@@ -190,7 +193,7 @@ def end_is_told() -> Iterator[None]:
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(r"assertion failed: \[(\w+)\]", str(error))
+        found = re.search(rf"\[(\w+) {_NO_END}\]", str(error))
         if found is None:
             raise
         raise ValueError(

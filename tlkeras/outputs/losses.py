@@ -380,10 +380,7 @@ def takes_logits(loss: Any) -> bool | None:
     Args:
         loss: A loss, its name, a function, or `None`.
     """
-    try:
-        found = None if loss is None else find_loss(loss)
-    except ValueError:
-        return None
+    found = _known(loss)
     if isinstance(found, _Around):
         return takes_logits(found.loss)
     value = getattr(found, "from_logits", None)
@@ -394,16 +391,21 @@ def takes_logits(loss: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def _known(loss: Any) -> Any:
+    """Returns what `find_loss` does; `None` where there is none, or Keras has none."""
+    try:
+        return None if loss is None else find_loss(loss)
+    except ValueError:
+        return None
+
+
 def is_hinge(loss: Any) -> bool:
     """Whether a loss of Keras tells two classes apart by the sign of the output.
 
     Args:
         loss: A loss, its name, a function, or `None`.
     """
-    try:
-        found = None if loss is None else find_loss(loss)
-    except ValueError:
-        return False
+    found = _known(loss)
     return _is_one_of(found, _HINGES)
 
 
@@ -413,10 +415,7 @@ def takes_rows(loss: Any) -> bool:
     Args:
         loss: A loss, its name, a function, or `None`.
     """
-    try:
-        found = None if loss is None else find_loss(loss)
-    except ValueError:
-        return False
+    found = _known(loss)
     return _is_of_keras(found) and not _is_one_of(found, _NO_ROWS)
 
 
@@ -431,10 +430,7 @@ def check_label_form(loss: Any, labels: Any, units: int, part: str) -> None:
         units: Width of the model's output.
         part: What the data are called.
     """
-    try:
-        found = find_loss(loss)
-    except ValueError:
-        return
+    found = _known(loss)
     numbers = labels.ndim == 1 or labels.shape[-1] == 1
     if units == 1 or not _is_of_keras(found):
         return
