@@ -432,13 +432,14 @@ def test_an_unknown_loss():
 # Data of every form
 
 
-def two_inputs():
+def two_inputs(form=list):
     backbone = tiny_backbone(blocks=1)
     backbone.trainable = False
     image, meta = keras.Input((16, 16, 3), name="pixels"), keras.Input((3,), name="age")
     x = keras.layers.GlobalAveragePooling2D()(backbone(image))
     x = keras.layers.Concatenate()([x, meta])
-    model = keras.Model([image, meta], keras.layers.Dense(2, "softmax")(x))
+    inputs = [image, meta] if form is list else {"pixels": image, "age": meta}
+    model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(x))
     model.compile("sgd", "sparse_categorical_crossentropy")
     return model
 
@@ -508,6 +509,19 @@ def test_several_inputs_and_outputs_are_counted_one_by_one(make, x, y):
             fit(model, (x, fewer))
     if isinstance(y, np.ndarray):
         assert tl.evaluate(model, (x, y), verbose=0).y_true.tolist() == Y.tolist()
+
+
+@pytest.mark.parametrize("form", [list, dict])
+def test_inputs_that_are_not_named_as_those_of_the_model_are_refused(form):
+    model = two_inputs(form)
+    wrong = [{"pixels": X, "Age": AGES}, [AGES, X]]
+    for x in [*wrong, *([[X, AGES]] if form is dict else [])]:
+        for use in (open_job, tl.evaluate):
+            with pytest.raises(ValueError, match="keys .*'age'.*Rec|not fit the model"):
+                use(model, (x, Y))
+    for use in (open_job, tl.evaluate):
+        with pytest.raises(ValueError, match="must be a batched"):
+            use(model, [([X, AGES], Y)] * 2)
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,8 @@ def _check_inputs(model: keras.Model, x: Any) -> None:
     """Raises `ValueError` where images are not of the size or colours of the model."""
     shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()]
     received = tuple(getattr(x, "shape", ()))
+    if len(shapes) > 1:
+        input_of(model).check(model, x, "data")
     if len(shapes) != 1 or len(shapes[0]) != len(received):
         return
     pairs = zip(shapes[0][1:], received[1:], strict=True)

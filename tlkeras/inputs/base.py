@@ -118,6 +118,31 @@ class Usage(NamedTuple):
     command: str | None
 
 
+def _in_order_of(model: keras.Model, inputs: Any, part: str) -> Any:
+    """Returns inputs in the order of a model's where they have names and its have none.
+
+    Raises:
+        ValueError: If a name is not that of an input, or there should be names.
+    """
+    takes = model.input
+    by_name = isinstance(takes, dict)
+    names = list(takes) if by_name else [tensor.name for tensor in model.inputs]
+    if isinstance(inputs, dict):
+        wrong = set(names) ^ set(inputs) if by_name else set(names) - set(inputs)
+        came = f"the keys {list(inputs)}"
+    else:
+        # Keras may take them by the sorted names, or fail late.
+        wrong = by_name and isinstance(inputs, list | tuple) and len(names) > 1
+        came = f"a {type(inputs).__name__}"
+    if wrong:
+        raise ValueError(
+            f"Inputs in `{part}` must be a dictionary with the keys {names}, the names "
+            f"of the model's inputs. Received: {came}."
+        )
+    is_plain = by_name or not isinstance(inputs, dict)
+    return inputs if is_plain else [inputs[name] for name in names]
+
+
 @keras.saving.register_keras_serializable("tlkeras")
 class Input:
     """What a model takes: how examples are read, shown, made ready and explained.
@@ -501,9 +526,7 @@ class Input:
             part: What the data are called.
         """
         expected = [tuple(tensor.shape) for tensor in model.inputs]
-        names = [tensor.name for tensor in model.inputs]
-        if isinstance(inputs, dict) and set(names) <= set(inputs):
-            inputs = [inputs[name] for name in names]
+        inputs = _in_order_of(model, inputs, part)
         received = [tuple(np.shape(x)) for x in keras.tree.flatten(inputs)]
         fits = len(expected) == len(received) and all(
             len(want) == len(got)

@@ -294,10 +294,12 @@ def look_into(data: Any, name: str) -> tuple[Any, np.ndarray, Problem | None]:
     except TypeError:
         first = None
     if not isinstance(first, tuple) or len(first) not in (2, 3):
+        listed = isinstance(data, list)
         raise ValueError(
             f"`{name}` must be a batched dataset of (inputs, labels) or a tuple of "
             f"arrays. Received: {type(data).__name__}"
             + ("." if first is None else f" of {type(first).__name__}.")
+            + (" Join batches in a list with `np.concatenate`." if listed else "")
         )
     return first[0], _as_arrays(first[1]), None
 
@@ -308,7 +310,10 @@ def _first_batch(data: Any) -> Any:
             raise StopIteration
         # Keras' iterators, which are such, would go on from there.
         return data[0]
-    return None if hasattr(data, "__next__") else next(iter(data))
+    # Keras takes a list of batches for one batch of as many inputs.
+    if isinstance(data, list) or hasattr(data, "__next__"):
+        return None
+    return next(iter(data))
 
 
 def _as_arrays(labels: Any) -> Any:
