@@ -234,7 +234,9 @@ def _filled(y: Any) -> tuple[np.ndarray, np.ndarray]:
     except ValueError as error:
         raise ValueError(f"`y` must be a regular array of labels: {error}.") from error
     if array.dtype.kind == "O":
-        missing = np.vectorize(is_missing, otypes=[bool])(array)
+        # Not by `vectorize`, which on some Pythons takes NaN for a failed computation.
+        missing = np.array([is_missing(cell) for cell in array.flat], bool)
+        missing = missing.reshape(array.shape)
         known = _typed(array[~missing])
         filled = np.zeros(array.shape, known.dtype)
         filled[~missing] = known
