@@ -350,6 +350,7 @@ def test_parts_have_groups_and_heads_of_their_own():
         ),
         (({"train": (A, YA), "test": (B[:, 1:], YB)},), "inputs of one form.*'test'"),
         (({"train": (A, YA), "test": (B, YB + 1)},), r"'test' has classes.*'2'"),
+        (("pictures.npz",), r"np\.load\('pictures\.npz'\)"),
     ],
 )
 def test_parts_that_do_not_fit(arguments, message):

@@ -556,7 +556,6 @@ BAD_CSV = {
     "empty label": ("a text,", "has no label in column 'label'"),
     "three cells": ("a text, with a comma,good", "has 3 cells, where the header has 2"),
     "one cell": ("a text", "has 1 cell, where the header has 2"),
-    "no cell": ("", "has 0 cells"),
     "quote": ('"a" text,good', "misplaced quote"),
 }
 
@@ -702,6 +701,15 @@ def test_files_that_cannot_be_read(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         tl.from_csv(tmp_path / name, text="text")
+
+
+def test_blank_lines_and_blanks_around_labels_are_no_part_of_a_file(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"text {i}, c{i % 2} " for i in range(8)]
+    path.write_text("\n\n".join(["text, label", *rows]))
+    data = tl.from_csv(path, **WHOLE)
+    assert data.class_names == ("c0", "c1")
+    assert len(contents(data.train)[0]) == 8
 
 
 def test_blank_lines_of_json_are_no_rows(tmp_path):

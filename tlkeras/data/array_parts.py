@@ -1,5 +1,6 @@
 """Arrays that come in parts: training, validation and test data of their own."""
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -41,6 +42,11 @@ def arrays_by_part(x: Any, y: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             "`x` and `y` are pairs of arrays both. Received: from_arrays((x, y), "
             f"(x, y)). {_FORMS} Keras' `load_data()` returns one tuple of both pairs: "
             "from_arrays(((x, y), (x, y)))."
+        )
+    if isinstance(x, str | os.PathLike):
+        raise ValueError(
+            f"`x` must be arrays. Received: the path {str(x)!r}. Read the file first: "
+            f"from_arrays(np.load({str(x)!r})) where it is an .npz. {_FORMS}"
         )
     if isinstance(x, Mapping):
         xs, ys = _of_names(x) if y is None else (_named("x", x), _named("y", y))

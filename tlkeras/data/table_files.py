@@ -233,6 +233,8 @@ def _as_columns(
     for line, cells in records:
         if isinstance(cells, csv.Error):
             faults.append(Fault(0, line, f"has a misplaced quote ({cells})"))
+        elif len(names) > 1 and cells in ([], [""]):
+            continue  # A blank line, which is no row to anybody who reads CSV.
         elif len(cells) != len(names) and (len(names) > 1 or cells):
             faults.append(Fault(0, line, _ragged(len(cells), len(names))))
         else:

@@ -396,6 +396,12 @@ def _read_labels(
             part: [table.columns[name] for name in columns[part].labels[head]]
             for part, table in tables.items()
         }
+        if not is_parsed:
+            # "cat, dog" in a file is the label "dog".
+            cells = {
+                part: [[cell.strip() for cell in column] for column in columns_of]
+                for part, columns_of in cells.items()
+            }
         with about_head(head):
             found[head] = read_cells(
                 cells,
