@@ -166,11 +166,6 @@ def several_heads():
 
 
 @case
-def static_several_heads():
-    return static(several_heads_run)
-
-
-@case
 def saved_file():
     """A file saved under the strategy is one like any other."""
     model, _, moved = cached_run(TWO)
@@ -258,18 +253,13 @@ def own_loss_and_callbacks():
         ]
 
     return alike(
-        lambda: with_loss(squared), callbacks=callbacks, head_epochs=4, epochs=3
+        lambda: with_loss(Squared()), callbacks=callbacks, head_epochs=4, epochs=3
     )
 
 
 @case
-def own_loss_object():
-    return alike(lambda: with_loss(Squared()))
-
-
-@case
 def mixed_float16():
-    return alike(precision="mixed_float16")
+    return alike(lambda: with_loss(squared), precision="mixed_float16")
 
 
 @case

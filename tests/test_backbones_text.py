@@ -547,14 +547,15 @@ def test_every_text_family_is_saved_loaded_and_merged(tmp_path, family):
 
 
 @pytest.mark.slow
-def test_every_text_family_exports_and_loads_in_a_fresh_process(tmp_path):
+def test_text_families_export_and_load_in_a_fresh_process(tmp_path):
+    families = [*FAST, "Electra", "FNet", "QwenMoe"]
     expected = {}
-    for family in FAMILIES:
+    for family in families:
         backbone, tokenizer = tiny_of(family)
         model = tl.text_classifier(backbone, 2, tokenizer=tokenizer, sequence_length=8)
         model.save(tmp_path / f"{family}.keras")
         expected[family] = model.predict(["good film", "bad"], verbose=0).tolist()
-        if family in FAST[:3]:
+        if family in FAST[::2]:
             # All of them do; one takes ten seconds.
             tl.export(model, tmp_path / family)
     code = (
@@ -565,7 +566,7 @@ def test_every_text_family_exports_and_loads_in_a_fresh_process(tmp_path):
         "for n, m in models.items()}))"
     )
     found = subprocess.run(
-        [sys.executable, "-c", code, *FAMILIES],
+        [sys.executable, "-c", code, *families],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
         capture_output=True,
