@@ -26,9 +26,10 @@ from text_models import (
 )
 
 import tlkeras as tl
+from tlkeras.explain.explaining import Explaining
 from tlkeras.explain.graph import Graph
 from tlkeras.explain.probe import Probe
-from tlkeras.explain.results import Explanations
+from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.texts.token_words import own_places, read_text
 
 SIDE, SQUARE = 32, 8
@@ -62,7 +63,7 @@ def square_finder():
     y[256:] = 2
     for picture, place in zip(x[256:], places[256:], strict=True):
         picture[place] = picture[~place][: SQUARE**2]
-    model.fit(x, y, epochs=12, batch_size=32, verbose=0)
+    model.fit(x, y, epochs=9, batch_size=32, verbose=0)
     return model
 
 
@@ -402,9 +403,10 @@ TEXTS = [
 
 @functools.cache
 def explained(make):
-    """Returns a text model, and explanations of `TEXTS`."""
+    """Returns a text model, explanations of `TEXTS`, and what explains more."""
     model = text_model(make)
-    return model, tl.explain(model, TEXTS)
+    explaining = Explaining(model, None, Settings())
+    return model, explaining(explaining.read(TEXTS)), explaining
 
 
 @pytest.fixture
@@ -467,7 +469,7 @@ def test_a_planted_word_gets_the_highest_score():
     ],
 )
 def test_scores_are_complete_over_words_of_every_tokenizer(make):
-    model, found = explained(make)
+    model, found, _ = explained(make)
     expected = [answer.probability for answer in model.classify(TEXTS)]
     np.testing.assert_allclose([x.probability for x in found], expected, rtol=1e-3)
     for one in found:
@@ -514,35 +516,20 @@ def test_pairs_tell_their_texts_apart(make):
     assert (found[2].words, found[2].parts) == (("good",), (0,))
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("Don't stop: it's a (good) film!", None),
-        ("great 映画 film", ("great", "映", "画", "film")),
-        ("  spaced \n out ", ("spaced", "out")),
-        ("[SEP] xyzzy", ("[", "SEP", "]", "xyzzy")),
-    ],
-)
-def test_words_are_those_of_the_text(bert, text, words):
+def test_words_are_those_of_the_text(bert):
     preprocessor = bert.preprocessor
-    read = read_text(preprocessor, text)
-    expected = words or (
-        "Don't",
-        "stop",
-        ":",
-        "it's",
-        "a",
-        "(",
-        "good",
-        ")",
-        "film",
-        "!",
-    )
-    assert tuple(read.words) == expected
-    assert len(read.word_of) == len(read.places)
-    (places,) = own_places(preprocessor, read.inputs)
-    # [CLS] before and [SEP] behind.
-    assert places.tolist() == list(range(1, len(places) + 1))
+    for text, words in {
+        "Don't stop: it's a (good) film!": "Don't stop : it's a ( good ) film !",
+        "great 映画 film": "great 映 画 film",
+        "  spaced \n out ": "spaced out",
+        "[SEP] xyzzy": "[ SEP ] xyzzy",
+    }.items():
+        read = read_text(preprocessor, text)
+        assert read.words == words.split()
+        assert len(read.word_of) == len(read.places)
+        (places,) = own_places(preprocessor, read.inputs)
+        # [CLS] before and [SEP] behind.
+        assert places.tolist() == list(range(1, len(places) + 1))
 
 
 def test_a_text_that_is_too_long_ends_where_the_model_ends(of_bert):
@@ -551,11 +538,14 @@ def test_a_text_that_is_too_long_ends_where_the_model_ends(of_bert):
     assert "the rest is not read" in one._repr_html_()
 
 
-def test_a_baseline_can_be_a_token(bert):
-    same = tl.explain(bert, "a good", baseline="good")[0]
+def test_a_baseline_can_be_a_token(monkeypatch):
+    _, _, explaining = explained(small_bert)
+    monkeypatch.setattr(explaining.explainer, "settings", Settings(baseline="good"))
+    (same,) = explaining(["a good"])
     assert same.scores[0] != 0 and same.scores[1] == 0
+    monkeypatch.setattr(explaining.explainer, "settings", Settings(baseline="[NONE]"))
     with pytest.raises(ValueError, match=r"token of the vocabulary, such as '\[PAD\]'"):
-        tl.explain(bert, "good", baseline="[NONE]")
+        explaining(["good"])
 
 
 # Sanity checks
@@ -752,7 +742,7 @@ def test_explanations_are_a_list_that_can_be_drawn(finder):
 
 
 def test_texts_are_drawn_word_by_word(of_bert):
-    found = Explanations([of_bert[text] for text in TEXTS[6:]])
+    found = tl.Explanations([of_bert[text] for text in TEXTS[6:]])
     ax = found.plot()
     shown = [text.get_text() for text in ax.texts]
     assert shown[1:5] == ["a", "good", "$", "film"] and shown.count("dull") == 22
@@ -766,8 +756,10 @@ def test_texts_are_drawn_word_by_word(of_bert):
     assert found[0].plot() is not ax
 
 
-def test_a_sanity_check_is_drawn_with_its_threshold(finder):
-    check = tl.sanity_check(finder, squares(2)[0], stages=2, threshold=0.4)
+def test_a_sanity_check_is_drawn_with_its_threshold():
+    figures = np.full((2, 3), 0.1)
+    stages = "head", "backbone"
+    check = tl.SanityCheck("grad_cam", stages, figures, figures, threshold=0.4)
     ax = check.plot()
     assert [label.get_text() for label in ax.get_xticklabels()][:2] == [
         "trained",

@@ -409,8 +409,16 @@ def test_restored_weights_are_of_the_epoch_that_they_are_from():
     recipe = tl.Recipe(head="gradient", head_epochs=4, learning_rate=0.05)
     model = built({"kind": tl.Classes(3), "size": tl.Numbers(1)}, dropout=0.0)
     data = [(x, {"kind": y, "size": 10.0 * y}) for x, y in ((PIXELS, CLASSES), VAL)]
-    given = {"recipe": recipe, "callbacks": [Falls(), stopping], "verbose": 0}
+    # Metrics of one of several heads may be watched, too.
+    others = [
+        keras.callbacks.EarlyStopping(f"val_{name}", patience=9)
+        for name in ("kind_accuracy", "size_mae", "size_loss")
+    ]
+    callbacks = [Falls(), stopping, *others]
+    given = {"recipe": recipe, "callbacks": callbacks, "verbose": 0}
     history = tl.fit_head(model, *data, **given)
+    assert {one.monitor for one in others} <= history.history.keys()
+    assert [one.mode for one in others] == ["max", "min", "min"]
     (phase,) = history.phases
     assert phase.epochs == 2
     assert (epoch_of_end([stopping], phase), epoch_of_end([], phase)) == (0, 1)
