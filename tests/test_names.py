@@ -122,8 +122,9 @@ def test_names_in_another_order_are_an_error_everywhere(folder, data, source):
             verb()
 
 
-@pytest.mark.parametrize("built_by", ["tlkeras", "Keras"])
-@pytest.mark.parametrize("source", ["Splits", "Keras"])
+@pytest.mark.parametrize(
+    ("built_by", "source"), [("tlkeras", "Keras"), ("Keras", "Splits")]
+)
 def test_a_report_takes_the_names_of_data_where_the_model_has_none(
     folder, data, built_by, source
 ):

@@ -151,9 +151,12 @@ def test_each_of_several_heads_is_solved_of_what_it_has_labels_for():
     model = built(heads)
     history = fitted(model, labels)
     assert set(history.phases[0].solved) == set(heads)
-    reports = tl.evaluate(model, (PIXELS, labels), verbose=0)
-    assert reports["kind"].accuracy > 0.95 and reports["traits"].accuracy > 0.95
-    assert reports["size"].metrics["r2"] > 0.9
+    answers = {name: np.array(rows) for name, rows in model(PIXELS).items()}
+    assert np.mean(answers["kind"].argmax(axis=1) == CLASSES) > 0.95
+    known = ~np.isnan(rows)
+    assert np.mean((answers["traits"] > 0.5)[known] == rows[known]) > 0.95
+    errors = answers["size"][:, 0] - CLASSES / 2
+    assert np.mean(errors**2) < 0.1 * np.var(CLASSES / 2)
 
 
 def test_weights_of_examples_are_heeded():
@@ -189,18 +192,17 @@ def test_weights_of_classes_and_examples_are_heeded_as_balanced_draws_are():
         (slice(None), {"class_weight": "balanced"}),
         (kept, {"class_weight": "balanced"}),
         (kept, {"sampling": "balanced"}),
-        (kept, {}),
     ):
         model, recipe = built(2), tl.Recipe(**given)
         train = PIXELS[rows], labels[rows], counts[rows]
         tl.fit_head(model, train, recipe=recipe, cache="memory", verbose=0)
         heads.append(head_of(model))
-    whole, without, drawn, plain = heads
-    for one, other, third in zip(whole, without, drawn, strict=True):
+    for one, other, third in zip(*heads, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(other, third, atol=1e-3)
-    # Two of five, which balance makes half: the bias of their class rises.
-    assert without[1][1] - without[1][0] > plain[1][1] - plain[1][0]
+    # Colours tell nothing of them: two of five, which balance makes half.
+    chances = np.array(model(PIXELS))[:, 1]
+    assert np.mean(chances) == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +416,7 @@ def test_restored_weights_are_of_the_epoch_that_they_are_from():
         keras.callbacks.EarlyStopping(f"val_{name}", patience=9)
         for name in ("kind_accuracy", "size_mae", "size_loss")
     ]
-    callbacks = [Falls(), stopping, *others]
+    callbacks = [*others, Falls(), stopping]
     given = {"recipe": recipe, "callbacks": callbacks, "verbose": 0}
     history = tl.fit_head(model, *data, **given)
     assert {one.monitor for one in others} <= history.history.keys()
