@@ -361,6 +361,9 @@ def test_the_logit_is_found_behind_every_form_of_softmax(last):
     np.testing.assert_allclose(found, answers_of(logits, x_in), rtol=1e-4)
     np.testing.assert_allclose(outputs, softmax(found), rtol=1e-4)
     assert probe.gives_probabilities
+    # What is traced is traced once.
+    slot = probe.graph.inputs[0]
+    assert probe.gradient_function(slot) is probe.gradient_function(slot)
 
 
 def test_a_graph_opens_models_in_models_and_layers_called_twice():
