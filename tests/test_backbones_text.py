@@ -149,15 +149,13 @@ def test_weights_of_ones_own_have_no_licence(bert_preset, monkeypatch):
     assert licence(loaded, weights=own) is None and licence(loaded) is None
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_preset_folder_brings_weights_and_tokenizer(bert_preset, policy):
+def test_preset_folder_brings_weights_and_tokenizer(bert_preset):
     folder, weights = bert_preset
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy("mixed_bfloat16")
     loaded = load_text_backbone(folder, sequence_length=14)
     assert (loaded.name, loaded.kind, loaded.licence) == ("tiny_bert", "encoder", None)
-    layers = loaded.model.layers
-    assert {layer.compute_dtype for layer in layers} == {policy.removeprefix("mixed_")}
-    assert loaded.model.compute_dtype == policy.removeprefix("mixed_")
+    assert {layer.compute_dtype for layer in loaded.model.layers} == {"bfloat16"}
+    assert loaded.model.compute_dtype == "bfloat16"
     for expected, weight in zip(weights.values(), loaded.model.weights, strict=True):
         np.testing.assert_array_equal(expected, weight)
     shared = preprocessor_of(tiny_bert)
@@ -205,11 +203,27 @@ def test_weights_none_is_random_and_a_file_fills_in(bert_preset):
             marks=pytest.mark.slow,
         ),
         (tiny_f_net, {"token_ids", "segment_ids"}, "encoder"),
-        (tiny_gpt2, {"token_ids", "padding_mask"}, "decoder"),
     ],
 )
 def test_features_are_the_inputs_of_the_backbone(make, keys, kind):
-    loaded = loaded_of(make, 14)
+    check_features(loaded_of(make, 14), keys, kind)
+
+
+def test_decoder_pair_is_joined_with_the_end_of_text():
+    loaded = loaded_of(tiny_gpt2, 14)
+    check_features(loaded, {"token_ids", "padding_mask"}, "decoder")
+    tokenizer = loaded.preprocessor.tokenizer
+    end, film = tokenizer.end_token_id, tokenizer.token_to_id("film")
+    features = loaded.preprocessor([("film!", "film")])
+    assert features["token_ids"][0, :6].numpy().tolist() == [end, film, 0, end, film, 0]
+    assert features["padding_mask"].numpy().sum() == 5
+
+
+def check_features(loaded, keys, kind):
+    """Fails unless pairs of texts become what a backbone takes."""
+    tokens, lengths, _ = loaded.preprocessor.tokenize_all(PAIRS[:2])
+    longest = int(max(lengths)) if "padding_mask" in keys else 14
+    assert tokens["token_ids"].shape == (2, longest)
     assert loaded.kind == loaded.preprocessor.kind == kind
     assert set(loaded.preprocessor.keys) == keys
     features = loaded.preprocessor(PAIRS)
@@ -321,23 +335,6 @@ def test_encoder_tokens_are_those_of_keras_hub(make, theirs, length):
     assert_same_features(ours(PAIRS), theirs(x=columns))
 
 
-def test_decoder_tokens_are_those_of_keras_hub():
-    ours = preprocessor_of(tiny_gpt2)
-    theirs = MODELS.GPT2CausalLMPreprocessor(ours.tokenizer, sequence_length=14)
-    texts = [*SENTENCES, "good!", "!!"]
-    expected = theirs.generate_preprocess(texts, sequence_length=14)
-    assert_same_features(ours(texts), expected)
-
-
-def test_decoder_pair_is_joined_with_the_end_of_text():
-    preprocessor = preprocessor_of(tiny_gpt2)
-    tokenizer = preprocessor.tokenizer
-    end, film = tokenizer.end_token_id, tokenizer.token_to_id("film")
-    features = preprocessor([("film!", "film")])
-    assert features["token_ids"][0, :6].numpy().tolist() == [end, film, 0, end, film, 0]
-    assert features["padding_mask"].numpy().sum() == 5
-
-
 ODD_BLANKS = "\u00a0 \u1680 \u2003 \u2009 \u2028 \u2029 \u202f \u205f \u3000".split(" ")
 ODD = [
     *ODD_BLANKS,
@@ -380,8 +377,7 @@ def test_word_pieces_are_those_of_the_reference(lowercase):
 KEPT_TOGETHER = ("\r\n", "  ", "\n")
 
 
-def test_byte_pairs_are_split_as_the_reference_splits():
-    _, tokenizer = tiny_gpt2()
+def test_byte_pairs_are_those_of_the_reference_and_packed_as_in_keras_hub():
     letters = [*tokenizers.pre_tokenizers.ByteLevel.alphabet()]
     merges = [f"{a} {b}" for a in ("¨", "Ģ", "Ĥ", "ł") for b in (":", "Ġ")]
     merges += [f"Ġ {letter}" for letter in ("â", "á", "Â", "Ā", "g")]
@@ -399,6 +395,11 @@ def test_byte_pairs_are_split_as_the_reference_splits():
         # A NUL ends the strings of C; another character stands for it.
         expected = reference.encode(text.replace("\x00", "\x01")).ids
         assert ids[mask][1:].tolist() == expected, repr(text)
+    theirs = MODELS.GPT2CausalLMPreprocessor(tokenizer, sequence_length=32)
+    texts = [*SENTENCES, "good!", "!!"]
+    expected = theirs.generate_preprocess(texts, sequence_length=32)
+    assert expected["padding_mask"].numpy().all(axis=1).any(), "none is cut"
+    assert_same_features(preprocessor(texts), expected)
 
 
 @pytest.mark.slow
@@ -413,28 +414,20 @@ def test_byte_pairs_are_read_alike_in_and_out_of_a_pipeline():
     )
 
 
-@pytest.mark.parametrize(
-    "texts",
-    [
+def test_every_form_of_texts_gives_the_same():
+    preprocessor = preprocessor_of(tiny_bert)
+    for texts in (
         np.array(["good film", "bad"]),
         np.array(["good film", "bad"], dtype=object),
         np.array([b"good film", b"bad"]),
         tf.constant(["good film", "bad"]),
-    ],
-    ids=["str", "object", "bytes", "tensor"],
-)
-def test_every_form_of_texts_gives_the_same(texts):
+    ):
+        assert_same_features(preprocessor(texts), preprocessor(["good film", "bad"]))
+
+
+@pytest.mark.parametrize("texts", [SENTENCES[:2], PAIRS[:2]], ids=["single", "pairs"])
+def test_tokenize_all_is_trimmed_to_the_longest(texts):
     preprocessor = preprocessor_of(tiny_bert)
-    assert_same_features(preprocessor(texts), preprocessor(["good film", "bad"]))
-
-
-@pytest.mark.parametrize(
-    ("make", "texts"),
-    [(tiny_bert, SENTENCES), (tiny_gpt2, PAIRS)],
-    ids=["single", "pairs"],
-)
-def test_tokenize_all_is_trimmed_to_the_longest(make, texts):
-    preprocessor, texts = preprocessor_of(make), texts[:2]
     whole = preprocessor(texts)
     features, lengths, _ = preprocessor.tokenize_all(texts, batch_size=1)
     np.testing.assert_array_equal(lengths, whole["padding_mask"].numpy().sum(1))
@@ -451,17 +444,14 @@ def test_tokenize_all_counts_the_texts_that_lost_tokens():
     assert lengths.tolist() == [3, 14, 14, 14]
     assert truncated == 2
     assert features["token_ids"].shape == (4, 14)
+    tokens, lengths, truncated = preprocessor_of(tiny_bert).tokenize_all([])
+    assert {rows.shape for rows in tokens.values()} == {(0, 1)}
+    assert (lengths.shape, truncated) == ((0,), 0)
 
 
-def test_without_a_padding_mask_nothing_is_trimmed():
-    preprocessor = preprocessor_of(tiny_f_net)
-    features, lengths, _ = preprocessor.tokenize_all(["good", "bad film"])
-    assert features["token_ids"].shape == (2, 14)
-    assert lengths.tolist() == [3, 4]
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
+# Some lists of many: a call costs more than its texts.
+@settings(max_examples=5, deadline=None)
+@given(st.lists(st.text(max_size=30), min_size=5, max_size=25))
 def test_any_text_has_start_end_and_padding(texts):
     features = preprocessor_of(tiny_bert)(texts)
     ids, mask = features["token_ids"].numpy(), features["padding_mask"].numpy()
@@ -484,12 +474,17 @@ def test_config_round_trip():
 @pytest.mark.parametrize("make", [tiny_bert, tiny_gpt2])
 def test_saved_model_keeps_its_vocabulary(tmp_path, make):
     preprocessor = preprocessor_of(make)
-    preprocessor(SENTENCES)
     Holder(preprocessor).save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras").preprocessor
     assert loaded.get_config() == preprocessor.get_config()
-    expected = preprocessor.tokenizer(SENTENCES)
-    assert list(loaded.tokenizer(SENTENCES)) == list(expected)
+    assert settings_of(loaded) == settings_of(preprocessor)
+    tokenizers = loaded.tokenizer, preprocessor.tokenizer
+    if make is tiny_bert:
+        first, second = (list(tokenizer(SENTENCES)) for tokenizer in tokenizers)
+    else:
+        # Beside the vocabulary, all that tells byte pairs, which take long to trace.
+        first, second = (tokenizer.merges for tokenizer in tokenizers)
+    assert first == second
 
 
 @pytest.mark.slow
@@ -647,12 +642,6 @@ def test_tokenizers_that_do_not_suit_are_refused():
 def test_what_is_no_text_is_refused(texts, message):
     with pytest.raises(ValueError, match=message):
         preprocessor_of(tiny_bert)(texts)
-
-
-def test_of_no_texts_there_are_no_tokens():
-    tokens, lengths, truncated = preprocessor_of(tiny_bert).tokenize_all([])
-    assert {rows.shape for rows in tokens.values()} == {(0, 1)}
-    assert (lengths.shape, truncated) == ((0,), 0)
 
 
 def test_folder_without_a_tokenizer_says_what_belongs_there(tmp_path):

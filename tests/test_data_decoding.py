@@ -52,8 +52,25 @@ def decoded(path, **kwargs):
     return load_images(path, (height, width), **kwargs)[0]
 
 
-# A call of `load_images` makes a pipeline, whose cost is that of many pictures: what
-# differs in the file alone is read by one call.
+# The first call of `load_images` in a test costs what many pictures do: what differs
+# in the file alone is read by one call.
+
+
+def assert_pixels_of_pillow(paths, **kwargs):
+    """Fails unless files of one size are read as Pillow reads them."""
+    expected = [pillow_pixels(path) for path in paths]
+    pictures = load_images(paths, expected[0].shape[:2], **kwargs)
+    for path, found, one in zip(paths, pictures, expected, strict=True):
+        np.testing.assert_array_equal(found, one, err_msg=repr(path))
+
+
+def with_alpha(format, mode, **options):
+    """Encodes a picture that is more opaque to the lower left."""
+    image = PIL.Image.fromarray(PHOTO).convert(mode)
+    image.putalpha(PIL.Image.fromarray(np.tri(24, 32, dtype="uint8") * 200))
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
 
 
 def test_pixels_are_those_of_pillow(tmp_path):
@@ -77,57 +94,45 @@ def test_pixels_are_those_of_pillow(tmp_path):
         ("WEBP", "L", {}),
         ("WEBP", "RGB", {"lossless": True}),
     ]
-    paths = [
-        save(tmp_path, f"{i}.any", encode(PHOTO, format, mode, **options))
-        for i, (format, mode, options) in enumerate(cases)
-    ]
-    for case, path, found in zip(
-        cases, paths, load_images(paths, (24, 32)), strict=True
-    ):
-        np.testing.assert_array_equal(found, pillow_pixels(path), err_msg=str(case))
+    files = {
+        " ".join([format, mode, *options]): encode(PHOTO, format, mode, **options)
+        for format, mode, options in cases
+    }
+    # Alpha is dropped.
+    files |= {
+        "alpha.png": with_alpha("PNG", "RGBA"),
+        "grey alpha.png": with_alpha("PNG", "LA"),
+        "alpha.webp": with_alpha("WEBP", "RGBA"),
+        "exact alpha.webp": with_alpha("WEBP", "RGBA", lossless=True, exact=True),
+    }
+    # Of an animation the first frame is taken, as is the first of several pictures.
+    frames = {"save_all": True, "append_images": [PIL.Image.fromarray(PHOTO[::-1])]}
+    for format in ("GIF", "PNG", "MPO"):
+        files[f"several.{format}"] = encode(PHOTO, format, duration=50, **frames)
+    # An orientation that is none is ignored.
+    for value in (0, 9, 65535):
+        files[f"{value}.jpg"] = encode(PHOTO, "JPEG", exif=exif(value))
+    # Phones append videos to JPEGs; other tools pad files.
+    junk = np.random.default_rng(0).integers(0, 200, 10_000).astype("uint8").tobytes()
+    for format in ("JPEG", "PNG", "WEBP"):
+        files[f"padded.{format}"] = encode(PHOTO, format) + junk
+    # Any name works, also one that is not UTF-8.
+    odd = b"\xff\xfe.png".decode(errors="surrogateescape")
+    for name in ("größe ñ 花 🌼.png", "a b#c%d?.png", "x" * 251 + ".png", odd):
+        files[name] = encode(PHOTO, "PNG")
+    assert_pixels_of_pillow([save(tmp_path, *file) for file in files.items()])
 
 
-@pytest.mark.parametrize(
-    ("format", "mode", "options"),
-    [
-        ("PNG", "RGBA", {}),
-        ("PNG", "LA", {}),
-        ("WEBP", "RGBA", {"lossless": True, "exact": True}),
-        ("WEBP", "RGBA", {}),
-    ],
-)
-def test_alpha_is_dropped(tmp_path, format, mode, options):
-    image = PIL.Image.fromarray(PHOTO).convert(mode)
-    image.putalpha(PIL.Image.fromarray(np.tri(24, 32, dtype="uint8") * 200))
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    path = save(tmp_path, "a.any", buffer.getvalue())
-    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_16_bit_png_keeps_the_high_byte(tmp_path, channels):
+def test_16_bit_png_keeps_the_high_byte(tmp_path):
     low_bytes = np.random.default_rng(0).integers(0, 256, PHOTO.shape)
-    deep = (PHOTO.astype("uint16") * 256 + low_bytes.astype("uint16"))[..., :channels]
-    path = save(tmp_path, "a.png", tf.io.encode_png(deep).numpy())
-    expected = np.broadcast_to(PHOTO[..., :channels], PHOTO.shape)
-    np.testing.assert_array_equal(load_images(path, (24, 32))[0], expected)
-
-
-@pytest.mark.parametrize("format", ["GIF", "PNG"])
-def test_of_an_animation_the_first_frame_is_taken(tmp_path, format):
-    frames = [PIL.Image.fromarray(PHOTO[::-1])]
-    moving = encode(PHOTO, format, save_all=True, append_images=frames, duration=50)
-    path = save(tmp_path, "a.any", moving)
-    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
-
-
-def test_of_a_multi_picture_jpeg_the_first_is_taken(tmp_path):
-    second = [PIL.Image.fromarray(picture(24, 32, seed=1))]
-    path = save(
-        tmp_path, "a.jpg", encode(PHOTO, "MPO", save_all=True, append_images=second)
-    )
-    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
+    deep = PHOTO.astype("uint16") * 256 + low_bytes.astype("uint16")
+    paths = [
+        save(tmp_path, f"{n}.png", tf.io.encode_png(deep[..., :n]).numpy())
+        for n in (1, 3)
+    ]
+    grey, colour = load_images(paths, (24, 32))
+    np.testing.assert_array_equal(grey, np.broadcast_to(PHOTO[..., :1], PHOTO.shape))
+    np.testing.assert_array_equal(colour, PHOTO)
 
 
 def turned(folder, format, orientations):
@@ -138,12 +143,11 @@ def turned(folder, format, orientations):
     ]
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-def test_exif_orientation_is_undone(tmp_path, format):
-    for size, orientations in (((24, 32), range(1, 5)), ((32, 24), range(5, 9))):
-        paths = turned(tmp_path, format, orientations)
-        for path, found in zip(paths, load_images(paths, size), strict=True):
-            np.testing.assert_array_equal(found, pillow_pixels(path), err_msg=path.name)
+def test_exif_orientation_is_undone(tmp_path):
+    formats = "JPEG", "PNG", "WEBP"
+    for orientations in (range(1, 5), range(5, 9)):
+        paths = [turned(tmp_path, format, orientations) for format in formats]
+        assert_pixels_of_pillow(sum(paths, []))
 
 
 def test_orientation_and_resizing_go_together(tmp_path):
@@ -151,12 +155,6 @@ def test_orientation_and_resizing_go_together(tmp_path):
     for path, found in zip(paths, load_images(paths, (20, 15)), strict=True):
         expected = smart_resize(pillow_pixels(path).astype("float32"), (20, 15))
         np.testing.assert_allclose(found, expected, atol=1e-3, err_msg=path.name)
-
-
-@pytest.mark.parametrize("value", [0, 9, 65535])
-def test_nonsense_orientation_is_ignored(tmp_path, value):
-    path = save(tmp_path, "a.jpg", encode(PHOTO, "JPEG", exif=exif(value)))
-    np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
 
 
 def test_below_twice_the_size_as_in_keras(tmp_path):
@@ -252,20 +250,19 @@ def test_reduced_jpeg_is_what_pillow_drafts(tmp_path):
         np.testing.assert_array_equal(found, one, err_msg=path.name)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-def test_grayscale_is_rec_601_luma(tmp_path, format):
-    path = save(tmp_path, "a.any", encode(PHOTO, format))
-    with PIL.Image.open(path) as image:
-        expected = np.asarray(image.convert("RGB").convert("L"), float)
-    grey = decoded(path, color_mode="grayscale")
-    assert grey.shape == (24, 32, 1)
-    np.testing.assert_allclose(grey[..., 0], expected, atol=0.51)
-
-
-def test_grayscale_of_grey_is_exact(tmp_path):
-    white = np.full((8, 8, 3), 255, "uint8")
-    path = save(tmp_path, "a.png", encode(white, "PNG", "L"))
-    np.testing.assert_allclose(load_images(path, 8, "grayscale"), 255, atol=1e-4)
+def test_grayscale_is_rec_601_luma(tmp_path):
+    white = np.full_like(PHOTO, 255)
+    files = {format: encode(PHOTO, format) for format in ("JPEG", "PNG", "WEBP")}
+    files["grey"] = encode(white, "PNG", "L")
+    paths = [save(tmp_path, *file) for file in files.items()]
+    pictures = load_images(paths, (24, 32), "grayscale")
+    assert pictures.shape == (4, 24, 32, 1)
+    for path, found in zip(paths, pictures[..., 0], strict=True):
+        with PIL.Image.open(path) as image:
+            expected = np.asarray(image.convert("RGB").convert("L"), float)
+        np.testing.assert_allclose(found, expected, atol=0.51, err_msg=path.name)
+    # Of grey it is exact.
+    np.testing.assert_allclose(pictures[-1], 255, atol=1e-4)
 
 
 @settings(max_examples=40, deadline=None)
@@ -286,33 +283,41 @@ def test_resizing_keeps_the_range_and_a_flat_colour(height, width, high, wide):
     assert resized.max() <= noise.max() + 1e-3
 
 
-@pytest.mark.parametrize("shape", [(24, 80), (80, 24), (105, 300), (300, 105)])
-def test_a_padded_picture_is_whole_and_in_the_middle(tmp_path, shape):
-    pixels = picture(*shape)
-    path = save(tmp_path, "a.jpg", encode(pixels, "JPEG", quality=100, subsampling=0))
-    padded = load_images(path, (40, 40), fit="pad")[0]
-    image = PIL.Image.fromarray(pillow_pixels(path))
-    expected = PIL.ImageOps.pad(image, (40, 40), PIL.Image.Resampling.BILINEAR)
-    assert padded.shape == (40, 40, 3)
-    assert np.abs(padded - np.asarray(expected, float)).mean() < 2.5
-    keras_pads = keras.ops.image.resize(
-        pillow_pixels(path).astype("float32"),
-        (40, 40),
-        antialias=True,
-        pad_to_aspect_ratio=True,
-    )
-    # Keras pads before it resizes, which blends the edge with black.
-    assert np.abs(padded - np.asarray(keras_pads, float)).mean() < 4
+SHAPES = [(24, 80), (80, 24), (105, 300), (300, 105)]
 
 
-@pytest.mark.parametrize("shape", [(24, 80), (80, 24), (105, 300), (300, 105)])
-def test_a_stretched_picture_fills_the_target(tmp_path, shape):
-    path = save(tmp_path, "a.png", encode(picture(*shape), "PNG"))
-    stretched = load_images(path, (40, 40), fit="stretch")[0]
-    image = PIL.Image.fromarray(pillow_pixels(path))
-    expected = image.resize((40, 40), PIL.Image.Resampling.BILINEAR)
-    assert np.abs(stretched - np.asarray(expected, float)).mean() < 1.5
-    assert stretched.min() > 0 or np.asarray(expected).min() == 0
+def test_a_padded_picture_is_whole_and_in_the_middle(tmp_path):
+    best = {"quality": 100, "subsampling": 0}
+    paths = [
+        save(tmp_path, f"{i}.jpg", encode(picture(*shape), "JPEG", **best))
+        for i, shape in enumerate(SHAPES)
+    ]
+    for path, padded in zip(paths, load_images(paths, 40, fit="pad"), strict=True):
+        image = PIL.Image.fromarray(pillow_pixels(path))
+        expected = PIL.ImageOps.pad(image, (40, 40), PIL.Image.Resampling.BILINEAR)
+        assert padded.shape == (40, 40, 3)
+        assert np.abs(padded - np.asarray(expected, float)).mean() < 2.5
+        keras_pads = keras.ops.image.resize(
+            pillow_pixels(path).astype("float32"),
+            (40, 40),
+            antialias=True,
+            pad_to_aspect_ratio=True,
+        )
+        # Keras pads before it resizes, which blends the edge with black.
+        assert np.abs(padded - np.asarray(keras_pads, float)).mean() < 4
+
+
+def test_a_stretched_picture_fills_the_target(tmp_path):
+    paths = [
+        save(tmp_path, f"{i}.png", encode(picture(*shape), "PNG"))
+        for i, shape in enumerate(SHAPES)
+    ]
+    found = load_images(paths, 40, fit="stretch")
+    for path, stretched in zip(paths, found, strict=True):
+        image = PIL.Image.fromarray(pillow_pixels(path))
+        expected = image.resize((40, 40), PIL.Image.Resampling.BILINEAR)
+        assert np.abs(stretched - np.asarray(expected, float)).mean() < 1.5
+        assert stretched.min() > 0 or np.asarray(expected).min() == 0
 
 
 @pytest.mark.parametrize("fit", FITS)
@@ -363,20 +368,6 @@ def test_paths_come_in_every_form_that_has_an_order(tmp_path):
             read(set(paths))
     with pytest.raises(ValueError, match="a list of paths. Received: dict"):
         load_images({str(paths[0]): 1}, 8)
-
-
-@pytest.mark.parametrize(
-    "name", ["größe ñ 花 🌼.png", "a b#c%d?.png", "x" * 251 + ".png"]
-)
-def test_any_file_name_works(tmp_path, name):
-    path = save(tmp_path, name, encode(PHOTO, "PNG"))
-    np.testing.assert_array_equal(decoded(path), PHOTO)
-
-
-def test_a_file_name_that_is_not_utf_8_works(tmp_path):
-    path = tmp_path / b"\xff\xfe.png".decode(errors="surrogateescape")
-    path.write_bytes(encode(PHOTO, "PNG"))
-    np.testing.assert_array_equal(load_images(path, (24, 32))[0], PHOTO)
 
 
 @pytest.mark.parametrize("name", damaged_files())
@@ -436,20 +427,20 @@ METADATA = {
 }
 
 
-@pytest.mark.parametrize("metadata", METADATA)
-def test_metadata_that_pillow_refuses_do_not_matter(tmp_path, metadata):
-    whole = encode(picture(), "PNG")
-    turned = (
-        png_chunk(b"eXIf", exif(6).tobytes()[6:]) if metadata != "damaged EXIF" else b""
-    )
-    path = tmp_path / "a.png"
-    path.write_bytes(whole[:33] + METADATA[metadata] + turned + whole[33:])
-    headers, reasons = read_headers([path])
-    assert reasons == [None]
-    assert (headers["height"], headers["width"]) == (24, 32)
-    assert headers["orientation"] == (6 if turned else 1)
-    pixels = np.rot90(picture(), -1) if turned else picture()
-    np.testing.assert_array_equal(load_images(path, pixels.shape[:2])[0], pixels)
+def test_metadata_that_pillow_refuses_do_not_matter(tmp_path):
+    whole, paths = encode(picture(), "PNG"), []
+    for name, chunk in METADATA.items():
+        sideways = name != "damaged EXIF"
+        turned = png_chunk(b"eXIf", exif(6).tobytes()[6:]) * sideways
+        contents = whole[:33] + chunk + turned + whole[33:]
+        paths.append(save(tmp_path, f"{name}.png", contents))
+    headers, reasons = read_headers(paths)
+    assert reasons == [None] * 5
+    assert set(headers["height"]) == {24} and set(headers["width"]) == {32}
+    assert headers["orientation"].tolist() == [6, 6, 6, 6, 1]
+    for found in load_images(paths[:-1], (32, 24)):
+        np.testing.assert_array_equal(found, np.rot90(picture(), -1))
+    np.testing.assert_array_equal(load_images(paths[-1], (24, 32))[0], picture())
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP"])
@@ -466,14 +457,6 @@ def test_pictures_of_many_pixels_are_read(tmp_path, monkeypatch, format):
     assert reason is None or "has 32 x 24 pixels, more than TensorFlow dec" in reason
     path.write_bytes(encode(picture(), "WEBP"))
     assert "has more pixels than can be read" in read_headers([path])[1][0]
-
-
-def test_trailing_data_is_no_damage(tmp_path):
-    """Phones append videos to JPEGs; other tools pad files."""
-    junk = np.random.default_rng(0).integers(0, 200, 10_000).astype("uint8").tobytes()
-    for format in ["JPEG", "PNG", "WEBP"]:
-        path = save(tmp_path, f"a.{format}", encode(PHOTO, format) + junk)
-        np.testing.assert_array_equal(decoded(path), pillow_pixels(path))
 
 
 def test_a_thumbnails_end_is_not_the_pictures_end(tmp_path):

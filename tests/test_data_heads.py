@@ -426,21 +426,12 @@ def test_keras_own_fit_learns_of_them(data):
     )
     assert np.isfinite(list(history.history.values())).all()
     assert {"species_accuracy", "val_length_mae"} <= set(history.history)
-    found = model.evaluate(data.train, verbose=0, return_dict=True)
-    examples = examples_of(data.train)
-    pixels, rows = next(iter(examples.dataset(99)))
+    pixels, rows = next(iter(examples_of(data.val).dataset(99)))
     labels = model.problem.unpack(rows)
     again = model.evaluate(pixels, labels, verbose=0, return_dict=True)
     for name in ("species_accuracy", "tags_accuracy", "length_mae"):
-        assert found[name] == pytest.approx(again[name], rel=1e-4)
-
-
-def test_the_fit_verbs_learn_of_them(data):
-    model = tl.image_classifier(tiny_backbone(blocks=1), HEADS)
-    history = tl.fit_head(model, data, epochs=1, cache="memory", verbose=0)
-    assert np.isfinite(history.history["loss"]).all()
-    reports = tl.evaluate(model, data.test, verbose=0)
-    assert set(reports) == set(HEADS)
+        found = history.history[f"val_{name}"][0]
+        assert found == pytest.approx(again[name], rel=1e-4)
 
 
 def test_rows_are_repacked_for_heads_in_another_order(data):

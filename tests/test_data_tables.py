@@ -41,12 +41,11 @@ def films(tmp_path):
 
 
 def contents(dataset):
-    """Returns the inputs and labels behind a dataset, in the stored order."""
-    batches = list(examples_of(dataset).dataset(batch_size=7))
-    x, y = (np.concatenate([batch[i].numpy() for batch in batches]) for i in (0, 1))
-    if x.dtype == object:
-        x = np.vectorize(bytes.decode, otypes=[object])(x)
-    return x.tolist(), y.tolist()
+    """Returns the texts and labels behind a dataset, in the stored order."""
+    examples = examples_of(dataset)
+    texts = examples.inputs.numpy()[examples.rows]
+    texts = np.vectorize(bytes.decode, otypes=[object])(texts)
+    return texts.tolist(), examples.labels.tolist()
 
 
 def sizes(data):
@@ -852,10 +851,12 @@ def test_images_are_those_of_a_folder(pictures):
         "pad",
     )
     assert data.class_names == folder.class_names
-    for found, expected in zip(
-        contents(data.train), contents(folder.train), strict=True
-    ):
-        np.testing.assert_array_equal(found, expected)
+    for part in (data, folder):
+        assert examples_of(part.train).files == sorted(pd.read_csv(pictures)["path"])
+    both = (examples_of(part.train).labels for part in (data, folder))
+    np.testing.assert_array_equal(*both)
+    x, _ = next(iter(data.train))
+    assert x.shape == (8, 12, 16, 3)
     frame = pd.read_csv(pictures)
     framed = tl.from_dataframe(
         frame, image="path", image_root=pictures.parent, **arguments
@@ -873,7 +874,7 @@ def test_images_that_cannot_be_read_are_skipped(pictures):
     assert caught[0].filename == __file__
     assert len(examples_of(data.train)) == 6
     assert data.skipped[0][0] == str(damaged)
-    assert contents(data.train)[1] == [0] * 3 + [1] * 3
+    assert examples_of(data.train).labels.tolist() == [0] * 3 + [1] * 3
 
 
 def test_a_class_is_not_lost_with_its_images(pictures):
@@ -893,7 +894,8 @@ def test_image_targets_and_missing_paths(tmp_path):
         tl.from_dataframe(frame, **arguments)
     with pytest.warns(UserWarning, match="Skipped 1 of 4"):
         data = tl.from_dataframe(frame, **arguments, errors="skip", **WHOLE)
-    assert (data.task, contents(data.train)[1]) == ("regression", [0.5, 1.5, 3.5])
+    labels = examples_of(data.train).labels.tolist()
+    assert (data.task, labels) == ("regression", [0.5, 1.5, 3.5])
 
 
 @pytest.mark.parametrize("written", ["{0}\\{1:03d}", "./{0}/{1:03d}.jpg"])

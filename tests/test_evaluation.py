@@ -63,8 +63,10 @@ class Batches(keras.utils.PyDataset):
 
 
 def test_classification_figures_are_scikit_learns():
-    p, y = probabilities(50), class_numbers(50)
-    report = evaluate(echo(3), (p, y), class_names=NAMES, verbose=0)
+    p, y, model = probabilities(50), class_numbers(50), echo(3)
+    report = evaluate(model, (p, y), class_names=NAMES, verbose=0)
+    # The last batch is shorter.
+    assert model.predict_function.experimental_get_tracing_count() == 1
     y_pred = p.argmax(axis=1)
     assert report.task == "classification"
     assert report.metrics == pytest.approx(
@@ -245,7 +247,7 @@ def test_a_shuffled_dataset_is_read_once_and_stays_aligned():
 
 
 @pytest.mark.contract
-@pytest.mark.parametrize("n", [1, 8, 11, 40])
+@pytest.mark.parametrize("n", [1, 8, 11])
 def test_every_way_to_pass_data_gives_the_same(n):
     p, y = probabilities(n), class_numbers(n)
     reports = [
@@ -660,7 +662,6 @@ def report_for(task, class_names=NASTY):
 
 TASKS = ("classification", "multi_label", "regression")
 CURVES = {"roc.png", "precision_recall.png", "reliability.png"}
-PICTURES = {"classification": 4, "multi_label": 3, "regression": 1}
 ignore_missing_glyphs = pytest.mark.filterwarnings("ignore:Glyph .* missing")
 
 
@@ -732,17 +733,31 @@ class Outline(HTMLParser):
 
 
 @ignore_missing_glyphs
-@pytest.mark.parametrize("task", TASKS)
-def test_html_is_whole_escaped_accessible_and_self_contained(task, tmp_path):
-    report = report_for(task)
-    report.save(tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text("utf-8")
-    for outline in (Outline(page), Outline(report._repr_html_())):
+@pytest.mark.parametrize(
+    "task, pictures",
+    [
+        ("classification", {"confusion.png", *CURVES}),
+        ("multi_label", CURVES),
+        ("regression", {"residuals.png"}),
+    ],
+)
+def test_a_folder_holds_page_figures_and_pictures(task, pictures, tmp_path):
+    report, folder = report_for(task), tmp_path / "new" / "report"
+    report.save(folder)
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["report"]
+    files = {file.name for file in folder.iterdir()}
+    assert files == {"report.html", "report.json"} | pictures
+    saved = json.loads((folder / "report.json").read_text("utf-8"))
+    assert saved == report.to_dict()
+    # The page is whole, escaped, accessible and self-contained.
+    page = (folder / "report.html").read_text("utf-8")
+    shown = Outline(report._repr_html_()) if task == "regression" else None
+    for outline in filter(None, (Outline(page), shown)):
         assert not outline.all("script") and not outline.all("link")
         for image in outline.all("img"):
             assert image["src"].startswith("data:image/png;base64,")
             assert image["alt"]
-        assert len(outline.all("img")) == PICTURES[task]
+        assert len(outline.all("img")) == len(pictures)
         assert len(outline.all("table")) == len(outline.all("caption"))
         assert all(cell["scope"] for cell in outline.all("th"))
         assert (set(NASTY) <= set(outline.texts)) == (task != "regression")
@@ -756,32 +771,17 @@ def test_the_picture_says_what_it_shows():
     assert '"cat" predicted as <dog>, 1 times' in image["alt"]
 
 
-@ignore_missing_glyphs
-@pytest.mark.parametrize(
-    "task, picture",
-    [
-        ("classification", {"confusion.png", *CURVES}),
-        ("multi_label", CURVES),
-        ("regression", {"residuals.png"}),
-    ],
-)
-def test_a_folder_holds_page_figures_and_picture(task, picture, tmp_path):
-    report = report_for(task)
-    report.save(tmp_path / "new" / "report")
-    files = {file.name for file in (tmp_path / "new" / "report").iterdir()}
-    assert files == {"report.html", "report.json"} | picture
-    saved = json.loads((tmp_path / "new/report/report.json").read_text("utf-8"))
-    assert saved == report.to_dict()
-    assert [file.name for file in (tmp_path / "new").iterdir()] == ["report"]
-
-
 def test_saving_again_replaces_the_report_and_nothing_else(tmp_path):
     (tmp_path / "model.keras").write_text("kept")
     (tmp_path / "report.json").write_text("old")
-    report_for("classification", NAMES).save(tmp_path)
+    report = report_for("regression")
+    report.save(tmp_path)
     assert (tmp_path / "model.keras").read_text() == "kept"
     assert json.loads((tmp_path / "report.json").read_text())["examples"] == 30
-    assert len(list(tmp_path.iterdir())) == 3 + 4
+    assert len(list(tmp_path.iterdir())) == 3 + 1
+    report.save(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page == (tmp_path / "report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["report.html", "report"])
@@ -805,15 +805,15 @@ def test_final_names_are_given_by_renaming_alone(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(ValueError, match="cannot rename"):
-        report_for("classification", NAMES).save(tmp_path / name)
+        report_for("regression").save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_leaves_the_old_report_as_it_was(tmp_path, monkeypatch):
-    report = report_for("classification", NAMES)
+    report = report_for("regression")
     report.save(tmp_path)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    report.metrics["accuracy"] = "wrong"
+    report.metrics["mae"] = "wrong"
     with pytest.raises(TypeError):
         report.save(tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -46,7 +46,7 @@ def trained(tmp_path_factory):
             data.train,
             data.val,
             head_epochs=10,
-            epochs=10,
+            epochs=5,
             unfreeze_from="block2",
             learning_rate=0.05,
             fine_tune_learning_rate=0.01,
@@ -138,6 +138,5 @@ def test_several_heads_of_hums():
     labels = {"pitch": IDS, "loudness": np.abs(WAVES).max(axis=1)}
     heads = {"pitch": tl.Classes(NAMES), "loudness": tl.Numbers(1, weight=0.1)}
     model = hum_regressor(small_backbone(), heads)
-    tl.fit_head(model, (WAVES, labels), epochs=1, verbose=0)
-    reports = tl.evaluate(model, (WAVES, labels), verbose=0)
-    assert set(reports) == set(heads)
+    history = tl.fit_head(model, (WAVES, labels), epochs=1, verbose=0)
+    assert {f"{name}_loss" for name in heads} <= history.history.keys()

@@ -101,35 +101,24 @@ def test_both_phases_train_as_plain_keras_does(kind):
     assert ("brightest" in history) == (kind is Counted)
 
 
-def test_the_penalty_counts():
-    weights = []
-    for kind in (keras.Model, Penalised):
-        model = build(kind)
-        tl.fit_head(
-            model, batches(), epochs=2, learning_rate=RATE, cache=False, verbose=0
-        )
-        weights.append(model.get_weights()[-1])
-    assert np.abs(weights[0] - weights[1]).max() > 1e-3
-
-
-def test_it_is_not_cached_and_says_why(capsys):
-    model = build(Penalised, tiny_backbone(blocks=1))
-    tl.fit_head(model, (X, Y), epochs=1, verbose=2)
-    said = capsys.readouterr().out
-    assert "Not cached: the model's own loss may read its inputs" in said
-
-
-def test_a_method_of_the_instance_and_of_old_times_is_kept_as_well():
-    model, seen = build(keras.Model), []
+def test_a_method_of_the_instance_and_of_old_times_is_kept_as_well(capsys):
+    """What it reads may be the inputs, so that nothing is cached."""
+    # A predict step of its own is kept, too.
+    kind = type("Stepped", (keras.Model,), {"predict_step": lambda self, data: data})
+    model, seen = build(kind, tiny_backbone(blocks=1)), []
 
     def compute_loss(self, x, y, y_pred, sample_weight):
         seen.append(tuple(x.shape[1:]))
         return keras.ops.mean(y_pred**2)
 
     model.compute_loss = types.MethodType(compute_loss, model)
-    history = tl.fit_head(model, (X, Y), epochs=1, verbose=0)
+    history = tl.fit_head(model, (X, Y), epochs=1, verbose=2)
+    said = capsys.readouterr().out
+    assert "Not cached: the model's own loss may read its inputs" in said
     assert seen and set(seen) == {(16, 16, 3)}
     assert 0.2 < history.history["loss"][0] < 0.6
+    assert type(model) is kind
+    np.testing.assert_array_equal(model.predict(X, verbose=0), X)
 
 
 def test_models_of_keras_and_of_ours_have_none():
@@ -152,14 +141,6 @@ def test_a_step_of_its_own_is_refused(name):
                 verb(model, (X, Y), verbose=0)
         for mine, old in zip(model.get_weights(), before, strict=True):
             np.testing.assert_array_equal(mine, old)
-
-
-def test_a_predict_step_of_its_own_is_kept():
-    kind = type("Stepped", (keras.Model,), {"predict_step": lambda self, data: data})
-    model = build(kind)
-    tl.fit_head(model, (X, Y), epochs=1, verbose=0)
-    assert type(model) is kind
-    np.testing.assert_array_equal(model.predict(X, verbose=0), X)
 
 
 def test_several_replicas_refuse_it(monkeypatch):

@@ -233,13 +233,23 @@ def test_another_compilation_is_repeated():
         tl.rerun(model, letters(), verbose=0)
 
 
-def test_half_precision_is_repeated_under_another_policy():
+@pytest.fixture(scope="module")
+def half_precision():
+    """A model in half precision, and data whose validation part it did not see."""
+    x, y = letters()
+    data = tl.from_arrays(x, y, validation_split=0.25, test_split=0)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = trained()
+    model = trained(data=data.train)
     keras.config.set_dtype_policy("float32")
-    again = tl.rerun(model, letters(), verbose=0)
+    return model, data
+
+
+def test_precision_and_what_was_left_out_are_repeated(half_precision):
+    model, data = half_precision
+    again = tl.rerun(model, data, verbose=0)
     assert again.dtype_policy.name == "mixed_bfloat16"
     assert keras.config.dtype_policy().name == "float32"
+    assert again.record.runs[0].val is None
     assert same(again, model)
 
 
@@ -340,18 +350,8 @@ def test_runs_may_have_data_of_their_own():
         tl.rerun(model, parts[:1])
 
 
-def test_validation_is_left_out_where_the_record_had_none():
-    x, y = letters()
-    data = tl.from_arrays(x, y, validation_split=0.25, test_split=0)
-    model = tl.image_classifier("glyphnet", 2)
-    tl.fit_head(model, data.train, epochs=1, verbose=0)
-    again = tl.rerun(model, data, verbose=0)
-    assert again.record.runs[0].val is None
-    assert same(again, model)
-
-
-def test_bad_input_is_refused(tmp_path):
-    model = trained()
+def test_bad_input_is_refused(tmp_path, half_precision):
+    model, _ = half_precision
     with pytest.raises(ValueError, match="Did you mean 'dropout'"):
         tl.rerun(model, letters(), dropot=0.1)
     untrained = tl.image_classifier("glyphnet", 2)

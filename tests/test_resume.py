@@ -79,7 +79,7 @@ def tune(model, folder, stop_at=None, **arguments):
     return tl.fine_tune(
         model,
         (X, Y),
-        (X[:16], Y[:16]),
+        arguments.pop("validation_data", (X[:16], Y[:16])),
         checkpoint_dir=folder,
         callbacks=callbacks,
         **with_recipe(**{**settings, **arguments}),
@@ -168,7 +168,7 @@ def test_callbacks_go_on_where_they_were(tmp_path):
 
 def test_a_complete_run_gives_its_result_at_once(tmp_path, monkeypatch, capsys):
     given = {"schedule": "cosine", "unfreeze_from": "block3"}
-    given |= {"head_epochs": 1, "epochs": 1}
+    given |= {"head_epochs": 0, "epochs": 1}
     model, again = make_model(), make_model(seed=3)
     history = tune(model, tmp_path, **given)
     assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["done.npz"]
@@ -184,14 +184,13 @@ def test_a_complete_run_gives_its_result_at_once(tmp_path, monkeypatch, capsys):
     assert rates[0] == rates[1]
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_logs_may_come_and_go_between_calls(tmp_path, whole_run, before):
-    logs = [{"log_dir": tmp_path / "logs"}, {}]
-    first, second = logs if before else logs[::-1]
-    with pytest.raises(Stopped):
-        head(make_model(), tmp_path / "cut", 8, **first)
+def test_the_same_model_or_another_goes_on_with_and_without_logs(tmp_path, whole_run):
+    model, logs = make_model(), {"log_dir": tmp_path / "logs"}
+    for stop_at, given in ((7, logs), (4, {})):
+        with pytest.raises(Stopped):
+            head(model, tmp_path / "cut", stop_at, **given)
     model = make_model(seed=3)
-    history = head(model, tmp_path / "cut", **second)
+    history = head(model, tmp_path / "cut", **logs)
     assert_same_result(model, history, *whole_run)
 
 
@@ -199,20 +198,13 @@ def test_notes_of_finished_phases_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "tlkeras.training.phase.overfitting", lambda name, *_, **__: f"{name} overfits"
     )
+    given = {"unfreeze_from": "block3", "validation_data": None}
+    given |= {"head_epochs": 1, "epochs": 1}
     with pytest.raises(Stopped):
-        tune(make_model(), tmp_path, 13, unfreeze_from="block3")
+        tune(make_model(), tmp_path, 8, **given)
     wanted = [f"{name} overfits" for name in ("head", "fine-tune")]
     for _ in range(2):
-        notes = tune(make_model(), tmp_path, unfreeze_from="block3").notes
-        assert notes == wanted
-
-
-def test_the_same_model_goes_on_after_an_interrupt(tmp_path, whole_run):
-    model = make_model()
-    with pytest.raises(Stopped):
-        head(model, tmp_path, 7)
-    history = head(model, tmp_path)
-    assert_same_result(model, history, *whole_run)
+        assert tune(make_model(), tmp_path, **given).notes == wanted
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 # Layers and operations in front of which an output's activation may lie.
 _CHANGE_NO_VALUE = ("linear", "identity", "reshape", "flatten", "cast", "squeeze")
@@ -292,3 +293,25 @@ class ProgressBar(keras.utils.Progbar):
     def _estimate_step_duration(self, current: int, now: float) -> float:
         since, began = self._first or (0, self._start)
         return (now - began) / max(1, current - since)
+
+
+def trace_prediction(model: keras.Model, x: Any) -> None:
+    """Traces `predict_on_batch` for batches of any length; Keras would for each one.
+
+    Args:
+        model: A model on TensorFlow.
+        x: A batch of inputs, as the model's graph takes them.
+    """
+    import tensorflow as tf
+
+    parts = keras.tree.flatten(x)
+    model.make_predict_function()
+    trace = getattr(model.predict_function, "get_concrete_function", None)
+    if trace is None or not all(isinstance(p, np.ndarray | tf.Tensor) for p in parts):
+        return
+
+    def spec(part):
+        part = tf.convert_to_tensor(part)
+        return tf.TensorSpec((None, *part.shape[1:]), part.dtype)
+
+    trace([(keras.tree.map_structure(spec, x),)])

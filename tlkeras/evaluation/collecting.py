@@ -226,9 +226,9 @@ def _predictor(model: keras.Model) -> Callable[[Any], Any]:
         # Other backends take NumPy arrays, not the tensors of `tf.data`.
         return lambda x: model.predict_on_batch(keras.tree.map_structure(np.asarray, x))
     strategy = getattr(model, "distribute_strategy", None)
-    if getattr(strategy, "num_replicas_in_sync", 1) == 1:
-        return model.predict_on_batch
     ready = input_of(model).ready
+    if getattr(strategy, "num_replicas_in_sync", 1) == 1:
+        return _traced_once(model, ready)
     if Workers(strategy).count > 1:
         local = plain_model(model)
         return lambda x: local.predict_on_batch(ready(x))
@@ -310,3 +310,17 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
             f"Labels must have one shape in all batches. Received shapes {shapes}, "
             "the batch dimension left out."
         ) from error
+
+
+def _traced_once(model: keras.Model, ready: Callable[[Any], Any]) -> Callable:
+    """Returns `predict_on_batch`, traced for the last, shorter batch as well."""
+    traced = False
+
+    def predict(x: Any) -> Any:
+        nonlocal traced
+        if not traced:
+            _keras.trace_prediction(model, ready(x))
+            traced = True
+        return model.predict_on_batch(x)
+
+    return predict

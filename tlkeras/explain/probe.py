@@ -1,6 +1,7 @@
 """What is asked of a model: the logits of one head, and their gradients."""
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -62,6 +63,9 @@ class Probe:
         # Traced, it forgets each feature map when it is read, and does not warn of a
         # softmax over the single token of a short text.
         self.forward = self._traced(self._forward, self._specs)
+        # Kept: a sanity check traces them once, not anew in each of its stages.
+        self.gradient_function = functools.cache(self.gradient_function)
+        self.features_function = functools.cache(self.features_function)
 
     @property
     def input_names(self) -> list[str]:

@@ -87,9 +87,11 @@ def endless_epochs(
     def whole_epoch(epoch):
         return epoch_from(epoch, 0)
 
-    batches = tf.data.Dataset.counter(first_epoch).flat_map(whole_epoch)
+    # `Dataset.counter` would trace a function of its own for the same numbers.
+    batches = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(whole_epoch)
     if first_step:
         rest = epoch_from(tf.constant(first_epoch, "int64"), first_step)
-        others = tf.data.Dataset.counter(first_epoch + 1).flat_map(whole_epoch)
+        others = tf.data.Dataset.range(first_epoch + 1, tf.int64.max)
+        others = others.flat_map(whole_epoch)
         batches = rest.concatenate(others)
     return batches.prefetch(tf.data.AUTOTUNE)

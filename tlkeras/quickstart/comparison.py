@@ -14,6 +14,7 @@ import numpy as np
 from tlkeras.builders import TransferModel
 from tlkeras.data import Splits
 from tlkeras.evaluation import Report, evaluate
+from tlkeras.freezing import freeze_index
 from tlkeras.plots import plot_bars
 from tlkeras.training import fine_tune, fit_head
 
@@ -97,6 +98,8 @@ def train_two_phases(
 ) -> Any:
     """Trains the head, announces its accuracy, fine-tunes; returns the history."""
     shown = "auto" if verbose else 0
+    # One that does not exist is told before anything is trained.
+    freeze_index(model.backbone, recipe.unfreeze_from)
     history = fit_head(
         model,
         data.train,

@@ -11,6 +11,7 @@ from tlkeras._validation import check_int
 from tlkeras.builders import TransferModel, image_classifier
 from tlkeras.data import Splits, from_tfds, image_folder
 from tlkeras.evaluation import evaluate
+from tlkeras.freezing import freeze_index
 from tlkeras.inputs import Pictures
 from tlkeras.inputs.arrays import ArrayExamples
 from tlkeras.outputs import Classes
@@ -122,6 +123,7 @@ def train_all_ways(
     """Trains in all the ways that are compared; returns the fine-tuned model."""
     if not args.skip_scratch:
         model = build(args, data, weights=None)
+        freeze_index(model.backbone, recipe.unfreeze_from)
         fine_tune(
             model,
             data.train,

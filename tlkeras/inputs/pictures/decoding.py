@@ -101,7 +101,9 @@ def load_images(
             ) from error
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        list(pool.map(load, range(len(paths))))
+        # The first alone: else each thread has TensorFlow prepare the graph.
+        for some in (range(len(paths))[:1], range(len(paths))[1:]):
+            list(pool.map(load, some))
     return images
 
 

@@ -127,11 +127,13 @@ class TextPreprocessor(keras.layers.Layer):
         texts = as_strings(texts)
         # Of no texts there is one batch, too, which tells the form of its tokens.
         starts = range(0, max(1, len(texts)), check_int("batch_size", batch_size, 1))
-        batches = (texts[start : start + starts.step] for start in starts)
+        first, *others = (texts[start : start + starts.step] for start in starts)
         trimmed = functools.partial(self._trimmed, self._graph(texts.shape.rank))
         # Threads over the traced graph take half the time of a `tf.data` pipeline.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            parts, lengths = zip(*pool.map(trimmed, batches), strict=True)
+            # The first alone: else each thread has TensorFlow prepare the graph.
+            done = [trimmed(first), *pool.map(trimmed, others)]
+        parts, lengths = zip(*done, strict=True)
         needed = np.concatenate(lengths)
         stacked = {
             key: _stacked(
