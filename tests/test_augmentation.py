@@ -262,10 +262,10 @@ def test_another_seed_augments_in_another_way():
 
 def test_over_depends_on_the_number_of_the_batch_alone():
     images, labels = noise(n=20)
-    augment = resolve("strong")
+    augment = resolve(["light", "mixup"])
     whole = read(augment.over(batches(images, labels)))
     rest = read(augment.over(batches(images, labels).skip(2), first_batch=2))
-    by_map = mapped(resolve("strong"), images, labels)
+    by_map = mapped(resolve(["light", "mixup"]), images, labels)
     for all_of_it, later, mapped_once in zip(whole, rest, by_map, strict=True):
         np.testing.assert_array_equal(all_of_it[8:], later)
         np.testing.assert_array_equal(all_of_it, mapped_once)

@@ -908,8 +908,9 @@ def test_labels_in_a_list_are_to_be_an_array(labels):
 
 
 def test_no_weights_at_all_are_none():
-    x, y = solid_colours(40, 2)
-    assert tl.fit_head(classifier(), (x, y, None), verbose=0).phases[0].solved
+    plain, none = (open_job(unchanged(), data) for data in ((X, Y), (X, Y, None)))
+    assert none.train.element_spec == plain.train.element_spec
+    assert len(none.train.element_spec) == 2
 
 
 FRAME = pd.DataFrame({"y": Y})
