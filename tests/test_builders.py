@@ -1,5 +1,6 @@
 """Builders and `TransferModel`: what is built, what is saved, what it answers."""
 
+import functools
 import inspect
 import subprocess
 import sys
@@ -40,6 +41,10 @@ def classifier(**arguments):
     return tl.image_classifier(tiny_backbone(blocks=2), CLASSES, **arguments)
 
 
+# For those who only look at it.
+unchanged = functools.cache(classifier)
+
+
 def test_the_classic_vgg16_model_is_one_call():
     model = tl.image_classifier(
         "vgg16", ["a", "b"], weights=None, head="flatten", hidden=(256,)
@@ -51,7 +56,7 @@ def test_the_classic_vgg16_model_is_one_call():
 
 
 def test_a_new_model_is_frozen_compiled_and_names_its_classes():
-    model = classifier()
+    model = unchanged()
     assert isinstance(model, keras.Model) and model.compiled
     assert model.class_names == ("cat", "dog", "newt")
     assert model.task == "classification"
@@ -60,30 +65,15 @@ def test_a_new_model_is_frozen_compiled_and_names_its_classes():
 
 
 def test_classes_by_number_are_named_by_number():
-    assert tl.image_classifier(tiny_backbone(), 3).class_names == ("0", "1", "2")
-
-
-@pytest.mark.parametrize(
-    ("classes", "message"),
-    [
-        (1, "at least 2"),
-        ("cats", "list of their names"),
-        (["a"], "at least 2"),
-        (["a", "b", "a"], "repeated"),
-        (None, "list of their names"),
-        (2.5, "list of their names"),
-    ],
-)
-def test_bad_classes(classes, message):
-    with pytest.raises(ValueError, match=message):
-        tl.image_classifier(tiny_backbone(), classes)
+    model = tl.image_classifier(tiny_backbone(blocks=0), 3)
+    assert model.class_names == ("0", "1", "2")
 
 
 def test_probabilities_sum_to_one_and_multi_label_ones_need_not():
     x, _ = solid_colours(4, 3)
-    rows = np.asarray(classifier()(x))
+    rows = np.asarray(unchanged()(x))
     np.testing.assert_allclose(rows.sum(1), 1, rtol=1e-5)
-    model = classifier(multi_label=True)
+    model = unchanged(multi_label=True)
     assert model.task == "multi_label"
     assert model.layers[-1].activation is keras.activations.sigmoid
     assert isinstance(model.loss.loss, keras.losses.BinaryCrossentropy)
@@ -91,27 +81,28 @@ def test_probabilities_sum_to_one_and_multi_label_ones_need_not():
 
 def test_a_regressor_has_linear_outputs_and_says_numbers():
     x, _ = solid_colours(2, 2)
-    model = tl.image_regressor(tiny_backbone(), outputs=2)
+    model = tl.image_regressor(tiny_backbone(blocks=0), outputs=2)
     assert model.task == "regression" and model.class_names is None
     assert model.output_shape == (None, 2)
     expected = model.predict(x, verbose=0)
     assert model.classify(x) == [tuple(row) for row in expected.tolist()]
-    (number,) = tl.image_regressor(tiny_backbone()).classify(x[0])
+    (number,) = tl.image_regressor(tiny_backbone(blocks=0)).classify(x[0])
     assert isinstance(number, float)
 
 
 def test_one_output_is_said_as_one_or_by_the_arguments_of_the_builder():
     labels = tl.Labels(["red", "flying"], hidden=(3,), dropout=0.1, weight=0.5)
-    model = tl.image_classifier(tiny_backbone(), labels)
+    model = tl.image_classifier(tiny_backbone(blocks=0), labels)
     assert model.problem.output is labels and model.task == "multi_label"
     assert model.layers[-1].input.shape == (None, 3)
     x, y = solid_colours(4, 2)
     rows = np.eye(2)[y]
-    loss = model.loss(rows, model.predict(x, verbose=0))
+    loss = model.loss(rows, model(x))
     assert model.evaluate(x, rows, verbose=0)[0] == pytest.approx(0.5 * float(loss))
     # A classifier's builder and a regressor's differ in what a bare argument means.
-    assert tl.image_classifier(tiny_backbone(), tl.Numbers(2)).task == "regression"
-    assert tl.image_regressor(tiny_backbone(), tl.Classes(2)).task == "classification"
+    backbones = tiny_backbone(blocks=0), tiny_backbone(blocks=0)
+    assert tl.image_classifier(backbones[0], tl.Numbers(2)).task == "regression"
+    assert tl.image_regressor(backbones[1], tl.Classes(2)).task == "classification"
 
 
 def test_two_classes_of_one_unit_learn():
@@ -119,15 +110,21 @@ def test_two_classes_of_one_unit_learn():
     two = tl.Classes(["no", "yes"], single_unit=True)
     model = tl.image_classifier(tiny_backbone(blocks=0), two)
     model.optimizer.learning_rate = 0.2
-    model.fit(x, y, epochs=20, shuffle=False, verbose=0)
+    history = model.fit(x, y, epochs=20, shuffle=False, verbose=0).history
     answers = [answer.label for answer in model.classify(x)]
     assert answers == [("no", "yes")[label] for label in y]
-    assert model.evaluate(x, y, verbose=0)[1] == 1.0
+    assert history["accuracy"][-1] == 1.0
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"classes": 1}, "at least 2"),
+        ({"classes": "cats"}, "list of their names"),
+        ({"classes": ["a"]}, "at least 2"),
+        ({"classes": ["a", "b", "a"]}, "repeated"),
+        ({"classes": None}, "list of their names"),
+        ({"classes": 2.5}, "list of their names"),
         ({"classes": tl.Classes(2), "multi_label": True}, "`multi_label` is for the"),
         ({"classes": HEADS, "label_smoothing": 0.1}, "`label_smoothing` is for the"),
         ({"classes": HEADS, "loss": "focal"}, "`loss` is for the one head"),
@@ -149,12 +146,12 @@ def test_outputs_that_cannot_be_are_refused_before_a_backbone_is_loaded(
 
 def test_no_head_may_have_the_name_of_a_layer():
     with pytest.raises(ValueError, match="name of a layer.*'tiny'"):
-        tl.image_classifier(tiny_backbone(), {"tiny": tl.Classes(2)})
+        tl.image_classifier(tiny_backbone(blocks=0), {"tiny": tl.Classes(2)})
 
 
 def test_a_head_of_ours_gives_probabilities():
     with pytest.raises(ValueError, match="Models of tlkeras give probabilities"):
-        tl.image_classifier(tiny_backbone(), tl.Classes(2, logits=True))
+        tl.image_classifier(tiny_backbone(blocks=0), tl.Classes(2, logits=True))
 
 
 # The builders themselves.
@@ -205,19 +202,14 @@ def test_a_kind_of_input_must_say_what_its_arguments_are():
     assert "sound_classifier" not in BUILDERS
 
 
-def test_a_copy_that_keras_makes_predicts():
-    model, (x, _) = classifier(), solid_colours(2, 2)
+def test_a_copy_that_keras_makes_predicts_and_says_that_it_knows_no_names(tmp_path):
+    model, (x, _) = unchanged(), solid_colours(2, 2)
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     np.testing.assert_array_equal(
         copy.predict(x, verbose=0), model.predict(x, verbose=0)
     )
     assert copy.preprocessor is None
-
-
-def test_a_copy_that_keras_makes_says_that_it_knows_no_names(tmp_path):
-    model = classifier()
-    copy = keras.models.clone_model(model)
     for ask in (
         lambda: copy.class_names,
         lambda: copy.task,
@@ -234,7 +226,7 @@ def test_a_copy_that_keras_makes_says_that_it_knows_no_names(tmp_path):
 
 def test_classify_arrays_of_any_size():
     x, _ = solid_colours(3, 3)
-    model = classifier()
+    model = unchanged()
     expected = model.predict(x, verbose=0)
     predictions = model.classify(x)
     for row, prediction in zip(expected, predictions, strict=True):
@@ -251,7 +243,7 @@ def test_classify_paths_and_arrays_agree(tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(2)]
     for path, picture in zip(paths, x, strict=True):
         keras.utils.save_img(path, picture, scale=False)
-    model = classifier()
+    model = unchanged()
     assert model.classify(paths) == model.classify(x)
     assert model.classify(str(paths[0])) == model.classify(x[:1])
 
@@ -271,7 +263,7 @@ def test_classify_names_several_labels_or_none():
 )
 def test_classify_rejects_what_it_cannot_read(bad):
     with pytest.raises(ValueError, match=r"shape|missing.jpg"):
-        classifier().classify(bad)
+        unchanged().classify(bad)
 
 
 def saved_and_loaded(model, folder):
@@ -283,7 +275,7 @@ def saved_and_loaded(model, folder):
 @pytest.mark.contract
 @pytest.mark.parametrize(
     ("policy", "before"),
-    [("float32", "block2"), ("mixed_bfloat16", None), ("mixed_float16", "block2")],
+    [("float32", "block2"), ("mixed_float16", None)],
 )
 def test_a_file_holds_everything(tmp_path, policy, before):
     keras.config.set_dtype_policy(policy)
@@ -362,6 +354,10 @@ def several(heads=HEADS, **arguments):
     return tl.image_classifier(tiny_backbone(blocks=1), heads, **arguments)
 
 
+# For those who only look at it.
+several_heads = functools.cache(several)
+
+
 def outputs_of(model, x=X):
     """Returns what each head gives, without what `predict` has to trace."""
     found = model(x.astype("float32"), training=False)
@@ -415,7 +411,7 @@ def test_a_head_has_layers_of_its_own():
 
 
 def test_classify_says_for_each_input_what_each_head_says():
-    model = several()
+    model = several_heads()
     outputs = outputs_of(model, X[:3])
     answers = model.classify(X[:3])
     assert [list(answer) for answer in answers] == [list(HEADS)] * 3
@@ -430,18 +426,15 @@ def test_classify_says_for_each_input_what_each_head_says():
 
 
 def test_the_loss_is_the_weighted_sum_of_means_over_known_labels():
-    model = several()
+    model = several_heads()
+    outputs = outputs_of(model)
     found = model.evaluate(batches(model, size=24), verbose=0, return_dict=True)
-    expected = losses_by_hand(outputs_of(model), LABELS)
+    expected = losses_by_hand(outputs, LABELS)
     for name, value in expected.items():
         assert found[f"{name}_loss"] == pytest.approx(value, rel=1e-5)
     total = expected["species"] + 0.5 * expected["tags"] + 0.1 * expected["length"]
     assert found["loss"] == pytest.approx(total, rel=1e-5)
-
-
-def test_metrics_ignore_missing_labels_however_they_fall_into_batches():
-    model = several()
-    outputs = outputs_of(model)
+    # Metrics ignore missing labels however these fall into batches.
     known = LABELS["species"] >= 0
     right = (outputs["species"].argmax(axis=1) == LABELS["species"])[known]
     there = ~np.isnan(LABELS["tags"])
@@ -454,7 +447,7 @@ def test_metrics_ignore_missing_labels_however_they_fall_into_batches():
 
 
 def test_a_head_without_labels_in_a_batch_gets_no_gradient_and_no_nan():
-    model = several()
+    model = several_heads()
     labels = {"tags": LABELS["tags"]}
     x, y = next(iter(batches(model, labels=labels, size=24)))
     with tf.GradientTape() as tape:
@@ -570,11 +563,12 @@ def test_a_saved_model_comes_back_whole(tmp_path):
     assert loaded.problem == model.problem
     assert loaded.classify(X[:2]) == model.classify(X[:2])
     labels = {**LABELS, "age": np.arange(24) % 4 - 1}
-    data = batches(model, labels=labels)
-    ours, theirs = (
-        each.evaluate(data, verbose=0, return_dict=True) for each in (model, loaded)
-    )
-    assert ours == pytest.approx(theirs) and "age_accuracy" in ours
+    data = batches(model, labels=labels, size=24)
+    x, y = next(iter(data))
+    found = loaded.evaluate(data, verbose=0, return_dict=True)
+    loss = model.compute_loss(x, y, model(x, training=False))
+    assert found["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert "age_accuracy" in found
 
 
 @pytest.mark.parametrize("point", [None, "block1"])
@@ -617,16 +611,17 @@ def test_texts_have_several_heads_too(tmp_path):
 
 
 def test_a_second_head_on_a_backbone_is_told():
-    old = tl.image_classifier(tiny_backbone(), 2)
+    old = tl.image_classifier(tiny_backbone(blocks=0), 2)
     with pytest.warns(UserWarning, match="'tiny' is part of model 'tiny_class.*copy"):
         tl.image_classifier(old.backbone, 3)
-    other = keras.Sequential([keras.Input((16, 16, 3)), tiny_backbone()])
+    other = keras.Sequential([keras.Input((16, 16, 3)), tiny_backbone(blocks=0)])
     with pytest.warns(UserWarning, match="part of another Keras model"):
         tl.image_classifier(other.layers[0], 3)
 
 
 def test_training_a_hand_written_head_on_a_backbone_of_another_model_is_told():
-    old, data = tl.image_classifier(tiny_backbone(), 2), solid_colours(8, 2)
+    old = tl.image_classifier(tiny_backbone(blocks=0), 2)
+    data = solid_colours(8, 2)
     by_hand = with_head(old.backbone)
     open_job(by_hand, data, head_only=True)
     with pytest.warns(UserWarning, match="shares weights with model 'tiny_class.*copy"):
@@ -634,11 +629,11 @@ def test_training_a_hand_written_head_on_a_backbone_of_another_model_is_told():
 
 
 def test_a_backbone_that_is_not_shared_is_silent():
-    backbone = tiny_backbone()
+    backbone = tiny_backbone(blocks=0)
     tl.image_classifier(backbone, 2)
     # The first model is gone.
     tl.image_classifier(backbone, 3)
-    kept = tl.image_classifier(tiny_backbone(), 2)
+    kept = tl.image_classifier(tiny_backbone(blocks=0), 2)
     copy = keras.models.clone_model(kept.backbone)
     copy.set_weights(kept.backbone.get_weights())
     new = tl.image_classifier(copy, 3)

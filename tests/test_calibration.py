@@ -1,5 +1,7 @@
 """Calibration: reliability by hand, temperatures, and models that keep them."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -116,7 +118,7 @@ def test_a_model_keeps_its_temperature_in_its_weights(activation, split, tmp_pat
     y, z = logits()
     model = head(activation, split=split)
     before = evaluate(model, (z, y), verbose=0)
-    outputs = model.predict(z, verbose=0)
+    outputs = model(z)
     temperature = calibrate(model, (z, y), verbose=0)
     after = evaluate(model, (z, y), verbose=0)
     assert temperature.value == pytest.approx(before.temperature())
@@ -131,12 +133,10 @@ def test_a_model_keeps_its_temperature_in_its_weights(activation, split, tmp_pat
     assert after.metrics["loss"] < before.metrics["loss"]
     assert after.metrics["ece"] < before.metrics["ece"]
     if activation == "linear":
-        calibrated = model.predict(z, verbose=0)
-        np.testing.assert_allclose(calibrated, outputs / temperature.value, rtol=1e-4)
+        np.testing.assert_allclose(model(z), outputs / temperature.value, rtol=1e-4)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    again = loaded.predict(z, verbose=0)
-    np.testing.assert_array_equal(again, model.predict(z, verbose=0))
+    np.testing.assert_array_equal(loaded(z), model(z))
     assert f"temperature {temperature.value:.4g}, loss" in str(temperature)
 
 
@@ -193,9 +193,7 @@ def test_of_a_transfer_model_the_last_layer_alone_changes(tmp_path):
         np.testing.assert_array_equal(value, backbone[path])
     model.save(tmp_path / "model.keras")
     loaded = tl.load(tmp_path / "model.keras")
-    np.testing.assert_array_equal(
-        loaded.predict(x, verbose=0), model.predict(x, verbose=0)
-    )
+    np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def test_each_head_with_classes_has_a_temperature():
@@ -215,7 +213,7 @@ def test_each_head_with_classes_has_a_temperature():
         "tags": rng.integers(0, 2, (40, 2)),
         "size": rng.normal(size=40),
     }
-    size = model.predict(x, verbose=0)["size"]
+    size = model(x)["size"]
     found = calibrate(model, (x, labels), verbose=0)
     assert found.keys() == {"kind", "tags"}
     after = evaluate(model, (x, labels), verbose=0)
@@ -223,7 +221,7 @@ def test_each_head_with_classes_has_a_temperature():
         loss = after[name].metrics["loss"]
         assert temperature.loss[1] == pytest.approx(loss, rel=1e-3)
         assert temperature.loss[1] < temperature.loss[0]
-    np.testing.assert_array_equal(model.predict(x, verbose=0)["size"], size)
+    np.testing.assert_array_equal(model(x)["size"], size)
 
 
 def test_a_head_that_is_nested_is_found():
@@ -305,7 +303,7 @@ def multi_label_model(outputs=("red", "round", "tall")):
     x = rng.integers(0, 256, (60, 16, 16, 3)).astype("float32")
     layer = model.get_layer("predictions")
     layer.set_weights([30 * layer.get_weights()[0], layer.get_weights()[1]])
-    p = model.predict(x, verbose=0)
+    p = np.asarray(model(x))
     y = (p + 0.3 * rng.normal(size=p.shape) > p.mean(axis=0)).astype("float32")
     return model, x, y
 
@@ -368,9 +366,14 @@ def test_heads_have_thresholds_of_their_own(tmp_path):
             evaluate(loaded, (x, labels), thresholds=wrong, verbose=0)
 
 
+@functools.cache
+def without_thresholds():
+    return tl.image_classifier(tiny_backbone(blocks=0), 3, multi_label=True)
+
+
 @pytest.mark.parametrize("wrong", [2, [0.1, 0.2], [[0.1] * 3], "a", [0.1, None, 0.2]])
 def test_thresholds_that_do_not_fit_are_refused(wrong):
-    model = tl.image_classifier(tiny_backbone(blocks=1), 3, multi_label=True)
+    model = without_thresholds()
     with pytest.raises(ValueError, match="from 0 to 1, or one for each of the 3"):
         model.thresholds = wrong
     assert model.thresholds is None

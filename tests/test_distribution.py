@@ -167,7 +167,7 @@ def numbered(count):
 
 
 @given(count=st.integers(1, 40), workers=st.integers(1, 6), batch=st.integers(1, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_every_example_is_in_one_share(count, workers, batch):
     shares = [Share(numbered(count), k, workers) for k in range(workers)]
     labels = np.concatenate([share.labels for share in shares])
@@ -185,7 +185,7 @@ def test_every_example_is_in_one_share(count, workers, batch):
 
 @pytest.mark.parametrize(
     ("count", "workers", "batch_size", "first"),
-    [(35, 2, 12, 0), (34, 2, 12, 2), (23, 3, 12, 1), (17, 4, 5, 0), (4, 4, 4, 0)],
+    [(35, 2, 12, 0), (23, 3, 12, 1), (4, 4, 4, 0)],
 )
 def test_totals_are_what_the_shares_give(count, workers, batch_size, first):
     steps = -(-count // batch_size)
@@ -212,7 +212,7 @@ def test_totals_are_what_the_shares_give(count, workers, batch_size, first):
 
 
 @given(rows=st.integers(0, 20), count=st.integers(1, 6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_parts_of_a_batch_make_the_batch(rows, count):
     batches = tf.data.Dataset.from_tensors((np.arange(rows), -np.arange(rows)))
     parts = list(in_parts(with_totals(batches), count).as_numpy_iterator())

@@ -231,12 +231,11 @@ def test_bad_losses(loss, smoothing, message, multi_label):
 
 def test_a_regressor_names_the_losses_that_there_are():
     with pytest.raises(ValueError, match="Did you mean 'huber'"):
-        tl.image_regressor(tiny_backbone(), loss="hubr")
+        tl.image_regressor(tiny_backbone(blocks=0), loss="hubr")
     with pytest.raises(ValueError, match="must be a Keras loss"):
-        tl.image_regressor(tiny_backbone(), loss=7)
-    assert tl.image_regressor(tiny_backbone(), loss=None).loss.__name__ == (
-        "mean_squared_error"
-    )
+        tl.image_regressor(tiny_backbone(blocks=0), loss=7)
+    model = tl.image_regressor(tiny_backbone(blocks=0), loss=None)
+    assert model.loss.__name__ == "mean_squared_error"
 
 
 LOSSES = [
@@ -273,8 +272,8 @@ def test_a_file_of_an_image_model_keeps_the_loss(tmp_path):
         tiny_backbone(blocks=0), ["a", "b"], loss="focal", preprocessing=None
     )
     again = assert_a_file_keeps_the_loss(model, tmp_path)
-    logs = [m.fit(x, y, verbose=0, shuffle=False).history for m in (model, again)]
-    assert logs[0] == logs[1]
+    losses = [float(m.compute_loss(x, y, m(x, training=False))) for m in (model, again)]
+    assert losses[0] == losses[1] > 0
 
 
 def test_a_file_of_a_text_model_keeps_the_loss(tmp_path):
@@ -339,16 +338,13 @@ def test_metrics_take_class_numbers_and_one_hot_rows(tmp_path):
     numbers[:2] = (numbers[:2] + 1) % 3
     rows = np.eye(3, dtype="float32")[numbers]
     weights = np.ones(8)
-    loaded_from = tmp_path / "model.keras"
-    model.save(loaded_from)
+    model.save(tmp_path / "model.keras")
+    loaded = tl.load(tmp_path / "model.keras")
     # Each with and without weights, as a model that was loaded, and in another form.
     cases = [
         (model, numbers, None),
-        (model, numbers[:, None], weights),
-        (model, rows, None),
         (model, rows.astype("int64"), weights),
-        (tl.load(loaded_from), numbers * 1.0, None),
-        (tl.load(loaded_from), rows, weights),
+        (loaded, numbers[:, None] * 1.0, weights),
     ]
     found = [
         one.evaluate(x, y, sample_weight=given, verbose=0, return_dict=True)
@@ -364,7 +360,7 @@ def test_metrics_take_class_numbers_and_one_hot_rows(tmp_path):
 def test_training_and_validation_labels_may_differ_in_form(rows_in, solved):
     x, y = solid_colours(60, 3)
     forms = {"train": y, "val": y} | {rows_in: np.eye(3, dtype="float32")[y]}
-    model = tl.image_classifier(tiny_backbone(blocks=1), 3)
+    model = tl.image_classifier(tiny_backbone(blocks=0), 3)
     given = {} if solved else {"epochs": 2, "learning_rate": 0.01}
     history = tl.fit_head(
         model,
@@ -382,6 +378,6 @@ def test_a_metric_of_the_users_own_gets_the_labels_as_they_are():
     def shown(y_true, y_pred):
         return keras.ops.ones(()) * len(y_true.shape)
 
-    model = tl.image_classifier(tiny_backbone(), tl.Classes(3, metrics=[shown]))
+    model = tl.image_classifier(tiny_backbone(blocks=0), tl.Classes(3, metrics=[shown]))
     x = np.zeros((4, 16, 16, 3), "float32")
     assert model.evaluate(x, np.eye(3)[[0, 1, 2, 0]], verbose=0)[1] == 2

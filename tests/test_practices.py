@@ -13,6 +13,7 @@ from helpers import solid_colours, tiny_backbone, weights_of, with_head, with_re
 import tlkeras as tl
 from tlkeras.inputs import Pictures, Texts
 from tlkeras.inputs.arrays import ArrayExamples
+from tlkeras.training.job import open_job
 from tlkeras.training.recipe import completed
 
 X, Y = solid_colours(48, 2)
@@ -84,33 +85,28 @@ def test_a_recipe_is_a_recipe(untouched):
         tl.Recipe().but(epoch=3)
 
 
-def test_the_head_alone_is_trained_by_a_recipe_of_both_phases():
-    backbone = tiny_backbone(blocks=1)
-    recipe = tl.Recipe(
-        head_epochs=2, epochs=5, unfreeze_from="nowhere", layer_decay=7, l2_sp=0.1
-    ).but(backbone=backbone)
-    model = tl.image_classifier(backbone, 2)
-    history = tl.fit_head(model, (X, Y), recipe=recipe, verbose=0)
-    assert [phase.epochs for phase in history.phases] == [2]
-    settings = model.record.runs[0].settings
-    assert (settings["epochs"], settings["l2_sp"]) == (0, 0.0)
-    assert settings["backbone"] == backbone.name
-    with pytest.raises(ValueError, match="`head_epochs` must be .* at least 1"):
-        tl.fit_head(model, (X, Y), recipe=tl.Recipe(head_epochs=0), verbose=0)
-
-
-def test_arrays_are_read_once(monkeypatch):
-    made = []
-    init = ArrayExamples.__init__
+def test_the_head_alone_is_trained_by_a_recipe_of_both_phases(monkeypatch):
+    made, init = [], ArrayExamples.__init__
 
     def note(self, *arguments, **settings):
         made.append(self)
         init(self, *arguments, **settings)
 
     monkeypatch.setattr(ArrayExamples, "__init__", note)
-    model = tl.image_classifier(tiny_backbone(blocks=1), 2)
-    tl.fit_head(model, (X, Y), (X, Y), epochs=1, verbose=0)
+    backbone = tiny_backbone(blocks=1)
+    recipe = tl.Recipe(
+        head_epochs=2, epochs=5, unfreeze_from="nowhere", layer_decay=7, l2_sp=0.1
+    ).but(backbone=backbone)
+    model = tl.image_classifier(backbone, 2)
+    history = tl.fit_head(model, (X, Y), (X, Y), recipe=recipe, verbose=0)
+    assert [phase.epochs for phase in history.phases] == [2]
+    # Arrays are read once.
     assert len(made) == 2
+    settings = model.record.runs[0].settings
+    assert (settings["epochs"], settings["l2_sp"]) == (0, 0.0)
+    assert settings["backbone"] == backbone.name
+    with pytest.raises(ValueError, match="`head_epochs` must be .* at least 1"):
+        tl.fit_head(model, (X, Y), recipe=tl.Recipe(head_epochs=0), verbose=0)
 
 
 @pytest.mark.slow
@@ -206,25 +202,20 @@ def test_a_schedule_runs_anew_in_each_phase():
         assert np.all(np.diff(seen[top:]) < 0) and seen[-1] < 0.05 * peak
 
 
-def test_a_schedule_needs_to_know_the_number_of_steps():
+def test_a_schedule_needs_to_know_the_number_of_steps(untouched):
     import tensorflow as tf
 
     data = (
         tf.data.Dataset.from_tensor_slices((X, Y)).batch(16).filter(lambda x, y: True)
     )
     with pytest.raises(ValueError, match="how many batches an epoch has"):
-        tl.fit_head(
-            with_head(tiny_backbone()),
-            data,
-            recipe=tl.Recipe(schedule="cosine"),
-            verbose=0,
-        )
+        tl.fit_head(untouched, data, recipe=tl.Recipe(schedule="cosine"), verbose=0)
 
 
-def test_a_schedule_and_a_callback_that_sets_rates_are_refused():
+def test_a_schedule_and_a_callback_that_sets_rates_are_refused(untouched):
     plateau = keras.callbacks.ReduceLROnPlateau("loss")
     with pytest.raises(ValueError, match="ReduceLROnPlateau sets the learning rate"):
-        tune(with_head(tiny_backbone()), schedule="cosine", callbacks=[plateau])
+        tune(untouched, schedule="cosine", callbacks=[plateau])
 
 
 @pytest.mark.slow
@@ -286,9 +277,9 @@ def test_balance_helps_the_rare_class():
     assert min(recalls[1:]) > recalls[0] + 0.2
 
 
-def test_balanced_weights_and_sampling_together_are_refused():
+def test_balanced_weights_and_sampling_together_are_refused(untouched):
     with pytest.raises(ValueError, match="pass one of them"):
-        tune(with_head(tiny_backbone()), class_weight="balanced", sampling="balanced")
+        tune(untouched, class_weight="balanced", sampling="balanced")
 
 
 @pytest.mark.slow
@@ -298,7 +289,7 @@ def test_splits_bring_their_validation_part():
     assert "val_loss" in history.history
 
 
-def test_epochs_of_the_head_follow_the_number_of_steps():
+def test_epochs_of_the_head_follow_the_number_of_steps(untouched):
     def epochs(**settings):
         return completed(tl.Recipe(), usual={}, **settings).head_epochs
 
@@ -306,9 +297,8 @@ def test_epochs_of_the_head_follow_the_number_of_steps():
     assert epochs(steps=1000) == 10
     assert epochs(steps=10) == 30
     assert epochs(steps=1) == 150
-    recipe = tl.Recipe(head="gradient")
-    model = tl.image_classifier(tiny_backbone(blocks=1), 2)
-    assert len(tl.fit_head(model, (X, Y), recipe=recipe, verbose=0).epoch) == 150
+    job = open_job(untouched, (X, Y), recipe=tl.Recipe(head="gradient"))
+    assert job.recipe.head_epochs == 150
 
 
 def test_defaults_follow_kind_and_number_of_examples():

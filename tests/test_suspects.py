@@ -237,17 +237,17 @@ def likeness_of(data):
     return Pictures((32, 32)).likeness({"train": data._parts["train"]})
 
 
-# As wide as the features that a "flatten" head of VGG16 takes, too.
-@pytest.mark.parametrize("channels", [64, 25_088])
-def test_a_mirrored_picture_is_the_same_where_its_features_are(channels):
+def test_a_mirrored_picture_is_the_same_where_its_features_are():
+    # As wide as the features that a "flatten" head of VGG16 takes.
+    channels = 25_088
     rng = np.random.default_rng(0)
-    x = np.stack([picture(32, 32, seed) for seed in range(40)])
-    x[30] = x[4, :, ::-1]
-    features = rng.normal(0, 1, (40, channels))
-    features[30] = features[4] + rng.normal(0, 0.3, channels)
-    data = tl.from_arrays(x, np.arange(40) / 40, **ALONE)
+    x = np.stack([picture(32, 32, seed) for seed in range(24)])
+    x[20] = x[4, :, ::-1]
+    features = rng.normal(0, 1, (24, channels))
+    features[20] = features[4] + rng.normal(0, 0.3, channels)
+    data = tl.from_arrays(x, np.arange(24) / 40, **ALONE)
     pairs, similarities = find_duplicates(features, likeness_of(data))
-    assert pairs.tolist() == [[4, 30]]
+    assert pairs.tolist() == [[4, 20]]
     assert similarities[0] > 0.9
 
 
