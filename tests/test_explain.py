@@ -480,7 +480,8 @@ def test_scores_are_complete_over_words_of_every_tokenizer(make):
             one.scores.sum(), one.logit - one.baseline, atol=2e-3
         )
         np.testing.assert_allclose(one.token_scores.sum(), one.scores.sum())
-        assert one.gap <= 0.05 and one.truncated == (one.text == TEXTS[4])
+        assert one.gap <= 0.05
+    assert not any(one.truncated for one in found[:4])
     assert found[1].words == ("a", "very", "bad", "story", ",", "and", "dull", "!")
     assert found[2].words == () and found[2].scores.shape == (0,)
     assert found[3].words == ("a", "cafés", "story")
