@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -42,9 +43,14 @@ def _fresh_keras_state():
     """Each test starts with seed 0, the float32 policy and Keras' names from 0."""
     # Not above: the process that deals tests out to others does without.
     import keras
+    from tensorflow.python.eager import context
 
-    keras.utils.clear_session(free_memory=False)
-    keras.utils.set_random_seed(0)
+    # Both would have TensorFlow forget its kernels, and prepare those of functions that
+    # are traced once for many tests (decoders, tokenizers) anew for each of them. There
+    # is no public way round it.
+    with mock.patch.object(context.context(), "_context_handle", None):
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
     yield
     keras.config.set_dtype_policy("float32")
