@@ -14,8 +14,8 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras import cache as disk
-from tlkeras._memory import free_memory
-from tlkeras.distribution import strategy_of
+from tlkeras._memory import free_memory, naming_the_batch
+from tlkeras.distribution import fill_rows, is_tpu, strategy_of
 from tlkeras.features.fingerprints import fingerprint_model
 from tlkeras.features.splitting import split_model
 from tlkeras.inputs.arrays import ArrayExamples
@@ -84,9 +84,9 @@ def extract_features(
             "The features do not fit: "
             + ("their size is not fixed." if size is None else store.refusal(size))
         )
-    features = extract(
-        prefix, examples, reading.batch_size, store, verbose, strategy_of(model), key
-    )
+    size, strategy = reading.batch_size, strategy_of(model)
+    with naming_the_batch(size, "Read the data in smaller batches."):
+        features = extract(prefix, examples, size, store, verbose, strategy, key)
     return features if order is None else features.at(np.argsort(order))
 
 
@@ -230,7 +230,11 @@ def extract(
 
     def compile_prefix():
         infer = inference_function(prefix)
-        return on_all_devices(infer, strategy) if devices > 1 else infer
+        if devices == 1:
+            return infer
+        # A TPU compiles each shape anew.
+        size = batch_size * devices if is_tpu(strategy) else None
+        return on_all_devices(infer, strategy, size)
 
     run = _Run(compile_prefix, examples, batch_size * devices, verbose)
     if store.folder is None:
@@ -303,13 +307,16 @@ def inference_function(model: keras.Model) -> Callable[[Any], Any]:
     )
 
 
-def on_all_devices(infer: Callable[[Any], Any], strategy: Any) -> Callable[[Any], Any]:
+def on_all_devices(
+    infer: Callable[[Any], Any], strategy: Any, size: int | None = None
+) -> Callable[[Any], Any]:
     """Returns a function that gives each device of this process a part of a batch.
 
     Args:
         infer: What `inference_function` returned.
         strategy: The strategy whose devices take part. The processes of several
             workers do not wait for each other.
+        size: What smaller batches are filled up to; `None` leaves them as they are.
     """
     import tensorflow as tf
 
@@ -320,7 +327,9 @@ def on_all_devices(infer: Callable[[Any], Any], strategy: Any) -> Callable[[Any]
         return strategy.run(infer, args=(spread,))
 
     def run(batch):
-        rows = len(keras.tree.flatten(batch)[0])
+        known = rows = len(keras.tree.flatten(batch)[0])
+        if size is not None:
+            batch, rows = fill_rows(batch, size), size
         if rows < devices:
             return infer(batch)
 
@@ -331,7 +340,7 @@ def on_all_devices(infer: Callable[[Any], Any], strategy: Any) -> Callable[[Any]
 
         spread = strategy.experimental_distribute_values_from_function(part)
         parts = strategy.experimental_local_results(together(spread))
-        return keras.tree.map_structure(lambda *x: tf.concat(x, axis=0), *parts)
+        return keras.tree.map_structure(lambda *x: tf.concat(x, axis=0)[:known], *parts)
 
     return run
 

@@ -316,7 +316,7 @@ class Feeder:
         if reading is not None and reading.examples.random_access:
             return self._known(model, parts.suffix, reading.examples, val, first_epoch)
         arguments, steps = self._unknown(first_epoch)
-        arguments |= self._validation(val)
+        arguments |= self._validation(val, self.replicas)
         if self.replicas.strategy is not None:
             batches = as_batches(arguments)
             arguments["x"] = self.replicas.whole(batches)
@@ -347,8 +347,10 @@ class Feeder:
         examples: Any,
         val: Any,
         first_epoch: int,
+        replicas: Replicas | None = None,
     ) -> Feed:
         """Feeds examples or features that can be read in any order."""
+        replicas = replicas or self.replicas
         reading, augment = self.readings[0], self.job.augment
         cached = model is suffix
         views = (self.recipe.cached_views or 1) if cached else 1
@@ -358,13 +360,13 @@ class Feeder:
             self.counts[0],
             reading.batch_size,
             suffix if head_only else None,
-            self.replicas.most_steps(self.counts[0]),
+            replicas.most_steps(self.counts[0]),
         )
         order = self._order(examples, views)
         examples_and_weights = weighed(
             examples, self._by_row(reading.weights) if cached else reading.weights
         )
-        validation = self._validation(val)
+        validation = self._validation(val, replicas)
 
         def epochs_from(epoch: int, step: int) -> dict[str, Any]:
             batches = endless_epochs(examples_and_weights, steps, order, epoch, step)
@@ -372,15 +374,15 @@ class Feeder:
                 batches = augment.over(batches, epoch * steps + step).prefetch(2)
             batches = self._labelled(batches, training=True)
             return {
-                "x": self.replicas.train(batches, self.counts[0], steps, step),
+                "x": replicas.train(batches, self.counts[0], steps, step),
                 "steps_per_epoch": steps - step,
                 "shuffle": False,
                 **validation,
             }
 
         return Feed(
-            self.replicas.model(model),
-            self.replicas,
+            replicas.model(model),
+            replicas,
             suffix,
             epochs_from=epochs_from,
             steps=steps,
@@ -391,6 +393,9 @@ class Feeder:
             features=examples if cached else None,
             plain=model,
             val=self._val_batches(val),
+            refill=lambda: self._known(
+                model, suffix, examples, val, first_epoch, self.replicas.filling()
+            ),
         )
 
     def row_groups(self) -> np.ndarray | None:
@@ -472,19 +477,19 @@ class Feeder:
             arguments["x"] = self._labelled(arguments["x"], training=True)
         return arguments, arguments.get("steps_per_epoch") or count_batches(batches)
 
-    def _validation(self, val: Any) -> dict[str, Any]:
+    def _validation(self, val: Any, replicas: Replicas) -> dict[str, Any]:
         """Returns the arguments of `fit` that are about validation."""
         val = self._formed(val)
-        if val is None or self.replicas.strategy is None:
+        if val is None or not replicas.takes_own_steps:
             return {"validation_data": val}
         if isinstance(val, tuple):
             val = batches_of(val, shuffled=False)
         known = self.readings[1]
-        if self.replicas.workers.count == 1:
-            largest = known and known.batch_size
-            return {"validation_data": self.replicas.whole(val, largest)}
+        if replicas.workers.count == 1:
+            largest = known and min(known.batch_size, self.counts[1])
+            return {"validation_data": replicas.whole(val, largest)}
         steps = math.ceil(self.counts[1] / known.batch_size)
-        spread = self.replicas.train(val, self.counts[1], steps, ends=True)
+        spread = replicas.train(val, self.counts[1], steps, ends=True)
         return {"validation_data": spread}
 
     def _val_batches(self, val: Any) -> Any:
