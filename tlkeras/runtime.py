@@ -243,6 +243,21 @@ def _accelerators() -> list:
     return tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices("TPU")
 
 
+def device_names() -> list[str]:
+    """Returns GPUs by model and compute capability, and TPUs by their kind."""
+    import tensorflow as tf
+
+    gpus = [
+        f"{detail.get('device_name', 'GPU')} (compute capability "
+        f"{'.'.join(map(str, detail.get('compute_capability', '?')))})"
+        for detail in map(
+            tf.config.experimental.get_device_details,
+            tf.config.list_physical_devices("GPU"),
+        )
+    ]
+    return gpus + [d.device_type for d in tf.config.list_physical_devices("TPU")]
+
+
 def _describe_devices() -> str:
     kinds = [device.device_type for device in _accelerators()]
     if not kinds:
