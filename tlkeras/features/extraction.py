@@ -1,5 +1,6 @@
 """Running a frozen prefix once per example, and reading what it left."""
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -197,8 +198,14 @@ def feature_bytes(prefix: keras.Model, examples: Any) -> int | None:
 
 def entry_key(prefix: keras.Model, examples: Any) -> str:
     """Returns the fingerprint of what a prefix computes for examples."""
-    both = examples.fingerprint() + fingerprint_model(prefix)
-    return hashlib.sha256(both.encode()).hexdigest()
+    return entry_keys(prefix, [examples])[0]
+
+
+def entry_keys(prefix: keras.Model, parts: Sequence[Any]) -> list[str]:
+    """Returns the `entry_key` of each of several sets of examples."""
+    model = fingerprint_model(prefix)
+    both = [part.fingerprint() + model for part in parts]
+    return [hashlib.sha256(each.encode()).hexdigest() for each in both]
 
 
 def extract(
@@ -209,6 +216,7 @@ def extract(
     verbose: Any,
     strategy: Any = None,
     key: str | None = None,
+    compiled: Callable[[], Callable[[Any], Any]] | None = None,
 ) -> FeatureSet:
     """Runs `prefix` over all examples, or finds that this was done before.
 
@@ -221,22 +229,14 @@ def extract(
         strategy: What the prefix' weights were made under; all of its devices that
             belong to this process take part.
         key: The `entry_key` of both, where it has been computed already.
+        compiled: What `compiler` returned, where several sets of examples share it.
     """
     longest = longest_of(examples)
     specs = [*_specs(prefix, longest), _label_spec(examples)]
     count = len(examples)
     key = key or entry_key(prefix, examples)
-    devices = len(strategy.extended.worker_devices) if strategy is not None else 1
-
-    def compile_prefix():
-        infer = inference_function(prefix)
-        if devices == 1:
-            return infer
-        # A TPU compiles each shape anew.
-        size = batch_size * devices if is_tpu(strategy) else None
-        return on_all_devices(infer, strategy, size)
-
-    run = _Run(compile_prefix, examples, batch_size * devices, verbose)
+    compiled = compiled or compiler(prefix, batch_size, strategy)
+    run = _Run(compiled, examples, batch_size * _devices(strategy), verbose)
     if store.folder is None:
         # Zeros, not what happens to be there: a sequence may end before its row does.
         arrays = [np.zeros((count, *spec.shape), spec.numpy_dtype) for spec in specs]
@@ -264,6 +264,34 @@ def extract(
         ragged=ragged if any(ragged) else (),
         lengths=getattr(examples, "lengths", None),
     )
+
+
+def compiler(
+    prefix: keras.Model, batch_size: int, strategy: Any = None
+) -> Callable[[], Callable[[Any], Any]]:
+    """Returns a function that traces a prefix when it is first called, and only then.
+
+    Args:
+        prefix: A functional model.
+        batch_size: Examples per step and device.
+        strategy: As in `extract`.
+    """
+
+    @functools.cache
+    def compiled():
+        infer, devices = inference_function(prefix), _devices(strategy)
+        if devices == 1:
+            return infer
+        # A TPU compiles each shape anew.
+        size = batch_size * devices if is_tpu(strategy) else None
+        return on_all_devices(infer, strategy, size)
+
+    return compiled
+
+
+def _devices(strategy: Any) -> int:
+    """Returns how many devices of this process take part."""
+    return 1 if strategy is None else len(strategy.extended.worker_devices)
 
 
 def inference_function(model: keras.Model) -> Callable[[Any], Any]:

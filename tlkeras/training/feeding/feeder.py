@@ -16,7 +16,8 @@ from tlkeras.features.extraction import (
     FeatureSet,
     Store,
     choose_store,
-    entry_key,
+    compiler,
+    entry_keys,
     extract,
     feature_bytes,
 )
@@ -262,7 +263,7 @@ class Feeder:
         known = [part for part in examples if part is not None]
         sizes = [feature_bytes(prefix, part) for part in known]
         size = None if None in sizes else sum(sizes)
-        keys = [entry_key(prefix, part) for part in known]
+        keys = entry_keys(prefix, known)
         # Later phases and a restarted run still need what this is computed from.
         keep = [part.key for part in self.features if part is not None]
         fits = size is not None and self.store.has_room(sizes, keys, keep)
@@ -286,6 +287,9 @@ class Feeder:
             f"{sum(map(len, known)):,} examples{f' ({views} views)' * bool(views)}, "
             f"kept in {where}."
         )
+        strategy = self.replicas.strategy
+        # Traced for training and validation examples once.
+        compiled = compiler(prefix, batch_size, strategy)
         features = [
             extract(
                 prefix,
@@ -293,8 +297,9 @@ class Feeder:
                 batch_size,
                 self.store,
                 self.verbose,
-                self.replicas.strategy,
+                strategy,
                 key,
+                compiled,
             )
             for part, key in zip(known, keys, strict=True)
         ]
