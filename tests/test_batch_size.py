@@ -1,7 +1,9 @@
 """`batch_size="auto"`: where the search ends, and that it leaves no trace."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import solid_colours, tiny_backbone, with_head
 from test_finder import assert_same_state, state_of, trained_model
 from text_models import SENTENCES, tiny_bert
@@ -36,18 +38,18 @@ class Memory:
 
 
 def exhausted():
-    import tensorflow as tf
-
     return tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
 
 def wrapped():
-    import tensorflow as tf
-
     return tf.errors.InternalError(None, None, "RESOURCE_EXHAUSTED: out of memory")
 
 
-@pytest.mark.parametrize("error", [exhausted, wrapped, MemoryError])
+def wrapped_by_a_layer():
+    return RuntimeError("Exception encountered when calling Dense: OOM when allocating")
+
+
+@pytest.mark.parametrize("error", [exhausted, wrapped, wrapped_by_a_layer, MemoryError])
 def test_it_ends_where_the_memory_is_exhausted(error):
     step = Memory(100, error())
     assert search(step, 512, "most", None) == BatchSize(
@@ -66,6 +68,37 @@ def test_it_goes_down_where_the_first_size_is_too_large():
 def test_not_even_one_example_is_an_error():
     with pytest.raises(ValueError, match="Not even a batch of one example"):
         search(Memory(0, exhausted()), 512, "most", None)
+
+
+class TooLarge(keras.layers.Layer):
+    """Stands in for what a device has too little memory for, while it trains."""
+
+    def call(self, x, training=False):
+        def fail(values):
+            raise MemoryError("OOM when allocating tensor with shape[8,4]")
+
+        if not training:
+            return x
+        return tf.ensure_shape(tf.py_function(fail, [x], x.dtype), x.shape)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def test_a_batch_that_is_too_large_is_named():
+    inputs = keras.Input((8, 8, 3))
+    x = TooLarge()(tiny_backbone(8, width=2, blocks=1)(inputs))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    with pytest.raises(MemoryError, match=r"batch_size=8\. Take .*TensorFlow says: "):
+        tl.fit_head(
+            model,
+            solid_colours(16, 2, size=8),
+            recipe=tl.Recipe(batch_size=8, head="gradient"),
+            cache=False,
+            verbose=0,
+        )
 
 
 def test_other_errors_pass():
@@ -178,8 +211,6 @@ def test_rows_are_repeated_in_their_order():
 
 
 def test_data_of_unknown_length_are_refused():
-    import tensorflow as tf
-
     model = with_head(tiny_backbone())
     data = tf.data.Dataset.from_tensor_slices(solid_colours(48, 2)).batch(8)
     with pytest.raises(ValueError, match="batch_size='auto' needs to know"):
@@ -187,6 +218,4 @@ def test_data_of_unknown_length_are_refused():
 
 
 def _flat(structure):
-    import keras
-
     return keras.tree.flatten(structure)

@@ -28,13 +28,18 @@ def data(**arguments):
     return tl.from_arrays(X, Y, **{**settings, **arguments})
 
 
+class Calls(list):
+    traced = 0
+
+
 @pytest.fixture
 def calls(monkeypatch):
-    """Counts the batches that a prefix is run on."""
-    seen = []
+    """Counts the batches that a prefix is run on, and in `.traced` its compilations."""
+    seen = Calls()
     compile_ = extraction.inference_function
 
     def counted(model):
+        seen.traced += 1
         run = compile_(model)
         return lambda batch: seen.append(model.name) or run(batch)
 
@@ -82,13 +87,15 @@ def plain_backbone():
         ),
     ],
 )
-def test_cached_and_uncached_training_give_the_same_history(place, points):
+def test_cached_and_uncached_training_give_the_same_history(calls, place, points):
     histories = []
     for cached in (place, False):
         keras.utils.set_random_seed(3)
         model = with_head(plain_backbone())
         history = tune(model, data(), cache=cached, unfreeze_from=points)
         histories.append((history.history, model.get_weights()))
+    # Training and validation examples share what is compiled.
+    assert calls.traced == (1 if points == "block3" else 2)
     (one, weights), (other, other_weights) = histories
     for name, values in one.items():
         np.testing.assert_allclose(values, other[name], rtol=1e-4, err_msg=name)

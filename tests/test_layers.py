@@ -14,7 +14,8 @@ LAYERS = {
     0: {"_validation", "_keras", "_version", "_files", "_memory"},
     1: {"_code", "distribution", "cache", "findings", "description"},
     2: {"runtime"},
-    3: {"backbones", "linear", "metrics", "plots", "saving", "lora", "heads"},
+    3: {"backbones", "linear", "metrics", "plots", "saving", "lora", "heads"}
+    | {"environment"},
     4: {"outputs", "freezing", "depth"},
     5: {"inputs", "augmentation"},
     6: {"problem"},

@@ -22,6 +22,7 @@ from tlkeras.data import (
     image_folder,
 )
 from tlkeras.distribution import WorkerError
+from tlkeras.environment import report_environment
 from tlkeras.evaluation import (
     Comparison,
     Report,
@@ -146,6 +147,7 @@ __all__ = [
     "problem_of",
     "prune",
     "quantize",
+    "report_environment",
     "rerun",
     "sanity_check",
     "split_model",

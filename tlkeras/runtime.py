@@ -12,6 +12,7 @@ from tlkeras.distribution import Cluster, Workers
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
+_XLA = {True: "on", False: "off", "auto": "auto"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Runtime:
         strategy: The `tf.distribute.Strategy` that models are built under, or `None`.
         seed: The seed that was set, or `None`.
         devices: What was found, such as `"2 CPU cores"` or `"1 GPU"`.
-        xla: Whether XLA compiles the steps of training.
+        xla: Whether XLA compiles the steps of training; or `"auto"`, where each phase
+            that is long enough measures it, as on a GPU.
         reasons: From `"precision"`, `"strategy"` and `"xla"` to a sentence.
     """
 
@@ -32,7 +34,7 @@ class Runtime:
     strategy: Any = None
     seed: int | None = None
     devices: str = ""
-    xla: bool = False
+    xla: bool | str = False
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -76,7 +78,7 @@ class Runtime:
             f"  precision: {self.precision} ({self.reasons['precision']})\n"
             f"  strategy: {name}, {self.replicas} replica(s)"
             f"{self._on_workers()} ({self.reasons['strategy']})\n"
-            f"  XLA: {'on' if self.xla else 'off'} ({self.reasons['xla']})\n"
+            f"  XLA: {_XLA[self.xla]} ({self.reasons['xla']})\n"
             f"  seed: {self.seed}"
         )
 
@@ -120,11 +122,17 @@ def configure(
         seed: Seeds Python, NumPy and Keras, as `keras.utils.set_random_seed` does.
             `None` leaves them alone.
         xla: Whether Keras has XLA compile the steps of training (`jit_compile`), as it
-            does on a GPU by itself. `"auto"`: no. On a GPU the step that fine-tunes
-            MobileNetV2 compiles for half a minute, anew for each size of batch, which
-            only long training makes good: try `True` for that. On a CPU its
-            convolutions are many times slower than TensorFlow's. Strategies do without;
-            that of a TPU compiles by itself.
+            does on a GPU by itself. On a GPU the step that fine-tunes MobileNetV2
+            compiles for half a minute, anew for each shape, which only long training
+            makes good. So batches then have one shape: they are filled up with examples
+            of weight zero, which change neither losses nor metrics; where something
+            may look at a batch as a whole (batch norms that train, losses, metrics or
+            layers of your own) they are not, and it is said. `"auto"`: on one GPU a
+            phase that takes at least 20 times as long as compiling may, first times
+            some steps without XLA and with it, and takes it where it saves more than
+            twice what it costs (untried on GPUs of any kind); on CPUs, where
+            its convolutions are many times slower than TensorFlow's, no. Strategies do
+            without; that of a TPU compiles by itself.
 
     Returns:
         A `Runtime`. `current_runtime()` returns the same object afterwards.
@@ -200,12 +208,12 @@ def current_runtime() -> Runtime:
 
 
 def jit_compile() -> bool:
-    """Returns the value for `compile(jit_compile=...)`."""
-    return current_runtime().xla
+    """Returns the value for `compile(jit_compile=...)` of what is no long phase."""
+    return current_runtime().xla is True
 
 
-def _choose_xla(xla: bool | str, strategy: Any = None) -> tuple[bool, str]:
-    """Returns whether XLA compiles, and why.
+def _choose_xla(xla: bool | str, strategy: Any = None) -> tuple[bool | str, str]:
+    """Returns whether XLA compiles, or "auto" where phases decide, and why.
 
     Measured with MobileNetV2: 8 against 104 images/s on two CPU cores; 37 s for the
     step of fine-tuning on an H200, where 3 epochs of the head took 27 s for 0.1 s of
@@ -223,7 +231,7 @@ def _choose_xla(xla: bool | str, strategy: Any = None) -> tuple[bool, str]:
     if strategy is not None:
         return False, "left to the strategy"
     if _accelerators():
-        return False, "compiling takes longer than all but long training"
+        return "auto", "tried where a phase is long; compiling is slow"
     return False, "slow on CPUs"
 
 
@@ -233,6 +241,21 @@ def _accelerators() -> list:
     import tensorflow as tf
 
     return tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices("TPU")
+
+
+def device_names() -> list[str]:
+    """Returns GPUs by model and compute capability, and TPUs by their kind."""
+    import tensorflow as tf
+
+    gpus = [
+        f"{detail.get('device_name', 'GPU')} (compute capability "
+        f"{'.'.join(map(str, detail.get('compute_capability', '?')))})"
+        for detail in map(
+            tf.config.experimental.get_device_details,
+            tf.config.list_physical_devices("GPU"),
+        )
+    ]
+    return gpus + [d.device_type for d in tf.config.list_physical_devices("TPU")]
 
 
 def _describe_devices() -> str:

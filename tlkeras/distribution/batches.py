@@ -111,9 +111,12 @@ def in_parts(
                 return rows_of, total
             return filled(rows_of, size, length), total, end - start
 
-        return tf.data.Dataset.range(count).map(part)
+        # A map keeps how many batches there are, which Keras asks for.
+        return part(0) if count == 1 else tf.data.Dataset.range(count).map(part)
 
-    return batches if count == 1 and size is None else batches.flat_map(cut)
+    if count == 1:
+        return batches if size is None else batches.map(cut)
+    return batches.flat_map(cut)
 
 
 def filled(batch: tuple, size: int, length: int | None = None) -> tuple:

@@ -1,11 +1,12 @@
-"""Predictions of a model that was built under a strategy."""
+"""Predictions of models under a strategy, and of those that XLA compiles."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from tlkeras.distribution.strategies import strategy_of
+from tlkeras.distribution.strategies import is_tpu, strategy_of
 from tlkeras.distribution.workers import Workers
 
 
@@ -14,6 +15,8 @@ def predict(model: keras.Model, plain: Any, x: Any, batch_size: int | None, **kw
 
     Keras gives some replicas no example where a last batch has fewer than there are
     replicas, and some operations fail on none; of several workers it waits for all.
+    Where each shape is compiled anew, the last batch is filled up; datasets, whose
+    batches may be of any shape, are predicted without XLA.
 
     Args:
         model: A functional model.
@@ -22,8 +25,8 @@ def predict(model: keras.Model, plain: Any, x: Any, batch_size: int | None, **kw
         batch_size: Examples per step, `None` for Keras' 32 or the dataset's own.
         **kwargs: Further arguments of `predict`.
     """
-    strategy = strategy_of(model)
-    if strategy is None:
+    strategy, one_shape = strategy_of(model), compiles_each_shape(model)
+    if strategy is None and not one_shape:
         return plain(x, batch_size=batch_size, **kwargs)
 
     def alone(x, **arguments):
@@ -33,21 +36,65 @@ def predict(model: keras.Model, plain: Any, x: Any, batch_size: int | None, **kw
         return alone(x, batch_size=batch_size, **kwargs)
     sizes = {len(part) for part in keras.tree.flatten(x) if hasattr(part, "shape")}
     if len(sizes) != 1:
-        return plain(x, batch_size=batch_size, **kwargs)
+        any_shape = alone if strategy is None else plain
+        return any_shape(x, batch_size=batch_size, **kwargs)
     rows, size = sizes.pop(), batch_size or 32
-    last = rows % size if size >= strategy.num_replicas_in_sync else rows
-    tail = last if last < strategy.num_replicas_in_sync or last == rows else 0
+    if one_shape:
+        tail, of_tail = rows % size, in_one_shape(plain, size)
+    else:
+        count, of_tail = strategy.num_replicas_in_sync, alone
+        last = rows % size if size >= count else rows
+        tail = last if last < count or last == rows else 0
     parts = [
         predict_part(cut(x, part), batch_size=batch_size, **kwargs)
         for predict_part, part in (
             (plain, slice(0, rows - tail)),
-            (alone, slice(rows - tail, rows)),
+            (of_tail, slice(rows - tail, rows)),
         )
         if part.stop > part.start
     ]
     if not parts:
         return plain(x, batch_size=batch_size, **kwargs)
     return keras.tree.map_structure(lambda *each: np.concatenate(each), *parts)
+
+
+def compiles_each_shape(model: keras.Model) -> bool:
+    """Whether a model that predicts is compiled anew for each shape, which is slow."""
+    strategy = strategy_of(model)
+    if strategy is not None:
+        return is_tpu(strategy)
+    return keras.backend.backend() == "tensorflow" and bool(model.jit_compile)
+
+
+def in_one_shape(predict: Callable, size: int = 0) -> Callable:
+    """Returns a function that predicts smaller batches as large as the largest yet.
+
+    Args:
+        predict: From a batch, and further arguments, to outputs.
+        size: Rows that a batch has at least.
+    """
+    largest = size
+
+    def run(x, **kwargs):
+        nonlocal largest
+        rows = len(keras.tree.flatten(x)[0])
+        largest = max(largest, rows)
+        return cut(predict(fill_rows(x, largest), **kwargs), slice(rows))
+
+    return run
+
+
+def fill_rows(x: Any, size: int) -> Any:
+    """Returns arrays of `size` rows: those that are added repeat the first one."""
+
+    def fill(part):
+        missing = size - len(part)
+        if not missing:
+            return part
+        part = keras.ops.convert_to_numpy(part)
+        return np.concatenate([part, np.repeat(part[:1], missing, axis=0)])
+
+    return keras.tree.map_structure(fill, x)
 
 
 def plain_model(model: keras.Model) -> keras.Model:

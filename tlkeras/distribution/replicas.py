@@ -1,5 +1,6 @@
 """`Replicas`: how a phase's model and data are spread over a strategy's devices."""
 
+import copy
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ from tlkeras.distribution.batches import (
     totals,
     with_totals,
 )
-from tlkeras.distribution.strategies import strategy_of
+from tlkeras.distribution.strategies import is_tpu, strategy_of
 from tlkeras.distribution.workers import Workers
 
 
@@ -27,6 +28,7 @@ class Replicas:
         workers: The processes.
         count: Copies in all.
         length: As above.
+        fills: Whether batches are filled up to one shape on one device, too.
     """
 
     def __init__(self, model: keras.Model, length: int | None = None):
@@ -34,13 +36,25 @@ class Replicas:
         self.workers = Workers(self.strategy)
         self.count = self.strategy.num_replicas_in_sync if self.strategy else 1
         self.length = length
+        self.fills = False
         if self.strategy is not None:
             _check_built_under(self.strategy, model)
 
     @property
     def is_static(self) -> bool:
         """Whether no shape may change from step to step."""
-        return "TPU" in type(self.strategy).__name__
+        return self.fills or is_tpu(self.strategy)
+
+    @property
+    def takes_own_steps(self) -> bool:
+        """Whether Keras' own steps would not do: of several replicas, or filled up."""
+        return self.strategy is not None or self.is_static
+
+    def filling(self) -> "Replicas":
+        """Returns the same with batches that are filled up to one shape."""
+        other = copy.copy(self)
+        other.fills = True
+        return other
 
     def share(self, examples: Any, batch_size: int) -> Any:
         """Returns what this worker reads of known examples.
@@ -65,7 +79,7 @@ class Replicas:
 
     def model(self, phase_model: keras.Model) -> keras.Model:
         """Returns the model that trains on all replicas, over the same layers."""
-        if self.strategy is None:
+        if not self.takes_own_steps:
             return phase_model
         from tlkeras.distribution.replicated import ReplicatedModel
 
@@ -88,7 +102,7 @@ class Replicas:
             first_step: Number of the first batch.
             ends: Whether one epoch is all.
         """
-        if self.strategy is None:
+        if not self.takes_own_steps:
             return batches
         sizes = share_sizes(examples, self.workers.count)
         numbered = with_totals(batches, totals(sizes, steps, first_step))
@@ -104,7 +118,7 @@ class Replicas:
             batches: A dataset.
             largest: Rows that a batch has at most, where that is known.
         """
-        if self.strategy is None or batches is None:
+        if not self.takes_own_steps or batches is None:
             return batches
         return self._spread(with_totals(batches), largest)
 
@@ -116,8 +130,10 @@ class Replicas:
     def one(self, data: Any) -> tuple:
         """Returns the first batch of spread data, or its part for this worker."""
         batch = next(iter(data))
-        if self.strategy is None:
+        if not self.takes_own_steps:
             return batch
+        if self.strategy is None:
+            return batch[0]
         return self.strategy.experimental_local_results(batch)[0][0]
 
     def _spread(self, batches: Any, largest: int | None, endless: bool = False) -> Any:
@@ -126,6 +142,8 @@ class Replicas:
         local = self.count // self.workers.count
         size = -(-largest // local) if self.is_static and largest else None
         parts = in_parts(batches, local, size, self.length)
+        if self.strategy is None:
+            return parts.prefetch(tf.data.AUTOTUNE)
         # The thread that tunes an iterator while it runs may miss the word that it
         # ends, and the end then waits until that thread looks again, up to 60 seconds
         # later (TensorFlow 2.21; the iterators of each device, whose options are not

@@ -5,6 +5,7 @@ gradients before it sums them, and does not train on several machines at all
 (https://github.com/keras-team/keras/issues/20585): it reduces the values of all
 replicas in ways that fail there. `ReplicatedModel` takes steps of its own, on the
 public hooks `train_step`, `test_step`, `make_train_function`, `make_test_function`.
+They also serve one device whose batches are filled up: Keras would count the filling.
 `tests/test_keras_internals.py` fails when Keras mends what it is for.
 """
 
@@ -39,20 +40,24 @@ class ReplicatedModel(keras.Model):
     @property
     def distribute_strategy(self):
         """The strategy whose scope Keras' `fit` and `evaluate` run in."""
-        return self.replicas.strategy
+        import tensorflow as tf
+
+        return self.replicas.strategy or tf.distribute.get_strategy()
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """Compiles as `keras.Model.compile`; refuses losses that do not average."""
         if self.replicas.is_static:
             if kwargs.get("weighted_metrics"):
                 raise ValueError(
-                    "`weighted_metrics` cannot be told apart from `metrics` on a TPU, "
-                    "where batches are filled up. Compile the model with `metrics`. "
-                    f"Received: weighted_metrics={kwargs['weighted_metrics']!r}."
+                    "`weighted_metrics` cannot be told apart from `metrics` where "
+                    "batches are filled up, as on a TPU. Compile the model with "
+                    "`metrics`. Received: "
+                    f"weighted_metrics={kwargs['weighted_metrics']!r}."
                 )
             # Plain metrics would count what fills a batch up.
             kwargs["weighted_metrics"] = kwargs.pop("metrics", None)
-        _check_accumulation(optimizer)
+        if self.replicas.count > 1:
+            _check_accumulation(optimizer)
         loss = keras.tree.map_structure(_of_examples, loss)
         super().compile(optimizer, loss, **kwargs)
         for loss in keras.tree.flatten(self.loss):
@@ -97,9 +102,8 @@ class ReplicatedModel(keras.Model):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data[0])
         with tf.GradientTape() as tape:
             outputs = self._outputs_of(x, training=True)
-            loss, rows = self._loss(data, outputs, training=True)
-            share = rows / tf.cast(data[1], loss.dtype)
-            scaled = self.optimizer.scale_loss(loss * share)
+            loss = self._loss(data, outputs, training=True)
+            scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_weights
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(
@@ -130,6 +134,8 @@ class ReplicatedModel(keras.Model):
         import tensorflow as tf
 
         strategy = self.distribute_strategy
+        if self.jit_compile:
+            step = tf.function(step, jit_compile=True, reduce_retracing=True)
 
         def function(iterator):
             strategy.run(step, args=(next(iterator),))
@@ -160,8 +166,8 @@ class ReplicatedModel(keras.Model):
         outputs = self(x, training=training)
         return keras.tree.map_structure(lambda tensor: tensor[:rows], outputs)
 
-    def _loss(self, data: tuple, outputs: Any, training: bool) -> tuple[Any, Any]:
-        """Returns a replica's mean loss, and of how many rows it is."""
+    def _loss(self, data: tuple, outputs: Any, training: bool) -> Any:
+        """Returns what a replica adds to the mean loss of the global batch."""
         import tensorflow as tf
 
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data[0])
@@ -169,20 +175,29 @@ class ReplicatedModel(keras.Model):
         if len(data) > 2:
             y, weights = self._without_filling(y, weights, rows, *data[1:])
         loss = self.compute_loss(x, y, outputs, weights, training=training)
-        # Keras divides it by the number of replicas.
-        loss = loss * self.replicas.count
-        rows = tf.cast(rows, loss.dtype)
-        examples = tf.cast(data[2], loss.dtype) if len(data) > 2 else rows
+        # What no example adds, such as a penalty on weights; divided as the loss is.
+        others = tf.add_n([0.0 * loss, *self.losses]) / self.replicas.count
+        rows, total = tf.cast(rows, loss.dtype), tf.cast(data[1], loss.dtype)
+        if len(data) > 2:
+            examples = tf.cast(data[2], loss.dtype)
+            part = loss
+            mean = tf.math.divide_no_nan((loss - others) * total, examples)
+            mean += self.replicas.count * others
+        else:
+            # Keras divides it by the number of replicas.
+            examples, mean = rows, loss * self.replicas.count
+            part = mean * rows / total
         tracker = next(metric for metric in self.metrics if metric.name == "loss")
-        mean = tf.math.divide_no_nan(loss * rows, examples)
         tracker.update_state(mean, sample_weight=examples)
-        part = examples / tf.cast(data[1], loss.dtype)
         for name, tracker in zip(self.heads, self.head_means, strict=True):
-            value = self._loss_of(name, y, outputs, weights) * self.replicas.count
-            mean = tf.math.divide_no_nan(value * rows, examples)
+            value = self._loss_of(name, y, outputs, weights)
+            if len(data) > 2:
+                value = tf.math.divide_no_nan(value * total, examples)
+            else:
+                value = value * self.replicas.count
             # On one device a batch counts once, however many examples it has.
-            tracker.update_state(mean, sample_weight=part)
-        return loss, rows
+            tracker.update_state(value, sample_weight=examples / total)
+        return part
 
     def _loss_of(self, name: str, y: Any, outputs: Any, weights: Any) -> Any:
         """Returns the loss of one head."""
@@ -192,9 +207,11 @@ class ReplicatedModel(keras.Model):
     def _without_filling(
         self, y: Any, weights: Any, rows: Any, total: Any, known: Any
     ) -> tuple[Any, Any]:
-        """Returns labels of which those that fill a batch up are missing.
+        """Returns labels and weights with which what fills a batch up adds nothing.
 
-        A loss over the labels that are known counts them; weights do not tell it.
+        A mean over all rows is then the replica's part of the mean over all examples.
+        A loss over the labels that are known counts them itself; weights do not tell
+        it, so that the labels of the filling are missing.
         """
         import tensorflow as tf
 
@@ -204,18 +221,17 @@ class ReplicatedModel(keras.Model):
             shape = tf.concat([[rows], tf.ones_like(tf.shape(labels)[1:])], 0)
             return tf.where(tf.reshape(is_known, shape), labels, missing)
 
+        share = tf.cast(rows * self.replicas.count, "float32")
+        share = share / tf.cast(total, "float32")
+        scaled = keras.tree.map_structure(lambda one: one * share, weights)
         if not isinstance(self.loss, dict):
-            return y, weights
-        # It gives the mean of all rows; `train_step` wants that of the examples.
-        share = tf.cast(total, "float32") / tf.cast(
-            rows * self.replicas.count, "float32"
-        )
-        y, weights = dict(y), dict(weights)
+            return y, scaled
+        y = dict(y)
         for name, loss in self.loss.items():
             if hasattr(loss, "known"):
                 y[name] = hidden(y[name], loss)
-                weights[name] = weights[name] * share
-        return y, weights
+                scaled[name] = weights[name]
+        return y, scaled
 
     def _count(self, data: tuple, outputs: Any) -> None:
         """Adds a replica's examples to the metrics."""

@@ -18,6 +18,11 @@ def strategy_of(model: keras.Model) -> Any:
         return strategy if tf.distribute.has_strategy() else None
 
 
+def is_tpu(strategy: Any) -> bool:
+    """Whether a strategy is that of a TPU, which compiles each shape anew."""
+    return "TPU" in type(strategy).__name__
+
+
 def scope_of(model: keras.Model) -> contextlib.AbstractContextManager:
     """Returns the context in which optimizers and metrics for `model` are made."""
     strategy = strategy_of(model)

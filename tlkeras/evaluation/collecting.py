@@ -12,6 +12,8 @@ from tlkeras import _keras
 from tlkeras.distribution import (
     Share,
     Workers,
+    compiles_each_shape,
+    in_one_shape,
     losing_a_worker,
     plain_model,
     strategy_of,
@@ -228,7 +230,10 @@ def _predictor(model: keras.Model) -> Callable[[Any], Any]:
     strategy = getattr(model, "distribute_strategy", None)
     ready = input_of(model).ready
     if getattr(strategy, "num_replicas_in_sync", 1) == 1:
-        return _traced_once(model, ready)
+        if not compiles_each_shape(model):
+            return _traced_once(model, ready)
+        predict = in_one_shape(model.predict_on_batch)
+        return lambda x: predict(ready(x))
     if Workers(strategy).count > 1:
         local = plain_model(model)
         return lambda x: local.predict_on_batch(ready(x))

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tlkeras._memory import naming_the_batch
 from tlkeras._validation import check_choice
 from tlkeras.evaluation.aligned import Aligned, check_values
 from tlkeras.evaluation.arguments import part_of
@@ -152,14 +153,16 @@ def evaluate_heads(
     data = heads.with_one_array_of_labels(data)
     heads.check_fits(reading and reading.problem)
     heads.name_by(given)
-    found = collect(
-        model,
-        data,
-        verbose,
-        heads.outputs,
-        heads.check_first_batch,
-        [digests, *aligned.observers],
-    )
+    size = None if reading is None else reading.batch_size
+    with naming_the_batch(size, "Read the data in smaller batches."):
+        found = collect(
+            model,
+            data,
+            verbose,
+            heads.outputs,
+            heads.check_first_batch,
+            [digests, *aligned.observers],
+        )
     problem = heads.problem_for(found.labels, found.outputs)
     about = _about(model, problem, reading, len(found.labels))
     return problem, _reports(problem, found, aligned, data, about)

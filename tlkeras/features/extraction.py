@@ -1,5 +1,6 @@
 """Running a frozen prefix once per example, and reading what it left."""
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -14,8 +15,8 @@ import numpy as np
 
 from tlkeras import _keras
 from tlkeras import cache as disk
-from tlkeras._memory import free_memory
-from tlkeras.distribution import strategy_of
+from tlkeras._memory import free_memory, naming_the_batch
+from tlkeras.distribution import fill_rows, is_tpu, strategy_of
 from tlkeras.features.fingerprints import fingerprint_model
 from tlkeras.features.splitting import split_model
 from tlkeras.inputs.arrays import ArrayExamples
@@ -84,9 +85,9 @@ def extract_features(
             "The features do not fit: "
             + ("their size is not fixed." if size is None else store.refusal(size))
         )
-    features = extract(
-        prefix, examples, reading.batch_size, store, verbose, strategy_of(model), key
-    )
+    size, strategy = reading.batch_size, strategy_of(model)
+    with naming_the_batch(size, "Read the data in smaller batches."):
+        features = extract(prefix, examples, size, store, verbose, strategy, key)
     return features if order is None else features.at(np.argsort(order))
 
 
@@ -197,8 +198,14 @@ def feature_bytes(prefix: keras.Model, examples: Any) -> int | None:
 
 def entry_key(prefix: keras.Model, examples: Any) -> str:
     """Returns the fingerprint of what a prefix computes for examples."""
-    both = examples.fingerprint() + fingerprint_model(prefix)
-    return hashlib.sha256(both.encode()).hexdigest()
+    return entry_keys(prefix, [examples])[0]
+
+
+def entry_keys(prefix: keras.Model, parts: Sequence[Any]) -> list[str]:
+    """Returns the `entry_key` of each of several sets of examples."""
+    model = fingerprint_model(prefix)
+    both = [part.fingerprint() + model for part in parts]
+    return [hashlib.sha256(each.encode()).hexdigest() for each in both]
 
 
 def extract(
@@ -209,6 +216,7 @@ def extract(
     verbose: Any,
     strategy: Any = None,
     key: str | None = None,
+    compiled: Callable[[], Callable[[Any], Any]] | None = None,
 ) -> FeatureSet:
     """Runs `prefix` over all examples, or finds that this was done before.
 
@@ -221,18 +229,14 @@ def extract(
         strategy: What the prefix' weights were made under; all of its devices that
             belong to this process take part.
         key: The `entry_key` of both, where it has been computed already.
+        compiled: What `compiler` returned, where several sets of examples share it.
     """
     longest = longest_of(examples)
     specs = [*_specs(prefix, longest), _label_spec(examples)]
     count = len(examples)
     key = key or entry_key(prefix, examples)
-    devices = len(strategy.extended.worker_devices) if strategy is not None else 1
-
-    def compile_prefix():
-        infer = inference_function(prefix)
-        return on_all_devices(infer, strategy) if devices > 1 else infer
-
-    run = _Run(compile_prefix, examples, batch_size * devices, verbose)
+    compiled = compiled or compiler(prefix, batch_size, strategy)
+    run = _Run(compiled, examples, batch_size * _devices(strategy), verbose)
     if store.folder is None:
         # Zeros, not what happens to be there: a sequence may end before its row does.
         arrays = [np.zeros((count, *spec.shape), spec.numpy_dtype) for spec in specs]
@@ -260,6 +264,34 @@ def extract(
         ragged=ragged if any(ragged) else (),
         lengths=getattr(examples, "lengths", None),
     )
+
+
+def compiler(
+    prefix: keras.Model, batch_size: int, strategy: Any = None
+) -> Callable[[], Callable[[Any], Any]]:
+    """Returns a function that traces a prefix when it is first called, and only then.
+
+    Args:
+        prefix: A functional model.
+        batch_size: Examples per step and device.
+        strategy: As in `extract`.
+    """
+
+    @functools.cache
+    def compiled():
+        infer, devices = inference_function(prefix), _devices(strategy)
+        if devices == 1:
+            return infer
+        # A TPU compiles each shape anew.
+        size = batch_size * devices if is_tpu(strategy) else None
+        return on_all_devices(infer, strategy, size)
+
+    return compiled
+
+
+def _devices(strategy: Any) -> int:
+    """Returns how many devices of this process take part."""
+    return 1 if strategy is None else len(strategy.extended.worker_devices)
 
 
 def inference_function(model: keras.Model) -> Callable[[Any], Any]:
@@ -303,13 +335,16 @@ def inference_function(model: keras.Model) -> Callable[[Any], Any]:
     )
 
 
-def on_all_devices(infer: Callable[[Any], Any], strategy: Any) -> Callable[[Any], Any]:
+def on_all_devices(
+    infer: Callable[[Any], Any], strategy: Any, size: int | None = None
+) -> Callable[[Any], Any]:
     """Returns a function that gives each device of this process a part of a batch.
 
     Args:
         infer: What `inference_function` returned.
         strategy: The strategy whose devices take part. The processes of several
             workers do not wait for each other.
+        size: What smaller batches are filled up to; `None` leaves them as they are.
     """
     import tensorflow as tf
 
@@ -320,7 +355,9 @@ def on_all_devices(infer: Callable[[Any], Any], strategy: Any) -> Callable[[Any]
         return strategy.run(infer, args=(spread,))
 
     def run(batch):
-        rows = len(keras.tree.flatten(batch)[0])
+        known = rows = len(keras.tree.flatten(batch)[0])
+        if size is not None:
+            batch, rows = fill_rows(batch, size), size
         if rows < devices:
             return infer(batch)
 
@@ -331,7 +368,7 @@ def on_all_devices(infer: Callable[[Any], Any], strategy: Any) -> Callable[[Any]
 
         spread = strategy.experimental_distribute_values_from_function(part)
         parts = strategy.experimental_local_results(together(spread))
-        return keras.tree.map_structure(lambda *x: tf.concat(x, axis=0), *parts)
+        return keras.tree.map_structure(lambda *x: tf.concat(x, axis=0)[:known], *parts)
 
     return run
 

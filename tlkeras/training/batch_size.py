@@ -10,7 +10,12 @@ import keras
 import numpy as np
 
 from tlkeras import cache as disk
-from tlkeras._memory import free_memory, held_memory
+from tlkeras._memory import (
+    free_memory,
+    held_memory,
+    is_exhausted,
+    naming_the_batch,
+)
 from tlkeras.features.extraction import longest_of
 from tlkeras.inputs.examples import reading_of
 from tlkeras.inputs.feature_set import bucket_length
@@ -27,6 +32,14 @@ _MEMORY_SHARE = 0.5
 # Batches looked at for the longest sequences, where lengths are not known.
 _LOOKED_AT = 8
 _SECONDS_BETWEEN_LOOKS = 0.002
+
+
+# What helps where a batch is too large.
+SMALLER = (
+    "Take fewer examples at once, `tl.Recipe(batch_size=...)`, 'auto' for as many as "
+    "fit; or train less of the backbone (`unfreeze_from=`), on smaller pictures or "
+    "shorter texts, or with mixed precision (`tl.configure`)."
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +61,11 @@ class BatchSize:
 def largest_batch(job: Job, frozen: int) -> BatchSize:
     """Finds the largest batch that a phase can be trained with, by training steps.
 
-    It doubles from 8 on. On a GPU or TPU it ends where the memory is exhausted. On a
-    CPU the system would end the process there; it ends where the next size is expected
-    to take more than half of the free memory. It also ends where an epoch would have
-    fewer than 20 steps, and at 512. The model stays as it was.
+    It doubles from 8 on, without XLA, which would compile for each size. On a GPU or
+    TPU it ends where the memory is exhausted. On a CPU the system would end the process
+    there; it ends where the next size is expected to take more than half of the free
+    memory. It also ends where an epoch would have fewer than 20 steps, and at 512. The
+    model stays as it was.
 
     Args:
         job: Model, data and recipe.
@@ -80,7 +94,8 @@ def largest_batch(job: Job, frozen: int) -> BatchSize:
             "`data.train` of `Splits` or a tuple of arrays, or a number. "
             f"Received: {type(job.train).__name__}."
         )
-    with trial(replace(job, val=None), frozen) as ready:
+    own = naming_the_batch(batch_size_of(job), SMALLER)
+    with own, trial(replace(job, val=None), frozen) as ready:
         most, reason = _upper_bound(len(ready.feeder.readings[0].examples))
         step = _Step(ready)
         free = None if _is_accelerated() else free_memory()
@@ -88,6 +103,14 @@ def largest_batch(job: Job, frozen: int) -> BatchSize:
     if job.fitting.verbose != 0:
         print(found)
     return found
+
+
+def batch_size_of(job: Job) -> int | None:
+    """Returns the examples in a batch, `None` where the data do not tell."""
+    size, known = job.recipe.batch_size, reading_of(job.train)
+    if isinstance(size, int):
+        return size
+    return None if known is None else known.batch_size
 
 
 def search(
@@ -137,20 +160,6 @@ def search(
                 f"than {_MEMORY_SHARE:.0%} of the {disk.readable(free)} that were free",
             )
         size = min(2 * size, most)
-
-
-def is_exhausted(error: BaseException) -> bool:
-    """Whether an error says that memory, of the host or of a device, ran out."""
-    if isinstance(error, MemoryError):
-        return True
-    import tensorflow as tf
-
-    if isinstance(error, tf.errors.ResourceExhaustedError):
-        return True
-    # XLA and cuDNN wrap it in errors of other kinds.
-    said = str(error).lower()
-    known = ("out of memory", "resource_exhausted", "failed to allocate")
-    return isinstance(error, tf.errors.OpError) and any(word in said for word in known)
 
 
 def _upper_bound(count: int) -> tuple[int, str]:

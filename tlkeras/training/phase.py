@@ -14,7 +14,7 @@ from tlkeras.freezing import FreezePoint, freeze, recompile
 from tlkeras.linear import Solution
 from tlkeras.optimizers import phase_optimizer, resolve_schedule
 from tlkeras.outputs.moments import Moments
-from tlkeras.runtime import jit_compile
+from tlkeras.runtime import current_runtime
 from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.history import FineTuneHistory, Phase
 from tlkeras.training.job import Job
@@ -34,6 +34,7 @@ from tlkeras.training.solving import NotSolved, solve_heads, unchosen
 from tlkeras.training.starting import label_units, start_outputs
 from tlkeras.training.verification import Verification, frozen_weights
 from tlkeras.training.whole_model import WholeModel, watches_batches
+from tlkeras.training.xla import with_xla
 
 # Callbacks that only write: of several workers the chief's do.
 WRITERS = (
@@ -117,10 +118,12 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         # An epoch at a rate of 0 measures what was found with all that an epoch has:
         # metrics, validation, callbacks, replicas.
         stage = replace(stage, epochs=1, learning_rate=0.0)
-    together = compile_phase(run, stage, feed)
-    workers = run.feeder.replicas.workers
+    xla = False
     if solved is None:
-        foretell(run, stage, feed)
+        guess = foretell(run, stage, feed)
+        feed, xla = with_xla(run.job, feed, stage.epochs, guess)
+    together = compile_phase(run, stage, feed, xla)
+    workers = run.feeder.replicas.workers
     if together and together > 1:
         monitor.first_loss = max(workers.gather(loss_now(feed)))
     callbacks = [*stage_callbacks(run), logs, monitor]
@@ -282,7 +285,7 @@ def fit_phase(
     fit(arguments, epoch, end)
 
 
-def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
+def compile_phase(run: Run, stage: Stage, feed: Feed, xla: bool = False) -> int | None:
     """Compiles model and phase model with one fresh optimizer, and as `model` was.
 
     They share the optimizer, so that callbacks that read or set the learning rate
@@ -308,7 +311,7 @@ def compile_phase(run: Run, stage: Stage, feed: Feed) -> int | None:
         recompile(model, optimizer)
         if recipe.l2_sp:
             anchor(optimizer, model, run.pretrained)
-        arguments = {**_keras.compile_arguments(model), "jit_compile": jit_compile()}
+        arguments = {**_keras.compile_arguments(model), "jit_compile": xla}
         for metric in keras.tree.flatten([arguments.get(kind) for kind in _METRICS]):
             # Keras resets those that a model was compiled with only once it is built.
             if isinstance(metric, keras.metrics.Metric):
@@ -372,16 +375,15 @@ def changeable(model: keras.Model) -> list[keras.Variable]:
     return [v for v in model.weights if id(v) not in frozen]
 
 
-def foretell(run: Run, stage: Stage, feed: Feed) -> None:
-    """Prints how long the phase will take, if that is long: roughly.
+def foretell(run: Run, stage: Stage, feed: Feed) -> float:
+    """Prints how long the phase will take, if that is long, and returns it: roughly.
 
     Forward passes of the first batch tell; the compiled steps of training take about
     as long as three of them.
     """
-    if run.job.fitting.verbose == 0 or feed.steps is None:
-        return
-    if feed.replicas.strategy is not None:
-        return
+    wanted = run.job.fitting.verbose != 0 or current_runtime().xla == "auto"
+    if not wanted or feed.steps is None or feed.replicas.takes_own_steps:
+        return 0.0
     x, *_ = feed.replicas.one(feed.arguments["x"])
     seconds = []
     for _ in range(2):
@@ -390,11 +392,12 @@ def foretell(run: Run, stage: Stage, feed: Feed) -> None:
         seconds.append(time.perf_counter() - began)
     steps = stage.epochs * feed.steps
     whole = min(seconds) * _PASSES * steps
-    if whole >= _LONG:
+    if whole >= _LONG and run.job.fitting.verbose != 0:
         print(
             f"{stage.epochs} epoch(s) of {feed.steps} steps: very roughly "
             f"{f'{whole:.0f} s' if whole < 90 else f'{whole / 60:.0f} min'}."
         )
+    return whole
 
 
 def loss_now(feed: Feed) -> float:
@@ -407,10 +410,10 @@ def loss_now(feed: Feed) -> float:
     outputs = feed.model(x, training=False)
     known = {"x": x, "y": y, "y_pred": outputs, "sample_weight": weights}
     loss = feed.model.compute_loss(**known)
-    if feed.replicas.strategy is None:
-        feed.model.compute_metrics(**known)
-    else:
+    if feed.replicas.takes_own_steps:
         feed.model.build_metrics(batch)
+    else:
+        feed.model.compute_metrics(**known)
     return float(np.asarray(loss))
 
 

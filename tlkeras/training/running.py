@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tlkeras import _keras
+from tlkeras._memory import naming_the_batch
 from tlkeras._validation import check_int
 from tlkeras.depth import gradual_points
 from tlkeras.distribution import Workers, losing_a_worker, strategy_of
@@ -15,7 +16,7 @@ from tlkeras.freezing import check_adapters_train, freeze_index
 from tlkeras.inputs.given import end_is_told
 from tlkeras.problem import adopt_reading
 from tlkeras.training.baseline import worse_than_mean
-from tlkeras.training.batch_size import largest_batch
+from tlkeras.training.batch_size import SMALLER, batch_size_of, largest_batch
 from tlkeras.training.checkpoints import Checkpoints, kept_call
 from tlkeras.training.compatibility import naming_bad_labels
 from tlkeras.training.feeding import Feeder
@@ -58,6 +59,7 @@ def train_by(job: Job) -> FineTuneHistory:
         held.enter_context(naming_bad_labels())
         held.enter_context(losing_a_worker(workers, again))
         held.enter_context(end_is_told())
+        held.enter_context(naming_the_batch(batch_size_of(job), SMALLER))
         check_agreement(workers, job, stages)
         run = Run(job, Feeder(job, [stage.frozen for stage in stages]))
         if job.fitting.checkpoint_dir is not None:

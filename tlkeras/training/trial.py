@@ -9,7 +9,6 @@ import keras
 from tlkeras import _keras
 from tlkeras.distribution import scope_of
 from tlkeras.optimizers import phase_optimizer
-from tlkeras.runtime import jit_compile
 from tlkeras.training.feeding import Feed, Feeder
 from tlkeras.training.job import Job
 from tlkeras.training.recipe import is_auto
@@ -79,7 +78,8 @@ def _compile(
     with scope_of(model):
         phase_model.compile(
             optimizer=optimizer,
-            jit_compile=jit_compile(),
+            # Few steps, or of many sizes: XLA would take longer than they do.
+            jit_compile=False,
             steps_per_execution=1,
             **{name: arguments[name] for name in kept},
         )

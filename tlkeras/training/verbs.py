@@ -80,6 +80,7 @@ def fit_head(
         PhaseError: If the loss is not finite or explodes (the best weights so far are
             restored), a frozen weight changed, or no other did.
         CheckpointError: If a checkpoint cannot be written, or is damaged.
+        MemoryError: If a device has too little memory for the batch size.
 
     Example:
 
@@ -184,6 +185,7 @@ def fine_tune(
         PhaseError: If the loss is not finite or explodes (the best weights so far are
             restored), a frozen weight changed, or no other did.
         CheckpointError: If a checkpoint cannot be written, or is damaged.
+        MemoryError: If a device has too little memory for the batch size.
 
     Example:
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -33,6 +33,8 @@ class Feed:
         plain: `model` as it is for one device.
         val: Batches of validation examples, each once, of several workers this one's;
             `None` where there are none.
+        refill: Makes the same feed with batches that are filled up to one shape; `None`
+            where the data have batches of their own.
     """
 
     model: keras.Model
@@ -47,11 +49,16 @@ class Feed:
     features: FeatureSet | None = None
     plain: keras.Model | None = None
     val: Any = None
+    refill: "Callable[[], Feed] | None" = None
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The data arguments of `keras.Model.fit` for the phase from its start."""
         return self.epochs_from(self.first_epoch, 0)
+
+    def filled(self) -> "Feed":
+        """Returns the same with batches of one shape, filled up with weight zero."""
+        return replace(self.refill(), extraction_seconds=self.extraction_seconds)
 
 
 def plan_steps(

@@ -16,7 +16,8 @@ from tlkeras.features.extraction import (
     FeatureSet,
     Store,
     choose_store,
-    entry_key,
+    compiler,
+    entry_keys,
     extract,
     feature_bytes,
 )
@@ -262,7 +263,7 @@ class Feeder:
         known = [part for part in examples if part is not None]
         sizes = [feature_bytes(prefix, part) for part in known]
         size = None if None in sizes else sum(sizes)
-        keys = [entry_key(prefix, part) for part in known]
+        keys = entry_keys(prefix, known)
         # Later phases and a restarted run still need what this is computed from.
         keep = [part.key for part in self.features if part is not None]
         fits = size is not None and self.store.has_room(sizes, keys, keep)
@@ -286,6 +287,9 @@ class Feeder:
             f"{sum(map(len, known)):,} examples{f' ({views} views)' * bool(views)}, "
             f"kept in {where}."
         )
+        strategy = self.replicas.strategy
+        # Traced for training and validation examples once.
+        compiled = compiler(prefix, batch_size, strategy)
         features = [
             extract(
                 prefix,
@@ -293,8 +297,9 @@ class Feeder:
                 batch_size,
                 self.store,
                 self.verbose,
-                self.replicas.strategy,
+                strategy,
                 key,
+                compiled,
             )
             for part, key in zip(known, keys, strict=True)
         ]
@@ -316,7 +321,7 @@ class Feeder:
         if reading is not None and reading.examples.random_access:
             return self._known(model, parts.suffix, reading.examples, val, first_epoch)
         arguments, steps = self._unknown(first_epoch)
-        arguments |= self._validation(val)
+        arguments |= self._validation(val, self.replicas)
         if self.replicas.strategy is not None:
             batches = as_batches(arguments)
             arguments["x"] = self.replicas.whole(batches)
@@ -347,8 +352,10 @@ class Feeder:
         examples: Any,
         val: Any,
         first_epoch: int,
+        replicas: Replicas | None = None,
     ) -> Feed:
         """Feeds examples or features that can be read in any order."""
+        replicas = replicas or self.replicas
         reading, augment = self.readings[0], self.job.augment
         cached = model is suffix
         views = (self.recipe.cached_views or 1) if cached else 1
@@ -358,13 +365,13 @@ class Feeder:
             self.counts[0],
             reading.batch_size,
             suffix if head_only else None,
-            self.replicas.most_steps(self.counts[0]),
+            replicas.most_steps(self.counts[0]),
         )
         order = self._order(examples, views)
         examples_and_weights = weighed(
             examples, self._by_row(reading.weights) if cached else reading.weights
         )
-        validation = self._validation(val)
+        validation = self._validation(val, replicas)
 
         def epochs_from(epoch: int, step: int) -> dict[str, Any]:
             batches = endless_epochs(examples_and_weights, steps, order, epoch, step)
@@ -372,15 +379,15 @@ class Feeder:
                 batches = augment.over(batches, epoch * steps + step).prefetch(2)
             batches = self._labelled(batches, training=True)
             return {
-                "x": self.replicas.train(batches, self.counts[0], steps, step),
+                "x": replicas.train(batches, self.counts[0], steps, step),
                 "steps_per_epoch": steps - step,
                 "shuffle": False,
                 **validation,
             }
 
         return Feed(
-            self.replicas.model(model),
-            self.replicas,
+            replicas.model(model),
+            replicas,
             suffix,
             epochs_from=epochs_from,
             steps=steps,
@@ -391,6 +398,9 @@ class Feeder:
             features=examples if cached else None,
             plain=model,
             val=self._val_batches(val),
+            refill=lambda: self._known(
+                model, suffix, examples, val, first_epoch, self.replicas.filling()
+            ),
         )
 
     def row_groups(self) -> np.ndarray | None:
@@ -472,19 +482,19 @@ class Feeder:
             arguments["x"] = self._labelled(arguments["x"], training=True)
         return arguments, arguments.get("steps_per_epoch") or count_batches(batches)
 
-    def _validation(self, val: Any) -> dict[str, Any]:
+    def _validation(self, val: Any, replicas: Replicas) -> dict[str, Any]:
         """Returns the arguments of `fit` that are about validation."""
         val = self._formed(val)
-        if val is None or self.replicas.strategy is None:
+        if val is None or not replicas.takes_own_steps:
             return {"validation_data": val}
         if isinstance(val, tuple):
             val = batches_of(val, shuffled=False)
         known = self.readings[1]
-        if self.replicas.workers.count == 1:
-            largest = known and known.batch_size
-            return {"validation_data": self.replicas.whole(val, largest)}
+        if replicas.workers.count == 1:
+            largest = known and min(known.batch_size, self.counts[1])
+            return {"validation_data": replicas.whole(val, largest)}
         steps = math.ceil(self.counts[1] / known.batch_size)
-        spread = self.replicas.train(val, self.counts[1], steps, ends=True)
+        spread = replicas.train(val, self.counts[1], steps, ends=True)
         return {"validation_data": spread}
 
     def _val_batches(self, val: Any) -> Any:
