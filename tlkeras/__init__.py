@@ -12,6 +12,15 @@ from tlkeras.builders import (
 )
 from tlkeras.builders.merging import merge_lora
 from tlkeras.cards import ModelCard, model_card
+from tlkeras.choosing import (
+    AutoResult,
+    Between,
+    Ranking,
+    Tuning,
+    auto,
+    rank_backbones,
+    tune,
+)
 from tlkeras.compress import DistillationReport, PruningReport, distill, prune
 from tlkeras.data import (
     Splits,
@@ -74,6 +83,8 @@ from tlkeras.training import (
 )
 
 __all__ = [
+    "AutoResult",
+    "Between",
     "CacheInfo",
     "CheckpointError",
     "Classes",
@@ -98,6 +109,7 @@ __all__ = [
     "Problem",
     "PruningReport",
     "QuantizationReport",
+    "Ranking",
     "Recipe",
     "Report",
     "Runtime",
@@ -109,9 +121,11 @@ __all__ = [
     "TrainingRecord",
     "TextExplanation",
     "TransferModel",
+    "Tuning",
     "UnsupportedError",
     "WeightAveraging",
     "WorkerError",
+    "auto",
     "cache_info",
     "calibrate",
     "clear_cache",
@@ -146,10 +160,12 @@ __all__ = [
     "problem_of",
     "prune",
     "quantize",
+    "rank_backbones",
     "rerun",
     "sanity_check",
     "split_model",
     "text_classifier",
     "text_regressor",
     "trainable_summary",
+    "tune",
 ]

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,15 @@ class Choice:
         scale: What weights are multiplied with.
         folds: How many fits chose it.
         loss: The loss on rows that were held out, after scaling; `None` for no folds.
+        held_out: For each fold the targets of the rows that it held out, and the logits
+            that were found for them without these.
     """
 
     strength: float
     scale: float = 1.0
     folds: int = 0
     loss: float | None = None
+    held_out: tuple[tuple[Targets, np.ndarray], ...] = field(default=(), repr=False)
 
 
 def choose_strength(
@@ -89,15 +92,16 @@ def choose_strength(
             criterion += _unusual(strength * len(drawn), scale) / len(drawn)
         if best is None or criterion < least:
             best, since = Choice(float(strength), scale, len(paths), loss), 0
-            least = criterion
+            least, best_products = criterion, products
         else:
             since += 1
         if since == _PATIENCE:
             break
     progress(len(STRENGTHS) * len(paths), len(STRENGTHS) * len(paths))
     # Of a part of the rows the same evidence needs a weaker penalty on its mean.
-    return Choice(
-        best.strength * len(drawn) / len(targets), best.scale, best.folds, best.loss
+    held_out = tuple((one, best.scale * x + biases) for one, x, biases in best_products)
+    return replace(
+        best, strength=best.strength * len(drawn) / len(targets), held_out=held_out
     )
 
 
