@@ -64,7 +64,7 @@ def test_the_best_trial_gives_recipe_and_model(tuned, data):
     loss = found.model.evaluate(data.val, verbose=0, return_dict=True)["loss"]
     assert loss == pytest.approx(best, rel=1e-3)
     assert_equal_weights(before, weights_of(model))
-    assert found.history.phases and found.model.record.runs
+    assert found.history.phases and "callbacks" not in found.model.record.not_kept
     assert f"Best val_loss {best:.4g} of 4 trial(s)" in str(found)
 
 
@@ -149,9 +149,6 @@ def test_a_trial_is_stopped_where_others_were_better_or_the_time_is_over():
         def should_prune(self):
             return self.prune
 
-    class Search:
-        metric, recipe = "val_loss", tl.Recipe()
-
     class Clock:
         seconds = 1.0
 
@@ -159,7 +156,7 @@ def test_a_trial_is_stopped_where_others_were_better_or_the_time_is_over():
             return self.seconds
 
     trial, clock = Trial(), Clock()
-    watch = searching._Watch(trial, Search, clock, may_stop=True)
+    watch = searching.TrialWatch(trial, "val_loss", tl.Recipe(), clock, True)
     watch.on_train_begin()
     watch.on_epoch_end(0, {"val_loss": 9.0})
     watch.on_train_begin()
@@ -171,7 +168,7 @@ def test_a_trial_is_stopped_where_others_were_better_or_the_time_is_over():
     trial.prune, clock.seconds = False, 0.0
     with pytest.raises(searching._Stopped, match="the time was over"):
         watch.on_epoch_end(3, {"val_loss": 3.0})
-    first = searching._Watch(trial, Search, clock, may_stop=False)
+    first = searching.TrialWatch(trial, "val_loss", tl.Recipe(), clock, False)
     first.on_train_begin()
     first.on_epoch_end(0, {"val_loss": 3.0})
 

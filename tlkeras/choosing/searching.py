@@ -57,7 +57,8 @@ class Tuning(Described):
 
     Attributes:
         recipe: The best `tl.Recipe`, for `tl.fine_tune`.
-        builder: The best arguments for the builder; empty where none were searched.
+        builder: The best arguments for the builder, and those of a plan that the search
+            started from; empty where there are none.
         model: The best trial's model, with the weights that it was left with.
         history: Its `FineTuneHistory`; `None` where an earlier process trained it.
         metric: What was searched by.
@@ -294,21 +295,31 @@ class _Stopped(Exception):  # noqa: N818 - it is no error, but a reason
     """Why a trial ends early."""
 
 
-class _Watch(keras.callbacks.Callback):
-    """Reports each epoch of fine-tuning to a trial, and stops what is not worth it."""
+class TrialWatch(keras.callbacks.Callback):
+    """Reports each epoch of fine-tuning to a trial, and stops what is not worth it.
 
-    def __init__(self, trial: Any, search: "_Search", clock: Clock, may_stop: bool):
+    Args:
+        trial: Optuna's.
+        metric: What to report.
+        recipe: The trial's.
+        clock: Knows when the time is over.
+        may_stop: Whether the trial may be stopped.
+    """
+
+    def __init__(
+        self, trial: Any, metric: str, recipe: Recipe, clock: Clock, may_stop: bool
+    ):
         super().__init__()
-        self.trial, self.search, self.clock = trial, search, clock
+        self.trial, self.metric, self.clock = trial, metric, clock
         self.may_stop = may_stop
         self.phase, self.step = 0, 0
-        self.head_phases = 0 if search.recipe.head_epochs == 0 else 1
+        self.head_phases = 0 if recipe.head_epochs == 0 else 1
 
     def on_train_begin(self, logs=None):
         self.phase += 1
 
     def on_epoch_end(self, epoch, logs=None):
-        value = float((logs or {}).get(self.search.metric, math.nan))
+        value = float((logs or {}).get(self.metric, math.nan))
         # Epochs of the head are other ones, and their number differs.
         if self.phase > self.head_phases and math.isfinite(value):
             self.trial.report(value, self.step)
@@ -347,6 +358,8 @@ class _Search:
             )
         self.cache, self.seed, self.verbose = cache, seed, verbose
         self.builder: dict[str, Any] | None = None
+        # Of a plan, for a builder that is at hand.
+        self.planned: dict[str, Any] = {}
         self.about_model: Any = None
         self._make = self._maker(model, train)
         first = self.make({})
@@ -367,7 +380,6 @@ class _Search:
 
     def _maker(self, model: Any, train: Any) -> Callable[..., keras.Model]:
         """Returns a function of builder's settings that makes a model."""
-        planned = dict(self.recipe.builder) if isinstance(self.recipe, Plan) else {}
         if isinstance(model, keras.Model):
             return self._copies_of(model, train)
         if callable(model):
@@ -385,9 +397,12 @@ class _Search:
         builder = BUILDERS.get(f"{problem.input.prefix}_{goal}")
         if builder is None:
             raise unknown_name("builder", f"{problem.input.prefix}_{goal}", BUILDERS)
-        self.builder = {**builder_arguments(builder, _NOT_SEARCHED), **planned}
+        if isinstance(self.recipe, Plan):
+            self.planned = dict(self.recipe.builder)
+        known = builder_arguments(builder, _NOT_SEARCHED)
+        self.builder = {**known, **self.planned}
         self.about_model = encode(model)
-        return lambda **settings: build_for(problem, model, **{**planned, **settings})
+        return lambda **settings: build_for(problem, model, **settings)
 
     def _copies_of(self, model: keras.Model, train: Any) -> Callable[..., keras.Model]:
         if not model.compiled:
@@ -415,7 +430,7 @@ class _Search:
         """Makes a model, from the same start each time."""
         with random_state_kept():
             random.seed(self.seed)
-            return self._make(**settings)
+            return self._make(**{**self.planned, **settings})
 
     def set_space(self, space: Mapping[str, Any] | None) -> None:
         """Takes the space, or what is worth a search here."""
@@ -495,7 +510,8 @@ class _Search:
             settings = self.space.values(trial.params)
             recipe, builder = self._parted(settings)
             model = self._model(builder)
-            watch = _Watch(trial, self, clock, may_stop=bool(_complete(study)))
+            may_stop = bool(_complete(study))
+            watch = TrialWatch(trial, self.metric, recipe, clock, may_stop)
             history = self._train(model, recipe, [watch])
             value = self._value(model, history)
         except _Stopped as error:
@@ -599,7 +615,7 @@ class _Search:
         is_default = self.start is not None and first.params == self.start
         return Tuning(
             recipe=recipe,
-            builder=builder,
+            builder={**self.planned, **builder},
             model=model,
             history=history,
             metric=self.metric,

@@ -14,10 +14,8 @@ _NAME = "tlkeras"
 
 
 def import_optuna() -> Any:
-    """Imports Optuna, or says how to install it; keeps it from printing by itself."""
-    optuna = optional_import("optuna", "tl.tune", '"tlkeras[tune]"')
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+    """Imports Optuna, or raises an `ImportError` that says how to install it."""
+    return optional_import("optuna", "tl.tune", '"tlkeras[tune]"')
 
 
 def study_file(path: Any) -> Path:
@@ -65,6 +63,7 @@ def opened_study(
             path.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(_held(path))
             storage = _storage(optuna, path)
+        held.enter_context(_quiet(optuna))
         study = optuna.create_study(
             storage=storage,
             study_name=_NAME,
@@ -79,6 +78,17 @@ def opened_study(
         _check_about(study, about, path)
         _end_unfinished(optuna, study)
         yield study
+
+
+@contextlib.contextmanager
+def _quiet(optuna: Any) -> Iterator[None]:
+    """Keeps Optuna from logging what `tl.tune` prints itself."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 @contextlib.contextmanager
