@@ -2,7 +2,8 @@
 
     KERAS_HOME=../shared/keras_home python tests/benchmarks/choosing.py
         --shared ../shared [--sets ants_bees trec] [--parts rank tune]
-        [--pixels 224] [--trials 15] [--seeds 0] [--out results.jsonl]
+        [--pixels 224] [--trials 15] [--seeds 0] [--tuned "first 2 layer(s)"]
+        [--out results.jsonl]
     python tests/benchmarks/choosing.py --table [--out results.jsonl]
 
 | set | candidates | training, validation, test |
@@ -13,8 +14,8 @@
 rank    `tl.rank_backbones` once on the training part. Then each candidate is trained on
         the same part, by `tl.fit_head` and by `tl.fine_tune` with their defaults, and
         tested: the rank correlation (Spearman) of each score with these accuracies.
-tune    `tl.tune` from the defaults with the best candidate by name, and the test
-        accuracy of its model; next to `tl.fine_tune` with the defaults.
+tune    `tl.tune` from the defaults with one candidate (`--tuned`; else the first), and
+        the test accuracy of its model; next to `tl.fine_tune` with the defaults.
 
 The test part gives the figures and chooses nothing. Each step appends a line to
 `--out`; those that are there already are left out, so that a study that was cut off
@@ -152,10 +153,10 @@ def rank(run, data, made):
 
 
 def tune(run, data, made):
-    """Searches from the defaults of the first candidate; yields a line."""
-    if run.is_done(kind="tuned"):
+    """Searches from the defaults of one candidate; yields a line."""
+    name = run.tuned if run.tuned in made else next(iter(made))
+    if run.is_done(kind="tuned", name=name):
         return
-    name = next(iter(made))
 
     def build(dropout=data.problem.input.default_dropout):
         model = made[name]()
@@ -171,6 +172,7 @@ def tune(run, data, made):
     report = tl.evaluate(found.model, data.test, verbose=0)
     yield {
         "kind": "tuned",
+        "name": name,
         "default": trained["fine_tune"],
         "tuned": report.accuracy,
         "val_loss": [found.default_value, found.best_value],
@@ -201,8 +203,9 @@ PARTS = {"rank": rank, "tune": tune}
 class Run:
     """A set with a seed: which lines there are of it already."""
 
-    def __init__(self, about, lines, trials):
-        self.seed, self.trials = about["seed"], trials
+    def __init__(self, about, lines, options):
+        self.seed, self.trials = about["seed"], options.trials
+        self.tuned = options.tuned
         self.about, self.lines = about, [x for x in lines if about.items() <= x.items()]
 
     def is_done(self, **facts):
@@ -250,6 +253,7 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--pixels", type=int, default=224)
     parser.add_argument("--trials", type=int, default=15)
+    parser.add_argument("--tuned", default="")
     parser.add_argument("--out", type=Path, default=Path("choosing.jsonl"))
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
@@ -263,7 +267,7 @@ def main():
             data, made = SETS[name](options.shared, options.pixels, seed)
             for part in options.parts:
                 about = {"set": name, "seed": seed}
-                run = Run(about, known(), options.trials)
+                run = Run(about, known(), options)
                 for line in PARTS[part](run, data, made):
                     with options.out.open("a") as out:
                         out.write(json.dumps({**about, **line}) + "\n")
