@@ -9,6 +9,9 @@ from tlkeras.linear.fitting import few_threads, prepared
 from tlkeras.linear.strength import choose_strength
 from tlkeras.linear.targets import Targets
 
+# Of no more rows than this folds are drawn several times where a class has few.
+_FEW_ROWS = 200
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -70,7 +73,13 @@ def probe(
     rows, targets, groups, _ = prepared(features, targets, groups)
     with few_threads(rows):
         choice = choose_strength(
-            rows, targets, groups, seed, progress=lambda done, total: None
+            rows,
+            targets,
+            groups,
+            seed,
+            progress=lambda done, total: None,
+            # To compare features one draw of many rows tells enough.
+            repeated=len(targets) <= _FEW_ROWS,
         )
     if not choice.held_out:
         return Probe(math.nan, measure, math.nan, 0)

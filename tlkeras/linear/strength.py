@@ -60,6 +60,7 @@ def choose_strength(
     groups: np.ndarray | None,
     seed: int,
     progress: Callable[[int, int], Any],
+    repeated: bool = True,
 ) -> Choice:
     """Returns the strength, and the scale, with the least loss in cross-validation.
 
@@ -69,11 +70,12 @@ def choose_strength(
         groups: int `(n,)`; rows of one group are held out together.
         seed: Seed of the folds and of what is drawn.
         progress: As in `solve`.
+        repeated: Whether folds are drawn several times where a class has few examples.
     """
     drawn = _drawn(rows, targets, seed)
     features, some = _reduced(rows.at(drawn)), targets.at(drawn)
     groups = None if groups is None else groups[drawn]
-    folds = list(_folds(some, groups, seed))
+    folds = list(_folds(some, groups, seed, repeated))
     if not folds:
         return Choice(max(_UNKNOWN, _USUAL / len(drawn)))
     paths = [_Path(features, some, kept, held, len(drawn)) for kept, held in folds]
@@ -202,7 +204,10 @@ def _reduced(features: np.ndarray) -> np.ndarray:
 
 
 def _folds(
-    targets: Targets, groups: np.ndarray | None, seed: int
+    targets: Targets,
+    groups: np.ndarray | None,
+    seed: int,
+    repeated: bool = True,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields rows to fit and rows to hold out; nothing where there are too few."""
     from sklearn import model_selection
@@ -214,7 +219,8 @@ def _folds(
     wanted = min(_FOLDS, len(np.unique(names)), max(sizes, default=count))
     if wanted < 2 or len(sizes) == 1:
         return
-    repeats = _REPEATS if min(sizes, default=count) < _FEW else 1
+    few = min(sizes, default=count) < _FEW
+    repeats = _REPEATS if few and repeated else 1
     for repeat in range(repeats):
         given = {"shuffle": True, "random_state": (seed + repeat) % 2**32}
         if targets.strata is None and groups is None:
