@@ -242,7 +242,7 @@ class _Deciding:
         if data.test is None:
             self.say("Test: the data have no test part: what to expect is not known.")
             return None
-        report = evaluate(model, data.test)
+        report = evaluate(model, data.test, verbose=0)
         reports = report if isinstance(report, Mapping) else {"": report}
         for head, one in reports.items():
             self.say(f"Test{' of ' * bool(head)}{head}: {one!r}")

@@ -147,7 +147,7 @@ def plot_importances(
 
     Example:
     >>> ax = plot_importances({"epochs": 0.3, "learning_rate": 0.7})
-    >>> [round(bar.get_width(), 1) for bar in ax.patches]
+    >>> [round(float(bar.get_width()), 1) for bar in ax.patches]
     [0.3, 0.7]
     """
     shares = sorted(importances.items(), key=lambda pair: pair[1])
