@@ -12,6 +12,15 @@ from tlkeras.builders import (
 )
 from tlkeras.builders.merging import merge_lora
 from tlkeras.cards import ModelCard, model_card
+from tlkeras.choosing import (
+    AutoResult,
+    Between,
+    Ranking,
+    Tuning,
+    auto,
+    rank_backbones,
+    tune,
+)
 from tlkeras.compress import DistillationReport, PruningReport, distill, prune
 from tlkeras.data import (
     Splits,
@@ -75,6 +84,8 @@ from tlkeras.training import (
 )
 
 __all__ = [
+    "AutoResult",
+    "Between",
     "CacheInfo",
     "CheckpointError",
     "Classes",
@@ -99,6 +110,7 @@ __all__ = [
     "Problem",
     "PruningReport",
     "QuantizationReport",
+    "Ranking",
     "Recipe",
     "Report",
     "Runtime",
@@ -110,9 +122,11 @@ __all__ = [
     "TrainingRecord",
     "TextExplanation",
     "TransferModel",
+    "Tuning",
     "UnsupportedError",
     "WeightAveraging",
     "WorkerError",
+    "auto",
     "cache_info",
     "calibrate",
     "clear_cache",
@@ -147,6 +161,7 @@ __all__ = [
     "problem_of",
     "prune",
     "quantize",
+    "rank_backbones",
     "report_environment",
     "rerun",
     "sanity_check",
@@ -154,4 +169,5 @@ __all__ = [
     "text_classifier",
     "text_regressor",
     "trainable_summary",
+    "tune",
 ]

@@ -92,18 +92,7 @@ def solve(
         al., SimpleShot (2019): class means; Guo et al., On Calibration of Modern Neural
         Networks (2017), section 4.2: the scale.
     """
-    only = _that_count(targets)
-    if only is not None:
-        targets = targets.at(only)
-        groups = None if groups is None else groups[only]
-    rows = Rows(features, release, only)
-    if not np.isfinite(rows.mean).all():
-        raise ValueError("Features must be finite. Received NaN or infinite ones.")
-    units = np.ones(targets.values.shape[1])
-    if penalty is None and targets.link == "identity":
-        # What is measured in millions is no more to be learnt than what is in ones.
-        units = _deviations(targets)
-        targets = replace(targets, values=targets.values / units)
+    rows, targets, groups, units = prepared(features, targets, groups, release, penalty)
     with few_threads(rows):
         if penalty is None:
             choice = choose_strength(rows, targets, groups, seed, progress)
@@ -122,6 +111,40 @@ def solve(
         choice.loss,
         given=penalty is not None,
     )
+
+
+def prepared(
+    features: np.ndarray,
+    targets: Targets,
+    groups: np.ndarray | None,
+    release: Callable[[Any], Any] = id,
+    penalty: float | None = None,
+) -> tuple[Rows, Targets, np.ndarray | None, np.ndarray]:
+    """Returns the rows that count and what belongs to them, and the outputs' units.
+
+    Args:
+        features: As in `solve`.
+        targets: As in `solve`.
+        groups: As in `solve`.
+        release: As in `solve`.
+        penalty: As in `solve`; with one, numbers are not standardised.
+
+    Raises:
+        ValueError: If features are not finite.
+    """
+    only = _that_count(targets)
+    if only is not None:
+        targets = targets.at(only)
+        groups = None if groups is None else groups[only]
+    rows = Rows(features, release, only)
+    if not np.isfinite(rows.mean).all():
+        raise ValueError("Features must be finite. Received NaN or infinite ones.")
+    units = np.ones(targets.values.shape[1])
+    if penalty is None and targets.link == "identity":
+        # What is measured in millions is no more to be learnt than what is in ones.
+        units = _deviations(targets)
+        targets = replace(targets, values=targets.values / units)
+    return rows, targets, groups, units
 
 
 def _that_count(targets: Targets) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,15 @@ class Choice:
         scale: What weights are multiplied with.
         folds: How many fits chose it.
         loss: The loss on rows that were held out, after scaling; `None` for no folds.
+        held_out: For each fold the targets of the rows that it held out, and the logits
+            that were found for them without these.
     """
 
     strength: float
     scale: float = 1.0
     folds: int = 0
     loss: float | None = None
+    held_out: tuple[tuple[Targets, np.ndarray], ...] = field(default=(), repr=False)
 
 
 def choose_strength(
@@ -57,6 +60,7 @@ def choose_strength(
     groups: np.ndarray | None,
     seed: int,
     progress: Callable[[int, int], Any],
+    repeated: bool = True,
 ) -> Choice:
     """Returns the strength, and the scale, with the least loss in cross-validation.
 
@@ -66,11 +70,12 @@ def choose_strength(
         groups: int `(n,)`; rows of one group are held out together.
         seed: Seed of the folds and of what is drawn.
         progress: As in `solve`.
+        repeated: Whether folds are drawn several times where a class has few examples.
     """
     drawn = _drawn(rows, targets, seed)
     features, some = _reduced(rows.at(drawn)), targets.at(drawn)
     groups = None if groups is None else groups[drawn]
-    folds = list(_folds(some, groups, seed))
+    folds = list(_folds(some, groups, seed, repeated))
     if not folds:
         return Choice(max(_UNKNOWN, _USUAL / len(drawn)))
     paths = [_Path(features, some, kept, held, len(drawn)) for kept, held in folds]
@@ -89,15 +94,16 @@ def choose_strength(
             criterion += _unusual(strength * len(drawn), scale) / len(drawn)
         if best is None or criterion < least:
             best, since = Choice(float(strength), scale, len(paths), loss), 0
-            least = criterion
+            least, best_products = criterion, products
         else:
             since += 1
         if since == _PATIENCE:
             break
     progress(len(STRENGTHS) * len(paths), len(STRENGTHS) * len(paths))
     # Of a part of the rows the same evidence needs a weaker penalty on its mean.
-    return Choice(
-        best.strength * len(drawn) / len(targets), best.scale, best.folds, best.loss
+    held_out = tuple((one, best.scale * x + biases) for one, x, biases in best_products)
+    return replace(
+        best, strength=best.strength * len(drawn) / len(targets), held_out=held_out
     )
 
 
@@ -198,7 +204,10 @@ def _reduced(features: np.ndarray) -> np.ndarray:
 
 
 def _folds(
-    targets: Targets, groups: np.ndarray | None, seed: int
+    targets: Targets,
+    groups: np.ndarray | None,
+    seed: int,
+    repeated: bool = True,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields rows to fit and rows to hold out; nothing where there are too few."""
     from sklearn import model_selection
@@ -210,7 +219,8 @@ def _folds(
     wanted = min(_FOLDS, len(np.unique(names)), max(sizes, default=count))
     if wanted < 2 or len(sizes) == 1:
         return
-    repeats = _REPEATS if min(sizes, default=count) < _FEW else 1
+    few = min(sizes, default=count) < _FEW
+    repeats = _REPEATS if few and repeated else 1
     for repeat in range(repeats):
         given = {"shuffle": True, "random_state": (seed + repeat) % 2**32}
         if targets.strata is None and groups is None:

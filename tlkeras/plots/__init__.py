@@ -2,6 +2,12 @@
 
 from tlkeras.plots._figure import to_png
 from tlkeras.plots.bars import plot_bars
+from tlkeras.plots.choosing import (
+    pareto_front,
+    plot_importances,
+    plot_pareto,
+    plot_trials,
+)
 from tlkeras.plots.confusion import plot_confusion
 from tlkeras.plots.curves import plot_precision_recall, plot_roc
 from tlkeras.plots.examples import plot_examples, to_jpeg
@@ -22,19 +28,23 @@ from tlkeras.plots.slices import plot_slices
 __all__ = [
     "heats_size",
     "image_grid",
+    "pareto_front",
     "plot_bars",
     "plot_confusion",
     "plot_examples",
     "plot_heat",
     "plot_heats",
     "plot_history",
+    "plot_importances",
     "plot_learning_rates",
+    "plot_pareto",
     "plot_precision_recall",
     "plot_reliability",
     "plot_residuals",
     "plot_roc",
     "plot_similarities",
     "plot_slices",
+    "plot_trials",
     "plot_words",
     "to_jpeg",
     "to_png",

@@ -14,7 +14,8 @@ from tlkeras.records.surroundings import Surroundings
 
 _LAYOUT = 1
 
-# Callbacks of Keras that watch and write; all others may change how weights come out.
+# Callbacks that watch and write; all others may change how weights come out. That of
+# `tl.tune` stops trials, whose models nobody gets.
 _WATCHING = {
     "CSVLogger",
     "History",
@@ -22,6 +23,7 @@ _WATCHING = {
     "ProgbarLogger",
     "RemoteMonitor",
     "TensorBoard",
+    "TrialWatch",
 }
 
 

@@ -33,11 +33,11 @@ def check_monitors(
         callbacks: The user's callbacks.
         validates: Whether there is validation data.
     """
-    directions = _directions(model)
-    if directions is None:
+    known = directions(model)
+    if known is None:
         return
-    of_training = [*directions, _RATE]
-    reported = [*of_training, *(f"val_{name}" for name in directions if validates)]
+    of_training = [*known, _RATE]
+    reported = [*of_training, *(f"val_{name}" for name in known if validates)]
     for callback in callbacks:
         if not type(callback).__module__.startswith(("keras.", "tlkeras.")) or (
             type(callback) is keras.callbacks.LambdaCallback
@@ -48,18 +48,18 @@ def check_monitors(
             continue
         name = callback.monitor.removeprefix("val_")
         if callback.monitor not in reported:
-            if name in directions:
+            if name in known:
                 # Without validation data Keras warns, and trains.
                 continue
             raise _not_reported(callback, reported)
-        if callback.mode == "auto" and name in directions:
-            if directions[name] is None:
+        if callback.mode == "auto" and name in known:
+            if known[name] is None:
                 raise ValueError(
                     f"{type(callback).__name__} watches {callback.monitor!r}, of which "
                     "Keras does not know whether it is to rise or to fall: pass "
                     "mode='max' or mode='min'."
                 )
-            callback.mode = directions[name]
+            callback.mode = known[name]
 
 
 def _needs_monitor(callback: keras.callbacks.Callback) -> bool:
@@ -78,7 +78,7 @@ def _not_reported(
     )
 
 
-def _directions(model: keras.Model) -> dict[str, str | None] | None:
+def directions(model: keras.Model) -> dict[str, str | None] | None:
     """Returns from what a model reports to "min" or "max", `None` where not told.
 
     Returns:

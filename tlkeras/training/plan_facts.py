@@ -155,7 +155,9 @@ def _reading_to_plan_for(problem: Problem, train: Any) -> Reading:
     return reading
 
 
-def sample_rows(strata: np.ndarray | None, examples: int, seed: int) -> np.ndarray:
+def sample_rows(
+    strata: np.ndarray | None, examples: int, seed: int, wanted: int | None = None
+) -> np.ndarray:
     """Draws the examples to look at.
 
     Args:
@@ -163,6 +165,7 @@ def sample_rows(strata: np.ndarray | None, examples: int, seed: int) -> np.ndarr
             `None`: all are alike.
         examples: How many there are.
         seed: Seed of the draw.
+        wanted: How many to draw; `None`: 500, of many classes up to 2,000.
 
     Returns:
         Their positions, increasing.
@@ -170,10 +173,10 @@ def sample_rows(strata: np.ndarray | None, examples: int, seed: int) -> np.ndarr
     random = np.random.RandomState(seed % 2**32)
     order = random.permutation(examples)
     if strata is None:
-        return np.sort(order[:_SAMPLE])
+        return np.sort(order[: wanted or _SAMPLE])
     numbers, sizes = np.unique(strata, return_counts=True)
-    wanted = max(_SAMPLE, _SAMPLE_PER_CLASS * len(numbers))
-    share = min(1.0, min(wanted, _MOST_SAMPLED) / examples)
+    usual = min(_MOST_SAMPLED, max(_SAMPLE, _SAMPLE_PER_CLASS * len(numbers)))
+    share = min(1.0, (wanted or usual) / examples)
     rows = [
         order[strata[order] == number][: max(2, round(share * size))]
         for number, size in zip(numbers, sizes, strict=True)

@@ -79,6 +79,17 @@ class Pictures(Input):
     nouns: ClassVar[str] = "pictures"
     prefix: ClassVar[str] = "image"
     source_noun: ClassVar[str] = "file"
+    small_backbones: ClassVar[tuple[str, ...]] = (
+        "glyphnet",
+        "mobilenet_v3_small",
+        "mobilenet_v2",
+        "mobilenet_v3_large",
+        "efficientnet_b0",
+        "efficientnet_v2_b0",
+        "densenet121",
+        "resnet50_v2",
+        "convnext_tiny",
+    )
     augmentable: ClassVar[bool] = True
     goes_in: ClassVar[str] = (
         "Raw pixels (0 to 255) go in; the preprocessing that belongs to the backbone "

@@ -76,6 +76,14 @@ class Texts(Input):
     noun: ClassVar[str] = "text"
     nouns: ClassVar[str] = "texts"
     prefix: ClassVar[str] = "text"
+    small_backbones: ClassVar[tuple[str, ...]] = (
+        "minilm",
+        "bert_tiny_en_uncased",
+        "albert_base_en_uncased",
+        "electra_small_discriminator_uncased_en",
+        "bert_small_en_uncased",
+        "bge_small_en",
+    )
     default_dropout: ClassVar[float] = 0.1
     goes_in: ClassVar[str] = (
         "Texts go in, or pairs of texts; the tokenizer that belongs to the backbone is "

@@ -1,0 +1,279 @@
+"""What a ranking and a search are worth: next to training all, next to the defaults.
+
+    KERAS_HOME=../shared/keras_home python tests/benchmarks/choosing.py
+        --shared ../shared [--sets ants_bees trec] [--parts rank tune]
+        [--pixels 224] [--trials 15] [--seeds 0] [--tuned "first 2 layer(s)"]
+        [--out results.jsonl]
+    python tests/benchmarks/choosing.py --table [--out results.jsonl]
+
+| set | candidates | training, validation, test |
+| --- | --- | --- |
+| ants_bees | MobileNetV2, cuts of it, glyphnet on grey, random | 207, 36, its own 153 |
+| trec, 6 classes | MiniLM, its first 1 to 5 layers, random | 510, 90, 1,000 |
+
+rank    `tl.rank_backbones` once on the training part. Then each candidate is trained on
+        the same part, by `tl.fit_head` and by `tl.fine_tune` with their defaults, and
+        tested: the rank correlation (Spearman) of each score with these accuracies.
+tune    `tl.tune` from the defaults with one candidate (`--tuned`; else the first), and
+        the test accuracy of its model; next to `tl.fine_tune` with the defaults.
+
+The test part gives the figures and chooses nothing. Each step appends a line to
+`--out`; those that are there already are left out, so that a study that was cut off
+goes on. Seconds of a shared machine are those of its load.
+"""
+
+import argparse
+import functools
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from defaults import WEIGHTS, questions
+
+import tlkeras as tl
+
+BLOCKS = ("block_13_expand_relu", "block_10_expand_relu", "block_6_expand_relu")
+BLOCKS += ("block_3_expand_relu",)
+SCORES = ("probe", "loss", "log_me", "h_score")
+
+
+def photographs(shared, pixels, seed):
+    """Returns ants and bees, and candidates for them."""
+    folder = shared / "data" / "ants_bees"
+    data = tl.image_folder(folder, image_size=pixels, seed=seed)
+    shape = (pixels, pixels, 3)
+
+    def whole(weights=None, before=None):
+        if weights is None:
+            keras.utils.set_random_seed(seed)
+        else:
+            weights = Path(os.environ["KERAS_HOME"], "models", WEIGHTS)
+        model = tl.load_backbone("mobilenet_v2", weights=weights, input_shape=shape)
+        if before is not None:
+            cut = model.get_layer(before).output
+            model = keras.Model(model.input, cut, name=before)
+        # Pixels as MobileNetV2 expects them.
+        return build(model, "mobilenet_v2")
+
+    def build(model, preprocessing):
+        return tl.image_classifier(
+            model, data.class_names, preprocessing=preprocessing, input_shape=shape
+        )
+
+    def glyphs(weights):
+        inputs = keras.Input(shape)
+        keras.utils.set_random_seed(seed)
+        x = keras.ops.image.rgb_to_grayscale(inputs)
+        x = keras.layers.Rescaling(1 / 255)(keras.layers.Resizing(32, 32)(x))
+        x = tl.load_backbone("glyphnet", weights=weights)(x)
+        model = keras.Model(inputs, x, name="glyphs")
+        return build(model, None)
+
+    made = {"mobilenet_v2": functools.partial(whole, "pretrained")}
+    for block in BLOCKS:
+        name = f"up to {block.removesuffix('_expand_relu')}"
+        made[name] = functools.partial(whole, "pretrained", block)
+    made["glyphnet"] = functools.partial(glyphs, "pretrained")
+    made["random mobilenet_v2"] = whole
+    made["random, up to block_6"] = functools.partial(whole, before=BLOCKS[2])
+    made["random glyphnet"] = functools.partial(glyphs, None)
+    return data, made
+
+
+def texts(shared, pixels, seed):
+    """Returns kinds of questions, and candidates for them."""
+    found = questions(shared, fine=False)
+    rows = np.random.default_rng(seed).permutation(found.pool)[:600]
+    train = tl.from_arrays(
+        found.x[rows],
+        found.y[rows],
+        class_names=found.names,
+        validation_split=0.15,
+        test_split=0,
+        seed=seed,
+    )
+    parts = dict(train._parts)
+    parts["test"] = tl.inputs.examples_of(
+        tl.from_arrays(
+            found.x[found.test],
+            found.y[found.test],
+            class_names=found.names,
+            validation_split=0,
+            test_split=0,
+        ).train
+    )
+    data = tl.Splits(parts, problem=train.problem, batch_size=32, seed=seed)
+
+    def minilm(layers=6, weights="pretrained"):
+        keras.utils.set_random_seed(seed)
+        whole = tl.load_backbone("minilm", weights=weights)
+        tokenizer = tl.text_classifier(whole, 2).preprocessor.tokenizer
+        if layers < 6:
+            small = type(whole)(**{**whole.get_config(), "num_layers": layers})
+            for layer in small.layers:
+                layer.set_weights(whole.get_layer(layer.name).get_weights())
+            whole = small
+        return tl.text_classifier(whole, found.names, tokenizer=tokenizer)
+
+    made = {"minilm": minilm}
+    for layers in (5, 4, 3, 2, 1):
+        made[f"first {layers} layer(s)"] = functools.partial(minilm, layers)
+    made["random minilm"] = functools.partial(minilm, weights=None)
+    made["random, 2 layers"] = functools.partial(minilm, 2, None)
+    return data, made
+
+
+SETS = {"ants_bees": photographs, "trec": texts}
+
+
+def rank(run, data, made):
+    """Ranks the candidates, and trains each of them; yields lines."""
+    ranking = None
+    for name in made:
+        if run.is_done(kind="trained", name=name):
+            continue
+        accuracies, seconds = {}, {}
+        for verb in (tl.fit_head, tl.fine_tune):
+            model, began = made[name](), time.perf_counter()
+            verb(model, data, verbose=0)
+            seconds[verb.__name__] = time.perf_counter() - began
+            report = tl.evaluate(model, data.test, verbose=0)
+            accuracies[verb.__name__] = report.accuracy
+        yield {"kind": "trained", "name": name, **accuracies, "seconds": seconds}
+    if not run.is_done(kind="ranking"):
+        ranking = tl.rank_backbones(data, made, cache=False)
+        table = ranking.table
+        rows = {n: {s: table.loc[n, s] for s in (*SCORES, "seconds")} for n in made}
+        yield {"kind": "ranking", "rows": rows, "seconds": ranking.seconds}
+
+
+def tune(run, data, made):
+    """Searches from the defaults of one candidate; yields a line."""
+    name = run.tuned if run.tuned in made else next(iter(made))
+    if run.is_done(kind="tuned", name=name):
+        return
+
+    def build(dropout=data.problem.input.default_dropout):
+        model = made[name]()
+        if dropout == data.problem.input.default_dropout:
+            return model
+        # The same backbone below another head.
+        return rebuilt(model, data, dropout)
+
+    began = time.perf_counter()
+    found = tl.tune(build, data, trials=run.trials, seed=run.seed)
+    seconds = time.perf_counter() - began
+    trained = next(x for x in run.lines if x["kind"] == "trained" and x["name"] == name)
+    report = tl.evaluate(found.model, data.test, verbose=0)
+    yield {
+        "kind": "tuned",
+        "name": name,
+        "default": trained["fine_tune"],
+        "tuned": report.accuracy,
+        "val_loss": [found.default_value, found.best_value],
+        "trials": len(found.table),
+        "states": found.table.state.value_counts().to_dict(),
+        "settings": {k: str(v) for k, v in found.settings.items()},
+        "seconds": seconds,
+        "first": float(found.table.seconds.iloc[0]),
+        "median": float(found.table.seconds.iloc[1:].median()),
+    }
+
+
+def rebuilt(model, data, dropout):
+    """Returns a model on the same backbone with another dropout."""
+    from tlkeras.builders import build_for
+
+    arguments = {"dropout": dropout}
+    if model.preprocessor is not None:
+        arguments["tokenizer"] = model.preprocessor.tokenizer
+    else:
+        arguments["preprocessing"] = "mobilenet_v2"
+    return build_for(data.problem, model.backbone, **arguments)
+
+
+PARTS = {"rank": rank, "tune": tune}
+
+
+class Run:
+    """A set with a seed: which lines there are of it already."""
+
+    def __init__(self, about, lines, options):
+        self.seed, self.trials = about["seed"], options.trials
+        self.tuned = options.tuned
+        self.about, self.lines = about, [x for x in lines if about.items() <= x.items()]
+
+    def is_done(self, **facts):
+        return any(facts.items() <= line.items() for line in self.lines)
+
+
+def print_table(lines):
+    """Prints what the lines say."""
+    from scipy.stats import spearmanr
+
+    keys = dict.fromkeys((x["set"], x["seed"]) for x in lines)
+    for of_set, seed in keys:
+        some = [x for x in lines if (x["set"], x["seed"]) == (of_set, seed)]
+        trained = {x["name"]: x for x in some if x["kind"] == "trained"}
+        for line in some:
+            if line["kind"] == "tuned":
+                print(f"\n{of_set}, seed {seed}: {json.dumps(line)}")
+            if line["kind"] != "ranking":
+                continue
+            took = sum(sum(x["seconds"].values()) for x in trained.values())
+            print(
+                f"\n{of_set}, seed {seed}: ranked in {line['seconds']:.0f} s, trained "
+                f"in {took:.0f} s"
+            )
+            rows = line["rows"]
+            print(f"{'':24}" + "".join(f"{s:>10}" for s in (*SCORES, "head", "tuned")))
+            for name in sorted(rows, key=lambda n: -rows[n]["probe"]):
+                verbs = trained[name]["fit_head"], trained[name]["fine_tune"]
+                shown = [*(rows[name][s] for s in SCORES), *verbs]
+                print(f"{name:24}" + "".join(f"{x:10.3f}" for x in shown))
+            for verb in ("fit_head", "fine_tune"):
+                truth = [trained[name][verb] for name in rows]
+                found = {
+                    s: spearmanr([rows[n][s] for n in rows], truth) for s in SCORES
+                }
+                shown = ", ".join(f"{s} {x.statistic:.2f}" for s, x in found.items())
+                print(f"rank correlation with {verb}: {shown}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--pixels", type=int, default=224)
+    parser.add_argument("--trials", type=int, default=15)
+    parser.add_argument("--tuned", default="")
+    parser.add_argument("--out", type=Path, default=Path("choosing.jsonl"))
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+
+    def known():
+        lines = options.out.read_text().splitlines() if options.out.exists() else []
+        return [json.loads(line) for line in lines]
+
+    for name in () if options.table else options.sets:
+        for seed in options.seeds:
+            data, made = SETS[name](options.shared, options.pixels, seed)
+            for part in options.parts:
+                about = {"set": name, "seed": seed}
+                run = Run(about, known(), options)
+                for line in PARTS[part](run, data, made):
+                    with options.out.open("a") as out:
+                        out.write(json.dumps({**about, **line}) + "\n")
+                    print(json.dumps(line), flush=True)
+    print_table(known())
+
+
+if __name__ == "__main__":
+    main()
