@@ -22,7 +22,8 @@ LAYERS = {
     8: {"features", "evaluation", "records"},
     9: {"builders", "optimizers", "suspects"},
     10: {"training", "export"},
-    11: {"cards", "explain", "compress", "quickstart", "predict_command", "rerunning"},
+    11: {"cards", "explain", "compress", "quickstart", "predict_command", "rerunning"}
+    | {"few_labels"},
     12: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}

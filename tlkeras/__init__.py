@@ -47,6 +47,7 @@ from tlkeras.features import (
     extract_features,
     split_model,
 )
+from tlkeras.few_labels import LabelSuggestions, learn_class, suggest_labels
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.inputs.pictures.explaining import ImageExplanation
@@ -87,6 +88,7 @@ __all__ = [
     "FeatureSet",
     "FineTuneHistory",
     "ImageExplanation",
+    "LabelSuggestions",
     "Labels",
     "LearningRateRange",
     "ModelCard",
@@ -136,6 +138,7 @@ __all__ = [
     "image_classifier",
     "image_folder",
     "image_regressor",
+    "learn_class",
     "list_backbones",
     "load",
     "load_backbone",
@@ -149,6 +152,7 @@ __all__ = [
     "rerun",
     "sanity_check",
     "split_model",
+    "suggest_labels",
     "text_classifier",
     "text_regressor",
     "trainable_summary",

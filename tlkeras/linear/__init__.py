@@ -2,6 +2,7 @@
 
 from tlkeras.linear.fitting import Solution, solve
 from tlkeras.linear.rows import Rows
+from tlkeras.linear.statistics import FeatureStatistics
 from tlkeras.linear.targets import Targets
 
-__all__ = ["Rows", "Solution", "Targets", "solve"]
+__all__ = ["FeatureStatistics", "Rows", "Solution", "Targets", "solve"]
