@@ -108,6 +108,7 @@ def test_what_cannot_be_learnt_is_said():
         ((model, 3, x), "Received: name=3"),
         ((model, "grey", ["no.jpg"] * 2), "cannot be read"),
         ((model, "grey", x[..., :1]), "Received an array of shape"),
+        ((model, "grey", tl.from_arrays(x, np.arange(len(x)) % 2)), "`data.train`"),
         ((tiny_backbone(), "grey", x), "must be a `TransferModel`"),
         ((built(NAMES), "grey", x), "no statistics of the data"),
     ]:
@@ -148,11 +149,12 @@ def test_draws_have_the_statistics():
     rows = random.normal(size=(400, 3)) @ random.normal(size=(3, 3)) + groups[:, None]
     kept = FeatureStatistics.of(rows, groups, 200.0, bytes(16))
     drawn, which = kept.draw(4000)
-    free = drawn[(drawn > kept.least).all(axis=1)]
-    assert len(free) > 0.9 * len(drawn)
     for group in range(2):
-        near = rows[groups == group].mean(axis=0)
-        np.testing.assert_allclose(drawn[which == group].mean(axis=0), near, atol=0.15)
+        near, own = rows[groups == group].mean(axis=0), drawn[which == group]
+        np.testing.assert_allclose(own.mean(axis=0), near, atol=0.1)
+        left = rows - kept.means[groups]
+        covariance = left.T @ left / (len(rows) - 2)
+        np.testing.assert_allclose(np.cov(own.T), covariance, atol=0.3)
 
 
 def suggest(model, *arguments, **named):
@@ -205,3 +207,6 @@ def test_texts_are_listed_in_their_order():
     expected = [2 - 2 * answers[row] for row in found.indices]
     np.testing.assert_allclose(found.scores, expected, atol=1e-5)
     assert texts[found.indices[0]] in str(found.show())
+    tl.fit_head(model, (texts, np.arange(4) % 2), cache="memory", verbose=0)
+    more = learn(model, "questions", ["was the film good", "was it"])
+    assert len(more.classify(texts)[0].probabilities) == 3

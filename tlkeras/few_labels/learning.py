@@ -30,7 +30,7 @@ from tlkeras.training import PhaseError
 from tlkeras.training.job import resolve_data
 
 # How many features are drawn of each group of examples that are gone.
-_DRAWN = 50
+_DRAWN = 100
 # What rounding may change in probabilities.
 _ROUNDING = 1e-5
 # Examples that the new model is verified on.
@@ -313,11 +313,12 @@ def _with_rows(
         # A config holds a tokenizer without its vocabulary.
         copy.problem = model.problem.but(outputs={head: output})
         copy.temperature = model.temperature
-        arguments = dict(_keras.compile_arguments(model)) if model.compiled else {}
-        if not arguments or output.activation != model.problem.outputs[head].activation:
-            arguments.update(copy.problem.compile_arguments())
-        if model.compiled:
-            arguments["optimizer"] = _keras.unused_optimizer(model.optimizer)
+        if not model.compiled:
+            return copy
+        arguments = dict(_keras.compile_arguments(model))
+        arguments["optimizer"] = _keras.unused_optimizer(model.optimizer)
+        if output.activation != model.problem.outputs[head].activation:
+            arguments |= copy.problem.compile_arguments()
         copy.compile(**arguments)
         # A file has the state of one that is built.
         copy.optimizer.build(copy.trainable_variables)
@@ -330,13 +331,12 @@ def _verify(
     """Raises `PhaseError` unless both models say the same of what both know."""
     if _origin(model) != _origin(learnt):
         raise PhaseError("Weights below the head changed.")
-    its_input = model.problem.input
     before, after = model.problem.outputs[head], learnt.problem.outputs[head]
     count = len(before.class_names)
     for examples in given:
         batch, _ = next(iter(examples.dataset(_VERIFIED)))
         said = [
-            output.among(_outputs(one, head, its_input.ready(batch)), count)
+            output.among(_outputs(one, head, batch), count)
             for one, output in ((model, before), (learnt, after))
         ]
         apart = float(np.abs(said[0] - said[1]).max())

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tlkeras._validation import unknown_name
+from tlkeras.data import Splits
 from tlkeras.distribution import strategy_of
 from tlkeras.features.extraction import Store, choose_store, extract
 from tlkeras.features.head_inputs import LastLayer, last_layers
@@ -66,14 +67,17 @@ def as_examples(model: keras.Model, inputs: Any, about: str) -> Any:
     Raises:
         ValueError: If they are nothing that the model takes.
     """
-    reading = reading_of(inputs)
+    its_input, reading = input_of(model), reading_of(inputs)
     if reading is not None:
+        if reading.problem is not None:
+            its_input.check_reading(reading.problem.input, about)
+        its_input.check(model, next(iter(inputs))[0], about)
         return reading.examples
-    its_input = input_of(model)
-    if isinstance(inputs, Mapping):
+    if isinstance(inputs, Mapping | Splits):
         raise ValueError(
-            f"`{about}` must be {its_input.nouns} as `model.classify` takes them. "
-            f"Received: a dictionary of {list(inputs)}."
+            f"`{about}` must be {its_input.nouns} as `model.classify` takes them, or a "
+            "dataset of `Splits`, such as `data.train`. Received: "
+            f"{type(inputs).__name__}."
         )
     its_input.check_values(model, inputs, about)
     return its_input.unlabelled(inputs)

@@ -208,6 +208,8 @@ def suggest_labels(
         is_cold = known is not None and len(known) < enough
         cold = doubts is None or is_cold or not _is_trained(model)
         method = "typical" if cold else "doubtful"
+    if method == "doubtful" and doubts is None:
+        raise output.unsupported(f"tl.suggest_labels({method=})", "uncertainty")
     if method == "typical":
         before = features[:0]
         if known is not None:
@@ -216,10 +218,8 @@ def suggest_labels(
         chosen = typical(vectors, n, np.arange(len(vectors)) >= len(features), seed)
         reasons = ["typical of many"] * n
     else:
-        # Where outputs do not tell it raises.
-        between = output.between(logits)
         chosen = doubtful(features, doubts, n, seed)
-        reasons = [between[row] for row in chosen]
+        reasons = output.between(logits[chosen])
     return LabelSuggestions(
         chosen,
         np.full(n, np.nan) if doubts is None else doubts[chosen].astype("float64"),

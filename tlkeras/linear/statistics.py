@@ -19,7 +19,6 @@ class FeatureStatistics:
         factors: float32 `(rank, width)`: the covariance is `factors.T @ factors` plus
             `rest` on its diagonal.
         rest: float32 `(width,)`, variances that the factors leave out.
-        least: float32 `(width,)`, the smallest value that each column had.
         usual: float64 `()`, how many rows a class has, on average.
         origin: uint8 `(16,)`, a fingerprint of the weights that made the features.
     """
@@ -28,7 +27,6 @@ class FeatureStatistics:
     sizes: np.ndarray
     factors: np.ndarray
     rest: np.ndarray
-    least: np.ndarray
     usual: np.ndarray
     origin: np.ndarray
 
@@ -52,8 +50,7 @@ class FeatureStatistics:
 
         features = np.asarray(features, "float64")
         sizes = np.bincount(groups)
-        sums = np.zeros((len(sizes), features.shape[1]))
-        np.add.at(sums, groups, features)
+        sums = np.eye(len(sizes))[groups].T @ features
         means = sums / np.maximum(sizes, 1)[:, None]
         left = features - means[groups]
         # Each mean that is estimated from the same rows takes one's worth of freedom.
@@ -62,7 +59,7 @@ class FeatureStatistics:
         _, values, directions = randomized_svd(left, rank, random_state=0)
         factors = values[:, None] * directions
         rest = np.maximum((left**2).sum(axis=0) - (factors**2).sum(axis=0), 0)
-        parts = (means, sizes, factors, rest, features.min(axis=0))
+        parts = (means, sizes, factors, rest)
         return cls(
             *(part.astype("float32") for part in parts),
             usual=np.float64(usual),
@@ -77,12 +74,10 @@ class FeatureStatistics:
         """
         means = [group.mean(axis=0, keepdims=True) for group in groups]
         sizes = [len(group) for group in groups]
-        least = [group.min(axis=0) for group in groups]
         return replace(
             self,
             means=np.concatenate([self.means, *means]),
             sizes=np.concatenate([self.sizes, np.array(sizes, "float32")]),
-            least=np.min([self.least, *least], axis=0),
         )
 
     def draw(self, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +95,7 @@ class FeatureStatistics:
         together = random.standard_normal((len(groups), len(self.factors)), "float32")
         alone = random.standard_normal((len(groups), len(self.rest)), "float32")
         noise = together @ self.factors + alone * np.sqrt(self.rest)
-        # What a relu gave is not negative.
-        return np.maximum(self.means[groups] + noise, self.least), groups
+        return self.means[groups] + noise, groups
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields the arrays that a file keeps, by the attributes' names."""

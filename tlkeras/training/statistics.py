@@ -11,8 +11,8 @@ from tlkeras.linear import FeatureStatistics
 from tlkeras.training.feeding import Feed
 from tlkeras.training.job import Job
 
-# Examples that means and covariances are taken of, and how many are computed at once.
-_MOST, _ROWS = 4096, 256
+# Examples, and numbers, that means and covariances are taken of; examples at once.
+_MOST, _MOST_NUMBERS, _ROWS = 4096, 2**24, 256
 
 
 def keep_statistics(
@@ -49,8 +49,9 @@ def _statistics(
     features, problem = feed.features, job.problem
     last = last_layers(job.model, problem.outputs_by_head(job.model.output))
     origin = fingerprint_below(job.model, last)
-    count = len(features)
-    rows = np.unique(np.linspace(0, count - 1, min(count, _MOST)).astype(int))
+    count, width = len(features), max(each.tensor.shape[-1] for each in found.values())
+    most = min(count, _MOST, max(_ROWS, _MOST_NUMBERS // width))
+    rows = np.unique(np.linspace(0, count - 1, most).astype(int))
     some, labels = features.at(rows), problem.unpack(np.asarray(features.labels))
     read = _read(feed.suffix, [each.tensor for each in found.values()], some.arrays)
     kept = {}

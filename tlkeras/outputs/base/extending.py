@@ -109,4 +109,4 @@ class Extending(Kind):
         Args:
             logits: `(n, units)`, what the last layer gives.
         """
-        raise self.unsupported("tl.suggest_labels(method='doubtful')", "between")
+        raise self.unsupported("tl.suggest_labels", "between")
