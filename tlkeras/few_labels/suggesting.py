@@ -37,6 +37,10 @@ class LabelSuggestions(Described):
         reasons: Why each was chosen, in words.
         names: What each is called: its path, the text, or its place.
         method: `"typical"` or `"doubtful"`.
+        examples: All `Examples` that there were to choose from.
+        input: The `Input` that they are of.
+        places: Theirs on paper, float `(examples, 2)`.
+        uncertainty: Of all of them, as `scores`; `None` where outputs do not tell.
     """
 
     indices: np.ndarray
@@ -44,10 +48,10 @@ class LabelSuggestions(Described):
     reasons: tuple[str, ...]
     names: tuple[str, ...]
     method: str
-    _examples: Any = field(repr=False)
-    _input: Any = field(repr=False)
-    _places: np.ndarray = field(repr=False)
-    _doubts: np.ndarray | None = field(repr=False)
+    examples: Any = field(repr=False)
+    input: Any = field(repr=False)
+    places: np.ndarray = field(repr=False)
+    uncertainty: np.ndarray | None = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -81,11 +85,11 @@ class LabelSuggestions(Described):
         """
         rows = self.indices[: check_int("n", n, 1)]
         increasing, order = np.unique(rows, return_inverse=True)
-        some = self._examples.select(increasing)
+        some = self.examples.select(increasing)
         inputs, _ = next(iter(some.dataset(batch_size=len(rows))))
-        about = f"{len(rows)} of {len(self)} {self._input.nouns} to label"
+        about = f"{len(rows)} of {len(self)} {self.input.nouns} to label"
         titles = self.reasons[: len(rows)]
-        return self._input.show(np.asarray(inputs)[order], titles, about)
+        return self.input.show(np.asarray(inputs)[order], titles, about)
 
     def plot(self, ax: Any = None) -> Any:
         """Draws all examples in two dimensions, with rings around those to label.
@@ -99,9 +103,9 @@ class LabelSuggestions(Described):
         from tlkeras.plots import plot_places
 
         return plot_places(
-            self._places,
+            self.places,
             self.indices,
-            self._doubts,
+            self.uncertainty,
             ax,
             label="to label",
             shade_label="doubt",
@@ -115,7 +119,7 @@ class LabelSuggestions(Described):
         ]
         more = len(rows) - _SHOWN
         return Description(
-            f"{len(self)} of {len(self._examples)} {self._input.nouns} to label next, "
+            f"{len(self)} of {len(self.examples)} {self.input.nouns} to label next, "
             f"the {self.method} ones",
             ("example", "score", "reason"),
             tuple(rows[:_SHOWN]),

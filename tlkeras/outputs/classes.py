@@ -399,7 +399,9 @@ class Classes(Probabilities):
 
     def among(self, outputs: np.ndarray, count: int) -> np.ndarray:
         rows = self._by_class(outputs, np.concatenate)[:, :count]
-        return rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-30)
+        total = rows.sum(axis=1, keepdims=True)
+        # Of what is left beside a class that is certain, rounding leaves nothing.
+        return rows / np.where(total > 1e-6, total, np.nan)
 
     def taken_for(self, logits: np.ndarray, own: np.ndarray) -> np.ndarray:
         return self._logits(logits).argmax(axis=1) == own

@@ -76,6 +76,8 @@ class Extending(Kind):
     def among(self, outputs: np.ndarray, count: int) -> np.ndarray:
         """Returns what outputs say of the first names, as if these were all.
 
+        NaN where they leave next to nothing for these.
+
         Args:
             outputs: `(n, units)`, as a model gives them.
             count: How many names.
