@@ -24,7 +24,7 @@ LAYERS = {
     9: {"builders", "optimizers", "suspects"},
     10: {"training", "export"},
     11: {"cards", "explain", "compress", "predict_command", "rerunning"},
-    12: {"choosing"},
+    12: {"choosing", "few_labels"},
     13: {"quickstart"},
     14: {"__main__", "__init__"},
 }

@@ -57,6 +57,7 @@ from tlkeras.features import (
     extract_features,
     split_model,
 )
+from tlkeras.few_labels import LabelSuggestions, learn_class, suggest_labels
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.inputs.pictures.explaining import ImageExplanation
@@ -99,6 +100,7 @@ __all__ = [
     "FeatureSet",
     "FineTuneHistory",
     "ImageExplanation",
+    "LabelSuggestions",
     "Labels",
     "LearningRateRange",
     "ModelCard",
@@ -151,6 +153,7 @@ __all__ = [
     "image_classifier",
     "image_folder",
     "image_regressor",
+    "learn_class",
     "list_backbones",
     "load",
     "load_backbone",
@@ -166,6 +169,7 @@ __all__ = [
     "rerun",
     "sanity_check",
     "split_model",
+    "suggest_labels",
     "text_classifier",
     "text_regressor",
     "trainable_summary",

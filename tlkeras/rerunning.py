@@ -132,6 +132,13 @@ def _record_of(given: Any) -> TrainingRecord:
             "The record holds no run of a fit verb: there is nothing to repeat but "
             f"`tl.{record.builder}`."
         )
+    if record.learnt:
+        names = [name for each in record.learnt for name in each.examples]
+        raise ValueError(
+            f"The model learnt {', '.join(map(repr, names))} by `tl.learn_class`, "
+            "which no rerun repeats. Rerun the record of the model before, then call "
+            "that again."
+        )
     taught = [n for n, run in enumerate(record.runs, 1) if run.taught_by]
     if taught:
         raise ValueError(

@@ -16,11 +16,15 @@ from tlkeras.distribution import Workers, strategy_of
 from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
+from tlkeras.linear import FeatureStatistics
 from tlkeras.lora import adapters_config, restore_adapters
 from tlkeras.outputs.losses import whole_loss
 from tlkeras.problem import Problem, adopt_names, check_names, input_of
 from tlkeras.records import TrainingRecord
 from tlkeras.saving import save_whole, warn_of_foreign_code
+
+# Under which names a file has statistics.
+_STATISTICS = "feature_statistics"
 
 
 @keras.saving.register_keras_serializable("tlkeras")
@@ -42,6 +46,9 @@ class TransferModel(keras.Model):
             it that of the original, `copy.problem = model.problem`.
         temperature: What `tl.calibrate` divided the logits by, of a model whose heads
             have names by head; `None` if it did not, or the model was fine-tuned since.
+        feature_statistics: What `tl.learn_class` goes by: from each head that has
+            classes to the means and the covariance of what it reads, over the examples
+            that a fit verb trained on. The file keeps it. `{}` has it forgotten.
     """
 
     # Keras 3.13 takes no other signature for that of a functional model, whose layers
@@ -51,6 +58,7 @@ class TransferModel(keras.Model):
         self.problem = None
         self.temperature = None
         self._record = None
+        self.feature_statistics: dict[str, FeatureStatistics] = {}
         note_model(self)
 
     @property
@@ -275,6 +283,31 @@ class TransferModel(keras.Model):
             Of texts, their tokens; everything else as it is.
         """
         return input_of(self).ready(x)
+
+    def save_own_variables(self, store):
+        """Adds `feature_statistics` to what Keras writes beside the layers' weights.
+
+        Args:
+            store: From names to arrays, as Keras hands it over.
+        """
+        super().save_own_variables(store)
+        for head, statistics in self.feature_statistics.items():
+            for name, array in statistics.arrays():
+                store[f"{_STATISTICS}:{head}:{name}"] = array
+
+    def load_own_variables(self, store):
+        """Reads what `save_own_variables` wrote.
+
+        Args:
+            store: From names to arrays, as Keras hands it over.
+        """
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for key in store.keys():
+            _, head, name = key.split(":")
+            found.setdefault(head, {})[name] = np.array(store[key])
+        self.feature_statistics = {
+            head: FeatureStatistics(**arrays) for head, arrays in found.items()
+        }
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         """Saves the model as `keras.Model.save` does: one file, whole or not at all.

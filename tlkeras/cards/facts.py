@@ -92,8 +92,7 @@ class Facts:
     @property
     def is_as_recorded(self) -> bool:
         """Whether the weights are those at the end of the record."""
-        last = self.record.runs[-1] if self.record.runs else self.record
-        return last.weights == fingerprint(self.model)
+        return self.record.last_weights == fingerprint(self.model)
 
     @property
     def training_data(self) -> list[dict[str, Any]]:

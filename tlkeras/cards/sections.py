@@ -209,6 +209,10 @@ def training(facts: Facts) -> str:
     blocks.append(
         bullets(dict.fromkeys(f"Trained on {r.surroundings}." for r in record.runs))
     )
+    blocks += [
+        f"Learnt by `tl.learn_class` after run {each.after_run}: {escaped(str(each))}."
+        for each in record.learnt
+    ]
     return "\n\n".join([*blocks, _again(facts)])
 
 
@@ -256,6 +260,12 @@ def _again(facts: Facts) -> str:
         notes.append(
             f"It learnt from a teacher, {teachers[0]}, which the file does not hold: "
             "repeat it with `tl.distill`."
+        )
+        return " ".join(dict.fromkeys(notes))
+    if facts.record.learnt:
+        notes.append(
+            "It learnt classes by `tl.learn_class`, which no rerun repeats: rerun the "
+            "record of the model before, then call that again."
         )
         return " ".join(dict.fromkeys(notes))
     if not facts.is_as_recorded:

@@ -504,6 +504,18 @@ class Input:
         """
         return np.asarray(inputs)
 
+    def unlabelled(self, inputs: Any) -> Any:
+        """Returns what `classify` takes as `Examples` whose labels are all 0.
+
+        Args:
+            inputs: Paths, arrays or whatever users have.
+
+        Raises:
+            ValueError: If they are nothing of this kind.
+        """
+        ready = np.asarray(self.read(inputs))
+        return ArrayExamples(ready, np.zeros(len(ready), "int32"))
+
     def read_each(self, inputs: Sequence[str]) -> tuple[Any, dict[int, str]]:
         """Returns what a command line gives as `classify` takes it.
 

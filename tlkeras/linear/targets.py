@@ -21,12 +21,15 @@ class Targets:
             a label is missing.
         link: From logits to outputs: `"softmax"`, `"sigmoid"` or `"identity"`.
         strata: int `(n,)`: what folds are to have like shares of; `None` for nothing.
+        offsets: float `(n, outputs)`: logits that are given, to which those to be found
+            are added; `None` for none.
     """
 
     values: np.ndarray
     weights: np.ndarray
     link: str
     strata: np.ndarray | None = None
+    offsets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -35,7 +38,11 @@ class Targets:
         """Returns the targets of some rows."""
         strata = None if self.strata is None else self.strata[rows]
         return replace(
-            self, values=self.values[rows], weights=self.weights[rows], strata=strata
+            self,
+            values=self.values[rows],
+            weights=self.weights[rows],
+            strata=strata,
+            offsets=None if self.offsets is None else self.offsets[rows],
         )
 
     @property
@@ -78,12 +85,14 @@ class Targets:
         """Returns the loss of each row, and its gradient by the logits, unweighted.
 
         Args:
-            logits: `(n, outputs)`.
+            logits: `(n, outputs)`, without the offsets.
 
         Returns:
             `(n, 1)`, or `(n, outputs)` where each output has a loss of its own; and
             `(n, outputs)`.
         """
+        if self.offsets is not None:
+            logits = logits + self.offsets.astype(logits.dtype)
         return _LINKS[self.link](logits, self.values)
 
     def mean_loss(self, logits: np.ndarray) -> float:

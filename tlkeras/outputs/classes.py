@@ -10,6 +10,7 @@ from keras import ops
 
 from tlkeras._validation import few, unknown_name
 from tlkeras.findings import Finding
+from tlkeras.linear import Targets
 from tlkeras.metrics import classification
 from tlkeras.metrics.table import ClassTable, number, one_line
 from tlkeras.outputs import label_findings
@@ -367,6 +368,72 @@ class Classes(Probabilities):
         if not self.single_unit:
             return outputs
         return concatenate([1 - outputs, outputs], axis=-1)
+
+    # Classes that come later.
+
+    def with_more(self, names: Sequence[str]) -> "Classes":
+        if self.single_unit and self.loss is not None and self.loss != "focal":
+            raise ValueError(
+                "A model with a single unit for two classes becomes one with a unit "
+                "for each, which its own loss may not take. Build it without "
+                f"single_unit=True. Received: loss={self.loss!r}."
+            )
+        return self.but(names=(*self.names, *names), single_unit=False)
+
+    def more_targets(
+        self, logits: np.ndarray, new: np.ndarray, weights: np.ndarray
+    ) -> Targets:
+        # All known classes are one among the new ones: as likely as their sum.
+        offsets = np.zeros((len(new), new.max() + 2))
+        offsets[:, 0] = np.logaddexp.reduce(self._logits(logits), axis=1)
+        values = np.eye(offsets.shape[1])[new + 1]
+        return Targets(values, weights[:, None], "softmax", new, offsets)
+
+    def with_rows(
+        self, kernel: np.ndarray, bias: np.ndarray, found: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        # What is added to all logits of known classes can be taken from the new ones.
+        rows = (each[..., 1:] - each[..., :1] for each in found)
+        both = zip(map(self._logits, (kernel, bias)), rows, strict=True)
+        return tuple(np.concatenate(parts, axis=-1) for parts in both)
+
+    def among(self, outputs: np.ndarray, count: int) -> np.ndarray:
+        rows = self._by_class(outputs, np.concatenate)[:, :count]
+        total = rows.sum(axis=1, keepdims=True)
+        # Of what is left beside a class that is certain, rounding leaves nothing.
+        return rows / np.where(total > 1e-6, total, np.nan)
+
+    def taken_for(self, logits: np.ndarray, own: np.ndarray) -> np.ndarray:
+        return self._logits(logits).argmax(axis=1) == own
+
+    # Labels to ask for.
+
+    def uncertainty(self, logits: np.ndarray) -> np.ndarray:
+        first, second = self._likeliest(logits)[1].T
+        return 1 - (first - second)
+
+    def between(self, logits: np.ndarray) -> list[str]:
+        return [
+            " or ".join(f"{self.names[i]} {p:.2f}" for i, p in zip(*pair, strict=True))
+            for pair in zip(*self._likeliest(logits), strict=True)
+        ]
+
+    def _likeliest(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the two likeliest classes and their probabilities, each `(n, 2)`."""
+        rows = self._shares(logits)
+        order = np.argsort(-rows, axis=1, kind="stable")[:, :2]
+        return order, np.take_along_axis(rows, order, axis=1)
+
+    def _shares(self, logits: np.ndarray) -> np.ndarray:
+        rows = self._logits(logits)
+        rows = np.exp(rows - rows.max(axis=1, keepdims=True))
+        return rows / rows.sum(axis=1, keepdims=True)
+
+    def _logits(self, rows: np.ndarray) -> np.ndarray:
+        """Returns logits, or weights that make them, with a column for each class."""
+        if not self.single_unit:
+            return rows
+        return np.concatenate([np.zeros_like(rows), rows], axis=-1)
 
     # The command line.
 

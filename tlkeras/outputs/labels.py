@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tlkeras.findings import Finding
+from tlkeras.linear import Targets
 from tlkeras.metrics import calibration, multi_label
 from tlkeras.metrics.multi_label import check_thresholds
 from tlkeras.metrics.table import ClassTable
@@ -292,6 +293,50 @@ class Labels(Probabilities):
     ) -> list[Wrong]:
         return wrong_rows(features, labels, groups, self.names)
 
+    # Labels that come later.
+
+    def with_more(self, names: Sequence[str]) -> "Labels":
+        least = self.thresholds
+        if isinstance(least, tuple):
+            least = (*least, *[0.5] * len(names))
+        return self.but(names=(*self.names, *names), thresholds=least)
+
+    def more_targets(
+        self, logits: np.ndarray, new: np.ndarray, weights: np.ndarray
+    ) -> Targets:
+        own = np.arange(new.max() + 1) == new[:, None]
+        # Whether an example of one new label has another one was not said.
+        known = own | (new == -1)[:, None]
+        return Targets(own.astype("float64"), known * weights[:, None], "sigmoid", new)
+
+    def with_rows(
+        self, kernel: np.ndarray, bias: np.ndarray, found: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        both = zip((kernel, bias), found, strict=True)
+        return tuple(np.concatenate(parts, axis=-1) for parts in both)
+
+    def among(self, outputs: np.ndarray, count: int) -> np.ndarray:
+        return outputs[:, :count]
+
+    def taken_for(self, logits: np.ndarray, own: np.ndarray) -> np.ndarray:
+        return (_sigmoid(logits) >= self.least)[np.arange(len(own)), own]
+
+    # Labels to ask for.
+
+    def uncertainty(self, logits: np.ndarray) -> np.ndarray:
+        return 1 - self._beyond(logits).min(axis=1)
+
+    def between(self, logits: np.ndarray) -> list[str]:
+        rows, nearest = _sigmoid(logits), self._beyond(logits).argmin(axis=1)
+        pairs = zip(nearest, rows, strict=True)
+        return [f"{self.names[i]} {row[i]:.2f}" for i, row in pairs]
+
+    def _beyond(self, logits: np.ndarray) -> np.ndarray:
+        """Returns how far each probability is from its threshold, of 1 at most."""
+        least = np.clip(self.least, 1e-6, 1 - 1e-6)
+        away = _sigmoid(logits) - least
+        return np.where(away >= 0, away / (1 - least), -away / least)
+
     # The command line.
 
     def record(self, answer: Prediction) -> dict[str, Any]:
@@ -369,6 +414,10 @@ class Labels(Probabilities):
         # sigmoid(z) >= t holds where sigmoid(z / T) >= sigmoid(logit(t) / T) does.
         moved = calibration.scaled_thresholds(self.thresholds, temperature)
         return self.but(thresholds=moved)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0, -logits))
 
 
 def checked_thresholds(

@@ -21,6 +21,7 @@ from tlkeras.plots.explanations import (
 from tlkeras.plots.history import plot_history
 from tlkeras.plots.images import image_grid
 from tlkeras.plots.learning_rate import plot_learning_rates
+from tlkeras.plots.places import plot_places
 from tlkeras.plots.reliability import plot_reliability
 from tlkeras.plots.residuals import plot_residuals
 from tlkeras.plots.slices import plot_slices
@@ -38,6 +39,7 @@ __all__ = [
     "plot_importances",
     "plot_learning_rates",
     "plot_pareto",
+    "plot_places",
     "plot_precision_recall",
     "plot_reliability",
     "plot_residuals",

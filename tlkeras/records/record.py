@@ -106,6 +106,38 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class LearntClasses:
+    """One call of `tl.learn_class`.
+
+    Attributes:
+        after_run: How many runs there were before.
+        head: The head that learnt; `None` where heads have no names.
+        examples: From each new name to the number of its examples.
+        fingerprints: Of the examples of each.
+        beside: What stood for the old classes, in words.
+        strength: The L2 penalty, as in `Phase.solved`.
+        loss: What cross-validation led to expect; `None` without.
+        surroundings: Versions, hardware, date.
+        weights: Fingerprint of all weights and random states afterwards.
+    """
+
+    after_run: int
+    head: str | None
+    examples: dict[str, int]
+    fingerprints: tuple[str, ...]
+    beside: str
+    strength: float
+    loss: float | None
+    surroundings: Surroundings
+    weights: str
+
+    def __str__(self) -> str:
+        of = ", ".join(f"{name!r} of {n} examples" for name, n in self.examples.items())
+        where = "" if self.head is None else f" by head {self.head!r}"
+        return f"{of}{where}, beside the old ones of which {self.beside} were at hand"
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
     """How a model was built and trained: all that `tl.rerun` needs.
 
@@ -123,6 +155,7 @@ class TrainingRecord:
         surroundings: Versions, hardware, date of the building.
         runs: One `RunRecord` for each call of a fit verb.
         random_states: Of a backbone of the user's own, states of its dropout.
+        learnt: One `LearntClasses` for each call of `tl.learn_class`.
 
     Example:
 
@@ -143,6 +176,14 @@ class TrainingRecord:
     surroundings: Surroundings
     runs: tuple[RunRecord, ...] = ()
     random_states: tuple[Any, ...] = field(default=(), repr=False)
+    learnt: tuple[LearntClasses, ...] = ()
+
+    @property
+    def last_weights(self) -> str:
+        """Fingerprint of all weights after the last thing that the record knows of."""
+        if self.learnt and self.learnt[-1].after_run == len(self.runs):
+            return self.learnt[-1].weights
+        return self.runs[-1].weights if self.runs else self.weights
 
     @property
     def not_kept(self) -> dict[str, str]:
@@ -185,7 +226,9 @@ class TrainingRecord:
             runs = tuple(map(_run_of, values.pop("runs")))
             made = Surroundings(**values.pop("surroundings"))
             states = tuple(map(tuple, values.pop("random_states")))
-            return cls(**values, runs=runs, surroundings=made, random_states=states)
+            learnt = tuple(map(_learnt_of, values.pop("learnt", ())))
+            parts = {"runs": runs, "random_states": states, "learnt": learnt}
+            return cls(**values, surroundings=made, **parts)
         except (KeyError, TypeError) as error:
             raise ValueError(f"This is no training record: {error!r}.") from error
 
@@ -273,6 +316,9 @@ class TrainingRecord:
                 lines.append(f"  on {run.surroundings}")
         if not self.runs:
             lines.append("  not trained by a fit verb of tlkeras")
+        for each in self.learnt:
+            date = each.surroundings.date
+            lines.append(f"learnt after run {each.after_run}: {each}, {date}")
         if self.not_kept:
             wanted = ", ".join(f"{n}= ({what})" for n, what in self.not_kept.items())
             lines.append(f"not kept, to be given to a rerun: {wanted}")
@@ -285,6 +331,13 @@ def _run_of(values: Mapping[str, Any]) -> RunRecord:
     for name in ("callbacks", "phases", "notes"):
         values[name] = tuple(values[name])
     return RunRecord(**values, surroundings=made)
+
+
+def _learnt_of(values: Mapping[str, Any]) -> LearntClasses:
+    values = dict(values)
+    made = Surroundings(**values.pop("surroundings"))
+    prints = tuple(values.pop("fingerprints"))
+    return LearntClasses(**values, surroundings=made, fingerprints=prints)
 
 
 def _as_lists(value: Any) -> Any:

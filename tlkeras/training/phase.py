@@ -86,6 +86,7 @@ class Run:
             its value when the run began, where weights decay towards these.
         changing: The weights that the run may change, where the best are kept.
         moments: Mean and deviation of labels that are numbers, by head.
+        feed: What the last phase was fed; `None` before the first.
     """
 
     job: Job
@@ -95,6 +96,7 @@ class Run:
     pretrained: dict[int, np.ndarray] = field(default_factory=dict)
     changing: list[keras.Variable] | None = None
     moments: dict[str, Moments] = field(default_factory=dict)
+    feed: Feed | None = None
 
 
 def run_stage(run: Run, number: int, stage: Stage) -> None:
@@ -105,7 +107,7 @@ def run_stage(run: Run, number: int, stage: Stage) -> None:
         run.resumer.enter_stage(number, run.history)
     freeze_for(run, stage)
     announce(run, stage)
-    feed = run.feeder.feed(stage.frozen, done)
+    feed = run.feed = run.feeder.feed(stage.frozen, done)
     # What a phase that fails restores is what was there before it.
     logs, monitor = EpochLogs(), LossMonitor(stage.name, changeable(model))
     verification = Verification(model)

@@ -118,8 +118,7 @@ def _last(history: Mapping[str, list[float]]) -> dict[str, float]:
 
 def _notes(record: TrainingRecord, run: Any, began: str) -> list[str]:
     found = []
-    last = record.runs[-1].weights if record.runs else record.weights
-    if last != began:
+    if record.last_weights != began:
         found.append(
             "Before this run something other than a fit verb of tlkeras changed the "
             "weights: a rerun leaves that out."

@@ -42,6 +42,7 @@ from tlkeras.training.resume import (
 )
 from tlkeras.training.run_records import keep_start, record_from
 from tlkeras.training.starting import label_moments
+from tlkeras.training.statistics import keep_statistics
 from tlkeras.training.worker_agreement import check_agreement
 
 
@@ -77,6 +78,9 @@ def train_by(job: Job) -> FineTuneHistory:
         history = run_stages(run, stages)
     adopt_reading(job.model, job.problem)
     add_to_record(run)
+    # What a later phase changed below them, features of an earlier cut do not show.
+    is_lowest = stages[-1].frozen == run.feeder.lowest
+    keep_statistics(job, run.feed if is_lowest else None, run.feeder.row_weights())
     return history
 
 

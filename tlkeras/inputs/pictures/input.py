@@ -426,6 +426,23 @@ class Pictures(Input):
         size, fit = self.image_size, self.fits_by
         return np.stack([resize_image(image, size, fit) for image in pixels])
 
+    def unlabelled(self, inputs: Any) -> Examples:
+        inputs = in_order("inputs", inputs)
+        paths = listed_paths("inputs", inputs)
+        if not paths or None in self.image_size:
+            return super().unlabelled(inputs)
+        # Read when they are needed: many files do not fit into memory.
+        paths = [os.path.abspath(os.path.expanduser(path)) for path in paths]
+        labels = np.zeros(len(paths), "int32")
+        form = self.image_size, self.color_mode, self.fits_by
+        files, _, unreadable = read_listed(os.getcwd(), paths, labels, *form)
+        if unreadable:
+            raise ValueError(
+                f"{len(unreadable)} of {len(paths)} pictures cannot be read: leave "
+                f"them out. The first is {unreadable[0][0]!r}: {unreadable[0][1]}."
+            )
+        return files
+
     def read_each(self, inputs: Sequence[str]) -> tuple[np.ndarray, dict[int, str]]:
         if None in self.image_size:
             raise ValueError(
