@@ -4,7 +4,10 @@ from tlkeras._validation import UnsupportedError
 from tlkeras._version import __version__ as __version__
 from tlkeras.backbone_loading import list_backbones, load_backbone
 from tlkeras.builders import (
+    Heard,
     TransferModel,
+    audio_classifier,
+    audio_regressor,
     image_classifier,
     image_regressor,
     text_classifier,
@@ -15,6 +18,7 @@ from tlkeras.cards import ModelCard, model_card
 from tlkeras.compress import DistillationReport, PruningReport, distill, prune
 from tlkeras.data import (
     Splits,
+    audio_folder,
     from_arrays,
     from_csv,
     from_dataframe,
@@ -50,6 +54,7 @@ from tlkeras.features import (
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.inputs.pictures.explaining import ImageExplanation
+from tlkeras.inputs.sounds.explaining import SoundExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.outputs import Classes, Labels, Numbers, Prediction
@@ -86,6 +91,7 @@ __all__ = [
     "ExportReport",
     "FeatureSet",
     "FineTuneHistory",
+    "Heard",
     "ImageExplanation",
     "Labels",
     "LearningRateRange",
@@ -102,6 +108,7 @@ __all__ = [
     "Report",
     "Runtime",
     "SanityCheck",
+    "SoundExplanation",
     "SplitModel",
     "Splits",
     "Suspects",
@@ -112,6 +119,9 @@ __all__ = [
     "UnsupportedError",
     "WeightAveraging",
     "WorkerError",
+    "audio_classifier",
+    "audio_folder",
+    "audio_regressor",
     "cache_info",
     "calibrate",
     "clear_cache",
