@@ -84,14 +84,13 @@ def image_folder(
     >>> data.class_names
     ('daisy', 'rose')
     """
-    return _splits_of_folder(
-        path,
-        Pictures.of_arguments(image_size, color_mode, fit),
-        class_names,
-        groups,
-        batch_size=batch_size,
+    its_input = Pictures.of_arguments(image_size, color_mode, fit)
+    check_splitting(batch_size, seed, validation_split, test_split)
+    return make_splits(
+        **_read_folder(path, its_input, class_names, groups),
         validation_split=validation_split,
         test_split=test_split,
+        batch_size=batch_size,
         seed=seed,
     )
 
@@ -155,27 +154,24 @@ def audio_folder(
     >>> data.class_names, next(iter(data.train))[0].shape[1:]
     (('no', 'yes'), TensorShape([8000]))
     """
-    return _splits_of_folder(
-        path,
-        Sounds(sample_rate, seconds),
-        class_names,
-        groups,
-        batch_size=batch_size,
+    its_input = Sounds(sample_rate, seconds)
+    check_splitting(batch_size, seed, validation_split, test_split)
+    return make_splits(
+        **_read_folder(path, its_input, class_names, groups),
         validation_split=validation_split,
         test_split=test_split,
+        batch_size=batch_size,
         seed=seed,
     )
 
 
-def _splits_of_folder(
+def _read_folder(
     path: str | os.PathLike,
     its_input: Input,
     class_names: Sequence[str] | None,
     groups: Callable[[str], Hashable] | Mapping[str, Hashable] | None,
-    **splitting: Any,
-) -> Splits:
-    """Makes `Splits` of a folder whose files are of one kind of input."""
-    check_splitting(**splitting)
+) -> dict[str, Any]:
+    """Returns what `make_splits` needs to know of a folder of files of one kind."""
     if class_names is not None:
         class_names = check_class_names(class_names)
     root = _existing_folder(path)
@@ -190,19 +186,19 @@ def _splits_of_folder(
         parts[part] = read.examples
         skipped += read.skipped
     short = [(os.path.relpath(file, root), reason) for file, reason in skipped]
-    warn_of_skipped(short, sum(map(len, parts.values())), f"files in {root!r}")
+    used = sum(map(len, parts.values()))
+    warn_of_skipped(short, used, f"files in {root!r}", stacklevel=4)
     _check_no_empty_class(root, parts["train"], class_names, skipped, its_input)
     output, _ = Classes.of_labels(parts["train"].labels, class_names)
     together = None
     if groups is not None:
         together = {part: groups_of_files(groups, x.files) for part, x in parts.items()}
-    return make_splits(
+    return {
         **parts,
-        problem=Problem(its_input, output),
-        groups=together,
-        skipped=skipped,
-        **splitting,
-    )
+        "problem": Problem(its_input, output),
+        "groups": together,
+        "skipped": skipped,
+    }
 
 
 def _existing_folder(path: str | os.PathLike) -> str:
@@ -339,7 +335,7 @@ def _labelled(folders: dict[str, str]) -> dict[str, str]:
             f"are left out. {part} is split from train instead; the trained model's "
             "`classify` takes the files.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return {
         part: path
