@@ -150,7 +150,7 @@ def audio_folder(
 
     Example:
     >>> data = tl.audio_folder("words/", sample_rate=8_000,
-    ...                        groups=lambda file: file.split("_")[1])
+    ...                        groups=lambda file: file.split("/")[1].split("_")[0])
     >>> data.class_names, next(iter(data.train))[0].shape[1:]
     (('no', 'yes'), TensorShape([8000]))
     """
