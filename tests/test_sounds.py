@@ -176,6 +176,26 @@ def test_tables_name_files_without_their_ending(folder, tmp_path):
         tl.from_dataframe(frame, image="file", **arguments)
 
 
+@pytest.mark.parametrize("rate", [2_000, None])
+def test_tensorflow_datasets_of_sounds(tmp_path, rate):
+    import tensorflow_datasets as tfds
+    from test_data_tfds import LABEL, write_dataset
+
+    features = {"sound": tfds.features.Audio(sample_rate=rate), "label": LABEL}
+    waves = [glide(bool(i % 2), seed=i, rate=2_000) * 32768 for i in range(8)]
+    rows = [
+        {"sound": wave.astype("int64"), "label": i % 2} for i, wave in enumerate(waves)
+    ]
+    builder = write_dataset(tmp_path, {"train": rows}, features, ("sound", "label"))
+    if rate is None:
+        with pytest.raises(ValueError, match="does not say the sample rate"):
+            tl.from_tfds(builder, **WINDOW)
+        return
+    data = tl.from_tfds(builder, **WINDOW, **WHOLE)
+    x, _ = next(iter(examples_of(data.train).dataset(8)))
+    assert x.shape == (8, 1_000) and 0.3 < np.abs(x).max() < 0.7
+
+
 @pytest.mark.parametrize(
     ("x", "arguments", "match"),
     [

@@ -29,15 +29,19 @@ from tlkeras.inputs.sounds.examples import (
     read_listed,
 )
 from tlkeras.inputs.sounds.likeness import SoundLikeness
+from tlkeras.inputs.sounds.planning import SoundPlanRules
 from tlkeras.inputs.sounds.reading import (
     ENDINGS,
     as_waves,
     check_readable,
     check_waves,
     read_blocks,
+    resampled,
+    whole_numbers,
 )
 from tlkeras.inputs.sounds.showing import SoundsShown, spectrograms
 from tlkeras.inputs.sounds.spectrogram import check_rate, check_seconds
+from tlkeras.inputs.tfds import import_tfds
 
 _AS_WAVE = "a wave: `soundfile.read(io.BytesIO(content))[0]`"
 # Louder waves are no floats from -1 to 1.
@@ -143,6 +147,46 @@ class Sounds(Input):
         found = read_listed(root, paths, labels, self.sample_rate, self.samples)
         return ReadExamples(self, *found)
 
+    @classmethod
+    def claims_feature(cls, feature: Any) -> bool:
+        # Those that are decoded when they are read need packages of their own.
+        is_audio = isinstance(feature, import_tfds().features.Audio)
+        return is_audio and feature.get_serialized_info().dtype != "string"
+
+    def keep_of_features(self, values: Sequence[Any]) -> dict[str, Any]:
+        import tensorflow as tf
+
+        return {"waves": tf.cast(values[0], "float32")}
+
+    def of_features(
+        self,
+        builder: Any,
+        split: str,
+        names: Sequence[str],
+        kept: Mapping[str, Sequence[Any]],
+        labels: np.ndarray,
+    ) -> ReadExamples:
+        feature = builder.info.features[names[0]]
+        if feature.sample_rate is None:
+            raise ValueError(
+                f"The data set {builder.info.full_name!r} does not say the sample rate "
+                f"of its sounds, {names[0]!r}. Read it with TensorFlow Datasets and "
+                "pass the waves to `tl.from_arrays(x, y, sample_rate=...)`."
+            )
+        waves = [whole_numbers(wave, feature.np_dtype) for wave in kept["waves"]]
+        rows = np.flatnonzero(list(map(len, waves)))
+        skipped = [
+            (f"{split}[{i}]", "holds no sound: its length is 0")
+            for i, wave in enumerate(waves)
+            if not len(wave)
+        ]
+        read = [
+            resampled(waves[i], feature.sample_rate, self.sample_rate) for i in rows
+        ]
+        form = self.sample_rate, self.samples
+        examples = SoundArrays(read, labels[rows], np.arange(len(read)), *form)
+        return ReadExamples(self, examples, rows, skipped)
+
     def describe(self, parts: Mapping[str, Any]) -> str:
         seconds = seconds_of(parts)
         most = np.percentile(seconds, 95, method="higher")
@@ -171,6 +215,18 @@ class Sounds(Input):
 
     def windows(self, examples: Any) -> tuple[Any, np.ndarray] | None:
         return examples.windows() if isinstance(examples, SoundExamples) else None
+
+    # Plans.
+
+    def usual(self, examples: int | None, blocks: Sequence[str]) -> dict[str, Any]:
+        return {
+            "epochs": 10,
+            "unfreeze_from": 1.0,
+            "fine_tune_learning_rate": 1e-3,
+            "schedule": "cosine",
+        }
+
+    plan_rules: ClassVar[SoundPlanRules] = SoundPlanRules()
 
     # Models.
 

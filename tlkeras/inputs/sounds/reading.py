@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -234,6 +235,21 @@ def _scaled(wave: np.ndarray) -> np.ndarray:
     return ((wave.astype("float64") - middle) / (limits.max + 1 - middle)).astype(
         "float32"
     )
+
+
+def whole_numbers(wave: np.ndarray, dtype: Any) -> np.ndarray:
+    """Returns a wave of TensorFlow Datasets, one channel, from -1 to 1.
+
+    Args:
+        wave: `(frames,)` or `(frames, channels)`.
+        dtype: What it is stored as. It keeps samples of 16 bits as 64, too, so that the
+            values tell which they are.
+    """
+    mono = wave if wave.ndim == 1 else wave.mean(axis=1)
+    if np.dtype(dtype).kind == "f" or not len(mono):
+        return mono.astype("float32")
+    bits = 16 if np.abs(mono).max() <= 2**15 else 32
+    return (mono / 2 ** (bits - 1)).astype("float32")
 
 
 def _no_waves(argument: str, received: str) -> ValueError:
