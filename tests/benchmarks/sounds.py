@@ -11,7 +11,8 @@ others are learnt from, 500. `random`: all speakers, 2,400 to learn from, 600 to
 mel         means and deviations of 64 mel bands over time, standardised, L2-regularised
             logistic regression whose strength is cross-validated (scikit-learn)
 fit_head    `tl.fit_head` on frozen MobileNetV2 with ImageNet's weights
-fine_tune   `tl.fine_tune`, all layers at 1e-3
+fine_tune   `tl.fine_tune`, all layers at 1e-3, 8 epochs; of the random split, which has
+            five times as many steps in one, 4
 scratch     the same network, steps and augmentation with random weights, its batch
             norms trained as well
 
@@ -30,7 +31,9 @@ import numpy as np
 
 METHODS = ("mel", "fit_head", "fine_tune", "scratch")
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
-EACH, SECONDS, RATE, SIZE, EPOCHS = 10, 0.65, 8_000, 64, 8
+EACH, SECONDS, RATE, SIZE = 10, 0.65, 8_000, 64
+EPOCHS = {"random": 4}
+USUAL_EPOCHS = 8
 _FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 WEIGHTS = f"keras_home/models/{_FILE}"
 
@@ -83,7 +86,12 @@ def run(shared: Path, part: str, method: str) -> dict:
             input_shape=SIZE,
             weights=None if method == "scratch" else shared / WEIGHTS,
         )
-        learn(tl, model, data.train, method)
+        if method == "scratch":
+            # 128 steps are too few for the 0.999 that MobileNetV2 has.
+            for layer in model.backbone.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.momentum = 0.9
+        learn(tl, model, data.train, method, EPOCHS.get(part, USUAL_EPOCHS))
         found["accuracy"] = tl.evaluate(model, data.test, verbose=0).accuracy
     return {
         **found,
@@ -92,7 +100,7 @@ def run(shared: Path, part: str, method: str) -> dict:
     }
 
 
-def learn(tl, model, train, method: str) -> None:
+def learn(tl, model, train, method: str, epochs: int) -> None:
     """Trains a model as a method does."""
     if method == "fit_head":
         tl.fit_head(model, train, verbose=0)
@@ -102,7 +110,7 @@ def learn(tl, model, train, method: str) -> None:
         train,
         # The head of random weights has nothing to learn from.
         head_epochs=1 if method == "scratch" else None,
-        epochs=EPOCHS,
+        epochs=epochs,
         unfreeze_from=1.0,
         fine_tune_learning_rate=1e-3,
         recipe=tl.Recipe(augment="medium", train_batch_norm=method == "scratch"),

@@ -206,9 +206,10 @@ class TransferModel(keras.Model):
             hop: Seconds from one window to the next; `None`: half a window.
             batch_size: Windows per step.
 
-        Yields:
-            For each window, in order, a `Heard`: `start` and `end` in seconds, and
-            `said`, what `classify` says of it. The last one may end earlier.
+        Returns:
+            An iterator over windows, in order, each a `Heard`: `start` and `end` in
+            seconds, and `said`, what `classify` says of it. The last one may end
+            earlier.
 
         Raises:
             ValueError: If the recording cannot be read, or `hop` is longer than a
@@ -224,6 +225,10 @@ class TransferModel(keras.Model):
         """
         check_int("batch_size", batch_size, 1)
         windows = self._known_problem.input.stream(source, hop)
+        return self._heard(windows, batch_size)
+
+    def _heard(self, windows: Iterator[Any], batch_size: int) -> Iterator[Heard]:
+        """Yields what is said of windows, as `Input.stream` gives them."""
         while batch := list(itertools.islice(windows, batch_size)):
             waves = np.stack([wave for _, wave in batch])
             outputs = self.predict(waves, batch_size=batch_size, verbose=0)

@@ -552,7 +552,7 @@ class Input:
     def stream(
         self, source: Any, hop: float | None
     ) -> Iterator[tuple[tuple[float, float], np.ndarray]]:
-        """Yields begin and end, in seconds, and content of windows of one long input.
+        """Returns windows of one long input: begin and end in seconds, and content.
 
         Args:
             source: A path, or the input in memory.

@@ -1,5 +1,6 @@
-"""Paths of files in tables: what they may be, and which file is meant."""
+"""Paths of files: what they may be, which file is meant, whether it has changed."""
 
+import hashlib
 import numbers
 import os
 from collections.abc import Sequence
@@ -175,4 +176,22 @@ class Files:
             file = os.path.join(start, path.lstrip("/"))
             if os.path.isfile(file):
                 return file
+        return None
+
+
+def state_of(path: str) -> tuple[int, int] | None:
+    """Returns size and time of change of a file, `None` where there is none."""
+    try:
+        status = os.stat(os.fsencode(path))
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def digest_of(path: str) -> bytes | None:
+    """Returns a digest of a file's content, `None` where it cannot be read."""
+    try:
+        with open(os.fsencode(path), "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    except OSError:
         return None

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tlkeras.inputs.examples import RandomAccessExamples
 from tlkeras.inputs.loading import load_batches, plain_graph
+from tlkeras.inputs.paths import digest_of, state_of
 from tlkeras.inputs.sounds.reading import length_at, read_headers, read_part
 
 # How many windows' length of a sound random windows are drawn out of.
@@ -243,13 +244,26 @@ class SoundFiles(SoundExamples):
 
     def contents(self, positions: np.ndarray) -> list[bytes | None]:
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            return list(pool.map(_file_digest, map(self._path, positions)))
+            return list(pool.map(digest_of, map(self._path, positions)))
+
+    def _look_again(self) -> None:
+        """Reads the headers of files anew that were written since they were read."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            now = list(pool.map(state_of, map(self._path, range(len(self)))))
+        before = self.headers[["size", "modified_ns"]].tolist()
+        pairs = enumerate(zip(now, before, strict=True))
+        changed = [i for i, (new, old) in pairs if new is not None and new != old]
+        if not changed:
+            return
+        headers, reasons = read_headers(list(map(self._path, changed)))
+        self.headers = self.headers.copy()
+        for i, header, reason in zip(changed, headers, reasons, strict=True):
+            # That it can no longer be read is told of when it is decoded.
+            if reason is None:
+                self.headers[i] = header
 
     def _inputs_identity(self) -> Iterable[bytes]:
-        now, reasons = read_headers(list(map(self._path, range(len(self)))))
-        # That one can no longer be read is told of when it is decoded.
-        readable = np.array([reason is None for reason in reasons], bool)
-        self.headers = np.where(readable, now, self.headers)
+        self._look_again()
         yield self._form
         names = "\0".join(self.files).encode(errors="surrogateescape")
         yield hashlib.sha256(names).digest()
@@ -316,14 +330,6 @@ class SoundArrays(SoundExamples):
             wave = np.ascontiguousarray(self.waves[row])
             self._digests[row] = hashlib.blake2b(wave).digest()
         return self._digests[row]
-
-
-def _file_digest(path: str) -> bytes | None:
-    try:
-        with open(os.fsencode(path), "rb") as file:
-            return hashlib.file_digest(file, "blake2b").digest()
-    except OSError:
-        return None
 
 
 def read_listed(

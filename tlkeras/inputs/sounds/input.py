@@ -151,7 +151,7 @@ class Sounds(Input):
     def claims_feature(cls, feature: Any) -> bool:
         # Those that are decoded when they are read need packages of their own.
         is_audio = isinstance(feature, import_tfds().features.Audio)
-        return is_audio and feature.get_serialized_info().dtype != "string"
+        return is_audio and feature.get_serialized_info().tf_dtype != "string"
 
     def keep_of_features(self, values: Sequence[Any]) -> dict[str, Any]:
         import tensorflow as tf
@@ -167,7 +167,7 @@ class Sounds(Input):
         labels: np.ndarray,
     ) -> ReadExamples:
         feature = builder.info.features[names[0]]
-        if feature.sample_rate is None:
+        if not feature.sample_rate:
             raise ValueError(
                 f"The data set {builder.info.full_name!r} does not say the sample rate "
                 f"of its sounds, {names[0]!r}. Read it with TensorFlow Datasets and "
@@ -307,7 +307,9 @@ class Sounds(Input):
         return f" at {shape}" if shape else "", build
 
     def check_reading(self, other: Input, part: str) -> None:
-        if type(other) is type(self) and other != self:
+        if type(other) is not type(self):
+            return
+        if (other.sample_rate, other.samples) != (self.sample_rate, self.samples):
             raise ValueError(
                 f"`{part}` holds sounds read as {other._window}; the model takes "
                 f"{self._window}. Read them with sample_rate={self.sample_rate}, "
@@ -376,7 +378,11 @@ class Sounds(Input):
                 f"windows, or parts would not be heard. Received: hop={hop!r}."
             )
         hop_samples = max(1, round(step * self.sample_rate))
-        blocks = self._blocks(source)
+        return self._windows_of(self._blocks(source), hop_samples)
+
+    def _windows_of(
+        self, blocks: Iterator[np.ndarray], hop_samples: int
+    ) -> Iterator[tuple[tuple[float, float], np.ndarray]]:
         held, first, heard = np.zeros(0, np.float32), 0, 0
         for block in blocks:
             held, heard = np.concatenate([held, block]), heard + len(block)
@@ -440,13 +446,14 @@ class Sounds(Input):
     # Distillation.
 
     def seen(self, examples: Any, about: str) -> Any:
-        same = getattr(examples, "sample_rate", None) == self.sample_rate
-        if not same:
-            raise ValueError(
-                f"{about} takes sounds of {self._window}: read the data with "
-                f"sample_rate={self.sample_rate}."
-            )
-        return examples.wider(self.samples)
+        if getattr(examples, "shape", None) == (self.samples,):
+            return examples
+        if getattr(examples, "sample_rate", None) == self.sample_rate:
+            return examples.wider(self.samples)
+        raise ValueError(
+            f"{about} takes sounds of {self._window}: read the data with "
+            f"sample_rate={self.sample_rate}."
+        )
 
     # Suspects.
 
