@@ -139,7 +139,9 @@ def mel_statistics(data) -> float:
         Cs=np.logspace(-4, 1, 6), max_iter=500, scoring="neg_log_loss"
     )
     whole = make_pipeline(StandardScaler(), regression)
-    return float(whole.fit(*features(data.train)).score(*features(data.test)))
+    whole.fit(*features(data.train))
+    x, y = features(data.test)
+    return float((whole.predict(x) == y).mean())
 
 
 def speeds(shared: Path) -> None:
