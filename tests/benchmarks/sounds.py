@@ -25,6 +25,7 @@ import json
 import os
 import statistics
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +106,12 @@ def learn(tl, model, train, method: str, epochs: int) -> None:
     if method == "fit_head":
         tl.fit_head(model, train, verbose=0)
         return
+    # The head of random weights has nothing to learn from.
+    head = {"head_epochs": 1} if method == "scratch" else {}
     tl.fine_tune(
         model,
         train,
-        # The head of random weights has nothing to learn from.
-        head_epochs=1 if method == "scratch" else None,
+        **head,
         epochs=epochs,
         unfreeze_from=1.0,
         fine_tune_learning_rate=1e-3,
@@ -139,7 +141,10 @@ def mel_statistics(data) -> float:
         Cs=np.logspace(-4, 1, 6), max_iter=500, scoring="neg_log_loss"
     )
     whole = make_pipeline(StandardScaler(), regression)
-    whole.fit(*features(data.train))
+    with warnings.catch_warnings():
+        # scikit-learn 1.8 will change defaults that are not used here.
+        warnings.simplefilter("ignore", FutureWarning)
+        whole.fit(*features(data.train))
     x, y = features(data.test)
     return float((whole.predict(x) == y).mean())
 
