@@ -251,6 +251,41 @@ def test_long_sounds_are_averaged_into_the_columns_of_a_backbone():
         tl.audio_classifier(small_backbone(2), 2)
 
 
+def test_whisper_hears_what_its_own_converter_gives(tmp_path):
+    import keras_hub
+
+    whisper = keras_hub.models.WhisperBackbone(
+        vocabulary_size=8,
+        num_layers=1,
+        num_heads=1,
+        hidden_dim=4,
+        intermediate_dim=4,
+        max_encoder_sequence_length=200,
+        max_decoder_sequence_length=8,
+    )
+    model = tl.audio_classifier(whisper, NAMES)
+    waves = np.stack([glide(bool(i), seconds=1.0, rate=16_000) for i in range(2)])
+    converter = keras_hub.layers.WhisperAudioConverter(max_audio_length=1)
+    seen = model.get_layer("spectrogram")(waves)
+    np.testing.assert_allclose(seen, np.asarray(converter(waves)), atol=1e-3)
+    assert model.backbone.output_shape == (None, None, 4)
+    model.save(tmp_path / "speech.keras")
+    again = tl.load(tmp_path / "speech.keras")
+    np.testing.assert_allclose(
+        again.predict(waves, verbose=0), model.predict(waves, verbose=0), atol=1e-6
+    )
+    whisper.save_to_preset(tmp_path / "whisper")
+    other = tl.audio_classifier(tmp_path / "whisper", NAMES)
+    for ours, theirs in zip(
+        other.backbone.weights, model.backbone.weights, strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="16000 samples per second"):
+        tl.audio_classifier(whisper, NAMES, sample_rate=RATE)
+    with pytest.raises(ValueError, match="spectrogram of its own"):
+        tl.audio_classifier(whisper, NAMES, mels=32)
+
+
 # Augmentation.
 
 

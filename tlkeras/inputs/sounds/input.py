@@ -18,7 +18,7 @@ from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.paths import Files, listed_paths, path_problem, path_text
-from tlkeras.inputs.sounds import backbones
+from tlkeras.inputs.sounds import backbones, whisper
 from tlkeras.inputs.sounds.augmenting import SoundAugmentations
 from tlkeras.inputs.sounds.checking import check_sounds, seconds_of
 from tlkeras.inputs.sounds.examples import (
@@ -29,7 +29,7 @@ from tlkeras.inputs.sounds.examples import (
     read_listed,
 )
 from tlkeras.inputs.sounds.likeness import SoundLikeness
-from tlkeras.inputs.sounds.planning import SoundPlanRules
+from tlkeras.inputs.sounds.planning import RATE, SoundPlanRules
 from tlkeras.inputs.sounds.reading import (
     ENDINGS,
     as_waves,
@@ -219,10 +219,12 @@ class Sounds(Input):
     # Plans.
 
     def usual(self, examples: int | None, blocks: Sequence[str]) -> dict[str, Any]:
+        # The rate that suits convolutions would undo what attention has learnt.
+        attends = any("transformer" in name for name in blocks)
         return {
             "epochs": 10,
             "unfreeze_from": 1.0,
-            "fine_tune_learning_rate": 1e-3,
+            "fine_tune_learning_rate": 1e-4 if attends else RATE,
             "schedule": "cosine",
         }
 
@@ -230,7 +232,15 @@ class Sounds(Input):
 
     # Models.
 
-    load_backbone = staticmethod(backbones.load_backbone)
+    claims_backbone = staticmethod(whisper.claims_backbone)
+    backbone_names = staticmethod(whisper.whisper_presets)
+
+    @classmethod
+    def load_backbone(cls, backbone: Any, **arguments: Any) -> Any:
+        load = backbones.load_backbone
+        if cls.claims_backbone(backbone):
+            load = whisper.load_encoder
+        return load(backbone, **arguments)
 
     @classmethod
     def assemble(
@@ -252,7 +262,9 @@ class Sounds(Input):
             backbone: A name of a backbone of pictures, such as `"mobilenet_v2"`, a
                 KerasHub preset name or local preset folder, or a functional
                 `keras.Model` of your own that takes spectrograms as pictures `(batch,
-                mels, columns, 1 or 3)`, of any or of their own size.
+                mels, columns, 1 or 3)`, of any or of their own size. Or Whisper's
+                encoder, which hears up to 30 seconds of 16 kHz: `"whisper_tiny_en"`, a
+                preset folder, or a KerasHub `WhisperBackbone`.
             sample_rate: Samples per second of the waves; that of the data.
             seconds: Length of the waves; that of the data. `classify` averages windows
                 of longer ones.
@@ -270,6 +282,14 @@ class Sounds(Input):
                 to 255. Another family's name, or a layer.
         """
         its_input = cls(sample_rate, seconds)
+        if cls.claims_backbone(backbone):
+            others = (mels, relative, input_shape, preprocessing)
+            if others != (64, True, None, "auto"):
+                raise ValueError(
+                    "Whisper has a spectrogram of its own: leave out `mels`, "
+                    "`relative`, `input_shape` and `preprocessing`."
+                )
+            return its_input._behind_whisper(backbone, weights, head)
         loaded = cls.load_backbone(
             backbone,
             weights=weights,
@@ -291,6 +311,20 @@ class Sounds(Input):
     def to_augment(self, examples: Any) -> Any:
         # Of arrays that nobody has read there is no more than the window.
         return examples.whole() if isinstance(examples, SoundExamples) else examples
+
+    def _behind_whisper(self, backbone: Any, weights: Any, head: str) -> Assembled:
+        """Puts Whisper's encoder behind its own spectrogram."""
+        if self.sample_rate != whisper.RATE:
+            raise ValueError(
+                f"Whisper takes sounds of {whisper.RATE} samples per second. Received: "
+                f"sample_rate={self.sample_rate}; read the data with that of Whisper."
+            )
+        loaded = whisper.load_encoder(backbone, weights)
+        waves = keras.Input((self.samples,), dtype="float32", name="wave")
+        mels = loaded.model.input_shape[-1]
+        seen = whisper.WhisperSpectrogram(mels, name="spectrogram")(waves)
+        features = to_vector(loaded.model(seen), head)
+        return Assembled(waves, features, self, loaded.name, loaded.licence)
 
     def builder_arguments(self) -> dict[str, Any]:
         return self.get_config()
