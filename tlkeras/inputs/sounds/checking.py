@@ -18,9 +18,12 @@ _SHORT = 0.25
 # The profile of a window that is compared with others: its loudness in so many spans
 # of time, and in so many octave-like bands.
 _SPANS, _BANDS = 16, 12
-# How far profiles of the same sound are apart, as vectors of length 1: 0.15 is a
-# correlation of 0.989. Of 3,000 spoken digits 2 pairs are as near without being copies.
-_DISTANCE = 0.15
+# How far profiles of the same sound are apart, as vectors of length 1: 0.1 is a
+# correlation of 0.995. No two of 3,000 spoken digits, 50 of each by one speaker, are so
+# near (26 pairs within 0.15). Copies at another level are 0 apart, with noise 30 dB
+# below them 0.03, brought to 6 kHz and back 0.08 (medians). Those that begin 10 ms
+# later are not found: 0.23.
+_DISTANCE = 0.1
 _NEAREST = 16
 
 
