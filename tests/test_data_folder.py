@@ -435,7 +435,7 @@ def test_one_class_only(tmp_path):
 
 def test_a_class_without_readable_images_is_named(tmp_path):
     write_class_folders(tmp_path, {"cat": 4, "dog": 4, "owl": 0})
-    with pytest.raises(ValueError, match=r"No readable image.*\['owl'\]"):
+    with pytest.raises(ValueError, match=r"No readable picture.*\['owl'\]"):
         image_folder(tmp_path)
     (tmp_path / "owl" / "a.jpg").write_bytes(b"nothing")
     with (

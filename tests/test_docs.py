@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from images import encode, picture
+from sounds import glide, write
 from test_data_tfds import numbered, write_dataset
 
 import tlkeras as tl
@@ -101,9 +102,12 @@ def flowers(tmp_path_factory):
 
 @pytest.fixture
 def offline_folder(tmp_path, monkeypatch, flowers):
-    """A working folder that holds `flowers/`, where nothing is downloaded."""
+    """A working folder of `flowers/` and `words/`, where nothing is downloaded."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(flowers, tmp_path / "flowers")
+    for i in range(20):
+        name = f"words/{('no', 'yes')[i % 2]}/speaker{i // 2 % 5}_{i}.wav"
+        write(tmp_path / name, glide(bool(i % 2), seed=i, rate=8_000), 8_000)
     monkeypatch.setattr(tfds_module, "_prepared_builder", generated_tfds)
     # The published weights of VGG16 and its like cannot be had offline: random ones
     # take their place, as a file, so that all but the download itself is real.

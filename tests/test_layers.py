@@ -95,10 +95,12 @@ def test_no_modules_import_each_other_in_a_circle():
 # What only `inputs` and `outputs` may tell apart.
 KINDS = {"classification", "multi_label", "regression", "multi_task"}
 KINDS |= {"images", "texts", "text pairs", "pictures", "image", "text", "picture"}
+KINDS |= {"sounds", "sound", "audio"}
 PROBED = {"targets", "task", "class_names", "preprocessor", "problem", "thresholds"}
 PROBED |= {"inputs_kind", "image_size", "is_text", "tokenizer"}
 CLASSES = {"Classes", "Labels", "Numbers", "Pictures", "Texts", "TextPreprocessor"}
 CLASSES |= {"ImageFiles", "TfdsExamples", "ArrayExamples"}
+CLASSES |= {"Sounds", "SoundExamples", "SoundFiles", "SoundArrays"}
 
 
 def words_in(node):
@@ -165,7 +167,7 @@ def test_import_is_silent_and_leaves_heavy_packages_alone():
         "before = set(sys.modules)\n"
         "import tlkeras\n"
         "heavy = {'matplotlib', 'sklearn', 'tensorflow_datasets', 'keras_hub',"
-        " 'keras_cv', 'pandas', 'PIL'}\n"
+        " 'keras_cv', 'pandas', 'PIL', 'soundfile'}\n"
         "print(sorted(heavy & (set(sys.modules) - before)))\n"
     )
     done = subprocess.run(

@@ -4,7 +4,10 @@ from tlkeras._validation import UnsupportedError
 from tlkeras._version import __version__ as __version__
 from tlkeras.backbone_loading import list_backbones, load_backbone
 from tlkeras.builders import (
+    Heard,
     TransferModel,
+    audio_classifier,
+    audio_regressor,
     image_classifier,
     image_regressor,
     text_classifier,
@@ -24,6 +27,7 @@ from tlkeras.choosing import (
 from tlkeras.compress import DistillationReport, PruningReport, distill, prune
 from tlkeras.data import (
     Splits,
+    audio_folder,
     from_arrays,
     from_csv,
     from_dataframe,
@@ -61,6 +65,7 @@ from tlkeras.few_labels import LabelSuggestions, learn_class, suggest_labels
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.inputs.pictures.explaining import ImageExplanation
+from tlkeras.inputs.sounds.explaining import SoundExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.outputs import Classes, Labels, Numbers, Prediction
@@ -99,6 +104,7 @@ __all__ = [
     "ExportReport",
     "FeatureSet",
     "FineTuneHistory",
+    "Heard",
     "ImageExplanation",
     "LabelSuggestions",
     "Labels",
@@ -117,6 +123,7 @@ __all__ = [
     "Report",
     "Runtime",
     "SanityCheck",
+    "SoundExplanation",
     "SplitModel",
     "Splits",
     "Suspects",
@@ -128,6 +135,9 @@ __all__ = [
     "UnsupportedError",
     "WeightAveraging",
     "WorkerError",
+    "audio_classifier",
+    "audio_folder",
+    "audio_regressor",
     "auto",
     "cache_info",
     "calibrate",

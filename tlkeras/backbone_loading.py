@@ -16,7 +16,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     """Lists the names that `load_backbone` and the builders know.
 
     The embedded default comes first, then `keras.applications`, then the presets of
-    KerasHub: those for images, then those for text.
+    KerasHub: those for images, for text and for speech.
 
     Args:
         pattern: `str`. Part of a name, whatever its case, `_` and `-`, or a pattern

@@ -83,8 +83,8 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "inputs",
         nargs="+",
-        help="picture files, texts (pairs with a tab between them), as the model takes "
-        "them; or -: one on each line of stdin",
+        help="picture or sound files, texts (pairs with a tab between them), as the "
+        "model takes them; or -: one on each line of stdin",
     )
     add("--json", action="store_true", help="lines of JSON, with all probabilities")
     add("--batch-size", type=int, default=32, help="inputs at a time (32)")

@@ -10,14 +10,18 @@ import keras
 
 from tlkeras._code import code_of
 from tlkeras._validation import check_int
-from tlkeras.augmentation.presets import PRESETS
+from tlkeras.augmentation.presets import PICTURES, Domain
 from tlkeras.augmentation.randomness import Draws
 from tlkeras.augmentation.steps import Step, make_steps
 from tlkeras.outputs import Output
 
 
 def resolve_augment(
-    augment: Any, *, output: Output | None = None, seed: int | None = None
+    augment: Any,
+    *,
+    output: Output | None = None,
+    seed: int | None = None,
+    domain: Domain | None = None,
 ) -> "Augment | None":
     """Makes the object that augments batches inside `tf.data`.
 
@@ -43,6 +47,7 @@ def resolve_augment(
             mixed are then rows.
         seed: Seed of all random numbers. Seeds of the layers themselves are not used.
             `None` draws one.
+        domain: What is augmented, where that is no pictures: `Input.augmentations`.
 
     Returns:
         An `Augment`, or `None` where there is nothing to do.
@@ -63,12 +68,13 @@ def resolve_augment(
     """
     if augment is None:
         return None
-    steps = make_steps(augment, output)
+    domain = domain or PICTURES
+    steps = make_steps(augment, output, domain)
     if not steps:
         return None
     if seed is None:
         seed = random.randrange(2**31)
-    preset = augment if isinstance(augment, str) and augment in PRESETS else None
+    preset = augment if isinstance(augment, str) and augment in domain.presets else None
     return Augment(steps, output, check_int("seed", seed, 0), preset)
 
 
@@ -137,7 +143,10 @@ class Augment:
         for step in self.steps:
             draws = Draws(self.seed, step.position, tf.cast(batch, "int64"))
             images, labels = step(images, labels, draws)
-        return tf.clip_by_value(images, 0.0, 255.0), labels
+        limits = self.steps[-1].domain.limits
+        if limits is not None:
+            images = tf.clip_by_value(images, *limits)
+        return images, labels
 
     def over(self, batches: Any, first_batch: int = 0) -> Any:
         """Returns a dataset of the augmented batches.

@@ -5,6 +5,7 @@ the pictures once per layer; here flip, zoom, shift, rotation and shear are one 
 so that the pictures are resampled once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,3 +167,40 @@ def preset_operations(name: str, mixes: bool) -> list[Any]:
         Erase(rate=0.5, sides=(0.15, 0.45)),
         *([keras.layers.MixUp(alpha=0.2, dtype="float32")] if mixes else []),
     ]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What is augmented: pictures here; a kind of input brings its own like it.
+
+    Attributes:
+        nouns: What several of them are called.
+        values: What their values are called.
+        limits: The lowest and the highest value, `None` where there are none.
+        presets: The names that stand for operations.
+        operations: The operations of a preset, by its name and whether labels can be
+            mixed. They take examples and `Draws`.
+        own: The classes of these operations.
+        mixers: Layers that mix examples, by the names that stand for them.
+        first: Operations before all others.
+    """
+
+    nouns: str
+    values: str
+    limits: tuple[float, float] | None
+    presets: tuple[str, ...]
+    operations: Callable[[str, bool], list[Any]]
+    own: tuple[type, ...]
+    mixers: dict[str, type]
+    first: tuple[Any, ...] = ()
+
+
+PICTURES = Domain(
+    nouns="pictures",
+    values="pixels",
+    limits=(0.0, 255.0),
+    presets=PRESETS,
+    operations=preset_operations,
+    own=(Warp, Colour, Erase),
+    mixers={"mixup": keras.layers.MixUp, "cutmix": keras.layers.CutMix},
+)

@@ -9,13 +9,7 @@ from typing import Any
 import keras
 
 from tlkeras._validation import unknown_name
-from tlkeras.augmentation.presets import (
-    PRESETS,
-    Colour,
-    Erase,
-    Warp,
-    preset_operations,
-)
+from tlkeras.augmentation.presets import PICTURES, Domain
 from tlkeras.augmentation.randomness import (
     Draws,
     drawing_from,
@@ -24,9 +18,7 @@ from tlkeras.augmentation.randomness import (
 )
 from tlkeras.outputs import Output
 
-MIXERS = {"mixup": keras.layers.MixUp, "cutmix": keras.layers.CutMix}
 _MIXING = {"MixUp", "CutMix", "FourierMix", "Mosaic"}
-_OWN = (Warp, Colour, Erase)
 _MISTAKES = (
     ArithmeticError,
     AttributeError,
@@ -46,12 +38,14 @@ class Step:
         name: For messages.
         position: Place among the steps, from 0.
         takes_labels: Whether labels go in and come out as well.
+        domain: What is augmented.
     """
 
     run: Callable
     name: str
     position: int
     takes_labels: bool
+    domain: Domain = PICTURES
 
     @property
     def stateless(self) -> bool:
@@ -59,7 +53,11 @@ class Step:
         keras_own = isinstance(self.run, keras.layers.Layer) and all(
             type(layer).__module__.startswith("keras.") for layer in layers_in(self.run)
         )
-        return keras_own or isinstance(self.run, _OWN)
+        return keras_own or self._is_own
+
+    @property
+    def _is_own(self) -> bool:
+        return isinstance(self.run, self.domain.own)
 
     @cached_property
     def _generator(self) -> Any:
@@ -72,15 +70,18 @@ class Step:
                 new_images, new_labels = self._run(images, labels, draws)
         except _MISTAKES as error:
             raise self._failure(images, error) from error
-        new_images = self._checked("pictures", new_images, images)
+        # What comes first may bring them to another shape.
+        if any(self.run is first for first in self.domain.first):
+            return new_images, labels
+        new_images = self._checked(self.domain.nouns, new_images, images)
         if self.takes_labels:
             new_labels = self._checked("labels", new_labels, labels)
-        if not self.stateless:
+        if not self.stateless and self.domain.limits is not None:
             new_images = self._in_range(new_images, images)
         return new_images, new_labels
 
     def _run(self, images: Any, labels: Any, draws: Draws) -> tuple[Any, Any]:
-        if isinstance(self.run, _OWN):
+        if self._is_own:
             return self.run(images, draws), labels
         if isinstance(self.run, keras.layers.Layer):
             if not self.takes_labels:
@@ -142,42 +143,53 @@ class Step:
             else ""
         )
         return ValueError(
-            f"{self._which()} failed on pictures of shape {images.shape}, pixels 0 to "
-            f"255.{hint} The error was {type(error).__name__}: {text}"
+            f"{self._which()} failed on {self.domain.nouns} of shape {images.shape}"
+            f"{self._range}.{hint} The error was {type(error).__name__}: {text}"
         )
+
+    @property
+    def _range(self) -> str:
+        if self.domain.limits is None:
+            return ""
+        return ", {} {:g} to {:g}".format(self.domain.values, *self.domain.limits)
 
     def _which(self) -> str:
         return f"Step {self.position + 1} of `augment` ({self.name})"
 
 
-def make_steps(augment: Any, output: Output | None) -> list[Step]:
+def make_steps(augment: Any, output: Output | None, domain: Domain) -> list[Step]:
     """Returns the steps for what the user passed as `augment`, in order."""
     steps = []
-    for position, run in enumerate(_flat(augment, output)):
-        takes_labels = _takes_labels(run)
-        step = Step(run, _name(run), position, takes_labels)
+    runs = _flat(augment, output, domain)
+    for position, run in enumerate([*domain.first, *runs] if runs else []):
+        own = isinstance(run, domain.own)
+        takes_labels = not own and _takes_labels(run)
+        name = str(run) if own else _name(run)
+        step = Step(run, name, position, takes_labels, domain)
         if takes_labels and isinstance(run, keras.layers.Layer):
             _check_mixing(step, output)
-        _check_range(run)
+        if domain.limits is not None:
+            _check_range(run)
         steps.append(step)
     return steps
 
 
-def _flat(augment: Any, output: Output | None) -> list[Any]:
+def _flat(augment: Any, output: Output | None, domain: Domain) -> list[Any]:
     """Returns the operations, layers and functions, out of lists and presets."""
+    presets, mixers = domain.presets, domain.mixers
     if isinstance(augment, str):
-        if augment in PRESETS:
+        if augment in presets:
             mixes = output is not None and output.mixable
-            return preset_operations(augment, mixes)
-        if augment in MIXERS:
-            return [MIXERS[augment](dtype="float32")]
-        raise unknown_name("augmentation", augment, [*PRESETS, *MIXERS])
+            return domain.operations(augment, mixes)
+        if augment in mixers:
+            return [mixers[augment](dtype="float32")]
+        raise unknown_name("augmentation", augment, [*presets, *mixers])
     if isinstance(augment, (list, tuple)):
-        return [run for part in augment for run in _flat(part, output)]
+        return [run for part in augment for run in _flat(part, output, domain)]
     if isinstance(augment, (keras.Sequential, keras.layers.Pipeline)):
-        return _flat(list(augment.layers), output)
+        return _flat(list(augment.layers), output, domain)
     if type(augment).__name__ == "Augmenter":
-        return _flat(list(augment.layers), output)
+        return _flat(list(augment.layers), output, domain)
     if isinstance(augment, type):
         raise ValueError(
             "`augment` takes layers, not their classes. Received: "
@@ -186,7 +198,7 @@ def _flat(augment: Any, output: Output | None) -> list[Any]:
     if not callable(augment):
         raise ValueError(
             "`augment` must be None, one of "
-            f"{', '.join(map(repr, [*PRESETS, *MIXERS]))}, an augmentation layer, a "
+            f"{', '.join(map(repr, [*presets, *mixers]))}, an augmentation layer, a "
             "function of images (and labels), or a list of these. "
             f"Received: augment={augment!r}."
         )
@@ -196,8 +208,6 @@ def _flat(augment: Any, output: Output | None) -> list[Any]:
 def _takes_labels(run: Any) -> bool:
     if isinstance(run, keras.layers.Layer):
         return any(base.__name__ in _MIXING for base in type(run).__mro__)
-    if isinstance(run, _OWN):
-        return False
     try:
         parameters = inspect.signature(run).parameters.values()
     except (TypeError, ValueError):
@@ -216,8 +226,6 @@ def _takes_labels(run: Any) -> bool:
 
 
 def _name(run: Any) -> str:
-    if isinstance(run, _OWN):
-        return str(run)
     if isinstance(run, keras.layers.Layer):
         return type(run).__name__
     return getattr(run, "__name__", type(run).__name__)

@@ -1,15 +1,19 @@
 """Builders: backbone, preprocessing and heads as one model that saves whole."""
 
 from tlkeras.builders.building import BUILDERS, build_for, make_builders
-from tlkeras.builders.transfer_model import TransferModel
-from tlkeras.inputs import Pictures, Texts
+from tlkeras.builders.transfer_model import Heard, TransferModel
+from tlkeras.inputs import Pictures, Sounds, Texts
 
 image_classifier, image_regressor = make_builders(Pictures)
 text_classifier, text_regressor = make_builders(Texts)
+audio_classifier, audio_regressor = make_builders(Sounds)
 
 __all__ = [
     "BUILDERS",
+    "Heard",
     "TransferModel",
+    "audio_classifier",
+    "audio_regressor",
     "build_for",
     "image_classifier",
     "image_regressor",

@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import itertools
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -16,6 +18,7 @@ from tlkeras.distribution import Workers, strategy_of
 from tlkeras.distribution import predict as predict_by
 from tlkeras.features.splitting import head_of
 from tlkeras.freezing import find_backbone
+from tlkeras.inputs.windows import averaged
 from tlkeras.linear import FeatureStatistics
 from tlkeras.lora import adapters_config, restore_adapters
 from tlkeras.outputs.losses import whole_loss
@@ -25,6 +28,21 @@ from tlkeras.saving import save_whole, warn_of_foreign_code
 
 # Under which names a file has statistics.
 _STATISTICS = "feature_statistics"
+
+
+class Heard(NamedTuple):
+    """What a model says of a window of a long recording.
+
+    Attributes:
+        start: Where the window begins, in seconds.
+        end: Where it ends.
+        said: As `TransferModel.classify` says it: a `Prediction`, a number, or a
+            dictionary of such by head.
+    """
+
+    start: float
+    end: float
+    said: Any
 
 
 @keras.saving.register_keras_serializable("tlkeras")
@@ -153,7 +171,10 @@ class TransferModel(keras.Model):
             inputs: Of a picture model: a path, a list of paths, or an array of raw
                 pixels (0 to 255) of shape `(height, width, channels)` or
                 `(n, height, width, channels)`. Any size: pictures are brought to the
-                model's shape as in training. Of a text model: a text or a list of
+                model's shape as in training. Of a sound model: paths of sound files, or
+                waves at its sample rate, `(samples,)`, `(n, samples)` or a list of any
+                lengths; of those longer than the model's window the mean over windows
+                that cover all of it is given. Of a text model: a text or a list of
                 texts; where it was trained on pairs, a list of pairs.
             batch_size: Inputs per step.
 
@@ -175,11 +196,54 @@ class TransferModel(keras.Model):
         check_int("batch_size", batch_size, 1)
         its_input = self._known_problem.input
         its_input.check_values(self, inputs, "inputs")
-        ready = its_input.read(inputs)
+        ready, owners = its_input.read_windows(inputs)
         if not len(ready):
             return []
         outputs = self.predict(ready, batch_size=batch_size, verbose=0)
+        if owners is not None:
+            outputs = averaged(outputs, owners, owners.max() + 1)
         return self.problem.answers(outputs)
+
+    def classify_stream(
+        self, source: Any, *, hop: float | None = None, batch_size: int = 32
+    ) -> Iterator[Heard]:
+        """Says what is to be heard when in a long recording, as it is read.
+
+        Args:
+            source: A path, or a wave `(samples,)` at the model's sample rate.
+            hop: Seconds from one window to the next; `None`: half a window.
+            batch_size: Windows per step.
+
+        Returns:
+            An iterator over windows, in order, each a `Heard`: `start` and `end` in
+            seconds, and `said`, what `classify` says of it. The last one may end
+            earlier.
+
+        Raises:
+            ValueError: If the recording cannot be read, or `hop` is longer than a
+                window.
+            UnsupportedError: If the model does not take sounds.
+
+        Example:
+
+        >>> model = tl.audio_classifier("glyphnet", ["no", "yes"], sample_rate=8_000)
+        >>> heard = list(model.classify_stream(np.zeros(20_000)))
+        >>> [(each.start, each.end) for each in heard]
+        [(0.0, 1.0), (0.5, 1.5), (1.0, 2.0), (1.5, 2.5)]
+        """
+        check_int("batch_size", batch_size, 1)
+        windows = self._known_problem.input.stream(source, hop)
+        return self._heard(windows, batch_size)
+
+    def _heard(self, windows: Iterator[Any], batch_size: int) -> Iterator[Heard]:
+        """Yields what is said of windows, as `Input.stream` gives them."""
+        while batch := list(itertools.islice(windows, batch_size)):
+            waves = np.stack([wave for _, wave in batch])
+            outputs = self.predict(waves, batch_size=batch_size, verbose=0)
+            for ((start, end), _), said in zip(
+                batch, self.problem.answers(outputs), strict=True
+            ):
+                yield Heard(start, end, said)
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         """Fits the model as `keras.Model.fit` does; of texts, too.

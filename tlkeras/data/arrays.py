@@ -11,7 +11,7 @@ from tlkeras.data.groups import groups_of_array
 from tlkeras.data.heads import read_heads
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_splitting
-from tlkeras.inputs import read_arrays
+from tlkeras.inputs import Sounds, read_arrays
 from tlkeras.outputs import read_labels
 from tlkeras.problem import Problem
 
@@ -25,19 +25,23 @@ def from_arrays(
     image_size: int | tuple[int, int] | None = None,
     color_mode: str | None = None,
     fit: str | None = None,
+    sample_rate: int | None = None,
+    seconds: float | None = None,
     batch_size: int = 32,
     validation_split: float = 0.15,
     test_split: float = 0.15,
     seed: int = 0,
     groups: Sequence | Mapping[str, Sequence] | None = None,
 ) -> Splits:
-    """Makes `Splits` from images or texts in memory.
+    """Makes `Splits` from images, texts or sounds in memory.
 
     Args:
         x: Pixels 0 to 255, uint8 or float, `(n, height, width)` or
             `(n, height, width, channels)` with 1 or 3 channels. Not rescaled:
             models of tlkeras take raw pixels. Or texts: strings `(n,)`, or pairs of
-            them, `(n, 2)` or a tuple `(a, b)` of two columns. Data with parts of their
+            them, `(n, 2)` or a tuple `(a, b)` of two columns. Or with `sample_rate`
+            waves of one channel: `(n, samples)`, or a list of `(samples,)` of any
+            lengths, floats from -1 to 1 or whole numbers. Data with parts of their
             own are dictionaries of such by part, `{"train": x, "test": x}`; or without
             `y` pairs by part, `{"train": (x, y), "test": (x, y)}`, the pairs that
             `load_data()` of Keras' data sets returns, or arrays by names such as
@@ -61,6 +65,9 @@ def from_arrays(
             they are.
         fit: How pictures come to the shape of `image_size`: `"crop"` (`None`), `"pad"`
             or `"stretch"`, as in `image_folder`.
+        sample_rate: Samples per second of waves; says that `x` are sounds.
+        seconds: How long a window of sounds is, as in `audio_folder`. By default as
+            long as the longest of them.
         batch_size: Examples per batch.
         validation_split: Fraction of the training examples for validation, where there
             is no such part; 0 for none.
@@ -90,6 +97,10 @@ def from_arrays(
     >>> texts = ["a fine film", "a dull film"] * 10
     >>> tl.from_arrays(texts, ["good", "bad"] * 10).class_names
     ('bad', 'good')
+    >>> waves = [np.sin(np.arange(n)) for n in range(800, 1_400, 10)]
+    >>> data = tl.from_arrays(waves, y, sample_rate=8_000, seconds=0.1)
+    >>> next(iter(data.test))[0].shape
+    TensorShape([9, 800])
     >>> sizes = np.linspace(1, 2, 60)
     >>> data = tl.from_arrays(x, {"animal": y, "size": sizes})
     >>> {name: y.shape for name, y in next(iter(data.val))[1].items()}
@@ -98,7 +109,11 @@ def from_arrays(
     check_splitting(batch_size, seed, validation_split, test_split)
     x, class_names = names_beside(x, class_names)
     xs, ys = arrays_by_part(in_order("x", x), y)
-    inputs = {part: read_arrays(in_order("x", each)) for part, each in xs.items()}
+    read_part = read_arrays
+    if sample_rate is not None:
+        Sounds(sample_rate)  # Raises where that is no sample rate.
+        read_part = Sounds.of_arrays
+    inputs = {part: read_part(in_order("x", each)) for part, each in xs.items()}
     outputs, labels = _read_labels(ys, class_names, task)
     for part, (_, rows) in inputs.items():
         if len(rows) != len(labels[part]):
@@ -107,7 +122,12 @@ def from_arrays(
                 f"`x` and `y`{where} must have the same length. Received: "
                 f"len(x)={len(rows)}, len(y)={len(labels[part])}."
             )
-    reading = {"image_size": image_size, "color_mode": color_mode, "fit": fit}
+    given = {"image_size": image_size, "color_mode": color_mode, "fit": fit}
+    given |= {"sample_rate": sample_rate, "seconds": seconds}
+    reading = {name: value for name, value in given.items() if value is not None}
+    if "sample_rate" in reading and seconds is None:
+        longest = max(len(wave) for _, rows in inputs.values() for wave in rows)
+        reading["seconds"] = longest / sample_rate
     read = {
         part: its_input.of_rows(rows, labels[part], **reading)
         for part, (its_input, rows) in inputs.items()

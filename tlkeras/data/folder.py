@@ -1,10 +1,10 @@
-"""Splits from a folder of image files."""
+"""Splits from a folder of files: images or sounds."""
 
 import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from tlkeras.data.groups import groups_of_files
 from tlkeras.data.skipped import warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_splitting, parts_of
-from tlkeras.inputs import Pictures
-from tlkeras.inputs.pictures.files import ImageFiles, read_listed
+from tlkeras.inputs import Examples, Input, Pictures, Sounds
 from tlkeras.outputs import Classes
 from tlkeras.outputs.naming import check_class_names
 from tlkeras.problem import Problem
@@ -85,35 +84,121 @@ def image_folder(
     >>> data.class_names
     ('daisy', 'rose')
     """
-    pictures = Pictures.of_arguments(image_size, color_mode, fit)
+    its_input = Pictures.of_arguments(image_size, color_mode, fit)
     check_splitting(batch_size, seed, validation_split, test_split)
-    if class_names is not None:
-        class_names = check_class_names(class_names)
-    root = _existing_folder(path)
-    folders = _part_folders(root, class_names)
-    class_names = _class_folders(folders, class_names)
-    skipped: list[tuple[str, str]] = []
-    parts: dict[str, ImageFiles] = {}
-    for part, folder in folders.items():
-        listing = _list_files(root, folder, class_names)
-        parts[part] = _readable(root, listing, skipped, pictures)
-    short = [(os.path.relpath(file, root), reason) for file, reason in skipped]
-    warn_of_skipped(short, sum(map(len, parts.values())), f"files in {root!r}")
-    _check_no_empty_class(root, parts["train"], class_names, skipped)
-    output, _ = Classes.of_labels(parts["train"].labels, class_names)
-    together = None
-    if groups is not None:
-        together = {part: groups_of_files(groups, x.files) for part, x in parts.items()}
     return make_splits(
-        **parts,
-        problem=Problem(pictures, output),
-        groups=together,
+        **_read_folder(path, its_input, class_names, groups),
         validation_split=validation_split,
         test_split=test_split,
         batch_size=batch_size,
         seed=seed,
-        skipped=skipped,
     )
+
+
+def audio_folder(
+    path: str | os.PathLike,
+    *,
+    sample_rate: int = 16_000,
+    seconds: float = 1.0,
+    batch_size: int = 32,
+    validation_split: float = 0.15,
+    test_split: float = 0.15,
+    seed: int = 0,
+    class_names: Sequence[str] | None = None,
+    groups: Callable[[str], Hashable] | Mapping[str, Hashable] | None = None,
+) -> Splits:
+    """Makes `Splits` from a folder with one sub-folder of sounds per class.
+
+    Reads `path/<class>/*` or `path/{train,val,test}/<class>/*`, as `image_folder` does.
+    What is missing of validation and test is split from training, the same share of
+    every class, the same in every process.
+
+    Readable are WAV, FLAC, OGG and MP3. Other files, empty and broken ones are skipped
+    and reported once, in a warning and in `Splits.skipped`. Channels are averaged into
+    one, and the sound is brought to `sample_rate`. Of a longer sound the middle is
+    read, a shorter one lies in the middle of silence. `evaluate` and `classify` average
+    a model's answers to windows of all of a longer sound. It needs `pip install
+    "tlkeras[audio]"`.
+
+    Args:
+        path: The folder.
+        sample_rate: Samples per second: 16_000 holds what matters of speech; 8_000 is
+            that of telephones.
+        seconds: Length of what is read of each sound.
+        batch_size: Sounds per batch.
+        validation_split: Fraction for validation where `path` has no such folder; 0 for
+            none.
+        test_split: Fraction for testing where `path` has no such folder; 0 for
+            none.
+        seed: Seed of the split and of the order of training.
+        class_names: Which class folders to read, in the order of the class ids. By
+            default all of them, sorted by name.
+        groups: What gives the group of a file, such as who speaks, by its path relative
+            to `path` (`"seven/george_3.wav"`): a function or a dictionary. Examples of
+            one group stay in one part, so that a model is tested on speakers whom it
+            has not heard.
+
+    Returns:
+        The `Splits`. Its sounds are float32 waves of one channel, -1 to 1, `(batch,
+        samples)`.
+
+    Raises:
+        ValueError: If the folder is not as described, a class has no readable
+            sound or is too small to split, there is only one class, or a group is in
+            two folders of split data.
+        ImportError: If soundfile is not installed.
+
+    Example:
+    >>> data = tl.audio_folder("words/", sample_rate=8_000,
+    ...                        groups=lambda file: file.split("/")[1].split("_")[0])
+    >>> data.class_names, next(iter(data.train))[0].shape[1:]
+    (('no', 'yes'), TensorShape([8000]))
+    """
+    its_input = Sounds(sample_rate, seconds)
+    check_splitting(batch_size, seed, validation_split, test_split)
+    return make_splits(
+        **_read_folder(path, its_input, class_names, groups),
+        validation_split=validation_split,
+        test_split=test_split,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def _read_folder(
+    path: str | os.PathLike,
+    its_input: Input,
+    class_names: Sequence[str] | None,
+    groups: Callable[[str], Hashable] | Mapping[str, Hashable] | None,
+) -> dict[str, Any]:
+    """Returns what `make_splits` needs to know of a folder of files of one kind."""
+    if class_names is not None:
+        class_names = check_class_names(class_names)
+    root = _existing_folder(path)
+    folders = _part_folders(root, class_names)
+    class_names = _class_folders(folders, class_names, its_input)
+    skipped: list[tuple[str, str]] = []
+    parts: dict[str, Examples] = {}
+    for part, folder in folders.items():
+        listing = _list_files(root, folder, class_names)
+        paths = [os.path.join(root, name) for name in listing.names]
+        read = its_input.of_files(root, paths, listing.labels)
+        parts[part] = read.examples
+        skipped += read.skipped
+    short = [(os.path.relpath(file, root), reason) for file, reason in skipped]
+    used = sum(map(len, parts.values()))
+    warn_of_skipped(short, used, f"files in {root!r}", stacklevel=4)
+    _check_no_empty_class(root, parts["train"], class_names, skipped, its_input)
+    output, _ = Classes.of_labels(parts["train"].labels, class_names)
+    together = None
+    if groups is not None:
+        together = {part: groups_of_files(groups, x.files) for part, x in parts.items()}
+    return {
+        **parts,
+        "problem": Problem(its_input, output),
+        "groups": together,
+        "skipped": skipped,
+    }
 
 
 def _existing_folder(path: str | os.PathLike) -> str:
@@ -246,11 +331,11 @@ def _labelled(folders: dict[str, str]) -> dict[str, str]:
     without = {part for part, path in folders.items() if not _folders_in(path)}
     for part in sorted(without - {"train"}):
         warnings.warn(
-            f"{folders[part]!r} has no class folders: its pictures have no labels, and "
+            f"{folders[part]!r} has no class folders: its files have no labels, and "
             f"are left out. {part} is split from train instead; the trained model's "
-            "`classify` takes the pictures.",
+            "`classify` takes the files.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return {
         part: path
@@ -260,7 +345,7 @@ def _labelled(folders: dict[str, str]) -> dict[str, str]:
 
 
 def _class_folders(
-    folders: dict[str, str], wanted: Sequence[str] | None
+    folders: dict[str, str], wanted: Sequence[str] | None, its_input: Input
 ) -> tuple[str, ...]:
     """Returns the classes, checked against the folders of every part."""
     known = _folders_in(folders["train"])
@@ -268,8 +353,8 @@ def _class_folders(
         loose = _visible(folders["train"])
         holds = f"only files, such as {loose[0]!r}" if loose else "nothing"
         raise ValueError(
-            f"{folders['train']!r} must have one sub-folder of images per class. It "
-            f"holds {holds}."
+            f"{folders['train']!r} must have one sub-folder of {its_input.nouns} per "
+            f"class. It holds {holds}."
         )
     if wanted is None:
         _check_depth(folders["train"], known)
@@ -376,25 +461,12 @@ def _files_below(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
             yield path
 
 
-def _readable(
-    root: str,
-    listing: _Listing,
-    skipped: list[tuple[str, str]],
-    pictures: Pictures,
-) -> ImageFiles:
-    """Returns the files that can be decoded, and adds the others to `skipped`."""
-    paths = [os.path.join(root, name) for name in listing.names]
-    form = pictures.image_size, pictures.color_mode, pictures.fit
-    files, _, unreadable = read_listed(root, paths, listing.labels, *form)
-    skipped += unreadable
-    return files
-
-
 def _check_no_empty_class(
     root: str,
-    train: ImageFiles,
+    train: Examples,
     class_names: Sequence[str],
     skipped: Sequence[tuple[str, str]],
+    its_input: Input,
 ) -> None:
     counts = np.bincount(train.labels, minlength=len(class_names))
     empty = [class_names[i] for i in np.flatnonzero(counts == 0)]
@@ -402,6 +474,6 @@ def _check_no_empty_class(
         why = f" {len(skipped)} files were skipped, among them " if skipped else ""
         example = f"{skipped[0][0]!r}, which {skipped[0][1]}." if skipped else ""
         raise ValueError(
-            f"No readable image for the classes {empty[:10]} in {root!r}. Add images "
-            f"or remove their folders.{why}{example}"
+            f"No readable {its_input.noun} for the classes {empty[:10]} in {root!r}. "
+            f"Add {its_input.nouns} or remove their folders.{why}{example}"
         )

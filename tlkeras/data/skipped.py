@@ -29,12 +29,21 @@ def first_skipped(skipped: Sequence[tuple[str, str]]) -> str:
     return f"{'; '.join(shown)}{f'; and {more} more' if more else ''}"
 
 
-def warn_of_skipped(skipped: Sequence[tuple[str, str]], used: int, noun: str) -> None:
-    """Warns the caller of the caller, where something is skipped."""
+def warn_of_skipped(
+    skipped: Sequence[tuple[str, str]], used: int, noun: str, stacklevel: int = 3
+) -> None:
+    """Warns the caller of the caller, where something is skipped.
+
+    Args:
+        skipped: Where each is, and why.
+        used: How many others there are.
+        noun: What they are called.
+        stacklevel: As in `warnings.warn`.
+    """
     if skipped:
         warnings.warn(
             f"Skipped {len(skipped)} of {len(skipped) + used} {noun}: "
             f"{first_skipped(skipped)}. All of them are in `.skipped`.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )

@@ -21,12 +21,12 @@ from tlkeras.problem import Problem, input_of
 class Splits:
     """Training, validation and test data, and what they are about.
 
-    Made by `image_folder`, `from_arrays`, `from_csv`, `from_dataframe` and
-    `from_tfds`. `train`, `val` and `test` are plain batched `tf.data.Dataset`s of
+    Made by `image_folder`, `audio_folder`, `from_arrays`, `from_csv`, `from_dataframe`
+    and `from_tfds`. `train`, `val` and `test` are plain batched `tf.data.Dataset`s of
     `(x, y)`: images, float32 raw pixels 0 to 255, `(batch, height, width,
-    channels)`, or texts, strings `(batch,)`, pairs `(batch, 2)`; and labels, or a
-    dictionary of them by head. They go wherever Keras takes a dataset. A part without
-    examples is `None`.
+    channels)`, texts, strings `(batch,)`, pairs `(batch, 2)`, or sounds, float32 waves
+    -1 to 1, `(batch, samples)`; and labels, or a dictionary of them by head. They go
+    wherever Keras takes a dataset. A part without examples is `None`.
 
     Args:
         parts: From `"train"`, `"val"` and `"test"` to `Examples`; one may be left out.
@@ -240,7 +240,7 @@ class Splits:
         )
 
     def show(self, n: int = 9, split: str = "train") -> Any:
-        """Draws some images with their labels, or lists some texts with theirs.
+        """Draws some images with their labels, lists texts, or draws and plays sounds.
 
         Args:
             n: How many; drawn at random, the same ones each time, of all classes
@@ -249,7 +249,8 @@ class Splits:
 
         Returns:
             The `matplotlib.axes.Axes` of the grid of images; for texts a table that
-            prints itself, in a notebook as HTML.
+            prints itself, in a notebook as HTML; for sounds what a notebook draws and
+            plays, and `.plot()` draws.
 
         Raises:
             ValueError: If `split` has no examples.

@@ -25,7 +25,7 @@ from tlkeras.data.table_columns import (
     parts_of_column,
 )
 from tlkeras.data.table_files import read_files
-from tlkeras.inputs import Cells, Input, Pictures, ReadExamples, Texts
+from tlkeras.inputs import Cells, Input, Pictures, ReadExamples, Sounds, Texts
 from tlkeras.inputs.texts.reading import NOT_UTF8, text_problem
 from tlkeras.outputs.cells import CellLabels, read_cells
 from tlkeras.problem import Problem
@@ -47,6 +47,7 @@ def from_csv(
     *,
     text: Columns | None = None,
     image: str | Mapping[str, str] | None = None,
+    audio: str | Mapping[str, str] | None = None,
     label: LabelColumns = "label",
     task: str | Mapping[str, str] | None = None,
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -56,6 +57,9 @@ def from_csv(
     color_mode: str = "rgb",
     fit: str = "crop",
     image_root: Path | None = None,
+    sample_rate: int = 16_000,
+    seconds: float = 1.0,
+    audio_root: Path | None = None,
     batch_size: int = 32,
     validation_split: float = 0.15,
     test_split: float = 0.15,
@@ -63,7 +67,7 @@ def from_csv(
     encoding: str = "utf-8",
     errors: str = "raise",
 ) -> Splits:
-    """Makes `Splits` from CSV, TSV or JSON-lines files of texts or image paths.
+    """Makes `Splits` from CSV, TSV or JSON-lines files of texts, images or sounds.
 
     The ending says how a file is read: `.csv` (commas, quotes as in RFC 4180),
     `.tsv` (tabs; each line is a row and quotes are plain characters, as in GLUE),
@@ -80,6 +84,7 @@ def from_csv(
             texts beside the label.
         image: The column of image paths, in place of texts; may be a dictionary too.
             A path may lack its ending, as the ids of many data sets do.
+        audio: The column of paths of sound files, in place of texts, as `image`.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -105,6 +110,9 @@ def from_csv(
             keeps all and distorts.
         image_root: The folder that image paths are relative to. By default that of
             the file itself.
+        sample_rate: Samples per second of sounds, as in `audio_folder`.
+        seconds: Length of what is read of each sound.
+        audio_root: The folder that paths of sounds are relative to, as `image_root`.
         batch_size: Examples per batch.
         validation_split: Fraction for validation where there is no such part; 0 for
             none.
@@ -113,8 +121,8 @@ def from_csv(
         encoding: The encoding of the files.
         errors: What to do with rows that cannot be used (no text, no label, an
             unknown label, a wrong number of cells): `"raise"`, or `"skip"` to leave
-            them out with a warning and record them in `Splits.skipped`. Image files
-            that cannot be read are always skipped.
+            them out with a warning and record them in `Splits.skipped`. Image
+            and sound files that cannot be read are always skipped.
 
     Returns:
         The `Splits`. Texts are strings `(batch,)`, pairs `(batch, 2)`.
@@ -134,14 +142,15 @@ def from_csv(
     """
     check_splitting(batch_size, seed, validation_split, test_split)
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
+    sounds = Sounds(sample_rate, seconds)
     wanted = _Wanted(
-        *_named_input((Texts(), text), (pictures, image)),
+        *_named_input((Texts(), text), (pictures, image), (sounds, audio)),
         label=label,
         task=task,
         class_names=class_names,
         split=split,
         groups=groups,
-        root=image_root,
+        root=image_root if audio is None else audio_root,
         errors=check_choice("errors", errors, ("raise", "skip")),
     )
     tables = {
@@ -165,6 +174,7 @@ def from_dataframe(
     *,
     text: Columns | None = None,
     image: str | Mapping[str, str] | None = None,
+    audio: str | Mapping[str, str] | None = None,
     label: LabelColumns = "label",
     task: str | Mapping[str, str] | None = None,
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -174,13 +184,16 @@ def from_dataframe(
     color_mode: str = "rgb",
     fit: str = "crop",
     image_root: Path = ".",
+    sample_rate: int = 16_000,
+    seconds: float = 1.0,
+    audio_root: Path = ".",
     batch_size: int = 32,
     validation_split: float = 0.15,
     test_split: float = 0.15,
     seed: int = 0,
     errors: str = "raise",
 ) -> Splits:
-    """Makes `Splits` from a pandas DataFrame of texts or image paths.
+    """Makes `Splits` from a pandas DataFrame of texts, images or sounds.
 
     Args:
         frame: A DataFrame, or a dictionary of them for `"train"`, `"val"` and
@@ -190,6 +203,7 @@ def from_dataframe(
             texts beside the label.
         image: The column of image paths, in place of texts; may be a dictionary too.
             A path may lack its ending, as the ids of many data sets do.
+        audio: The column of paths of sound files, in place of texts, as `image`.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -215,6 +229,9 @@ def from_dataframe(
             window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
             keeps all and distorts.
         image_root: The folder that image paths are relative to.
+        sample_rate: Samples per second of sounds, as in `audio_folder`.
+        seconds: Length of what is read of each sound.
+        audio_root: The folder that paths of sounds are relative to.
         batch_size: Examples per batch.
         validation_split: Fraction for validation where there is no such part; 0 for
             none.
@@ -222,8 +239,8 @@ def from_dataframe(
         seed: Seed of the split and of the order of training.
         errors: What to do with rows that cannot be used (no text, no label, an
             unknown label): `"raise"`, or `"skip"` to leave them out with a warning and
-            record them in `Splits.skipped`. Image files that cannot be read are always
-            skipped.
+            record them in `Splits.skipped`. Image and sound files that cannot be read
+            are always skipped.
 
     Returns:
         The `Splits`. Texts are strings `(batch,)`, pairs `(batch, 2)`.
@@ -241,14 +258,15 @@ def from_dataframe(
     """
     check_splitting(batch_size, seed, validation_split, test_split)
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
+    sounds = Sounds(sample_rate, seconds)
     wanted = _Wanted(
-        *_named_input((Texts(), text), (pictures, image)),
+        *_named_input((Texts(), text), (pictures, image), (sounds, audio)),
         label=label,
         task=task,
         class_names=class_names,
         split=split,
         groups=groups,
-        root=image_root,
+        root=image_root if audio is None else audio_root,
         errors=check_choice("errors", errors, ("raise", "skip")),
     )
     is_dict = isinstance(frame, Mapping)
@@ -289,7 +307,7 @@ def _named_input(*offered: tuple[Input, Any]) -> tuple[Input, Any]:
     """
     named = [(kind, columns) for kind, columns in offered if columns is not None]
     if len(named) > 1:
-        arguments = " or ".join(f"`{kind.prefix}`" for kind, _ in offered)
+        arguments = " or ".join(f"`{kind.prefix}`" for kind, _ in named)
         received = ", ".join(f"{kind.prefix}={columns!r}" for kind, columns in named)
         raise ValueError(f"Pass {arguments}, not both. Received: {received}.")
     return named[0] if named else offered[0]
@@ -330,7 +348,8 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
     outputs, labels = _rows_of_labels(found)
     parts: dict[str, ReadExamples] = {}
     for part, table in tables.items():
-        cells = _input_cells(table, columns[part].inputs, wanted.root)
+        named, prefix = columns[part].inputs, wanted.input.prefix
+        cells = _input_cells(table, named, wanted.root, prefix)
         parts[part] = wanted.input.of_cells(cells, labels[part])
         skipped += parts[part].skipped
     problem = Problem(parts["train"].input, outputs)
@@ -516,11 +535,13 @@ def _check_skipped(
             )
 
 
-def _input_cells(table: Table, columns: Sequence[Any], root: Path | None) -> Cells:
+def _input_cells(
+    table: Table, columns: Sequence[Any], root: Path | None, prefix: str
+) -> Cells:
     """Returns the cells of inputs; paths in them start from `root`, or their file."""
     folders = [os.path.dirname(source) for source in table.sources]
     if root is not None:
-        folders = [check_path("image_root", root)] * len(folders)
+        folders = [check_path(f"{prefix}_root", root)] * len(folders)
     folders = [os.path.abspath(folder) for folder in folders]
     return Cells(
         tuple(table.columns[name] for name in columns),

@@ -12,7 +12,7 @@ from tlkeras._validation import unknown_name
 from tlkeras.data.skipped import warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_splitting, parts_of
-from tlkeras.inputs import Examples, Input, Pictures, Texts
+from tlkeras.inputs import Examples, Input, Pictures, Sounds, Texts
 from tlkeras.inputs.loading import plain_graph
 from tlkeras.inputs.tfds import encoded_rows
 from tlkeras.outputs import read_feature
@@ -29,6 +29,7 @@ def from_tfds(
     name_or_builder: "str | tensorflow_datasets.core.DatasetBuilder",
     *,
     text: str | Sequence[str] | None = None,
+    audio: str | None = None,
     image_size: int | tuple[int, int] = 224,
     batch_size: int = 32,
     validation_split: float = 0.15,
@@ -36,23 +37,27 @@ def from_tfds(
     seed: int = 0,
     color_mode: str = "rgb",
     fit: str = "crop",
+    seconds: float = 1.0,
+    sample_rate: int = 16_000,
     data_dir: str | os.PathLike | None = None,
     groups: str | None = None,
 ) -> Splits:
-    """Makes `Splits` from an image or text data set of TensorFlow Datasets.
+    """Makes `Splits` from an image, text or sound data set of TensorFlow Datasets.
 
     Uses the data set's own train, validation and test splits; what is missing is
     split from train. Images are decoded by TensorFlow Datasets and resized
     bilinearly, cropped to the target's aspect ratio first unless `fit` says
     otherwise. They stay on disk: to shuffle, up to 256 MiB of encoded images are
-    held at a time, so a larger data set is shuffled within that window only. Texts
-    are held in memory. It needs `pip install "tlkeras[tfds]"`.
+    held at a time, so a larger data set is shuffled within that window only. Texts and
+    sounds are held in memory. It needs `pip install "tlkeras[tfds]"`.
 
     Args:
         name_or_builder: A registered name (`"tf_flowers"`), downloaded where it is
             not there yet, or a builder, such as `tfds.folder_dataset.ImageFolder`.
         text: The feature that holds the texts, or two of them for pairs. By default
             the data set's image, or its only text where it has no image.
+        audio: The feature that holds the sounds. By default the only one of a data set
+            without images and texts.
         image_size: Side, or `(height, width)`, in pixels.
         batch_size: Examples per batch.
         validation_split: Fraction for validation where the data set has no such split;
@@ -64,6 +69,8 @@ def from_tfds(
         fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
             window in the middle, `"pad"` keeps all and fills up with black, `"stretch"`
             keeps all and distorts.
+        seconds: Length of what is read of each sound, as in `audio_folder`.
+        sample_rate: Samples per second that sounds are brought to.
         data_dir: Where data sets are kept, for a name. By default the folder of
             TensorFlow Datasets, `~/tensorflow_datasets`.
         groups: A feature that says what belongs together, such as a patient. Examples
@@ -86,7 +93,9 @@ def from_tfds(
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
     check_splitting(batch_size, seed, validation_split, test_split)
     builder = _prepared_builder(name_or_builder, data_dir)
-    keys = _find_keys(builder, ((pictures, None), (Texts(), text)), groups)
+    sounds = Sounds(sample_rate, seconds)
+    offered = ((pictures, None), (Texts(), text), (sounds, audio))
+    keys = _find_keys(builder, offered, groups)
     parts, problem, skipped, together = _read_parts(builder, keys)
     warn_of_skipped(skipped, sum(map(len, parts.values())), keys.input.nouns)
     return make_splits(
@@ -182,9 +191,9 @@ def _find_keys(
         present = {key: type(feature).__name__ for key, feature in features.items()}
         raise ValueError(
             f"The data set {builder.info.full_name!r} must have one image and one "
-            "label, or one text and one label; where it has several texts, name one "
-            f"or two: text=... Its features are {present}, its supervised keys "
-            f"{builder.info.supervised_keys}."
+            "label, or one text or sound and one label; where it has several texts, "
+            f"name one or two: text=... Its features are {present}, its supervised "
+            f"keys {builder.info.supervised_keys}."
         )
     single = [key for key, feature in features.items() if feature.shape == ()]
     if group is not None and group not in single:

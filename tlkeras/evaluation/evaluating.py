@@ -18,8 +18,9 @@ from tlkeras.evaluation.heads import Heads
 from tlkeras.evaluation.report import Report
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.inputs.given import with_one_input
+from tlkeras.inputs.windows import averaged
 from tlkeras.outputs import labels_given, output_of_task
-from tlkeras.problem import Problem
+from tlkeras.problem import Problem, input_of
 
 
 def evaluate(
@@ -163,9 +164,40 @@ def evaluate_heads(
             heads.check_first_batch,
             [digests, *aligned.observers],
         )
+    _hear_all(found, model, reading, verbose, heads)
     problem = heads.problem_for(found.labels, found.outputs)
     about = _about(model, problem, reading, len(found.labels))
     return problem, _reports(problem, found, aligned, data, about)
+
+
+def _hear_all(
+    found: Collected,
+    model: keras.Model,
+    reading: Reading | None,
+    verbose: Any,
+    heads: Heads,
+) -> None:
+    """Puts the mean over all windows in the place of outputs of longer examples."""
+    windows = None
+    if reading is not None:
+        windows = input_of(model).windows(reading.examples)
+    if windows is None:
+        return
+    examples, owners = windows
+    batches = dataclasses.replace(
+        reading, examples=examples, shuffled=False, weights=None
+    ).dataset()
+    whole = collect(
+        model,
+        heads.with_one_array_of_labels(batches),
+        verbose,
+        heads.outputs,
+        heads.check_first_batch,
+    )
+    longer, numbers = np.unique(owners, return_inverse=True)
+    means = averaged(whole.outputs, numbers, len(longer))
+    for name, outputs in found.outputs.items():
+        outputs[longer] = means[name]
 
 
 def _reports(

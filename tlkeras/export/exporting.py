@@ -49,8 +49,9 @@ def export(
     Where anything fails nothing is left, and an earlier export of that name stays.
 
     A SavedModel's signature `serving_default` gives `label`, `probability` and
-    `probabilities` of pixels or, its tokenizer inside, of texts; a regressor's gives
-    `value`; with several heads each name starts with the head's (`species_label`).
+    `probabilities` of pixels, of waves or, its tokenizer inside, of texts; a
+    regressor's gives `value`; with several heads each name starts with the head's
+    (`species_label`).
     `encoded` takes picture files, `tokens` takes tokens, `serve` gives what the model
     gives. TensorFlow Serving serves it:
 
@@ -73,9 +74,9 @@ def export(
         path: Ends in `.tflite`, in `.onnx`, which needs `pip install onnx tf2onnx
             onnxruntime`, or in nothing or `/`. The folder it lies in must exist.
         data: Inputs to check on: a part of `Splits` or another batched dataset, an
-            array of pixels, a list of texts (of pairs, where the model is to take
-            pairs), or a tuple of inputs and labels. The first 16 are used. Defaults
-            to generated pictures or texts.
+            array of pixels or waves, a list of texts (of pairs, where the model is to
+            take pairs), or a tuple of inputs and labels. The first 16 are used.
+            Defaults to generated inputs.
         tolerance: The largest difference of an output, or share of the largest output
             where that is above 1. Defaults to 1e-4 in float32, 0.01 in float16 and
             0.05 in bfloat16, the precision of the artefact and of the model.

@@ -15,11 +15,13 @@ from tlkeras.inputs.base import (
 )
 from tlkeras.inputs.examples import Examples, Reading, examples_of, reading_of
 from tlkeras.inputs.pictures import Pictures
+from tlkeras.inputs.sounds import Sounds
 from tlkeras.inputs.texts import Texts
 
 # The table: whoever adds a kind of input adds its line here.
 register_input(Pictures)
 register_input(Texts)
+register_input(Sounds)
 
 __all__ = [
     "Assembled",
@@ -31,6 +33,7 @@ __all__ = [
     "ReadExamples",
     "Reading",
     "Signature",
+    "Sounds",
     "Texts",
     "Trial",
     "Usage",

@@ -171,6 +171,9 @@ class Input:
     source_noun: ClassVar[str] = "row"
     # Whether augmentation changes its examples.
     augmentable: ClassVar[bool] = False
+    # What its presets are, where it is no pictures that are augmented: the attributes
+    # of `tlkeras.augmentation.presets.Domain`.
+    augmentations: Any = None
     # Of the builders' `dropout`.
     default_dropout: ClassVar[float] = 0.0
     # Names of backbones of at most about 30 million parameters, for `rank_backbones`.
@@ -236,15 +239,14 @@ class Input:
         Args:
             rows: As `of_arrays` returned them.
             labels: As `Examples` take them.
-            **reading: `image_size`, `color_mode` and `fit` of `tl.from_arrays`, `None`
-                where nothing was said.
+            **reading: What `tl.from_arrays` was told of how they are read:
+                `image_size`, `color_mode`, `fit`, `sample_rate`, `seconds`.
 
         Raises:
             UnsupportedError: If the kind cannot be read otherwise than it is.
         """
-        for argument, value in reading.items():
-            if value is not None:
-                raise self.unsupported(f"tl.from_arrays({argument}=...)", "of_rows")
+        for argument in reading:
+            raise self.unsupported(f"tl.from_arrays({argument}=...)", "of_rows")
         return self, ArrayExamples(rows, labels)
 
     # How many columns of a table, or features of a data set, one of them takes at most.
@@ -273,6 +275,18 @@ class Input:
             labels: As `Examples` take them.
         """
         raise self.unsupported("tl.from_csv")
+
+    def of_files(
+        self, root: str, paths: Sequence[str], labels: np.ndarray
+    ) -> ReadExamples:
+        """Returns the examples that files are.
+
+        Args:
+            root: The folder that files are named relative to.
+            paths: Their absolute paths.
+            labels: As `Examples` take them.
+        """
+        raise self.unsupported("a folder of files", "of_files")
 
     @classmethod
     def claims_feature(cls, feature: Any) -> bool:
@@ -348,6 +362,18 @@ class Input:
         """
         progress(len(numbering.part_of))
         return [], []
+
+    def windows(self, examples: Any) -> tuple[Any, np.ndarray] | None:
+        """Returns windows of the examples that are longer than what is read of them.
+
+        Args:
+            examples: `Examples` of this kind.
+
+        Returns:
+            `Examples`, and int, the position of the example that each is of; `None`
+            where every example is read whole.
+        """
+        return None
 
     def reading_findings(self, parts: Mapping[str, Any]) -> list[Finding]:
         """Returns what a model of this input loses when it reads examples.
@@ -473,6 +499,14 @@ class Input:
         if not self.augmentable:
             raise self.unsupported("tl.Recipe(augment=...)", "augmentable")
 
+    def to_augment(self, examples: Any) -> Any:
+        """Returns training examples as augmentation takes them.
+
+        Args:
+            examples: `Examples` that can be read in any order.
+        """
+        return examples
+
     def ready(self, x: Any) -> Any:
         """Returns inputs as the model's graph takes them.
 
@@ -515,6 +549,30 @@ class Input:
         """
         ready = np.asarray(self.read(inputs))
         return ArrayExamples(ready, np.zeros(len(ready), "int32"))
+
+    def read_windows(self, inputs: Any) -> tuple[Any, np.ndarray | None]:
+        """Returns what `classify` is given as `predict` takes it, all of it.
+
+        Args:
+            inputs: As in `read`.
+
+        Returns:
+            As `read`, where inputs are longer than what the model takes all windows of
+            each; and int, the number of the input that each is of, `None` where it is
+            the number of the window.
+        """
+        return self.read(inputs), None
+
+    def stream(
+        self, source: Any, hop: float | None
+    ) -> Iterator[tuple[tuple[float, float], np.ndarray]]:
+        """Returns windows of one long input: begin and end in seconds, and content.
+
+        Args:
+            source: A path, or the input in memory.
+            hop: Seconds from one window to the next; half a window by default.
+        """
+        raise self.unsupported("classify_stream", "stream")
 
     def read_each(self, inputs: Sequence[str]) -> tuple[Any, dict[int, str]]:
         """Returns what a command line gives as `classify` takes it.

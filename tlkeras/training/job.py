@@ -295,6 +295,7 @@ def _augment(job: Job) -> Augment | None:
         recipe.augment,
         output=problem.mixed_output(),
         seed=known.seed if known else 0,
+        domain=problem.input.augmentations,
     )
     if augment is not None:
         problem.input.check_augment(recipe.augment)

@@ -9,10 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from tlkeras._validation import check_choice, check_int
+from tlkeras.inputs.paths import listed_paths
 from tlkeras.inputs.pictures.headers import Decoder, read_headers
-from tlkeras.inputs.pictures.paths import listed_paths
 
 COLOR_CHANNELS = {"rgb": 3, "grayscale": 1}
+
+# What names of image files end in that can be read.
+ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+
+# What can be passed in place of a file's content.
+AS_PIXELS = "pixels: `np.asarray(PIL.Image.open(io.BytesIO(content)))`"
 
 # How pictures come to the shape of the target.
 FITS = ("crop", "pad", "stretch")
@@ -76,7 +82,7 @@ def load_images(
     size = check_image_size(image_size)
     check_color_mode(color_mode)
     check_fit(fit)
-    listed = listed_paths("paths", paths)
+    listed = listed_paths("paths", paths, AS_PIXELS)
     if listed is None:
         raise ValueError(
             "`paths` must be a path or a list of paths. Received: "

@@ -119,7 +119,7 @@ class PictureExplainer(Explainer):
         if self._place is None:
             return self._paths(ready, targets, facts)
         slot, layer = self._place
-        maps = grad_cam(self.probe, slot, ready, targets, size)
+        maps = grad_cam(self.probe, slot, ready, targets, size, ready.shape[1:3])
         return [
             ImageExplanation(
                 **about, method=self.method, image=image, map=map, layer=layer
@@ -230,21 +230,35 @@ def _feature_maps(probe: Any) -> dict[str, tuple[int, bool]]:
 
 
 def grad_cam(
-    probe: Any, slot: int, pixels: np.ndarray, targets: np.ndarray, batch_size: int
+    probe: Any,
+    slot: int,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    batch_size: int,
+    size: tuple[int, int],
 ) -> np.ndarray:
-    """Returns Grad-CAM's maps at the pictures' resolution, float32 `(n, h, w)`."""
+    """Returns Grad-CAM's maps, float32 `(n, *size)`.
+
+    Args:
+        probe: The model.
+        slot: Of the feature map.
+        inputs: What the model takes, an array.
+        targets: The numbers of the outputs, one for each input.
+        batch_size: Inputs at a time.
+        size: Height and width of the maps.
+    """
     function = probe.features_function(slot)
     choice = np.eye(probe.units, dtype="float32")[targets]
     maps = []
-    for first in range(0, len(pixels), batch_size):
+    for first in range(0, len(inputs), batch_size):
         here = slice(first, first + batch_size)
-        features, gradients = function([choice[here], pixels[here]])
+        features, gradients = function([choice[here], inputs[here]])
         weights = keras.ops.mean(gradients, axis=(1, 2), keepdims=True)
         coarse = keras.ops.relu(
             keras.ops.sum(weights * features, axis=-1, keepdims=True)
         )
         fine = keras.ops.image.resize(
-            coarse, pixels.shape[1:3], "bilinear", data_format="channels_last"
+            coarse, size, "bilinear", data_format="channels_last"
         )
         maps.append(keras.ops.convert_to_numpy(fine)[..., 0])
     return np.concatenate(maps)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tlkeras.inputs.examples import RandomAccessExamples
 from tlkeras.inputs.loading import load_batches, plain_graph
+from tlkeras.inputs.paths import digest_of, state_of
 from tlkeras.inputs.pictures.decoding import (
     COLOR_CHANNELS,
     choose_decoders,
@@ -115,12 +116,12 @@ class ImageFiles(RandomAccessExamples):
     def contents(self, positions: np.ndarray) -> list[bytes | None]:
         paths = [os.path.join(self.root, self.files[i]) for i in positions]
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            return list(pool.map(_file_digest, paths))
+            return list(pool.map(digest_of, paths))
 
     def _look_again(self) -> None:
         """Reads the headers of files anew that were written since they were read."""
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            now = list(pool.map(_state, self.paths))
+            now = list(pool.map(state_of, self.paths))
         before = self.headers[["size", "modified_ns"]].tolist()
         changed = [
             i
@@ -146,23 +147,6 @@ class ImageFiles(RandomAccessExamples):
             "\0".join(self.files).encode(errors="surrogateescape")
         ).digest()
         yield np.ascontiguousarray(self.headers[["size", "modified_ns"]]).tobytes()
-
-
-def _state(path: str) -> tuple[int, int] | None:
-    """Returns size and time of change of a file, `None` where there is none."""
-    try:
-        status = os.stat(os.fsencode(path))
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def _file_digest(path: str) -> bytes | None:
-    try:
-        with open(os.fsencode(path), "rb") as file:
-            return hashlib.file_digest(file, "blake2b").digest()
-    except OSError:
-        return None
 
 
 def read_listed(

@@ -24,12 +24,15 @@ from tlkeras.inputs.base import (
 from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
+from tlkeras.inputs.paths import Files, listed_paths, path_problem, path_text
 from tlkeras.inputs.pictures import backbones, exporting
 from tlkeras.inputs.pictures import tfds as tfds_pictures
 from tlkeras.inputs.pictures.arrays import PixelArrays
 from tlkeras.inputs.pictures.checking import check_pictures
 from tlkeras.inputs.pictures.decoding import (
+    AS_PIXELS,
     COLOR_CHANNELS,
+    ENDINGS,
     check_color_mode,
     check_fit,
     check_image_size,
@@ -39,12 +42,6 @@ from tlkeras.inputs.pictures.decoding import (
 from tlkeras.inputs.pictures.explaining import PictureExplainer
 from tlkeras.inputs.pictures.files import read_listed
 from tlkeras.inputs.pictures.likeness import PictureLikeness
-from tlkeras.inputs.pictures.paths import (
-    Files,
-    listed_paths,
-    path_problem,
-    path_text,
-)
 from tlkeras.inputs.pictures.pixels import (
     as_pixels,
     check_finite,
@@ -173,7 +170,10 @@ class Pictures(Input):
         image_size: int | tuple[int, int] | None = None,
         color_mode: str | None = None,
         fit: str | None = None,
+        **reading: Any,
     ) -> tuple[Input, Examples]:
+        if reading:
+            return super().of_rows(rows, labels, **reading)
         if image_size is None and color_mode is None:
             if fit is not None:
                 raise ValueError(
@@ -196,21 +196,22 @@ class Pictures(Input):
 
     @classmethod
     def cell_problem(cls, cell: Any) -> str | None:
-        return path_problem(cell)
+        return path_problem(cell, "image")
 
     def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
         (column,) = cells.columns
-        files, paths = Files(), list(map(path_text, column))
+        files, paths = Files(ENDINGS), list(map(path_text, column))
         full = list(map(files.meant, cells.folders, paths))
-        read, rows, unreadable = read_listed(
-            cells.root, full, labels, self.image_size, self.color_mode, self.fit
+        read = self.of_files(cells.root, full, labels)
+        return read._replace(
+            skipped=files.hinted(read.skipped, full, cells.folders, paths, "image_root")
         )
-        written = dict(zip(full, zip(cells.folders, paths, strict=True), strict=True))
-        skipped = [
-            (path, reason + files.hint(path, *written[path], "image_root"))
-            for path, reason in unreadable
-        ]
-        return ReadExamples(self, read, rows, skipped)
+
+    def of_files(
+        self, root: str, paths: Sequence[str], labels: np.ndarray
+    ) -> ReadExamples:
+        form = self.image_size, self.color_mode, self.fit
+        return ReadExamples(self, *read_listed(root, paths, labels, *form))
 
     @classmethod
     def claims_feature(cls, feature: Any) -> bool:
@@ -395,7 +396,7 @@ class Pictures(Input):
         height, width = self.image_size
         channels = self.channels
         inputs = in_order("inputs", inputs)
-        paths = listed_paths("inputs", inputs)
+        paths = listed_paths("inputs", inputs, AS_PIXELS)
         if paths is not None:
             return self._load(paths)
         takes = (

@@ -209,6 +209,7 @@ class Feeder:
         train, val = (reading and reading.examples for reading in self.readings)
         views = self.recipe.cached_views
         if views is not None:
+            train = self.job.problem.input.to_augment(train)
             train = Views(train, self.job.augment, views, self.readings[0].seed)
         return [train, val]
 
@@ -368,6 +369,8 @@ class Feeder:
             replicas.most_steps(self.counts[0]),
         )
         order = self._order(examples, views)
+        if augment is not None and not cached:
+            examples = self.job.problem.input.to_augment(examples)
         examples_and_weights = weighed(
             examples, self._by_row(reading.weights) if cached else reading.weights
         )

@@ -1,22 +1,26 @@
-"""Paths of image files in tables: what they may be, and which file is meant."""
+"""Paths of files: what they may be, which file is meant, whether it has changed."""
 
+import hashlib
 import numbers
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from tlkeras._validation import as_list, did_you_mean, few, in_order, is_blank, shown
 
-# What names of image files end in that can be read.
-ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
+def path_problem(cell: Any, noun: str) -> str | None:
+    """Returns why a cell is no path, as half a sentence, or `None` where it is one.
 
-def path_problem(cell: Any) -> str | None:
-    """Returns why a cell is no path, as half a sentence, or `None` where it is one."""
+    Args:
+        cell: The cell.
+        noun: What is in the file: `"image"`.
+    """
     if is_blank(cell):
-        return "has no image path"
+        return f"has no {noun} path"
     if not isinstance(cell, str | os.PathLike) and not _is_number(cell):
         held = "the bytes of a file" if isinstance(cell, bytes) else shown(cell)
-        return f"has {held} in place of an image path"
+        return f"has {held} in place of an {noun} path"
     return None
 
 
@@ -30,12 +34,15 @@ def path_text(cell: Any) -> str:
     return str(int(cell)) if _is_number(cell) else os.fsdecode(cell)
 
 
-def listed_paths(argument: str, given: Any) -> list[str | os.PathLike] | None:
+def listed_paths(
+    argument: str, given: Any, arrays: str
+) -> list[str | os.PathLike] | None:
     """Returns the path or paths that came as a list; `None` where they are none.
 
     Args:
         argument: The argument's name, for the message.
         given: A path; a list, an iterator, an array or a Series of them; or anything.
+        arrays: What can be passed in place of a file's content, for the message.
 
     Raises:
         ValueError: If it is a set: nobody could say which answer is to which path; a
@@ -59,8 +66,7 @@ def listed_paths(argument: str, given: Any) -> list[str | os.PathLike] | None:
         if isinstance(path, bytes) and b"\0" in path:
             raise ValueError(
                 f"`{argument}` holds {shown(path)} at index {i}: the content of a "
-                "file, where its path is meant. Pass the path, or pixels: "
-                "`np.asarray(PIL.Image.open(io.BytesIO(content)))`."
+                f"file, where its path is meant. Pass the path, or {arrays}."
             )
     return list(map(os.fsdecode, given)) if all(are_paths) else None
 
@@ -69,16 +75,20 @@ class Files:
     """Which files are meant by paths that may lack their ending.
 
     Folders are listed once, instead of asking for each file.
+
+    Args:
+        endings: What names of such files end in, in lower case.
     """
 
-    def __init__(self):
+    def __init__(self, endings: tuple[str, ...]):
+        self._endings = endings
         self._listed: dict[str, frozenset[str]] = {}
 
     def meant(self, folder: str, path: str) -> str:
         """Returns the file that a path names.
 
-        Where there is none of its name, one that has another separator or lacks but the
-        ending of an image file, if it is the only one.
+        Where there is none of its name, one that has another separator or lacks but an
+        ending, if it is the only one.
 
         Args:
             folder: Where relative paths start from.
@@ -97,7 +107,7 @@ class Files:
 
     def _with_endings(self, folder: str, name: str) -> list[str]:
         found = self._names(folder)
-        both = (ending for each in ENDINGS for ending in (each, each.upper()))
+        both = (ending for each in self._endings for ending in (each, each.upper()))
         return [name + ending for ending in both if name + ending in found]
 
     def _names(self, folder: str) -> frozenset[str]:
@@ -108,6 +118,29 @@ class Files:
                 names = frozenset()
             self._listed[folder] = names
         return self._listed[folder]
+
+    def hinted(
+        self,
+        skipped: Sequence[tuple[str, str]],
+        full: Sequence[str],
+        folders: Sequence[str],
+        paths: Sequence[str],
+        root: str,
+    ) -> list[tuple[str, str]]:
+        """Returns files and why they cannot be read, with what may help.
+
+        Args:
+            skipped: `(file, reason)`, each file one of `full`.
+            full: What `meant` returned.
+            folders: Where relative paths start from, of each.
+            paths: The paths, as the user wrote them.
+            root: The argument that says where paths start from.
+        """
+        written = dict(zip(full, zip(folders, paths, strict=True), strict=True))
+        return [
+            (path, reason + self.hint(path, *written[path], root))
+            for path, reason in skipped
+        ]
 
     def hint(self, full: str, folder: str, path: str, root: str) -> str:
         """Returns what may help where there is no file, in brackets; else `""`.
@@ -124,7 +157,9 @@ class Files:
         if found is not None:
             return f" ({found!r} exists: pass the {root} that paths start from)"
         where, name = os.path.split(full)
-        names = sorted(n for n in self._names(where) if n.lower().endswith(ENDINGS))
+        names = sorted(
+            n for n in self._names(where) if n.lower().endswith(self._endings)
+        )
         near = did_you_mean(name, self._with_endings(where, name) or names).strip()
         if near or names:
             return f" ({near or f'its folder holds {few(names)}'})"
@@ -141,4 +176,22 @@ class Files:
             file = os.path.join(start, path.lstrip("/"))
             if os.path.isfile(file):
                 return file
+        return None
+
+
+def state_of(path: str) -> tuple[int, int] | None:
+    """Returns size and time of change of a file, `None` where there is none."""
+    try:
+        status = os.stat(os.fsencode(path))
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def digest_of(path: str) -> bytes | None:
+    """Returns a digest of a file's content, `None` where it cannot be read."""
+    try:
+        with open(os.fsencode(path), "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    except OSError:
         return None
