@@ -48,7 +48,7 @@ def photographs(shared, pixels, seed):
     data = tl.image_folder(folder, image_size=pixels, seed=seed)
     shape = (pixels, pixels, 3)
 
-    def whole(weights=None, before=None):
+    def whole(weights=None, before=None, **head):
         if weights is None:
             keras.utils.set_random_seed(seed)
         else:
@@ -58,21 +58,20 @@ def photographs(shared, pixels, seed):
             cut = model.get_layer(before).output
             model = keras.Model(model.input, cut, name=before)
         # Pixels as MobileNetV2 expects them.
-        return build(model, "mobilenet_v2")
+        return build(model, "mobilenet_v2", head)
 
-    def build(model, preprocessing):
-        return tl.image_classifier(
-            model, data.class_names, preprocessing=preprocessing, input_shape=shape
-        )
+    def build(model, preprocessing, head):
+        about = {"preprocessing": preprocessing, "input_shape": shape}
+        return tl.image_classifier(model, data.class_names, **about, **head)
 
-    def glyphs(weights):
+    def glyphs(weights, **head):
         inputs = keras.Input(shape)
         keras.utils.set_random_seed(seed)
         x = keras.ops.image.rgb_to_grayscale(inputs)
         x = keras.layers.Rescaling(1 / 255)(keras.layers.Resizing(32, 32)(x))
         x = tl.load_backbone("glyphnet", weights=weights)(x)
         model = keras.Model(inputs, x, name="glyphs")
-        return build(model, None)
+        return build(model, None, head)
 
     made = {"mobilenet_v2": functools.partial(whole, "pretrained")}
     for block in BLOCKS:
@@ -109,7 +108,7 @@ def texts(shared, pixels, seed):
     )
     data = tl.Splits(parts, problem=train.problem, batch_size=32, seed=seed)
 
-    def minilm(layers=6, weights="pretrained"):
+    def minilm(layers=6, weights="pretrained", **head):
         keras.utils.set_random_seed(seed)
         whole = tl.load_backbone("minilm", weights=weights)
         tokenizer = tl.text_classifier(whole, 2).preprocessor.tokenizer
@@ -118,7 +117,7 @@ def texts(shared, pixels, seed):
             for layer in small.layers:
                 layer.set_weights(whole.get_layer(layer.name).get_weights())
             whole = small
-        return tl.text_classifier(whole, found.names, tokenizer=tokenizer)
+        return tl.text_classifier(whole, found.names, tokenizer=tokenizer, **head)
 
     made = {"minilm": minilm}
     for layers in (5, 4, 3, 2, 1):
@@ -159,11 +158,7 @@ def tune(run, data, made):
         return
 
     def build(dropout=data.problem.input.default_dropout):
-        model = made[name]()
-        if dropout == data.problem.input.default_dropout:
-            return model
-        # The same backbone below another head.
-        return rebuilt(model, data, dropout)
+        return made[name](dropout=dropout)
 
     began = time.perf_counter()
     found = tl.tune(build, data, trials=run.trials, seed=run.seed)
@@ -183,18 +178,6 @@ def tune(run, data, made):
         "first": float(found.table.seconds.iloc[0]),
         "median": float(found.table.seconds.iloc[1:].median()),
     }
-
-
-def rebuilt(model, data, dropout):
-    """Returns a model on the same backbone with another dropout."""
-    from tlkeras.builders import build_for
-
-    arguments = {"dropout": dropout}
-    if model.preprocessor is not None:
-        arguments["tokenizer"] = model.preprocessor.tokenizer
-    else:
-        arguments["preprocessing"] = "mobilenet_v2"
-    return build_for(data.problem, model.backbone, **arguments)
 
 
 PARTS = {"rank": rank, "tune": tune}

@@ -82,12 +82,17 @@ def auto(
         data: `Splits` with training and validation examples.
         seconds: Limit in seconds for all of it, kept roughly: what has begun is ended,
             and one fine-tuning job is always done.
-        backbones: Candidates, as in `tl.rank_backbones`.
+        backbones: A list of candidates, or a dictionary from names to candidates: names
+            of `tl.list_backbones`, folders of presets, backbones, compiled models, and
+            functions without arguments that make one of these. `None` or `"small"`:
+            those that are known by name and have at most about 30 million parameters;
+            `"all"`: all that are known by name.
         trials: Trials of the search at most.
-        folder: A new or empty folder for `model.keras`, `report.html` (`report_<head>.
-            html` where heads have names), `ranking.csv`, `trials.csv`, the study
-            `tuning.log` and `decisions.txt`. `None`: nothing is written.
-        cache: As in `tl.fine_tune`.
+        folder: A new or empty folder for `model.keras`, `report.html` (where heads have
+            names one for each, `report_<head>.html`), `ranking.csv`, `trials.csv`, the
+            study `tuning.log` and `decisions.txt`. `None`: nothing is written.
+        cache: Where to keep what the frozen part computes: `"auto"` or `"disk"` in the
+            cache folder; `"memory"`; a folder; or `False`: nowhere.
         seed: Seed of everything.
         verbose: `"auto"` or 1 (decisions, and a line for each step, with the time
             left), 2 (also a line for each epoch) or 0 (silent).

@@ -143,7 +143,8 @@ class Ranking(Described):
         """Draws quality over cost, and the Pareto front.
 
         Args:
-            cost: As in `pareto`.
+            cost: A column of `table`: `"ms_per_example"`, `"job_seconds"`,
+                `"parameters"`, `"weights_mb"` or `"training_mb"`.
             ax: A matplotlib axes to draw on; made if `None`.
 
         Returns:

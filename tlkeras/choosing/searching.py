@@ -4,6 +4,7 @@ import gc
 import math
 import random
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 # Of so many trials half are drawn at random, before what they say is followed.
 _MOST_RANDOM = 10
+# Characters of an error that a line of progress shows; the table has all.
+_SHOWN = 120
 # So many trials that fail, and none that does not, end the search.
 _GIVE_UP = 3
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
@@ -234,7 +237,8 @@ def tune(
         study: A file to keep the trials in, such as `"tuning.log"`. The same call goes
             on with it, after an interrupt or a crash too. The best model is kept beside
             it: `"tuning.keras"`.
-        cache: As in `tl.fine_tune`.
+        cache: Where to keep what the frozen part computes: `"auto"` or `"disk"` in the
+            cache folder; `"memory"`; a folder; or `False`: nowhere.
         seed: Seed of what is drawn and of each trial.
         verbose: `"auto"` or 1 (a line for each trial, with the time left), 2 (also a
             line for each epoch) or 0 (silent).
@@ -590,7 +594,8 @@ class _Search:
         value, state = _value_of(trial), _STATES[trial.state.name]
         what = f"trial {number}: {self.metric} {value:.4g}"
         if state != "complete":
-            what = f"trial {number}: {state}, {_error_of(trial)}"
+            why = textwrap.shorten(_error_of(trial), _SHOWN, placeholder="...")
+            what = f"trial {number}: {state}, {why}"
         best = f"best {study.best_value:.4g}" if _complete(study) else "none complete"
         return f"{what}; {best}; {in_words(trial.user_attrs['seconds'])}"
 
