@@ -51,8 +51,8 @@ def load_encoder(
     """
     if input_shape is not None:
         raise ValueError(
-            "Whisper hears sounds of any length up to 30 seconds, and takes no shape in "
-            f"pixels. Received: input_shape={input_shape!r}; leave it out."
+            "Whisper hears sounds of any length up to 30 seconds, and takes no shape "
+            f"in pixels. Received: input_shape={input_shape!r}; leave it out."
         )
     if weights not in ("pretrained", None):
         raise ValueError(
