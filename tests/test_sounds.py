@@ -282,6 +282,8 @@ def test_whisper_hears_what_its_own_converter_gives(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(ValueError, match="16000 samples per second"):
         tl.audio_classifier(whisper, NAMES, sample_rate=RATE)
+    with pytest.raises(ValueError, match="no shape in pixels"):
+        tl.load_backbone(whisper, input_shape=64)
     with pytest.raises(ValueError, match="spectrogram of its own"):
         tl.audio_classifier(whisper, NAMES, mels=32)
 

@@ -35,17 +35,25 @@ def whisper_presets() -> list[str]:
     return sorted(keras_hub().models.WhisperBackbone.presets)
 
 
-def load_encoder(backbone: Any, weights: Any = "pretrained") -> LoadedBackbone:
+def load_encoder(
+    backbone: Any, weights: Any = "pretrained", input_shape: Any = None
+) -> LoadedBackbone:
     """Loads Whisper's encoder, from `(batch, frames, mels)` to `(batch, n, width)`.
 
     Args:
         backbone: What `claims_backbone`.
         weights: `"pretrained"` or `None` (random); a model keeps its own.
+        input_shape: `None`: it takes no pictures.
 
     Raises:
         FileNotFoundError: If the preset cannot be downloaded.
-        ValueError: If a folder cannot be loaded, or `weights` is something else.
+        ValueError: If a folder cannot be loaded, or an argument is something else.
     """
+    if input_shape is not None:
+        raise ValueError(
+            "Whisper hears sounds of any length up to 30 seconds, and takes no shape "
+            f"in pixels. Received: input_shape={input_shape!r}; leave it out."
+        )
     if weights not in ("pretrained", None):
         raise ValueError(
             "`weights` of Whisper must be 'pretrained' or None; give the folder of a "
