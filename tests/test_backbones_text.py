@@ -108,7 +108,7 @@ def test_text_presets_are_those_of_keras_hub_that_read_text_alone():
         "minilm",
     ):
         assert name in names
-    for name in ("gemma3_4b", "t5_base_multi", "bart_base_en", "whisper_tiny_en"):
+    for name in ("gemma3_4b", "t5_base_multi", "bart_base_en"):
         assert name not in names
     assert set(text_presets()).isdisjoint(MODELS.ResNetBackbone.presets)
 

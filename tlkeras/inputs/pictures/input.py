@@ -429,7 +429,7 @@ class Pictures(Input):
 
     def unlabelled(self, inputs: Any) -> Examples:
         inputs = in_order("inputs", inputs)
-        paths = listed_paths("inputs", inputs)
+        paths = listed_paths("inputs", inputs, AS_PIXELS)
         if not paths or None in self.image_size:
             return super().unlabelled(inputs)
         # Read when they are needed: many files do not fit into memory.

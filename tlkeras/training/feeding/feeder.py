@@ -418,7 +418,8 @@ class Feeder:
 
     def row_weights(self) -> np.ndarray | None:
         """Returns how much each row of training features counts; or `None`."""
-        return self._by_row(self.readings[0].weights)
+        reading = self.readings[0]
+        return None if reading is None else self._by_row(reading.weights)
 
     def _shared(self, values: np.ndarray | None) -> np.ndarray | None:
         """Returns this worker's share of values of all examples."""
