@@ -11,6 +11,7 @@ from tlkeras.choosing.ranking import Ranked, Ranking, Scores
 pytest.importorskip("optuna")
 
 
+@pytest.mark.slow
 def test_it_ranks_plans_tunes_tests_and_leaves_a_report(tmp_path, capsys):
     folder = tmp_path / "run"
     candidates = {"blind": blind, "missing": missing, "seeing": seeing()}

@@ -45,11 +45,9 @@ def assert_sound(backbone):
             "conv5_block3",
             ["conv5_block2", "conv4_block5", "conv4_block2"],
         ),
-        ("MobileNet", 14, "conv1", "conv_dw_13", None),
         ("MobileNetV2", 18, "Conv1", "block_16", ["block_14", "block_11", "block_8"]),
         ("MobileNetV3Small", 12, "conv", "expanded_conv_10", None),
         ("EfficientNetB0", 17, "normalization", "block7a", None),
-        ("Xception", 14, "block1", "block14", None),
     ],
 )
 def test_blocks_by_name(name, count, lowest, top, gradual):

@@ -100,14 +100,22 @@ def flowers(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """A folder of sounds of two classes."""
+    folder = tmp_path_factory.mktemp("sounds") / "words"
+    for i in range(20):
+        name = folder / ("no", "yes")[i % 2] / f"speaker{i // 2 % 5}_{i}.wav"
+        write(name, glide(bool(i % 2), seed=i, rate=8_000), 8_000)
+    return folder
+
+
 @pytest.fixture
-def offline_folder(tmp_path, monkeypatch, flowers):
+def offline_folder(tmp_path, monkeypatch, flowers, words):
     """A working folder of `flowers/` and `words/`, where nothing is downloaded."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(flowers, tmp_path / "flowers")
-    for i in range(20):
-        name = f"words/{('no', 'yes')[i % 2]}/speaker{i // 2 % 5}_{i}.wav"
-        write(tmp_path / name, glide(bool(i % 2), seed=i, rate=8_000), 8_000)
+    (tmp_path / "words").symlink_to(words)
     monkeypatch.setattr(tfds_module, "_prepared_builder", generated_tfds)
     # The published weights of VGG16 and its like cannot be had offline: random ones
     # take their place, as a file, so that all but the download itself is real.
@@ -167,7 +175,21 @@ def names_of(example):
     return {"tl": tl, "keras": keras, "np": np} | made
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda test: test.name)
+# Examples of verbs that train several models, or convert one.
+LONG = {"auto", "distill", "find_suspects", "prune", "quantize", "rerun", "tune"}
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(
+            example,
+            id=example.name,
+            marks=[pytest.mark.slow] * (example.name.rpartition(".")[2] in LONG),
+        )
+        for example in EXAMPLES
+    ],
+)
 def test_docstring_example_runs_and_shows_what_it_says(example, offline_folder):
     said = []
     test = doctest.DocTest(

@@ -49,6 +49,7 @@ def test_digits_are_split_as_described():
     assert len(drawn[0] & drawn[1]) < 25
 
 
+@pytest.mark.slow
 def test_the_main_job(tmp_path, monkeypatch, capsys):
     """One seed of few epochs: the order of the three ways is what it shows."""
     parse = command.parse

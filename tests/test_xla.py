@@ -104,6 +104,7 @@ def test_filled_batches_give_the_same_numbers(monkeypatch):
     assert_same(trained(case), plainly(case))
 
 
+@pytest.mark.slow
 def test_each_step_is_compiled_for_one_shape(monkeypatch):
     feeds, traced, compile_phase = [], [], phase.compile_phase
 
