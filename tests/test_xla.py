@@ -97,6 +97,7 @@ def assert_same(*results):
     )
 
 
+@pytest.mark.slow
 def test_filled_batches_give_the_same_numbers(monkeypatch):
     # What fills them up has nothing to do with what compiles them.
     monkeypatch.setattr(phase, "with_xla", lambda job, feed, *_: (feed.filled(), False))
