@@ -179,6 +179,33 @@ class Files:
         return None
 
 
+def raise_unreadable(
+    paths: Sequence[str | os.PathLike],
+    reasons: Sequence[str | None],
+    what: str,
+    formats: str,
+) -> None:
+    """Raises `ValueError` that names files that cannot be read, if there are any.
+
+    Args:
+        paths: The files.
+        reasons: Why each cannot be read; `None` where it can.
+        what: What they are to be: `"image"`.
+        formats: What can be read: `"WAV and FLAC"`.
+    """
+    bad = [
+        f"{os.fsdecode(path)!r} {reason}"
+        for path, reason in zip(paths, reasons, strict=True)
+        if reason
+    ]
+    if bad:
+        more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise ValueError(
+            f"Cannot read {len(bad)} of {len(paths)} {what} files: "
+            f"{'; '.join(bad[:5])}{more}. Readable are {formats}."
+        )
+
+
 def state_of(path: str) -> tuple[int, int] | None:
     """Returns size and time of change of a file, `None` where there is none."""
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tlkeras._validation import check_choice, check_int
-from tlkeras.inputs.paths import listed_paths
+from tlkeras.inputs.paths import listed_paths, raise_unreadable
 from tlkeras.inputs.pictures.headers import Decoder, read_headers
 
 COLOR_CHANNELS = {"rgb": 3, "grayscale": 1}
@@ -90,7 +90,7 @@ def load_images(
         )
     paths = listed
     headers, reasons = read_headers(paths)
-    _raise_unreadable(paths, reasons)
+    raise_unreadable(paths, reasons, "image", "JPEG, PNG, GIF, BMP and WebP")
     decoders = choose_decoders(headers, size, fit)
     orientations = headers["orientation"].astype(np.int32)
     images = np.empty((len(paths), *size, COLOR_CHANNELS[color_mode]), np.float32)
@@ -125,20 +125,6 @@ def _compiled_decoder(
         return decode_image(path, decoder, orientation, image_size, color_mode, fit)
 
     return decode
-
-
-def _raise_unreadable(paths: Sequence, reasons: Sequence[str | None]) -> None:
-    bad = [
-        f"{os.fsdecode(path)!r} {reason}"
-        for path, reason in zip(paths, reasons, strict=True)
-        if reason
-    ]
-    if bad:
-        more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise ValueError(
-            f"Cannot read {len(bad)} of {len(paths)} image files: "
-            f"{'; '.join(bad[:5])}{more}. Readable are JPEG, PNG, GIF, BMP and WebP."
-        )
 
 
 def choose_decoders(

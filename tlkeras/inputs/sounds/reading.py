@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tlkeras._validation import optional_import
+from tlkeras.inputs.paths import raise_unreadable
 
 # What names of sound files end in.
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".au", ".w64")
@@ -175,17 +176,7 @@ def read_blocks(path: str | os.PathLike, sample_rate: int) -> Iterator[np.ndarra
 def check_readable(paths: Sequence[str | os.PathLike]) -> np.ndarray:
     """Returns the headers of files, or raises `ValueError` that names the bad ones."""
     headers, reasons = read_headers(paths)
-    bad = [
-        f"{os.fsdecode(path)!r} {reason}"
-        for path, reason in zip(paths, reasons, strict=True)
-        if reason
-    ]
-    if bad:
-        more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise ValueError(
-            f"Cannot read {len(bad)} of {len(paths)} sound files: "
-            f"{'; '.join(bad[:5])}{more}. Readable are WAV, FLAC, OGG and MP3."
-        )
+    raise_unreadable(paths, reasons, "sound", "WAV, FLAC, OGG and MP3")
     return headers
 
 
