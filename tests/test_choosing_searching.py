@@ -40,11 +40,11 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def tuned(data, tmp_path_factory):
-    """Returns a search of four trials, its file, the model and what it was before."""
+    """Returns a search of three trials, its file, the model and what it was before."""
     file = tmp_path_factory.mktemp("study") / "tuning.log"
     model = small()
     before = weights_of(model)
-    found = tl.tune(model, data, space=RATES, trials=4, study=file, verbose=0, **QUICK)
+    found = tl.tune(model, data, space=RATES, trials=3, study=file, verbose=0, **QUICK)
     return found, file, model, before
 
 
@@ -52,7 +52,7 @@ def test_the_best_trial_gives_recipe_and_model(tuned, data):
     found, _, model, before = tuned
     table = found.table
     best = table[table.state == "complete"].val_loss.min()
-    assert len(table) == 4 and found.best_value == best
+    assert len(table) == 3 and found.best_value == best
     rate = found.settings["fine_tune_learning_rate"]
     assert found.recipe == QUICK["recipe"].but(fine_tune_learning_rate=rate)
     row = table[table.val_loss == best].iloc[0]
@@ -65,7 +65,7 @@ def test_the_best_trial_gives_recipe_and_model(tuned, data):
     assert loss == pytest.approx(best, rel=1e-3)
     assert_equal_weights(before, weights_of(model))
     assert found.history.phases and "callbacks" not in found.model.record.not_kept
-    assert f"Best val_loss {best:.4g} of 4 trial(s)" in str(found)
+    assert f"Best val_loss {best:.4g} of 3 trial(s)" in str(found)
 
 
 def test_its_history_and_importances_are_drawn(tuned):
@@ -86,21 +86,21 @@ def test_the_same_call_goes_on_and_another_is_refused(tuned, data, capsys):
         study_name="tlkeras", storage=studies._storage(optuna, file)
     )
     left = opened.ask(found.study.best_trial.distributions)
-    again = tl.tune(model, data, trials=6, **same)
-    assert "trial 6: " in capsys.readouterr().out
-    assert list(again.table.state)[4] == "failed"
-    assert again.table.error[5] == "interrupted"
-    assert again.study.trials[5].params == left.params
-    assert list(again.table.val_loss)[:4] == list(found.table.val_loss)
-    complete = tl.tune(model, data, trials=6, verbose=0, **same)
+    again = tl.tune(model, data, trials=5, **same)
+    assert "trial 5: " in capsys.readouterr().out
+    assert list(again.table.state)[3] == "failed"
+    assert again.table.error[4] == "interrupted"
+    assert again.study.trials[4].params == left.params
+    assert list(again.table.val_loss)[:3] == list(found.table.val_loss)
+    complete = tl.tune(model, data, trials=5, verbose=0, **same)
     assert complete.history is None and complete.best_value == again.best_value
     kept = weights_of(complete.model)
     assert_equal_weights(kept, weights_of(again.model))
     with pytest.raises(ValueError, match="of something else: seed differ"):
-        tl.tune(model, data, trials=7, seed=1, verbose=0, **same)
+        tl.tune(model, data, trials=6, seed=1, verbose=0, **same)
     with pytest.raises(ValueError, match="Another process has the study"):
         with studies._held(file):
-            tl.tune(model, data, trials=7, verbose=0, **same)
+            tl.tune(model, data, trials=6, verbose=0, **same)
 
 
 def test_what_fails_is_recorded_and_an_interrupt_keeps_what_is_done(
