@@ -151,7 +151,7 @@ def test_texts_numbers_heads_and_new_inputs_are_ranked_alike():
         ({"backbones": ["mobilenet_v9"]}, "No such backbone: 'mobilenet_v9'. Did you"),
         ({"backbones": ["minilm"]}, "'minilm' is for texts; the data are pictures"),
         ({"backbones": "glyphnet"}, "must be a list of candidates"),
-        ({"backbones": []}, "There is no backbone to rank"),
+        ({"backbones": []}, "no backbone to rank. Pass .* some for pictures"),
         ({"backbones": [3]}, "A candidate must be the name"),
         ({"by": "luck"}, "`by` must be one of 'probe'"),
         ({"examples": 5}, "`examples` must be a whole number of at least 20"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_choice, check_int, check_number
+from tlkeras._validation import check_choice, check_int, check_number, shown
 from tlkeras.choosing.candidates import Candidate, built, named_candidates
 from tlkeras.choosing.costs import Costs, measure_costs
 from tlkeras.choosing.progress import Clock, in_words
@@ -318,7 +318,7 @@ def _reading(data: Any) -> Reading:
     if not isinstance(data, Splits) or data.train is None:
         raise ValueError(
             "`data` must be `Splits` with training examples, as `tl.image_folder` and "
-            f"`tl.from_arrays` make them. Received: {data!r}."
+            f"`tl.from_arrays` make them. Received: {shown(data)}."
         )
     return reading_of(data.train)
 
