@@ -10,6 +10,7 @@ from text_models import SENTENCES, tiny_bert
 import tlkeras as tl
 from tlkeras.choosing import costs, ranking
 from tlkeras.choosing.costs import Costs
+from tlkeras.choosing.progress import Clock
 
 
 def colours(n=60, classes=3):
@@ -107,12 +108,16 @@ def test_within_seconds_all_see_the_same_fewer_examples(monkeypatch):
         return Costs(1, 4, took[name], None, 4, 1.0)
 
     monkeypatch.setattr(ranking, "measure_costs", known)
-    monkeypatch.setattr(ranking, "_FOR_PASSES", 0.001 * 15 / 600)
+    # Two thirds of the time are gone, for other things than building.
+    monkeypatch.setattr(
+        ranking, "Clock", lambda began, *others: Clock(began - 400, *others)
+    )
+    monkeypatch.setattr(ranking, "_FOR_PASSES", 0.001 * 15 / 200)
     found = tl.rank_backbones(
         colours(), [seeing(), seeing("slow")], seconds=600, cache=False, verbose=0
     )
     assert found.table.reason["slow"].startswith("no time for it: 1e+06 ms")
-    assert found.best == "seeing" and 12 <= found.examples <= 16 < found.of
+    assert found.best == "seeing" and 12 < found.examples <= 16 < found.of
 
 
 def test_ties_are_broken_by_the_loss_and_any_score_may_decide(capsys):

@@ -456,7 +456,7 @@ def _timed_beforehand(
 
     All are looked at with the same examples: scores of more would be better.
     """
-    costs, failed = {}, {}
+    costs, failed, building = {}, {}, {}
     for number, (name, candidate) in enumerate(candidates.items(), 1):
         started = time.perf_counter()
         left = clock.left()
@@ -465,6 +465,7 @@ def _timed_beforehand(
             continue
         try:
             model = built(candidate, look.data)
+            building[name] = time.perf_counter() - started
             with unchanged(model):
                 set_freeze_point(model, None)
                 costs[name] = look.costs(model, left)
@@ -475,11 +476,12 @@ def _timed_beforehand(
             )
             said = _said(failed[name], failed[name].seconds)
         clock.say(number, len(candidates), said)
-    # Building again takes what it took.
-    spent = time.perf_counter() - clock.began
-    budget = max(0.0, clock.left() - spent) * _FOR_PASSES
     chosen = sorted(costs, key=lambda name: costs[name].milliseconds)
+    left = clock.left()
     while chosen:
+        # Building again takes what it took.
+        again = sum(building[name] for name in chosen)
+        budget = max(0.0, left - again) * _FOR_PASSES
         needed = sum(costs[name].milliseconds for name in chosen) / 1e3
         affordable = int(budget / needed)
         if affordable >= min(look.fewest, len(look.rows)) or len(chosen) == 1:
