@@ -10,6 +10,7 @@ from text_models import SENTENCES, tiny_bert
 import tlkeras as tl
 from tlkeras.choosing import costs, ranking
 from tlkeras.choosing.costs import Costs
+from tlkeras.choosing.progress import Clock
 
 
 def colours(n=60, classes=3):
@@ -107,12 +108,16 @@ def test_within_seconds_all_see_the_same_fewer_examples(monkeypatch):
         return Costs(1, 4, took[name], None, 4, 1.0)
 
     monkeypatch.setattr(ranking, "measure_costs", known)
-    monkeypatch.setattr(ranking, "_FOR_PASSES", 0.001 * 15 / 600)
+    # Two thirds of the time are gone, for other things than building.
+    monkeypatch.setattr(
+        ranking, "Clock", lambda began, *others: Clock(began - 400, *others)
+    )
+    monkeypatch.setattr(ranking, "_FOR_PASSES", 0.001 * 15 / 200)
     found = tl.rank_backbones(
         colours(), [seeing(), seeing("slow")], seconds=600, cache=False, verbose=0
     )
     assert found.table.reason["slow"].startswith("no time for it: 1e+06 ms")
-    assert found.best == "seeing" and 12 <= found.examples <= 16 < found.of
+    assert found.best == "seeing" and 12 < found.examples <= 16 < found.of
 
 
 @pytest.mark.slow
@@ -152,7 +157,7 @@ def test_texts_numbers_heads_and_new_inputs_are_ranked_alike():
         ({"backbones": ["mobilenet_v9"]}, "No such backbone: 'mobilenet_v9'. Did you"),
         ({"backbones": ["minilm"]}, "'minilm' is for texts; the data are pictures"),
         ({"backbones": "glyphnet"}, "must be a list of candidates"),
-        ({"backbones": []}, "There is no backbone to rank"),
+        ({"backbones": []}, "no backbone to rank. Pass .* some for pictures"),
         ({"backbones": [3]}, "A candidate must be the name"),
         ({"by": "luck"}, "`by` must be one of 'probe'"),
         ({"examples": 5}, "`examples` must be a whole number of at least 20"),

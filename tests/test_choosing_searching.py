@@ -98,6 +98,11 @@ def test_the_same_call_goes_on_and_another_is_refused(tuned, data, capsys):
     assert_equal_weights(kept, weights_of(again.model))
     with pytest.raises(ValueError, match="of something else: seed differ"):
         tl.tune(model, data, trials=6, seed=1, verbose=0, **same)
+    other = file.with_name("other.log")
+    other.with_suffix(".keras").write_text("of something else")
+    with pytest.raises(ValueError, match="would replace .*other.keras"):
+        tl.tune(model, data, verbose=0, **{**same, "study": other})
+    assert other.with_suffix(".keras").read_text() == "of something else"
     with pytest.raises(ValueError, match="Another process has the study"):
         with studies._held(file):
             tl.tune(model, data, trials=6, verbose=0, **same)

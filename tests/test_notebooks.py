@@ -49,6 +49,17 @@ FINDINGS = {
         r"^test accuracy +([\d.]+)$": (0.9, 1),
         r"^leaks between parts +(\d+)$": (0, 0),
     },
+    "07_which_backbone.ipynb": {
+        r"^Probe of MobileNetV2: ([\d.]+)$": (0.9, 1),
+        r"^Probe of random weights: ([\d.]+)$": (0.4, 0.75),
+        r"^Test accuracy: ([\d.]+)$": (0.9, 1),
+    },
+    "09_spoken_words.ipynb": {
+        r"^five voices, unheard +([\d.]+)$": (0.4, 0.75),
+        r"^one of each word +([\d.]+)$": (0.7, 1),
+        r"^the same, new model +([\d.]+)$": (0.1, 0.5),
+        r"^ten of each word +([\d.]+)$": (0.85, 1),
+    },
 }
 
 # From the environment variables that notebooks read to where their material lies.
@@ -56,6 +67,7 @@ MATERIAL = {
     "KERAS_HOME": ("keras_home",),
     "TLKERAS_NOTEBOOK_DATA": ("data", "ants_bees"),
     "TLKERAS_NOTEBOOK_TEXTS": ("data", "sst2"),
+    "TLKERAS_NOTEBOOK_SOUNDS": ("data", "fsdd"),
 }
 
 # What notebooks do for longer than a test has to, and what their tests do instead.

@@ -200,6 +200,9 @@ def test_tensorflow_datasets_of_sounds(tmp_path, rate):
     ("x", "arguments", "match"),
     [
         (np.zeros((4, 100, 2)), {}, "one channel.*mean"),
+        (np.zeros((900, 2)), {}, "one channel.*mean"),
+        ((8_000, np.zeros(900)), {}, "its sample rate. Pass the wave"),
+        ([np.zeros(9), np.zeros(8)], {"sample_rate": None}, "say their `sample_rate="),
         ([np.zeros(900), "a.wav"], {}, "waves of one channel"),
         (np.full((4, 900), np.nan), {}, "not finite"),
         (np.full((4, 900), 9000.0), {}, "Divide 16-bit samples"),
@@ -454,5 +457,15 @@ def test_data_that_a_model_does_not_take_are_refused(trained, folder):
         tl.fine_tune(model, other, epochs=1, verbose=0)
     with pytest.raises(ValueError, match="Cannot read 1 of 1 sound files.*not exist"):
         model.classify("nowhere.wav")
-    with pytest.raises(ValueError, match="not finite"):
-        model.classify([np.full(1_000, np.inf)])
+    for ask in (model.classify, model.classify_stream):
+        with pytest.raises(ValueError, match="not finite"):
+            ask([np.full(1_000, np.inf)])
+    with pytest.raises(ValueError, match="one recording.*list of 2 path"):
+        model.classify_stream(["a.wav", "b.wav"])
+
+
+def test_backbones_of_pictures_are_candidates_for_sounds(data):
+    ranking = tl.rank_backbones(data, ["glyphnet"], cache=False, verbose=0)
+    assert ranking.best == "glyphnet"
+    with pytest.raises(ValueError, match="'minilm' is for texts; the data are sounds"):
+        tl.rank_backbones(data, ["minilm"])

@@ -121,7 +121,7 @@ def check_number(
         if bound is not None
     ]
     raise ValueError(
-        f"`{argument}` must be a number {' and '.join(bounds)}. "
+        f"`{argument}` must be {' '.join(['a number', ' and '.join(bounds)]).strip()}. "
         f"Received: {argument}={value!r}."
     )
 

@@ -1,9 +1,8 @@
 """What a ranking and a search are worth: next to training all, next to the defaults.
 
     KERAS_HOME=../shared/keras_home python tests/benchmarks/choosing.py
-        --shared ../shared [--sets ants_bees trec] [--parts rank tune]
-        [--pixels 224] [--trials 15] [--seeds 0] [--tuned "first 2 layer(s)"]
-        [--out results.jsonl]
+        --shared ../shared [--sets ants_bees trec digits fashion trec6] [--seeds 0]
+        [--pixels 224] [--size 16] [--trials 20] [--out results.jsonl]
     python tests/benchmarks/choosing.py --table [--out results.jsonl]
 
 | set | candidates | training, validation, test |
@@ -11,21 +10,27 @@
 | ants_bees | MobileNetV2, cuts of it, glyphnet on grey, random | 207, 36, its own 153 |
 | trec, 6 classes | MiniLM, its first 1 to 5 layers, random | 510, 90, 1,000 |
 
-rank    `tl.rank_backbones` once on the training part. Then each candidate is trained on
-        the same part, by `tl.fit_head` and by `tl.fine_tune` with their defaults, and
-        tested: the rank correlation (Spearman) of each score with these accuracies.
-tune    `tl.tune` from the defaults with one candidate (`--tuned`; else the first), and
-        the test accuracy of its model; next to `tl.fine_tune` with the defaults.
+rank    Of these two: `tl.rank_backbones` once on the training part. Then each
+        candidate is trained on the same part, by `tl.fit_head` and by `tl.fine_tune`
+        with their defaults, and tested: the rank correlation (Spearman) of each score
+        with these accuracies.
+tune    Of digits, fashion and trec6, as `defaults.py` draws and builds them, of each
+        class `--size` examples, a fifth of them for validation: `tl.tune` from the
+        defaults, and what its model gets on the test part, next to `tl.fine_tune` with
+        the defaults. Its seconds, next to those of separate runs of some of its
+        settings: a new model each, to the end, nothing cached beforehand. What these
+        share is the process and its imports.
 
 The test part gives the figures and chooses nothing. Each step appends a line to
 `--out`; those that are there already are left out, so that a study that was cut off
-goes on. Seconds of a shared machine are those of its load.
+goes on. Seconds of a shared machine are those of its load, processor seconds less so.
 """
 
 import argparse
 import functools
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,13 +38,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from defaults import WEIGHTS, questions
+from defaults import WEIGHTS, divide, draw, questions, read_set
 
 import tlkeras as tl
+from tlkeras.choosing.space import with_views
 
 BLOCKS = ("block_13_expand_relu", "block_10_expand_relu", "block_6_expand_relu")
 BLOCKS += ("block_3_expand_relu",)
 SCORES = ("probe", "loss", "log_me", "h_score")
+# How many of the trials are run separately as well.
+SEPARATE = 5
 
 
 def photographs(shared, pixels, seed):
@@ -127,12 +135,9 @@ def texts(shared, pixels, seed):
     return data, made
 
 
-SETS = {"ants_bees": photographs, "trec": texts}
-
-
-def rank(run, data, made):
+def rank(read, run, shared):
     """Ranks the candidates, and trains each of them; yields lines."""
-    ranking = None
+    data, made = read(shared, run.options.pixels, run.seed)
     for name in made:
         if run.is_done(kind="trained", name=name):
             continue
@@ -151,45 +156,78 @@ def rank(run, data, made):
         yield {"kind": "ranking", "rows": rows, "seconds": ranking.seconds}
 
 
-def tune(run, data, made):
-    """Searches from the defaults of one candidate; yields a line."""
-    name = run.tuned if run.tuned in made else next(iter(made))
-    if run.is_done(kind="tuned", name=name):
+def tune(run, shared):
+    """Searches from the defaults; yields a line."""
+    if run.is_done(kind="tuned"):
         return
+    data = read_set(run.set, shared)
+    rows = draw(data, str(run.options.size), run.seed)
+    splits = divide(data, rows, run.seed)
+    test = data.x[data.test], data.y[data.test]
 
-    def build(dropout=data.problem.input.default_dropout):
-        return made[name](dropout=dropout)
+    def build(dropout=splits.problem.input.default_dropout):
+        return data.build(dropout=dropout)
 
-    began = time.perf_counter()
-    found = tl.tune(build, data, trials=run.trials, seed=run.seed)
-    seconds = time.perf_counter() - began
-    trained = next(x for x in run.lines if x["kind"] == "trained" and x["name"] == name)
-    report = tl.evaluate(found.model, data.test, verbose=0)
+    def tested(model):
+        report = tl.evaluate(model, test, verbose=0)
+        return {"accuracy": report.accuracy, "loss": report.metrics["loss"]}
+
+    def timed(work):
+        began, cpu = time.perf_counter(), time.process_time()
+        made = work()
+        return made, time.perf_counter() - began, time.process_time() - cpu
+
+    def alone(recipe, builder):
+        model = build(**builder)
+        with tempfile.TemporaryDirectory() as cache:
+            tl.fine_tune(model, splits, recipe=recipe, cache=cache, verbose=0)
+        return model
+
+    def search():
+        with tempfile.TemporaryDirectory() as cache:
+            trials, seed = run.options.trials, run.seed
+            return tl.tune(build, splits, trials=trials, seed=seed, cache=cache)
+
+    keras.utils.set_random_seed(run.seed)
+    default, *_ = timed(lambda: alone(None, {}))
+    found, seconds, processor = timed(search)
+    table, separate = found.table, []
+    for trial in found.trials[:: max(1, len(table) // SEPARATE)]:
+        settings = dict(trial.params)
+        builder = {"dropout": settings.pop("dropout")}
+        recipe = with_views(tl.Recipe(**settings))
+        separate.append(timed(lambda r=recipe, b=builder: alone(r, b))[1:])
     yield {
         "kind": "tuned",
-        "name": name,
-        "default": trained["fine_tune"],
-        "tuned": report.accuracy,
+        "size": run.options.size,
+        "default": tested(default),
+        "tuned": tested(found.model),
         "val_loss": [found.default_value, found.best_value],
-        "trials": len(found.table),
-        "states": found.table.state.value_counts().to_dict(),
+        "states": table.state.value_counts().to_dict(),
         "settings": {k: str(v) for k, v in found.settings.items()},
         "seconds": seconds,
-        "first": float(found.table.seconds.iloc[0]),
-        "median": float(found.table.seconds.iloc[1:].median()),
+        "processor": processor,
+        "trial_seconds": table.seconds.round(1).tolist(),
+        "separate": separate,
     }
 
 
-PARTS = {"rank": rank, "tune": tune}
+SETS = {
+    "ants_bees": functools.partial(rank, photographs),
+    "trec": functools.partial(rank, texts),
+    "digits": tune,
+    "fashion": tune,
+    "trec6": tune,
+}
 
 
 class Run:
     """A set with a seed: which lines there are of it already."""
 
-    def __init__(self, about, lines, options):
-        self.seed, self.trials = about["seed"], options.trials
-        self.tuned = options.tuned
-        self.about, self.lines = about, [x for x in lines if about.items() <= x.items()]
+    def __init__(self, of_set, seed, lines, options):
+        self.set, self.seed, self.options = of_set, seed, options
+        about = {"set": of_set, "seed": seed}
+        self.lines = [x for x in lines if about.items() <= x.items()]
 
     def is_done(self, **facts):
         return any(facts.items() <= line.items() for line in self.lines)
@@ -204,8 +242,22 @@ def print_table(lines):
         some = [x for x in lines if (x["set"], x["seed"]) == (of_set, seed)]
         trained = {x["name"]: x for x in some if x["kind"] == "trained"}
         for line in some:
-            if line["kind"] == "tuned":
-                print(f"\n{of_set}, seed {seed}: {json.dumps(line)}")
+            if line["kind"] == "tuned" and "separate" in line:
+                count = sum(line["states"].values())
+                alone = [
+                    count * np.mean(x) for x in zip(*line["separate"], strict=True)
+                ]
+                figures = (
+                    f"{name} {line[name]['accuracy']:.3f}, {line[name]['loss']:.3f}"
+                    for name in ("default", "tuned")
+                )
+                print(
+                    f"\n{of_set}, {line['size']} per class, seed {seed}: "
+                    f"{'; '.join(figures)}; {line['seconds']:.0f} s "
+                    f"({line['processor']:.0f} of the processor), separate runs "
+                    f"{alone[0]:.0f} ({alone[1]:.0f}); {line['states']}, val_loss "
+                    f"{line['val_loss']}, {line['settings']}"
+                )
             if line["kind"] != "ranking":
                 continue
             took = sum(sum(x["seconds"].values()) for x in trained.values())
@@ -232,11 +284,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--pixels", type=int, default=224)
-    parser.add_argument("--trials", type=int, default=15)
-    parser.add_argument("--tuned", default="")
+    parser.add_argument("--size", type=int, default=16)
+    parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("choosing.jsonl"))
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
@@ -247,14 +298,12 @@ def main():
 
     for name in () if options.table else options.sets:
         for seed in options.seeds:
-            data, made = SETS[name](options.shared, options.pixels, seed)
-            for part in options.parts:
-                about = {"set": name, "seed": seed}
-                run = Run(about, known(), options)
-                for line in PARTS[part](run, data, made):
-                    with options.out.open("a") as out:
-                        out.write(json.dumps({**about, **line}) + "\n")
-                    print(json.dumps(line), flush=True)
+            run = Run(name, seed, known(), options)
+            for found in SETS[name](run, options.shared):
+                line = json.dumps({"set": name, "seed": seed, **found})
+                with options.out.open("a") as out:
+                    out.write(line + "\n")
+                print(line, flush=True)
     print_table(known())
 
 

@@ -8,6 +8,7 @@ import keras
 
 from tlkeras._validation import as_list, did_you_mean
 from tlkeras.backbone_loading import kind_of_backbone
+from tlkeras.inputs import Input
 from tlkeras.problem import Problem
 from tlkeras.training.planning import model_for
 
@@ -33,7 +34,7 @@ def named_candidates(backbones: Any, problem: Problem) -> dict[str, Candidate]:
     if backbones is None or (isinstance(backbones, str) and backbones == SMALL):
         backbones = kind.small_backbones
     elif isinstance(backbones, str) and backbones == ALL:
-        backbones = kind.backbone_names()
+        backbones = [name for each in _kinds(kind) for name in each.backbone_names()]
     elif isinstance(backbones, (str, os.PathLike, keras.Model)) or callable(backbones):
         raise ValueError(
             "`backbones` must be a list of candidates, a dictionary from names to "
@@ -44,12 +45,17 @@ def named_candidates(backbones: Any, problem: Problem) -> dict[str, Candidate]:
     found = dict(backbones) if isinstance(backbones, Mapping) else _named(backbones)
     if not found:
         raise ValueError(
-            f"There is no backbone to rank: for {kind.nouns} tlkeras knows none by "
-            "name. Pass `backbones=` a list of them."
+            "There is no backbone to rank. Pass `backbones=` a list of some for "
+            f"{kind.nouns}."
         )
     for name, candidate in found.items():
         _check(name, candidate, problem)
     return found
+
+
+def _kinds(kind: type[Input]) -> list[type[Input]]:
+    """Returns the kinds of input whose backbones serve a kind."""
+    return [kind] if kind.lender is None else [kind, kind.lender]
 
 
 def _named(backbones: Iterable[Candidate]) -> dict[str, Candidate]:
@@ -73,7 +79,7 @@ def _name_of(candidate: Any) -> str:
 def _check(name: Any, candidate: Any, problem: Problem) -> None:
     if isinstance(candidate, str | os.PathLike):
         kind = kind_of_backbone(candidate)
-        if not issubclass(type(problem.input), kind):
+        if not any(issubclass(each, kind) for each in _kinds(type(problem.input))):
             raise ValueError(
                 f"The backbone {os.fspath(candidate)!r} is for {kind.nouns}; the data "
                 f"are {problem.input.nouns}. Leave it out."

@@ -10,7 +10,13 @@ from typing import Any
 import keras
 
 from tlkeras._files import write_whole
-from tlkeras._validation import check_choice, check_int, check_number, check_path
+from tlkeras._validation import (
+    check_choice,
+    check_int,
+    check_number,
+    check_path,
+    shown,
+)
 from tlkeras.choosing.candidates import built, named_candidates
 from tlkeras.choosing.progress import in_words
 from tlkeras.choosing.ranking import Ranked, Ranking, rank_backbones
@@ -124,7 +130,8 @@ def auto(
     if not isinstance(data, Splits) or data.train is None or data.val is None:
         raise ValueError(
             "`data` must be `Splits` with training and validation examples, as "
-            f"`tl.image_folder` and `tl.from_arrays` make them. Received: {data!r}."
+            "`tl.image_folder` and `tl.from_arrays` make them. Received: "
+            f"{shown(data)}."
         )
     import_optuna()
     place = None if folder is None else _new_folder(folder)
@@ -233,7 +240,7 @@ class _Deciding:
         states = tuning.table.state
         count = f"{len(states)} trial(s), {int((states == 'complete').sum())} complete"
         first = tuning.default_value
-        gain = "" if first is None else f", where the plan alone has {first:.4g}"
+        gain = "" if first is None else f", from {first:.4g} before the search"
         shown = ", ".join(
             f"{name}={value!r}" for name, value in tuning.settings.items()
         )

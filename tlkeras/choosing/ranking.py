@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_choice, check_int, check_number
+from tlkeras._validation import check_choice, check_int, check_number, shown
 from tlkeras.choosing.candidates import Candidate, built, named_candidates
 from tlkeras.choosing.costs import Costs, measure_costs
 from tlkeras.choosing.progress import Clock, in_words
@@ -318,7 +318,7 @@ def _reading(data: Any) -> Reading:
     if not isinstance(data, Splits) or data.train is None:
         raise ValueError(
             "`data` must be `Splits` with training examples, as `tl.image_folder` and "
-            f"`tl.from_arrays` make them. Received: {data!r}."
+            f"`tl.from_arrays` make them. Received: {shown(data)}."
         )
     return reading_of(data.train)
 
@@ -456,7 +456,7 @@ def _timed_beforehand(
 
     All are looked at with the same examples: scores of more would be better.
     """
-    costs, failed = {}, {}
+    costs, failed, building = {}, {}, {}
     for number, (name, candidate) in enumerate(candidates.items(), 1):
         started = time.perf_counter()
         left = clock.left()
@@ -465,6 +465,7 @@ def _timed_beforehand(
             continue
         try:
             model = built(candidate, look.data)
+            building[name] = time.perf_counter() - started
             with unchanged(model):
                 set_freeze_point(model, None)
                 costs[name] = look.costs(model, left)
@@ -475,11 +476,12 @@ def _timed_beforehand(
             )
             said = _said(failed[name], failed[name].seconds)
         clock.say(number, len(candidates), said)
-    # Building again takes what it took.
-    spent = time.perf_counter() - clock.began
-    budget = max(0.0, clock.left() - spent) * _FOR_PASSES
     chosen = sorted(costs, key=lambda name: costs[name].milliseconds)
+    left = clock.left()
     while chosen:
+        # Building again takes what it took.
+        again = sum(building[name] for name in chosen)
+        budget = max(0.0, left - again) * _FOR_PASSES
         needed = sum(costs[name].milliseconds for name in chosen) / 1e3
         affordable = int(budget / needed)
         if affordable >= min(look.fewest, len(look.rows)) or len(chosen) == 1:

@@ -15,7 +15,13 @@ import keras
 import numpy as np
 
 from tlkeras._files import written_whole
-from tlkeras._validation import check_choice, check_int, check_number, unknown_name
+from tlkeras._validation import (
+    check_choice,
+    check_int,
+    check_number,
+    shown,
+    unknown_name,
+)
 from tlkeras.builders import BUILDERS, build_for
 from tlkeras.choosing.progress import Clock, in_words
 from tlkeras.choosing.space import (
@@ -27,7 +33,12 @@ from tlkeras.choosing.space import (
     default_space,
     with_views,
 )
-from tlkeras.choosing.studies import import_optuna, opened_study, study_file
+from tlkeras.choosing.studies import (
+    import_optuna,
+    model_file,
+    opened_study,
+    study_file,
+)
 from tlkeras.data import Splits
 from tlkeras.description import Described, Description
 from tlkeras.distribution import Workers, strategy_of
@@ -358,7 +369,7 @@ class _Search:
             raise ValueError(
                 "A search compares trials by validation data: pass `Splits` with "
                 "training and validation examples, or `validation_data=`. Received: "
-                f"train={train!r}, validation_data={validation_data!r}."
+                f"train={shown(train)}, validation_data={shown(validation_data)}."
             )
         self.cache, self.seed, self.verbose = cache, seed, verbose
         self.builder: dict[str, Any] | None = None
@@ -394,7 +405,7 @@ class _Search:
         if not isinstance(train, Splits):
             raise ValueError(
                 "The name of a backbone needs `Splits`, which tell its head. Pass "
-                f"these, or a compiled model. Received: train={train!r}."
+                f"these, or a compiled model. Received: train={shown(train)}."
             )
         problem = train.problem
         goal = next(iter(problem.outputs.values())).goal
@@ -636,7 +647,7 @@ class _Search:
         self, path: Path | None, recipe: Recipe, builder: Mapping[str, Any]
     ) -> tuple[keras.Model, FineTuneHistory | None]:
         """Returns the best model of an earlier process, trained again if it is lost."""
-        file = None if path is None else path.with_suffix(".keras")
+        file = None if path is None else model_file(path)
         if file is not None and file.exists():
             return load(file), None
         model = self.make(builder)
@@ -644,7 +655,7 @@ class _Search:
 
 
 def _keep(model: keras.Model, path: Path) -> None:
-    with written_whole(path.with_suffix(".keras")) as unfinished:
+    with written_whole(model_file(path)) as unfinished:
         model.save(unfinished)
 
 

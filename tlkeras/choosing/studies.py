@@ -62,6 +62,7 @@ def opened_study(
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(_held(path))
+            _check_room(path)
             storage = _storage(optuna, path)
         held.enter_context(_quiet(optuna))
         study = optuna.create_study(
@@ -107,6 +108,22 @@ def _held(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def model_file(path: Path) -> Path:
+    """Returns where the best model of a study is kept, by the study's file."""
+    return path.with_suffix(".keras")
+
+
+def _check_room(path: Path) -> None:
+    """Raises `ValueError` where the best model would replace another file."""
+    model = model_file(path)
+    if model.exists() and not path.exists():
+        raise ValueError(
+            f"The best model of the study {str(path)!r} would replace {str(model)!r}, "
+            "which is of something else. Name another file for the study, or move that "
+            "one."
+        )
 
 
 def _storage(optuna: Any, path: Path) -> Any:

@@ -192,8 +192,8 @@ def suggest_labels(
     problem = problem_of(model)
     if problem is None:
         raise ValueError(
-            "What the model is for is not to be told: compile it with its loss, or use "
-            "a model that tlkeras built."
+            "What `model` is for is not to be told: compile it with its loss, or use a "
+            f"model that tlkeras built. Received: {type(model).__name__}."
         )
     head = choose_head(problem, head, "tl.suggest_labels")
     output, last = problem.outputs[head], last_layer_of(model, problem, head)

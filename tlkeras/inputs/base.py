@@ -178,6 +178,8 @@ class Input:
     default_dropout: ClassVar[float] = 0.0
     # Names of backbones of at most about 30 million parameters, for `rank_backbones`.
     small_backbones: ClassVar[tuple[str, ...]] = ()
+    # Another kind, whose backbones serve this one, too.
+    lender: ClassVar["type[Input] | None"] = None
     # For the builders' docstrings: a sentence on what goes in, where its name does not
     # say it all; examples, by the end of the builders' names; papers and guides.
     goes_in: ClassVar[str] = ""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -150,7 +151,9 @@ def _holds_more_than_config(value: Any) -> bool:
 
 def _config_of(value: Any) -> Any:
     """Returns what Keras makes of an object, if it can make the object of it again."""
-    with random_state_kept():
+    with random_state_kept(), warnings.catch_warnings():
+        # What is written down here is no file that somebody will load.
+        warnings.filterwarnings("ignore", "The object being serialized includes a `la")
         try:
             config = keras.saving.serialize_keras_object(value)
             config = json.loads(json.dumps(config))

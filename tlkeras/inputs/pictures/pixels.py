@@ -14,7 +14,8 @@ def read_pixels(x: Any) -> np.ndarray:
         pixels = np.asarray(x)
     except ValueError as error:
         raise ValueError(
-            f"`x` must be one array, all images of the same size: {error}."
+            f"`x` must be one array, all images of the same size: {error}. Of sounds "
+            "say their `sample_rate=`, too."
         ) from error
     _check_dtype(pixels)
     if pixels.ndim == 3:
@@ -64,9 +65,10 @@ def _check_dtype(pixels: np.ndarray) -> None:
 
 def _check_shape(pixels: np.ndarray) -> None:
     if pixels.ndim != 4 or 0 in pixels.shape:
+        sounds = " Of sounds say their `sample_rate=`, too." * (pixels.ndim == 2)
         raise ValueError(
             "`x` must have shape (n, height, width) or (n, height, width, channels). "
-            f"Received: shape {pixels.shape}."
+            f"Received: shape {pixels.shape}.{sounds}"
         )
     channels = pixels.shape[3]
     if channels in (1, 3):

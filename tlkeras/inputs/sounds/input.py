@@ -18,6 +18,7 @@ from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.paths import Files, listed_paths, path_problem, path_text
+from tlkeras.inputs.pictures import Pictures
 from tlkeras.inputs.sounds import backbones, whisper
 from tlkeras.inputs.sounds.augmenting import SoundAugmentations
 from tlkeras.inputs.sounds.checking import check_sounds, seconds_of
@@ -62,6 +63,8 @@ class Sounds(Input):
     nouns: ClassVar[str] = "sounds"
     prefix: ClassVar[str] = "audio"
     source_noun: ClassVar[str] = "file"
+    lender: ClassVar[type[Input]] = Pictures
+    small_backbones: ClassVar[tuple[str, ...]] = Pictures.small_backbones
     augmentable: ClassVar[bool] = True
     goes_in: ClassVar[str] = (
         "Waves of one channel (-1 to 1) go in, or sound files; the log-mel spectrogram "
@@ -437,12 +440,13 @@ class Sounds(Input):
             path = check_path("source", source)
             check_readable([path])
             return read_blocks(path, self.sample_rate)
+        is_list = isinstance(source, (list, tuple))
+        if is_list and source and isinstance(source[0], (str, bytes, os.PathLike)):
+            raise _not_one(f"a list of {len(source)} path(s)")
         waves = as_waves("source", source)
         if len(waves) != 1:
-            raise ValueError(
-                "`source` must be one recording: a path, or a wave (samples,). "
-                f"Received: {len(waves)} waves."
-            )
+            raise _not_one(f"{len(waves)} waves")
+        check_waves(waves, "source")
         return iter(waves)
 
     def _sounds(self, inputs: Any) -> SoundExamples | None:
@@ -532,6 +536,13 @@ class Sounds(Input):
             f"{self.sample_rate / 2000:g} kHz is lost, and of longer sounds the mean "
             "over windows is given."
         )
+
+
+def _not_one(received: str) -> ValueError:
+    return ValueError(
+        "`source` must be one recording: a path, or a wave (samples,). Received: "
+        f"{received}."
+    )
 
 
 def _are_numbers(inputs: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import math
+import numbers
 import os
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -29,6 +30,8 @@ HEADER = np.dtype(
 _FILTER_REACH = 10
 # How much of a stream is read at a time.
 _BLOCK_SECONDS = 10.0
+# So short in its second axis an array is frames with channels, no waves.
+_MOST_CHANNELS = 16
 
 
 def soundfile() -> ModuleType:
@@ -195,16 +198,20 @@ def as_waves(argument: str, given: object) -> list[np.ndarray] | np.ndarray:
         ValueError: If they are nothing of the kind.
     """
     shape = getattr(given, "shape", None)
-    one = isinstance(given, (list, tuple)) and len(given) and np.isscalar(given[0])
+    listed = isinstance(given, (list, tuple)) and len(given)
+    one = listed and isinstance(given[0], numbers.Number) and not np.ndim(given[-1])
     if one or (shape is not None and len(shape) == 1 and _dtype_kind(given) in "iuf"):
         given = np.asarray(given)[None]
     if hasattr(given, "__array__") and _dtype_kind(given) in "iuf":
         waves = np.asarray(given)
-        if waves.ndim == 2 and waves.shape[1]:
+        if waves.ndim == 2 and waves.shape[1] > _MOST_CHANNELS:
             return _scaled(waves)
         raise _no_waves(argument, f"an array of shape {waves.shape}")
     if not isinstance(given, (list, tuple, np.ndarray)):
         raise _no_waves(argument, type(given).__name__)
+    if len(given) == 2 and sorted(map(np.ndim, given)) == [0, 1]:
+        # `soundfile.read` and `librosa.load` give both, `scipy.io.wavfile.read` too.
+        raise _no_waves(argument, "a wave and a number, its sample rate? Pass the wave")
     found = [np.asarray(wave) for wave in given]
     for i, wave in enumerate(found):
         if wave.ndim != 1 or wave.dtype.kind not in "iuf" or not len(wave):
