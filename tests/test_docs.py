@@ -248,6 +248,12 @@ def test_the_usual_files_are_there(name):
     assert (ROOT / name).read_text(encoding="utf-8").startswith("# ")
 
 
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {tl.__version__}\n" in (ROOT / "CITATION.cff").read_text(
+        "utf-8"
+    )
+
+
 @pytest.mark.parametrize("module", ["tlkeras", "pytest"])
 def test_the_readme_names_one_command_for_the_main_job_and_one_for_the_tests(module):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
