@@ -317,10 +317,8 @@ def test_onnx(here, models, capsys):
 
 
 @pytest.mark.slow
-def test_what_the_readme_says_of_deploying(here, models, capsys):
-    """Here, on a tiny model: on the README's own it would take minutes."""
-    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
-    (block,) = [text for _, text in BLOCK.findall(readme) if "tl.export(model" in text]
+def test_the_two_lines_at_the_top(here, models, capsys):
+    (block,) = blocks("py")
     data = tl.image_folder("flowers", image_size=16, validation_split=0, test_split=0.5)
     exec(block, {"tl": tl, "model": models["flowers"], "data": data})
     said = capsys.readouterr().out

@@ -1,19 +1,24 @@
-"""Documentation: every docstring example and every Python block of the README runs."""
+"""Documentation: what docstrings, the README and the site show runs and is found."""
 
+import ast
 import doctest
 import importlib
 import inspect
 import pkgutil
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from helpers import tiny_backbone
 from images import encode, picture
 from sounds import glide, write
 from test_data_tfds import numbered, write_dataset
+from test_quickstart import write_films
+from text_models import tiny_bert, write_preset
 
 import tlkeras as tl
 from tlkeras import runtime
@@ -243,25 +248,66 @@ def test_the_usual_files_are_there(name):
     assert (ROOT / name).read_text(encoding="utf-8").startswith("# ")
 
 
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {tl.__version__}\n" in (ROOT / "CITATION.cff").read_text(
+        "utf-8"
+    )
+
+
 @pytest.mark.parametrize("module", ["tlkeras", "pytest"])
 def test_the_readme_names_one_command_for_the_main_job_and_one_for_the_tests(module):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(rf"pip install .* && \S*python -m {module}$", readme, re.M)
 
 
-@pytest.mark.slow
-def test_the_python_blocks_of_the_readme_run(offline_folder):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = list(PYTHON_BLOCK.finditer(readme))
+# Pages whose Python blocks run one after the other; others have tests of their own.
+PAGES = [
+    "README.md",
+    "docs/classify_pictures.md",
+    "docs/fine_tuning.md",
+    "docs/index.md",
+    *(f"docs/concepts/{name}.md" for name in ("cache", "freeze_point", "two_phases")),
+    "docs/concepts/verified.md",
+    *(f"docs/coming_from/{name}.md" for name in ("fastai", "hugging_face", "keras")),
+    "docs/coming_from/keras_hub.md",
+]
+# VGG16 at its full size, and what the tests of the verbs do as well.
+LONG_PAGES = {"README.md", "docs/classify_pictures.md", "docs/fine_tuning.md"}
+LONG_PAGES |= {"docs/coming_from/fastai.md", "docs/coming_from/hugging_face.md"}
+# In place of what is large or far away: the same code on what is small and here.
+SMALL = [
+    (r"epochs=\d+", "epochs=1"),
+    (r"keras\.applications\.MobileNetV2\(.*?\)\)", "small()"),
+    (r'"mobilenet_v2"', "small()"),
+    (r'"bert_tiny_en_uncased"', '"./bert"'),
+]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] * (page in LONG_PAGES))
+        for page in PAGES
+    ],
+)
+def test_the_python_blocks_of_a_page_run(page, offline_folder):
+    written = (ROOT / page).read_text(encoding="utf-8")
+    blocks = list(PYTHON_BLOCK.finditer(written))
     assert blocks
-    namespace = {"__name__": "__main__"}
+    names = {"__name__": "__main__", "tl": tl, "small": lambda: tiny_backbone(32)}
+    if page != "README.md":
+        names["data"] = flower_data()
+        names["model"] = tl.image_classifier(tiny_backbone(32), ["daisy", "rose"])
+    if "reviews.csv" in written:
+        write_preset(offline_folder / "bert", *tiny_bert(max_sequence_length=512))
+        write_films(offline_folder / "reviews.csv", ("text", "label"))
     for block in blocks:
-        exec(compile(quick(readme, block), "README.md", "exec"), namespace)
+        exec(compile(quick(written, block, page), page, "exec"), names)
 
 
 @pytest.mark.slow
 def test_the_example_of_several_heads_runs(offline_folder, monkeypatch):
-    """On a smaller backbone and smaller pictures: the README's take minutes."""
+    """On a smaller backbone and smaller pictures: the page's take minutes."""
     monkeypatch.setenv("TLKERAS_CACHE", str(offline_folder / "cache"))
     lines = ["file,species,cm"]
     for i in range(40):
@@ -269,9 +315,8 @@ def test_the_example_of_several_heads_runs(offline_folder, monkeypatch):
         Path(name).write_bytes(encode(picture(seed=i), "JPEG"))
         lines.append(f"{name},{'bee' if i % 2 else 'ant'},{i / 40 if i % 5 else ''}")
     Path("insects.csv").write_text("\n".join(lines), encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme[readme.index("## What a model is for") :]
-    block = re.search(r"^```py\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1]
+    page = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+    block = re.search(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
     block = block.replace("mobilenet_v2", "glyphnet").replace(
         'image="file"', 'image="file", image_size=32, color_mode="grayscale"'
     )
@@ -282,10 +327,79 @@ def test_the_example_of_several_heads_runs(offline_folder, monkeypatch):
     )
 
 
-def quick(readme, block):
-    """Returns a block that trains for 1 epoch where it says more.
+def quick(written, block, page):
+    """Returns a block that trains for 1 epoch where it says more, on small models.
 
-    Empty lines before it make the lines of a traceback those of the README.
+    Empty lines before it make the lines of a traceback those of the page.
     """
-    lines_before = readme.count("\n", 0, block.start(1))
-    return "\n" * lines_before + re.sub(r"epochs=\d+", "epochs=1", block[1])
+    lines_before, code = written.count("\n", 0, block.start(1)), block[1]
+    replaced = SMALL[:1] if page == "README.md" else SMALL
+    for what, by in replaced:
+        code = re.sub(what, by, code)
+    if page != "README.md":
+        code = code.replace("224", "32")
+    return "\n" * lines_before + code
+
+
+def test_every_public_name_is_on_one_page_of_the_reference():
+    pages = (ROOT / "docs" / "api").glob("*.md")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    assert sorted(re.findall(r"^::: tlkeras\.(\w+)$", text, re.M)) == sorted(tl.__all__)
+
+
+def test_messages_that_the_docs_explain_are_those_of_the_package():
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^### (`+) ?(.*?) ?\1$", page, re.M)
+    assert len(shown) > 20
+    said = "\0".join(map(literals, map(inspect.getsource, package_modules())))
+    parts = {part.strip() for _, text in shown for part in text.split("…")}
+    assert not [part for part in parts if part not in said]
+
+
+def literals(source):
+    """Returns the text of a module's strings, joined, what is put in left out."""
+    return "\0".join(
+        node.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
+def test_public_docstrings_have_their_sections():
+    """What has arguments says them; what returns says what; a verb shows an example."""
+    functions = {
+        n: v for n, v in PUBLIC.items() if inspect.isfunction(v) and "." not in n
+    }
+    texts = {name: inspect.getdoc(value) for name, value in functions.items()}
+    wanted = {
+        name: ["Example"]
+        + ["Args"] * bool(arguments_of(function))
+        + ["Returns"] * (inspect.signature(function).return_annotation is not None)
+        for name, function in functions.items()
+    }
+    missing = {
+        name: [s for s in sections if not re.search(rf"^{s}:$", texts[name], re.M)]
+        for name, sections in wanted.items()
+    }
+    assert not {name: sections for name, sections in missing.items() if sections}
+
+
+def test_public_docstrings_say_what_their_functions_raise():
+    """Where a public function raises an error in its own body, `Raises` names it."""
+    missing = {}
+    for name, value in PUBLIC.items():
+        if inspect.isclass(value) or "." in name:
+            continue
+        tree = ast.parse(textwrap.dedent(inspect.getsource(value)))
+        raised = {
+            node.exc.func.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Raise)
+            and isinstance(node.exc, ast.Call)
+            and isinstance(node.exc.func, ast.Name)
+            and node.exc.func.id[0].isupper()
+        }
+        text = inspect.getdoc(value)
+        said = text[text.find("Raises:") :] if "Raises:" in text else ""
+        missing[name] = {error for error in raised if error not in said}
+    assert not {name: errors for name, errors in missing.items() if errors}

@@ -368,10 +368,9 @@ def test_bad_settings_change_nothing(untouched, arguments, message):
 
 
 @pytest.mark.slow
-def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
-    readme = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
-    section = readme[readme.index("## Fine-tuning well") :]
-    block = re.search(r"^```py\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1]
+def test_the_example_of_the_guide_runs(tmp_path, monkeypatch):
+    page = Path(__file__).parents[1].joinpath("docs/fine_tuning.md").read_text("utf-8")
+    block = re.search(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
     monkeypatch.chdir(tmp_path)
     data = tl.from_arrays(X, Y, validation_split=0.25, test_split=0.0)
     model = tl.image_classifier(tiny_backbone(blocks=4), 2)

@@ -159,11 +159,10 @@ def test_own_texts(tmp_path, preset, capsys):
 
 
 @pytest.mark.slow
-def test_the_text_example_of_the_readme(tmp_path, preset, monkeypatch):
+def test_the_example_of_the_guide_to_texts(tmp_path, preset, monkeypatch):
     """Small weights take MiniLM's place, so that all but the download is real."""
-    readme = (SENTENCES.parents[1] / "README.md").read_text(encoding="utf-8")
-    texts = readme[readme.index("## Texts") :]
-    block = re.search(r"^```py\n(.*?)^```$", texts, re.MULTILINE | re.DOTALL)[1]
+    page = (SENTENCES.parents[1] / "docs" / "texts.md").read_text(encoding="utf-8")
+    block = re.search(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
     write_films(tmp_path / "reviews.csv", ("text", "label"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tlkeras.inputs.texts.backbones.minilm_folder", lambda: preset)

@@ -26,6 +26,9 @@ def find_backbone(
         backbone: `None` where there is one nested model, otherwise that model or its
             name.
 
+    Returns:
+        The nested model itself, not a copy.
+
     Raises:
         ValueError: If `model` is not functional, nests no model, or nests several and
             `backbone` does not say which.

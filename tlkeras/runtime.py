@@ -187,6 +187,9 @@ def configure(
 def current_runtime() -> Runtime:
     """Returns what `configure` chose last, or how Keras is set up without it.
 
+    Returns:
+        A `Runtime`: precision, strategy, devices, and the reason for each choice.
+
     Example:
 
     >>> tl.current_runtime().replicas
