@@ -273,7 +273,8 @@ PAGES = [
 ]
 # VGG16 at its full size, and what the tests of the verbs do as well.
 LONG_PAGES = {"README.md", "docs/classify_pictures.md", "docs/fine_tuning.md"}
-LONG_PAGES |= {"docs/coming_from/fastai.md", "docs/coming_from/hugging_face.md"}
+LONG_PAGES |= {page for page in PAGES if page.startswith("docs/coming_from/")}
+LONG_PAGES |= {"docs/index.md", "docs/concepts/two_phases.md"}
 # In place of what is large or far away: the same code on what is small and here.
 SMALL = [
     (r"epochs=\d+", "epochs=1"),
