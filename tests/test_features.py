@@ -277,6 +277,8 @@ def test_features_are_those_of_inference_whatever_lies_before_the_backbone(befor
         (Shaken(), False),
         (Jitter(), False),
         (keras.layers.RandomFlip(), False),
+        (keras.layers.Resizing(16, 16), True),
+        (keras.layers.CenterCrop(16, 16), True),
     ],
 )
 def test_random_layers_keep_features_from_the_cache(layer, cached):

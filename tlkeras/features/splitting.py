@@ -12,6 +12,8 @@ from tlkeras import _keras
 from tlkeras._code import draws_numbers
 from tlkeras.freezing import find_backbone
 
+# Layers of Keras that take `training`, and do the same whatever it is.
+_ALIKE = (keras.layers.Resizing, keras.layers.CenterCrop)
 ITEM_SIZE = {"bool": 1, "uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2}
 
 
@@ -324,6 +326,8 @@ def _is_random(node: object) -> bool:
 
 
 def _takes_training(layer: keras.layers.Layer) -> bool:
+    if type(layer) in _ALIKE:
+        return False
     if isinstance(layer, keras.layers.Lambda):
         # Its `call` has the argument whatever the function is.
         function = layer.function

@@ -6,7 +6,7 @@ from tlkeras.inputs.planning import PlanRules
 from tlkeras.outputs.planning import Proposal
 
 # Of spoken digits of a speaker who was not heard (jackson), 500 of five others to learn
-# from, MobileNetV2's frozen features knew 0.36, all of its layers at this rate 0.61
+# from, MobileNetV2's frozen features knew 0.34, all of its layers at this rate 0.61
 # without augmentation and 0.78 with it. (`tests/benchmarks/sounds.py`)
 RATE = 1e-3
 
