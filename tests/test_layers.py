@@ -3,6 +3,7 @@
 import ast
 import functools
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,17 @@ def imports():
 def test_every_module_has_a_layer():
     modules = {top_module(path) for path in PACKAGE.rglob("*.py")}
     assert modules == set(LAYER_OF)
+
+
+def test_the_map_of_the_package_has_every_module():
+    page = PACKAGE.parent / "docs" / "how_it_is_built.md"
+    rooms = [
+        line.split("|")[1]
+        for line in page.read_text("utf-8").splitlines()
+        if "| `" in line[:3]
+    ]
+    named = [name for room in rooms for name in re.findall(r"`(\w+)`", room)]
+    assert sorted(named) == sorted(set(LAYER_OF) - {"__init__"})
 
 
 def test_imports_point_to_lower_layers():

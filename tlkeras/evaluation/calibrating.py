@@ -56,9 +56,10 @@ class Logits(NamedTuple):
     activation: str | None
 
 
+# As in `evaluate`, a dictionary of several heads is `Any` to a type checker.
 def calibrate(
     model: keras.Model, data: Any, *, verbose: str | int = "auto"
-) -> Temperature | dict[str, Temperature]:
+) -> Temperature | Any:
     """Calibrates a classifier, so that its probabilities mean what they say.
 
     A fine-tuned network is mostly too confident. Dividing its logits by one number,

@@ -23,6 +23,8 @@ from tlkeras.outputs import labels_given, output_of_task
 from tlkeras.problem import Problem, input_of
 
 
+# A dictionary of several heads is `Any` to a type checker, which cannot know which of
+# the two comes: the attributes of one need no cast.
 def evaluate(
     model: keras.Model,
     data: Any,
@@ -33,7 +35,7 @@ def evaluate(
     groups: Any = None,
     thresholds: Any = None,
     verbose: str | int = "auto",
-) -> Report | dict[str, Report]:
+) -> Report | Any:
     """Evaluates a model on labelled data and reports how good it is.
 
     The data is read once; predictions and labels come from the same batches, so a

@@ -28,6 +28,7 @@ border-bottom: 2px solid #8886; }
 .tlkeras-report caption { text-align: left; font-weight: bold; padding: 0.3em 0; }
 .tlkeras-report th, .tlkeras-report td { padding: 0.2em 0.8em; text-align: right; }
 .tlkeras-report tbody th { text-align: left; font-weight: normal; }
+.tlkeras-report thead th:first-child { text-align: left; }
 .tlkeras-report tr { border-bottom: 1px solid #8884; }
 .tlkeras-report .scroll { max-height: 30em; overflow: auto; }
 .tlkeras-report .words th, .tlkeras-report .words td { text-align: left; }
@@ -42,7 +43,8 @@ _PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>body {{ font-family: sans-serif; margin: 2em auto; max-width: 80em;
+<style>:root {{ color-scheme: light dark; }}
+body {{ font-family: sans-serif; margin: 2em auto; max-width: 80em;
 padding: 0 1.5em; }}</style>
 </head>
 <body>
