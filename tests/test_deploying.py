@@ -165,10 +165,12 @@ def test_the_page_has_no_code_that_is_not_tested():
     assert {kind for kind, _ in BLOCK.findall(PAGE.read_text(encoding="utf-8"))} == {
         "bash",
         "json",
+        "py",
         "python",
         "text",
     }
-    assert [len(blocks(kind)) for kind in ("bash", "json", "python")] == [4, 1, 6]
+    kinds = ("bash", "json", "py", "python")
+    assert [len(blocks(kind)) for kind in kinds] == [4, 1, 1, 6]
 
 
 @pytest.mark.slow
@@ -317,7 +319,7 @@ def test_onnx(here, models, capsys):
 
 
 @pytest.mark.slow
-def test_the_two_lines_at_the_top(here, models, capsys):
+def test_what_is_shown_at_a_glance(here, models, capsys):
     (block,) = blocks("py")
     data = tl.image_folder("flowers", image_size=16, validation_split=0, test_split=0.5)
     exec(block, {"tl": tl, "model": models["flowers"], "data": data})
