@@ -275,9 +275,10 @@ PAGES = [
     *(f"docs/coming_from/{name}.md" for name in ("fastai", "hugging_face", "keras")),
     "docs/coming_from/keras_hub.md",
 ]
-# VGG16 at its full size, what XLA compiles, what the tests of the verbs do as well.
+# VGG16 at its full size, and what the tests of the verbs do as well.
 LONG_PAGES = {"README.md", "docs/classify_pictures.md", "docs/fine_tuning.md"}
-LONG_PAGES |= {"docs/index.md", *(page for page in PAGES if "coming_from" in page)}
+LONG_PAGES |= {page for page in PAGES if page.startswith("docs/coming_from/")}
+LONG_PAGES |= {"docs/index.md", "docs/concepts/two_phases.md"}
 # In place of what is large or far away: the same code on what is small and here.
 SMALL = [
     (r"epochs=\d+", "epochs=1"),
