@@ -319,7 +319,7 @@ def test_onnx(here, models, capsys):
 
 
 @pytest.mark.slow
-def test_the_two_lines_at_the_top(here, models, capsys):
+def test_what_is_shown_at_a_glance(here, models, capsys):
     (block,) = blocks("py")
     data = tl.image_folder("flowers", image_size=16, validation_split=0, test_split=0.5)
     exec(block, {"tl": tl, "model": models["flowers"], "data": data})

@@ -248,6 +248,10 @@ def test_the_usual_files_are_there(name):
     assert (ROOT / name).read_text(encoding="utf-8").startswith("# ")
 
 
+def test_the_readme_is_short():
+    assert (ROOT / "README.md").stat().st_size <= 6_000
+
+
 def test_the_citation_is_of_this_version():
     assert f"\nversion: {tl.__version__}\n" in (ROOT / "CITATION.cff").read_text(
         "utf-8"
@@ -278,7 +282,7 @@ LONG_PAGES |= {"docs/index.md", "docs/concepts/two_phases.md"}
 # In place of what is large or far away: the same code on what is small and here.
 SMALL = [
     (r"epochs=\d+", "epochs=1"),
-    (r"keras\.applications\.MobileNetV2\(.*?\)\)", "small()"),
+    (r"keras\.applications\.MobileNetV2\(.*?\)", "small()"),
     (r'"mobilenet_v2"', "small()"),
     (r'"bert_tiny_en_uncased"', '"./bert"'),
 ]
