@@ -118,6 +118,12 @@ def test_within_seconds_all_see_the_same_fewer_examples(monkeypatch):
     )
     assert found.table.reason["slow"].startswith("no time for it: 1e+06 ms")
     assert found.best == "seeing" and 12 < found.examples <= 16 < found.of
+    # However little time there is, one is looked at.
+    monkeypatch.undo()
+    found = tl.rank_backbones(
+        colours(), [seeing(), seeing("2")], seconds=1e-3, cache=False, verbose=0
+    )
+    assert found.best == "seeing" and found.table.probe["seeing"] > 0.9
 
 
 @pytest.mark.slow

@@ -256,8 +256,8 @@ def rank_backbones(
         examples: Training examples to look at, at least 20. `None`: 500, of many
             classes 10 each and up to 2,000; or, with `seconds`, as many of these as
             there is time for.
-        seconds: Limit in seconds for all of it, kept roughly. Candidates for which
-            there is no time are said in the table.
+        seconds: Limit in seconds for all of it, kept roughly: one candidate is looked
+            at in any case. Those for which there is no time are said in the table.
         by: `"probe"` (the linear model's accuracy, area under the curve or share of
             the variance; of equal ones, its loss decides), `"loss"`, `"log_me"` or
             `"h_score"`.
@@ -441,7 +441,11 @@ def _look_at_all(
         started = time.perf_counter()
         left = clock.left()
         known = costs.get(name)
-        if left < (known.milliseconds * len(look.rows) / 1e3 if known else 0.0):
+        # The last one, if there is none yet: some ranking is better than none.
+        has_some = any(one.scores is not None for one in done.values())
+        may_stop = has_some or number < len(rest)
+        needed = known.milliseconds * len(look.rows) / 1e3 if known else 0.0
+        if may_stop and left < needed:
             done[name] = Ranked(name, costs=known, reason="no time was left for it")
         else:
             done[name] = _tried(look, name, candidates[name], known, left)
@@ -460,7 +464,7 @@ def _timed_beforehand(
     for number, (name, candidate) in enumerate(candidates.items(), 1):
         started = time.perf_counter()
         left = clock.left()
-        if left <= 0:
+        if left <= 0 and costs:
             failed[name] = Ranked(name, reason="no time was left for it")
             continue
         try:
