@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import assert_equal_weights, solid_colours, tiny_backbone, weights_of
 from keras import ops
+from text_models import tiny_bert
 
 import tlkeras as tl
 from tlkeras.adapting.adapting import CANDIDATES
@@ -167,6 +168,8 @@ def test_a_gap_is_found_said_and_drawn():
     assert np.mean(foreign[:10] >= 40) > 0.5
     with pytest.raises(ValueError, match="`second` must have at least 8 examples"):
         tl.domain_gap(model, X, DIM[:7], **QUIET)
+    with pytest.raises(ValueError, match="Labels in `first` must be numbers"):
+        tl.domain_gap(model, (X, np.array(NAMES)[Y]), DIM, **QUIET)
 
 
 # Adaptation.
@@ -261,7 +264,7 @@ def test_trains_on_both_domains_and_leaves_a_plain_model(kind, method, tmp_path)
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)
-    if method == "mcc":
+    if method == "cdan":
         twin = adapt(kind, method, unfreeze_from="block3", epochs=2)
         assert_equal_weights(after, weights_of(twin))
 
@@ -294,6 +297,28 @@ def test_auto_says_what_it_tried_and_keeps_what_does_not_help(capsys):
     np.testing.assert_array_equal(
         same.predict(X, verbose=0), model.predict(X, verbose=0)
     )
+
+
+@pytest.mark.slow
+def test_texts_adapt_alike():
+    bert, tokenizer = tiny_bert()
+    model = tl.text_classifier(bert, ["bad", "good"], tokenizer=tokenizer)
+    labels = np.arange(40) % 2
+    texts = [
+        f"the film was {('bad', 'good')[n % 2]}{' and' * (n % 9)}" for n in range(40)
+    ]
+    tl.fit_head(model, (texts, labels), cache="memory", verbose=0)
+    others = [text.replace("film", "story of a play") for text in texts[:20]]
+    named = {"epochs": 1, "unfreeze_from": "transformer_layer_1"}
+    for method in ("coral", "mcc"):
+        adapted = tl.adapt(
+            model, (texts, labels), others, method=method, **named, **QUIET
+        )
+        assert adapted.classify(others)[0].label in ("bad", "good")
+        assert not np.array_equal(adapted.predict(others), model.predict(others))
+    assert tl.domain_gap(model, texts, others, **QUIET).sizes == (40, 20)
+    with pytest.raises(ValueError, match="'norms' renews .* batch norms"):
+        tl.adapt(model, (texts, labels), others, method="norms", **QUIET)
 
 
 def test_what_cannot_be_adapted_is_said():

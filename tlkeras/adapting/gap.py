@@ -19,7 +19,7 @@ from tlkeras.few_labels.reading import (
     read_by,
 )
 from tlkeras.inputs.examples import reading_of
-from tlkeras.problem import problem_of
+from tlkeras.problem import check_names, own_problem, problem_of
 
 # What is said to differ: both tests together are wrong less often than this.
 _LEVEL = 0.05
@@ -252,7 +252,16 @@ class _Side:
         problem: Any,
         head: str,
     ) -> "_Side":
+        own = own_problem(model)
+        if own is not None:
+            check_names(own, given, about)
         examples, labels = labelled_examples(model, given, about, problem, head)
+        if labels is not None and labels.dtype.kind not in "biuf":
+            raise ValueError(
+                f"Labels in `{about}` must be numbers here. `tl.from_arrays(x, y, "
+                "class_names=model.class_names)` takes names; its `.train` will do. "
+                f"Received: dtype {labels.dtype}."
+            )
         if len(examples) < _LEAST:
             raise ValueError(
                 f"`{about}` must have at least {_LEAST} examples, better 50: of fewer "
