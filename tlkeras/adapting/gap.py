@@ -47,6 +47,7 @@ class DomainGap(Described):
             one first; of a large set, of the examples that were drawn.
         names: What these are called: paths, texts or places.
         sizes: How many examples of each set were looked at.
+        whole: The `TwoSamples` of all of them: both tests with their own p-values.
     """
 
     accuracy: float
