@@ -54,6 +54,10 @@ FINDINGS = {
         r"^Probe of random weights: ([\d.]+)$": (0.4, 0.75),
         r"^Test accuracy: ([\d.]+)$": (0.9, 1),
     },
+    "08_another_domain.ipynb": {
+        r"^source only +([\d.]+)$": (0, 0.5),
+        r"^auto +([\d.]+)$": (0.8, 1),
+    },
     "09_spoken_words.ipynb": {
         r"^five voices, unheard +([\d.]+)$": (0.4, 0.75),
         r"^one of each word +([\d.]+)$": (0.7, 1),

@@ -2,6 +2,7 @@
 
 from tlkeras._validation import UnsupportedError
 from tlkeras._version import __version__ as __version__
+from tlkeras.adapting import DomainGap, adapt, domain_gap
 from tlkeras.backbone_loading import list_backbones, load_backbone
 from tlkeras.builders import (
     Heard,
@@ -100,6 +101,7 @@ __all__ = [
     "Cosine",
     "Explanations",
     "DistillationReport",
+    "DomainGap",
     "ExportError",
     "ExportReport",
     "FeatureSet",
@@ -135,6 +137,7 @@ __all__ = [
     "UnsupportedError",
     "WeightAveraging",
     "WorkerError",
+    "adapt",
     "audio_classifier",
     "audio_folder",
     "audio_regressor",
@@ -146,6 +149,7 @@ __all__ = [
     "configure",
     "current_runtime",
     "distill",
+    "domain_gap",
     "evaluate",
     "explain",
     "export",

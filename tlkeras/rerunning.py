@@ -139,6 +139,12 @@ def _record_of(given: Any) -> TrainingRecord:
             "which no rerun repeats. Rerun the record of the model before, then call "
             "that again."
         )
+    if record.adapted:
+        raise ValueError(
+            f"The model was adapted by `tl.adapt` ({record.adapted[-1].method}), which "
+            "no rerun repeats. Rerun the record of the model before, then call that "
+            "again."
+        )
     taught = [n for n, run in enumerate(record.runs, 1) if run.taught_by]
     if taught:
         raise ValueError(

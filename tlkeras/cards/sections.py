@@ -213,6 +213,10 @@ def training(facts: Facts) -> str:
         f"Learnt by `tl.learn_class` after run {each.after_run}: {escaped(str(each))}."
         for each in record.learnt
     ]
+    blocks += [
+        f"Adapted by `tl.adapt` after run {each.after_run}: {escaped(each.summary)}."
+        for each in record.adapted
+    ]
     return "\n\n".join([*blocks, _again(facts)])
 
 
@@ -266,6 +270,12 @@ def _again(facts: Facts) -> str:
         notes.append(
             "It learnt classes by `tl.learn_class`, which no rerun repeats: rerun the "
             "record of the model before, then call that again."
+        )
+        return " ".join(dict.fromkeys(notes))
+    if facts.record.adapted:
+        notes.append(
+            "It was adapted by `tl.adapt`, which no rerun repeats: rerun the record of "
+            "the model before, then call that again."
         )
         return " ".join(dict.fromkeys(notes))
     if not facts.is_as_recorded:

@@ -406,6 +406,18 @@ class Classes(Probabilities):
     def taken_for(self, logits: np.ndarray, own: np.ndarray) -> np.ndarray:
         return self._logits(logits).argmax(axis=1) == own
 
+    # Another domain.
+
+    def class_probabilities(self, outputs: Any) -> Any:
+        outputs = ops.cast(outputs, "float32")
+        if not self.single_unit:
+            return outputs
+        return ops.concatenate([1 - outputs, outputs], axis=-1)
+
+    def with_shares(self, bias: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+        more = np.log(ratios)
+        return bias + (more[1:] - more[:1] if self.single_unit else more)
+
     # Labels to ask for.
 
     def uncertainty(self, logits: np.ndarray) -> np.ndarray:

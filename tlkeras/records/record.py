@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tlkeras._files import write_whole
+from tlkeras.description import aligned
 from tlkeras.records.encoding import missing, readable, without_names
 from tlkeras.records.surroundings import Surroundings
 
@@ -138,6 +139,64 @@ class LearntClasses:
 
 
 @dataclass(frozen=True)
+class Adaptation:
+    """One call of `tl.adapt`; prints itself.
+
+    Attributes:
+        after_run: How many runs there were before.
+        after_learnt: How many calls of `tl.learn_class` there were before.
+        head: The head that was adapted; `None` where heads have no names.
+        method: What was done, as in `tl.adapt`; `"source only"` for nothing.
+        done: The same in words.
+        examples: How many there were of `"source"`, `"validation"` and `"target"`.
+        fingerprints: Theirs.
+        scores: Of `method="auto"`, from each candidate to its scores without target
+            labels, by their names; `{}` otherwise.
+        surroundings: Versions, hardware, date.
+        weights: Fingerprint of all weights and random states afterwards.
+    """
+
+    after_run: int
+    after_learnt: int
+    head: str | None
+    method: str
+    done: str
+    examples: dict[str, int]
+    fingerprints: dict[str, str]
+    scores: dict[str, dict[str, float]]
+    surroundings: Surroundings
+    weights: str
+
+    @property
+    def table(self) -> Any:
+        """A `pandas.DataFrame` of the scores, with a row for each candidate."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(self.scores, orient="index")
+
+    @property
+    def summary(self) -> str:
+        """What was done and to what, in a line."""
+        where = "" if self.head is None else f" of head {self.head!r}"
+        chosen = ", chosen without target labels" if self.scores else ""
+        return (
+            f"{self.method}{where}{chosen}, for {self.examples['target']} target "
+            f"examples beside {self.examples['source']} of the source"
+            f"{f': {self.done}' if self.done else ''}"
+        )
+
+    def __str__(self) -> str:
+        if not self.scores:
+            return self.summary
+        header = ("candidate", *next(iter(self.scores.values())))
+        rows = [
+            (name, *(f"{value:.3f}" for value in found.values()))
+            for name, found in self.scores.items()
+        ]
+        return "\n".join([self.summary, *aligned([header, *rows])])
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
     """How a model was built and trained: all that `tl.rerun` needs.
 
@@ -156,6 +215,7 @@ class TrainingRecord:
         runs: One `RunRecord` for each call of a fit verb.
         random_states: Of a backbone of the user's own, states of its dropout.
         learnt: One `LearntClasses` for each call of `tl.learn_class`.
+        adapted: One `Adaptation` for each call of `tl.adapt`.
 
     Example:
 
@@ -177,10 +237,16 @@ class TrainingRecord:
     runs: tuple[RunRecord, ...] = ()
     random_states: tuple[Any, ...] = field(default=(), repr=False)
     learnt: tuple[LearntClasses, ...] = ()
+    adapted: tuple[Adaptation, ...] = ()
 
     @property
     def last_weights(self) -> str:
         """Fingerprint of all weights after the last thing that the record knows of."""
+        done = (len(self.runs), len(self.learnt))
+        if self.adapted:
+            last = self.adapted[-1]
+            if (last.after_run, last.after_learnt) == done:
+                return last.weights
         if self.learnt and self.learnt[-1].after_run == len(self.runs):
             return self.learnt[-1].weights
         return self.runs[-1].weights if self.runs else self.weights
@@ -227,7 +293,9 @@ class TrainingRecord:
             made = Surroundings(**values.pop("surroundings"))
             states = tuple(map(tuple, values.pop("random_states")))
             learnt = tuple(map(_learnt_of, values.pop("learnt", ())))
-            parts = {"runs": runs, "random_states": states, "learnt": learnt}
+            adapted = tuple(map(_adapted_of, values.pop("adapted", ())))
+            parts = {"runs": runs, "random_states": states}
+            parts |= {"learnt": learnt, "adapted": adapted}
             return cls(**values, surroundings=made, **parts)
         except (KeyError, TypeError) as error:
             raise ValueError(f"This is no training record: {error!r}.") from error
@@ -319,6 +387,9 @@ class TrainingRecord:
         for each in self.learnt:
             date = each.surroundings.date
             lines.append(f"learnt after run {each.after_run}: {each}, {date}")
+        for each in self.adapted:
+            date = each.surroundings.date
+            lines.append(f"adapted after run {each.after_run}, {date}: {each}")
         if self.not_kept:
             wanted = ", ".join(f"{n}= ({what})" for n, what in self.not_kept.items())
             lines.append(f"not kept, to be given to a rerun: {wanted}")
@@ -338,6 +409,12 @@ def _learnt_of(values: Mapping[str, Any]) -> LearntClasses:
     made = Surroundings(**values.pop("surroundings"))
     prints = tuple(values.pop("fingerprints"))
     return LearntClasses(**values, surroundings=made, fingerprints=prints)
+
+
+def _adapted_of(values: Mapping[str, Any]) -> Adaptation:
+    values = dict(values)
+    made = Surroundings(**values.pop("surroundings"))
+    return Adaptation(**values, surroundings=made)
 
 
 def _as_lists(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from tlkeras._validation import check_number
 from tlkeras.heads import check_hidden
+from tlkeras.outputs.base.adapting import Adapting
 from tlkeras.outputs.base.answering import Answering
 from tlkeras.outputs.base.extending import Extending
 from tlkeras.outputs.base.labelling import Labelling
@@ -10,7 +11,7 @@ from tlkeras.outputs.base.reporting import Reporting
 from tlkeras.outputs.losses import find_metric
 
 
-class Output(Labelling, Learning, Answering, Reporting, Extending):
+class Output(Labelling, Learning, Answering, Reporting, Extending, Adapting):
     """One answer of a model: what its labels are, how it is learnt, measured and said.
 
     A subclass is one kind of answer. What other code wants to know of labels or of
