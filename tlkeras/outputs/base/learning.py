@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tlkeras.heads import last_layer, stack_hidden
 from tlkeras.outputs.base.kind import Kind
 from tlkeras.outputs.known import KnownLoss, KnownMetric
 from tlkeras.outputs.losses import find_metric, is_mean_metric
@@ -19,6 +20,19 @@ from tlkeras.outputs.weighing import Weighing, check_kind
 
 class Learning(Kind):
     """What an output knows of losses, metrics and weights, and of doubtful labels."""
+
+    # The layers.
+
+    def attach(self, features: Any, name: str, weight_decay: float = 0.0) -> Any:
+        """Puts the layers of this head on features; returns its outputs, in float32.
+
+        Args:
+            features: Symbolic tensor `(batch, width)`, or what else its builder makes.
+            name: Of the last layer.
+            weight_decay: L2 penalty on its kernels.
+        """
+        x = stack_hidden(features, self.hidden, self.dropout, weight_decay)
+        return last_layer(x, self.units, self.activation, name, weight_decay)
 
     # Training.
 
