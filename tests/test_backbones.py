@@ -125,7 +125,7 @@ def test_bad_input_shapes_are_refused(bad):
         ("vgg16", "float32"),
         ("mobilenet_v2", "mixed_bfloat16"),
         ("mobilenet_v3_small", "float32"),
-        ("efficientnet_v2_b0", "mixed_bfloat16"),
+        pytest.param("efficientnet_v2_b0", "mixed_bfloat16", marks=pytest.mark.slow),
         ("convnext_tiny", "float32"),
     ],
 )

@@ -209,6 +209,7 @@ def test_features_are_the_inputs_of_the_backbone(make, keys, kind):
     check_features(loaded_of(make, 14), keys, kind)
 
 
+@pytest.mark.slow
 def test_decoder_pair_is_joined_with_the_end_of_text():
     loaded = loaded_of(tiny_gpt2, 14)
     check_features(loaded, {"token_ids", "padding_mask"}, "decoder")

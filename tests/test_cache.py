@@ -81,7 +81,7 @@ def plain_backbone():
 @pytest.mark.parametrize(
     ("place", "points"),
     [
-        pytest.param("disk", "block3", marks=pytest.mark.contract),
+        pytest.param("disk", "block3", marks=[pytest.mark.contract, pytest.mark.slow]),
         pytest.param(
             "memory", ["block3_conv2", "block2_conv2"], marks=pytest.mark.slow
         ),

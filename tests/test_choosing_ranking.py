@@ -115,6 +115,7 @@ def test_within_seconds_all_see_the_same_fewer_examples(monkeypatch):
     assert found.best == "seeing" and 12 <= found.examples <= 16 < found.of
 
 
+@pytest.mark.slow
 def test_ties_are_broken_by_the_loss_and_any_score_may_decide(capsys):
     again = tl.rank_backbones(
         colours(), [seeing(), seeing(seed=3), blind()], examples=30, by="loss"

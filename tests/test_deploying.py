@@ -209,6 +209,7 @@ def asked_with_curl(block):
     return url, body
 
 
+@pytest.mark.slow
 def test_curl_gets_what_the_page_says(here, server, models):
     model = models["flowers"]
     answered = json.loads(server.answer(*asked_with_curl(blocks("bash")[2])))
@@ -235,6 +236,7 @@ def test_curl_gets_what_the_page_says(here, server, models):
     assert len(answered) == 2
 
 
+@pytest.mark.slow
 def test_the_client_in_python(here, server, models, capsys, monkeypatch):
     monkeypatch.setattr(urllib.request, "urlopen", server.urlopen)
     exec(blocks("python")[1], {})
@@ -248,6 +250,7 @@ def test_the_client_in_python(here, server, models, capsys, monkeypatch):
     assert capsys.readouterr().out.splitlines() == wanted
 
 
+@pytest.mark.slow
 def test_the_signatures_are_those_of_the_table(server):
     table = re.findall(
         r"^\| `(\w+)` \| (\w+) \|", PAGE.read_text(encoding="utf-8"), re.M
@@ -267,6 +270,7 @@ def test_the_signatures_are_those_of_the_table(server):
     assert takes("reviews", "tokens").keys() >= {"token_ids", "padding_mask"}
 
 
+@pytest.mark.slow
 def test_pixels_and_tokens_go_in_as_lists(here, server, models):
     pixels = tl.load_images(["flowers/rose/1.jpg"], image_size=16)
     body = json.dumps({"instances": pixels.tolist()})
@@ -286,6 +290,7 @@ def test_pixels_and_tokens_go_in_as_lists(here, server, models):
     assert json.loads(answered)["predictions"][0]["label"] == said.label
 
 
+@pytest.mark.slow
 def test_litert(here, models, capsys, monkeypatch):
     namespace = {"tl": tl}
     exec(blocks("python")[2], namespace)
@@ -302,6 +307,7 @@ def test_litert(here, models, capsys, monkeypatch):
     check_last_answer(capsys, models)
 
 
+@pytest.mark.slow
 def test_onnx(here, models, capsys):
     for package in ("onnx", "tf2onnx", "onnxruntime"):
         pytest.importorskip(package)

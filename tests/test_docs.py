@@ -176,7 +176,18 @@ def names_of(example):
 
 
 # Examples of verbs that train several models, or convert one.
-LONG = {"auto", "distill", "find_suspects", "prune", "quantize", "rerun", "tune"}
+LONG = {
+    "auto",
+    "distill",
+    "find_suspects",
+    "learn_class",
+    "prune",
+    "quantize",
+    "rank_backbones",
+    "rerun",
+    "suggest_labels",
+    "tune",
+}
 
 
 @pytest.mark.parametrize(

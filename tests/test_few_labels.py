@@ -75,7 +75,9 @@ def test_a_class_more_of_a_file_forgets_nothing(tmp_path):
     assert len(means) == 4 and not np.allclose(means[2], means[3])
 
 
-@pytest.mark.parametrize("kind", ["labels", "heads"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("labels", marks=pytest.mark.slow), "heads"]
+)
 def test_several_at_once_beside_the_data(kind):
     model, data = trained(kind)
     head = "colour" if kind == "heads" else None

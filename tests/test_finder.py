@@ -129,6 +129,7 @@ def test_flags_come_back_from_any_state():
     assert_same_state(before, state_of(model))
 
 
+@pytest.mark.slow
 def test_the_loss_falls_at_the_suggestion_and_less_at_much_lower_rates():
     model = with_head(tiny_backbone(blocks=1))
     found = find(model)

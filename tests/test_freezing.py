@@ -60,6 +60,13 @@ def test_a_share_counts_layers_with_weights_from_the_top():
     assert freeze_index(BACKBONE, 1.0) == names.index("stem_conv")
 
 
+def test_a_share_of_batch_norms_alone_counts_them():
+    inputs = keras.Input((2,))
+    x = keras.layers.BatchNormalization(name="bn")(keras.layers.ReLU()(inputs))
+    assert freeze_index(keras.Model(inputs, x), 0.3) == 2
+    assert freeze_index(keras.Model(inputs, keras.layers.ReLU()(inputs)), 0.3) == 2
+
+
 def test_batch_norms_stay_frozen_unless_asked():
     tl.freeze(MODEL, unfreeze_from="block3")
     assert "block3_bn" not in trained_layers(MODEL)

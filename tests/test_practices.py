@@ -253,6 +253,7 @@ def test_decay_towards_the_pretrained_weights_holds_them():
     assert distances[50.0] < 0.3 * distances[0.0]
 
 
+@pytest.mark.slow
 def test_balance_helps_the_rare_class():
     rng = np.random.default_rng(0)
     labels = (np.arange(120) % 10 == 0).astype("int32")

@@ -194,6 +194,7 @@ def test_the_same_model_or_another_goes_on_with_and_without_logs(tmp_path, whole
     assert_same_result(model, history, *whole_run)
 
 
+@pytest.mark.slow
 def test_notes_of_finished_phases_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "tlkeras.training.phase.overfitting", lambda name, *_, **__: f"{name} overfits"

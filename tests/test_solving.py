@@ -159,6 +159,7 @@ def test_each_of_several_heads_is_solved_of_what_it_has_labels_for():
     assert np.mean(errors**2) < 0.1 * np.var(CLASSES / 2)
 
 
+@pytest.mark.slow
 def test_weights_of_examples_are_heeded():
     """Those that are wrong, most of them, weigh nothing, in phases of each kind."""
     wrong = np.arange(N) % 4 != 0
@@ -314,6 +315,7 @@ def test_a_phase_that_helps_stays_and_is_calibrated():
     assert loss == pytest.approx(history.best["calibrated_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_least_loss_stays_of_outputs_without_names():
     backbone, inputs = tiny_backbone(blocks=1), keras.Input((16, 16, 3))
     x = keras.layers.GlobalAveragePooling2D()(backbone(inputs))
@@ -336,6 +338,7 @@ SIZES = np.linspace(-1.0, 1.0, 48)
 GREY = np.tile(128 + 90 * SIZES[:, None, None, None], (16, 16, 3)).astype("uint8")
 
 
+@pytest.mark.slow
 def test_numbers_of_any_size_are_learnt_alike_by_gradient():
     """Huber's loss has a size of its own."""
     heads = {"size": tl.Numbers(hidden=(8,)), "huber": tl.Numbers(loss="huber")}

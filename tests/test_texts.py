@@ -283,6 +283,7 @@ def test_texts_may_come_in_lists_wherever_arrays_do(form):
     assert len(model.classify(x)) == len(LABELS)
 
 
+@pytest.mark.slow
 def test_a_regressor_and_several_labels_of_texts_some_too_long(capsys):
     backbone, tokenizer = small_bert()
     model = tl.text_regressor(backbone, tokenizer=tokenizer, sequence_length=16)

@@ -172,7 +172,9 @@ def test_gradual_unfreezing_runs_a_stage_for_each_freeze_point():
     assert history.phases[1].trainable < history.phases[2].trainable
 
 
-@pytest.mark.parametrize("cache", ["memory", False])
+@pytest.mark.parametrize(
+    "cache", ["memory", pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_callbacks_find_out_themselves_which_way_a_metric_goes(cache, tmp_path):
     model = with_head(tiny_backbone(blocks=1))
     metrics = ["accuracy", "mae", keras.metrics.AUC(name="auc")]

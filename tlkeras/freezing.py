@@ -221,12 +221,15 @@ def _index_of_name(names: list[str], before: str) -> int:
 
 
 def _index_of_share(backbone: keras.Model, share: float) -> int:
-    weighted = [
+    weighted = [i for i, layer in enumerate(backbone.layers) if layer.weights]
+    others = [
         i
-        for i, layer in enumerate(backbone.layers)
-        if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
+        for i in weighted
+        if not isinstance(backbone.layers[i], keras.layers.BatchNormalization)
     ]
-    return weighted[-math.ceil(share * len(weighted))]
+    # Of batch norms alone, they count; where nothing has weights, nothing can train.
+    counted = others or weighted or [len(backbone.layers)]
+    return counted[-math.ceil(share * len(counted))]
 
 
 def recompile(
