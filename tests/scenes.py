@@ -70,7 +70,9 @@ def _draw(draw, shape, box, rng):
     blue, yellow = colour(30, 70, 180), colour(240, 200, 40)
     if shape == "stop":
         draw.regular_polygon((x, y, side / 2 * 1.08), 8, 22.5, red, white)
-        draw.rectangle((x1 + side / 4, y - edge / 2, x2 - side / 4, y + edge / 2), white)
+        draw.rectangle(
+            (x1 + side / 4, y - edge / 2, x2 - side / 4, y + edge / 2), white
+        )
     elif shape == "yield":
         draw.polygon([(x1, y1), (x2, y1), (x, y2)], white, red, edge)
     elif shape == "speed":
@@ -99,7 +101,11 @@ def write_pictures(folder, found, start=0):
 def write_coco(root: Path, found, classes=2):
     """Writes scenes as COCO's JSON; returns the file and the folder of pictures."""
     names = write_pictures(root / "images", found)
-    rows = [(i, box, k) for i, s in enumerate(found) for box, k in zip(*s[1:])]
+    rows = [
+        (i, box, k)
+        for i, (_, boxes, numbers) in enumerate(found)
+        for box, k in zip(boxes, numbers, strict=True)
+    ]
     content = {
         "images": [
             {"id": i, "file_name": name, "height": s[0].shape[0]}
@@ -149,7 +155,9 @@ def write_yolo(root: Path, found, classes=2):
             for (x1, y1, x2, y2), k in zip(boxes, numbers, strict=True)
         ]
         if lines:
-            (root / "labels" / name.replace(".png", ".txt")).write_text("\n".join(lines))
+            (root / "labels" / name.replace(".png", ".txt")).write_text(
+                "\n".join(lines)
+            )
     (root / "classes.txt").write_text("\n".join(SHAPES[:classes]))
     return root
 

@@ -87,6 +87,12 @@ class Goal:
             raise ValueError(
                 f"A {self.name} has one head. Received: {self.target.name}={target!r}."
             )
+        if not self.takes_several and isinstance(target, Output):
+            if target.goal != self.name:
+                raise ValueError(
+                    f"A {self.name} is not for {target!r}: a {target.goal} is. "
+                    f"Received: {self.target.name}={target!r}."
+                )
         if not isinstance(target, (Output, Mapping)):
             return _OUTPUTS[self.name](target, *given)
         for argument, value in zip(self.arguments, given, strict=True):

@@ -181,8 +181,8 @@ class TransferModel(keras.Model):
 
         Returns:
             A list with one `Prediction` for each input, in order; of a regressor a
-            number, or a tuple of several; of a detector a `Detections`. Where heads have names, a dictionary of these
-            by head for each.
+            number, or a tuple of several; of a detector a `Detections`. Where heads
+            have names, a dictionary of these by head for each.
 
         Raises:
             ValueError: If a file cannot be read, or an array has another shape, is not

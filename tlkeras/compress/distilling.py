@@ -179,6 +179,8 @@ def _check_pair(teacher: Any, student: Any) -> None:
             f"{takes[0].nouns} and a student of {takes[1].nouns}."
         )
     first, second = teacher.problem.output, student.problem.output
+    if first.has_rows:
+        raise first.unsupported("tl.distill", "divergence")
     if not first.fits(second):
         raise ValueError(
             "Teacher and student must be of one task and as many outputs. Received: "

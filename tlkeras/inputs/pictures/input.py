@@ -116,6 +116,15 @@ class Pictures(Input):
 >>> tl.image_regressor("glyphnet").output_shape
 (None, 1)
 """,
+        "detector": """
+>>> model = tl.image_detector("mobilenet_v2", ["stop", "yield"], weights=None,
+...                           input_shape=96)
+>>> model.output_shape
+(None, 189, 10)
+>>> found = model.detect(np.zeros((60, 80, 3)))[0]
+>>> found.size
+(60, 80)
+""",
     }
 
     def __init__(

@@ -69,7 +69,7 @@ class Answering(Kind):
         """
 
     def placed(self, answers: list[Any], frames: Callable[[], Any]) -> list[Any]:
-        """Returns answers about what the model sees as such about the inputs themselves.
+        """Returns answers of what the model sees as answers of the inputs themselves.
 
         Args:
             answers: What `answers` returned.

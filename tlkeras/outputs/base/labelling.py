@@ -113,7 +113,7 @@ class Labelling(Kind):
     def mark(
         self, ax: Any, size: tuple[int, int], true: Any, found: Any = None
     ) -> None:
-        """Draws a label on the picture that it is of, where it says something of places.
+        """Draws a label on its picture, where it says something of places.
 
         Args:
             ax: Matplotlib axes that show the picture.

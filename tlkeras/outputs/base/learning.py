@@ -132,6 +132,14 @@ class Learning(Kind):
             "changes both as your task allows."
         )
 
+    def check_augmented(self, name: str, takes_labels: bool) -> None:
+        """Raises `ValueError` where a step of `augment` would make labels wrong.
+
+        Args:
+            name: The step's.
+            takes_labels: Whether it changes labels along with inputs.
+        """
+
     @property
     def mixable(self) -> bool:
         """Whether `soften` makes rows of the labels."""

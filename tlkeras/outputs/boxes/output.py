@@ -84,7 +84,14 @@ class Boxes(Output):
     has_rows: ClassVar[bool] = True
     goal: ClassVar[str] = "detector"
     hub_task: ClassVar[str | None] = "object-detection"
-    first_figures: ClassVar[tuple[str, ...]] = ("ap", "ap50", "ap75", "ar", "f1")
+    first_figures: ClassVar[tuple[str, ...]] = (
+        "ap",
+        "ap50",
+        "ap75",
+        "ar",
+        "f1",
+        "exact",
+    )
     headline_figures: ClassVar[tuple[str, ...]] = ("ap", "ap50")
 
     def __post_init__(self) -> None:
@@ -295,10 +302,19 @@ class Boxes(Output):
         if class_weight is None:
             return None
         raise ValueError(
-            "`class_weight` is for examples of one class each; a picture may have boxes "
-            "of several. `sampling='balanced'` shows pictures with rare classes more "
-            f"often. Received: class_weight={class_weight!r}."
+            "`class_weight` is for examples of one class each; a picture may have "
+            "boxes of several. `sampling='balanced'` shows pictures with rare classes "
+            f"more often. Received: class_weight={class_weight!r}."
         )
+
+    def check_augmented(self, name: str, takes_labels: bool) -> None:
+        if not takes_labels:
+            raise ValueError(
+                f"`augment`: {name} changes pictures and leaves boxes where they were. "
+                "Pass a function `f(images, labels)` that moves both; labels are "
+                "(batch, boxes, 6), and their first four columns x1, y1, x2, y2 as "
+                "shares of the picture's sides."
+            )
 
     def shares(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         from tlkeras.outputs.sampling import label_shares
@@ -317,7 +333,7 @@ class Boxes(Output):
     def read_predictions(
         self, labels: np.ndarray, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        labels = labels.astype("float64").reshape(len(labels), -1, LABEL_COLUMNS)
+        labels = labels.astype("float64")
         self.check(labels, "data")
         rows = outputs.reshape(len(outputs), -1, FOUND_COLUMNS)
         return labels, rows.astype("float64")
@@ -398,10 +414,13 @@ class Boxes(Output):
                 for name, values in each.items()
             },
             "f1": float(by_picture.f1.mean()),
+            "exact": float(np.mean(by_picture.false + by_picture.missed == 0)),
         }
 
     def main_values(self, y_true: np.ndarray, y_pred: np.ndarray) -> PerExample:
-        return PerExample("f1", self._counted(y_true, y_pred)[0].f1, True)
+        counts = self._counted(y_true, y_pred)[0]
+        exact = (counts.false + counts.missed == 0).astype("float64")
+        return PerExample("exact", exact, True, are_hits=True)
 
     def losses(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Returns how many boxes of each picture are false or missed."""
@@ -460,7 +479,8 @@ class Boxes(Output):
     def sentences(self, report: Any) -> Iterator[str]:
         yield (
             "Average precision and recall are COCO's; precision, recall and F1 are of "
-            "boxes from the thresholds on, that overlap a true one by half or more."
+            "boxes from the thresholds on, that overlap a true one by half or more; "
+            "`exact` is the share of pictures with neither a false nor a missed one."
         )
 
     def _coco(self, y_true: np.ndarray, outputs: np.ndarray) -> detection.Coco:

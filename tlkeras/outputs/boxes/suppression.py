@@ -11,7 +11,7 @@ LEAST_SCORE = 0.01
 
 
 def suppressed(outputs: Any, iou_threshold: float, max_detections: int) -> Any:
-    """Returns the boxes that are found in each picture, the surest first, in TensorFlow.
+    """Returns the boxes found in each picture, the surest first, in TensorFlow.
 
     Of boxes of one class that overlap more than `iou_threshold` the surest is kept.
 
