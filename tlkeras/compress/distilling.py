@@ -180,7 +180,10 @@ def _check_pair(teacher: Any, student: Any) -> None:
         )
     first, second = teacher.problem.output, student.problem.output
     if first.has_rows:
-        raise first.unsupported("tl.distill", "divergence")
+        raise ValueError(
+            "tl.distill compares one answer of teacher and student for each example; "
+            f"those of a {first.title} are many. Received: {first!r}."
+        )
     if not first.fits(second):
         raise ValueError(
             "Teacher and student must be of one task and as many outputs. Received: "
