@@ -1,4 +1,4 @@
-"""Drawn road signs on photographs: a detector on frozen features, fine-tuned, scratch.
+"""Drawn road signs on photographs: a detector on frozen features, and fine-tuned.
 
     python tests/benchmarks/boxes.py --shared ../shared [--methods cached uncached ...]
         [--epochs 30] [--seed 0] [--out boxes.jsonl]
@@ -11,7 +11,6 @@ cached      `tl.fit_head` on feature maps that are computed once
 uncached    the same with `cache=False`, three epochs, for the time of them
 keras       Keras' own `fit` of the same model, three epochs, for the time of them
 fine_tune   `cached`, then `tl.fine_tune` of the upper part for a third of the epochs
-scratch     the same network with random weights, all of it trained for as many epochs
 
 `cpu_per_epoch` is the median, in seconds of all cores, of the epochs after the first
 (of the head phase, where there are two). A run appends a line to `--out`.
@@ -29,7 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-METHODS = ("cached", "uncached", "keras", "fine_tune", "scratch")
+METHODS = ("cached", "uncached", "keras", "fine_tune")
 SIZE, TRAIN, TEST = 224, 200, 100
 _FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 WEIGHTS = f"keras_home/models/{_FILE}"
@@ -70,9 +69,8 @@ def run(shared: Path, data, method: str, epochs: int, seed: int) -> dict:
     import tlkeras as tl
 
     keras.utils.set_random_seed(seed)
-    weights = None if method == "scratch" else shared / WEIGHTS
     model = tl.image_detector(
-        "mobilenet_v2", data.class_names, weights=weights, input_shape=SIZE
+        "mobilenet_v2", data.class_names, weights=shared / WEIGHTS, input_shape=SIZE
     )
     timed = method in ("uncached", "keras")
     first_epochs, ends = 3 if timed else epochs, []
@@ -82,20 +80,6 @@ def run(shared: Path, data, method: str, epochs: int, seed: int) -> dict:
     began, cpu = time.perf_counter(), time.process_time()
     if method == "keras":
         model.fit(data.train, epochs=first_epochs, callbacks=[note], verbose=0)
-    elif method == "scratch":
-        model.backbone.trainable = True
-        recipe = tl.Recipe(train_batch_norm=True)
-        tl.fine_tune(
-            model,
-            data.train,
-            head_epochs=0,
-            epochs=epochs,
-            unfreeze_from=0,
-            fine_tune_learning_rate=1e-3,
-            recipe=recipe,
-            callbacks=[note],
-            verbose=0,
-        )
     else:
         cache = False if method == "uncached" else "memory"
         tl.fit_head(

@@ -121,9 +121,6 @@ class Pictures(Input):
 ...                           input_shape=96)
 >>> model.output_shape
 (None, 189, 10)
->>> found = model.detect(np.zeros((60, 80, 3)))[0]
->>> found.size
-(60, 80)
 """,
     }
 
