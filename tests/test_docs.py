@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers import tiny_backbone
 from images import encode, picture
+from scenes import scenes, write_coco, write_csv, write_voc, write_yolo
 from sounds import glide, write
 from test_data_tfds import numbered, write_dataset
 from test_quickstart import write_films
@@ -115,10 +116,22 @@ def words(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def signs(tmp_path_factory):
+    """A folder of pictures with boxes, in each form that they are read from."""
+    folder, drawn = tmp_path_factory.mktemp("boxes") / "signs", scenes(20)
+    write_coco(folder, drawn)
+    write_csv(folder, drawn)
+    write_voc(folder / "voc", drawn)
+    write_yolo(folder / "yolo", drawn)
+    return folder
+
+
 @pytest.fixture
-def offline_folder(tmp_path, monkeypatch, flowers, words):
-    """A working folder of `flowers/` and `words/`, where nothing is downloaded."""
+def offline_folder(tmp_path, monkeypatch, flowers, words, signs):
+    """A working folder of pictures, sounds and boxes; nothing is downloaded."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "signs").symlink_to(signs)
     shutil.copytree(flowers, tmp_path / "flowers")
     (tmp_path / "words").symlink_to(words)
     monkeypatch.setattr(tfds_module, "_prepared_builder", generated_tfds)

@@ -10,6 +10,7 @@ from tlkeras.builders import (
     audio_classifier,
     audio_regressor,
     image_classifier,
+    image_detector,
     image_regressor,
     text_classifier,
     text_regressor,
@@ -29,6 +30,10 @@ from tlkeras.compress import DistillationReport, PruningReport, distill, prune
 from tlkeras.data import (
     Splits,
     audio_folder,
+    boxes_from_coco,
+    boxes_from_csv,
+    boxes_from_voc,
+    boxes_from_yolo,
     from_arrays,
     from_csv,
     from_dataframe,
@@ -69,7 +74,14 @@ from tlkeras.inputs.pictures.explaining import ImageExplanation
 from tlkeras.inputs.sounds.explaining import SoundExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
 from tlkeras.optimizers import Constant, Cosine, OneCycle
-from tlkeras.outputs import Classes, Labels, Numbers, Prediction
+from tlkeras.outputs import (
+    Boxes,
+    Classes,
+    Detections,
+    Labels,
+    Numbers,
+    Prediction,
+)
 from tlkeras.problem import Problem, problem_of
 from tlkeras.records import TrainingRecord
 from tlkeras.rerunning import rerun
@@ -93,15 +105,17 @@ from tlkeras.training import (
 __all__ = [
     "AutoResult",
     "Between",
+    "Boxes",
     "CacheInfo",
     "CheckpointError",
     "Classes",
     "Comparison",
     "Constant",
     "Cosine",
-    "Explanations",
+    "Detections",
     "DistillationReport",
     "DomainGap",
+    "Explanations",
     "ExportError",
     "ExportReport",
     "FeatureSet",
@@ -142,6 +156,10 @@ __all__ = [
     "audio_folder",
     "audio_regressor",
     "auto",
+    "boxes_from_coco",
+    "boxes_from_csv",
+    "boxes_from_voc",
+    "boxes_from_yolo",
     "cache_info",
     "calibrate",
     "clear_cache",
@@ -165,6 +183,7 @@ __all__ = [
     "from_dataframe",
     "from_tfds",
     "image_classifier",
+    "image_detector",
     "image_folder",
     "image_regressor",
     "learn_class",

@@ -1,6 +1,7 @@
 """`python -m tlkeras predict`: a saved model's answers to its arguments, as lines."""
 
 import argparse
+import functools
 import itertools
 import json
 import os
@@ -104,12 +105,22 @@ def answers(
     rest = iter(given)
     while batch := list(itertools.islice(rest, batch_size)):
         rows, errors = model.problem.input.read_each(batch)
-        said = iter(model.classify(rows, batch_size=batch_size) if len(rows) else ())
+        readable = [item for i, item in enumerate(batch) if i not in errors]
+        said = iter(_said(model, rows, readable, batch_size) if len(rows) else ())
         for i, item in enumerate(batch):
             if i in errors:
                 yield Answer(item, error=errors[i])
             else:
                 yield Answer(item, next(said))
+
+
+def _said(
+    model: TransferModel, rows: Any, given: list[str], batch_size: int
+) -> list[Any]:
+    """Returns what the model says of inputs that were read from arguments."""
+    ready, owners = model.problem.input.read_windows(rows)
+    frames = functools.partial(model.problem.input.frames, given)
+    return model.answers(ready, owners, frames, batch_size)
 
 
 def _load(path: str) -> TransferModel:

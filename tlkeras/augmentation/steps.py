@@ -170,6 +170,8 @@ def make_steps(augment: Any, output: Output | None, domain: Domain) -> list[Step
             _check_mixing(step, output)
         if domain.limits is not None:
             _check_range(run)
+        if output is not None:
+            output.check_augmented(name, takes_labels)
         steps.append(step)
     return steps
 

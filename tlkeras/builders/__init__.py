@@ -1,10 +1,16 @@
 """Builders: backbone, preprocessing and heads as one model that saves whole."""
 
-from tlkeras.builders.building import BUILDERS, build_for, make_builders
+from tlkeras.builders.building import (
+    BUILDERS,
+    build_for,
+    make_builders,
+    make_detector,
+)
 from tlkeras.builders.transfer_model import Heard, TransferModel
 from tlkeras.inputs import Pictures, Sounds, Texts
 
 image_classifier, image_regressor = make_builders(Pictures)
+image_detector = make_detector(Pictures)
 text_classifier, text_regressor = make_builders(Texts)
 audio_classifier, audio_regressor = make_builders(Sounds)
 
@@ -16,8 +22,10 @@ __all__ = [
     "audio_regressor",
     "build_for",
     "image_classifier",
+    "image_detector",
     "image_regressor",
     "make_builders",
+    "make_detector",
     "text_classifier",
     "text_regressor",
 ]

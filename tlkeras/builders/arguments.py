@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tlkeras.inputs import Input
-from tlkeras.outputs import Classes, Labels, Numbers, Output
+from tlkeras.outputs import Boxes, Classes, Labels, Numbers, Output
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ class Goal:
         summary: First line of the docstring, with `{noun}`.
         description: What follows it, and what the kind of input says of what goes in.
         references: Papers and guides.
+        assemble: The method of the kind of input that puts the backbone behind it.
+        head: The arguments of the layers behind that.
+        takes_several: Whether its models may have several heads.
     """
 
     name: str
@@ -61,6 +64,9 @@ class Goal:
     summary: str
     description: str
     references: str
+    assemble: str = "assemble"
+    head: tuple[Argument, ...] = ()
+    takes_several: bool = True
 
     def outputs(self, target: Any, *given: Any) -> Output | Mapping[str, Output]:
         """Returns the outputs that the arguments ask for.
@@ -77,6 +83,16 @@ class Goal:
                 "{'species': tl.Classes(3), 'length': tl.Numbers()}. Received: "
                 f"{self.target.name}={target!r}."
             )
+        if not self.takes_several and isinstance(target, Mapping):
+            raise ValueError(
+                f"A {self.name} has one head. Received: {self.target.name}={target!r}."
+            )
+        if not self.takes_several and isinstance(target, Output):
+            if target.goal != self.name:
+                raise ValueError(
+                    f"A {self.name} is not for {target!r}: a {target.goal} is. "
+                    f"Received: {self.target.name}={target!r}."
+                )
         if not isinstance(target, (Output, Mapping)):
             return _OUTPUTS[self.name](target, *given)
         for argument, value in zip(self.arguments, given, strict=True):
@@ -100,21 +116,26 @@ def _regressor(outputs: int, loss: Any) -> Output:
     return Numbers(outputs, loss=loss)
 
 
-_OUTPUTS = {"classifier": _classifier, "regressor": _regressor}
+_OUTPUTS = {"classifier": _classifier, "regressor": _regressor, "detector": Boxes}
 
 
-def own_arguments(kind: type[Input]) -> list[Argument]:
+def own_arguments(kind: type[Input], method: str = "assemble") -> list[Argument]:
     """Returns the arguments of a kind's `assemble`, with what its docstring says.
+
+    Args:
+        kind: The kind of input.
+        method: Which of its methods it is.
 
     Raises:
         ValueError: If its docstring leaves one out.
     """
-    texts = _argument_texts(inspect.getdoc(kind.assemble) or "")
+    assemble = getattr(kind, method)
+    texts = _argument_texts(inspect.getdoc(assemble) or "")
     found = []
-    for name, parameter in inspect.signature(kind.assemble).parameters.items():
+    for name, parameter in inspect.signature(assemble).parameters.items():
         if name not in texts:
             raise ValueError(
-                f"The docstring of {kind.__name__}.assemble must say what `{name}` is, "
+                f"The docstring of {kind.__name__}.{method} must say what `{name}` is, "
                 "in its `Args`."
             )
         found.append(
@@ -132,6 +153,10 @@ def _argument_texts(docstring: str) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, _, text in pairs if text}
 
 
+_WEIGHT_DECAY = Argument(
+    "weight_decay", float, 0.0, "L2 penalty on the head's kernels."
+)
+
 HEAD = (
     Argument(
         "hidden",
@@ -145,12 +170,7 @@ HEAD = (
         0.0,
         "Dropout before each Dense layer of the head, in [0, 1).",
     ),
-    Argument(
-        "weight_decay",
-        float,
-        0.0,
-        "L2 penalty on the head's kernels.",
-    ),
+    _WEIGHT_DECAY,
 )
 
 SEVERAL = """\
@@ -209,6 +229,7 @@ GOALS = (
         description="Probabilities come out, in float32.",
         references="focal loss: Lin et al., Focal Loss for Dense Object Detection "
         f"(2017); {_CARUANA}",
+        head=HEAD,
     ),
     Goal(
         name="regressor",
@@ -220,5 +241,38 @@ GOALS = (
         "fine-tune.",
         description="Linear outputs `(batch, outputs)` come out, in float32.",
         references=_CARUANA,
+        head=HEAD,
     ),
+)
+
+_BOX_CLASSES = """\
+The classes' names in the order of their numbers, `data.class_names`, or how many there
+are. Or `tl.Boxes([...], iou_threshold=0.6)`."""
+
+DETECTOR = Goal(
+    name="detector",
+    target=Argument(
+        "classes", int | Sequence[str] | Output, inspect.Parameter.empty, _BOX_CLASSES
+    ),
+    arguments=(),
+    summary="Builds a {noun} detector on a frozen backbone, compiled, ready to "
+    "fine-tune.",
+    description="""\
+A feature pyramid and convolutions that all of its maps share find boxes and classes,
+one for each cell of a map, without anchors to be chosen: `tl.boxes_from_coco` and its
+siblings read data for it, `model.detect` gives boxes in a picture's own pixels. What
+`predict` gives are all cells, float32 `(batch, cells, 8 + classes)`: x1, y1, x2, y2 of
+the box and of the cell, as shares of the sides of what the model sees, then the
+classes' scores.""",
+    references="Tian et al., FCOS: Fully Convolutional One-Stage Object Detection "
+    "(2019); Lin et al., Feature Pyramid Networks for Object Detection (2017)",
+    assemble="assemble_pyramid",
+    head=(
+        Argument("width", int, 64, "Channels of the pyramid and its convolutions."),
+        Argument(
+            "depth", int, 2, "How many 3x3 convolutions stand before the predictors."
+        ),
+        _WEIGHT_DECAY,
+    ),
+    takes_several=False,
 )

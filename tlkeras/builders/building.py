@@ -12,8 +12,8 @@ import keras
 from tlkeras._validation import unknown_name
 from tlkeras.builders import recording
 from tlkeras.builders.arguments import (
+    DETECTOR,
     GOALS,
-    HEAD,
     SEVERAL,
     Argument,
     Goal,
@@ -23,7 +23,7 @@ from tlkeras.builders.sharing import sharing_is_told
 from tlkeras.builders.transfer_model import TransferModel
 from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import freeze
-from tlkeras.heads import last_layer, stack_hidden
+from tlkeras.heads import stack_hidden
 from tlkeras.inputs import Assembled, Input
 from tlkeras.problem import Problem, adopt_reading
 from tlkeras.records.encoding import random_state_kept
@@ -45,9 +45,16 @@ def make_builders(kind: type[Input]) -> tuple[Builder, Builder]:
         Two functions with full signatures and docstrings, such as `image_classifier`
         and `image_regressor`; `BUILDERS` has them too.
     """
-    made = tuple(_make_builder(kind, goal) for goal in GOALS)
-    BUILDERS.update((builder.__name__, builder) for builder in made)
-    return made
+    return tuple(_make_builder(kind, goal) for goal in GOALS)
+
+
+def make_detector(kind: type[Input]) -> Builder:
+    """Makes the builder of detectors of a kind of input.
+
+    Args:
+        kind: A subclass of `Input` with an `assemble_pyramid`.
+    """
+    return _make_builder(kind, DETECTOR)
 
 
 def build_for(problem: Problem, backbone: Any, **arguments: Any) -> TransferModel:
@@ -84,10 +91,10 @@ def build_for(problem: Problem, backbone: Any, **arguments: Any) -> TransferMode
 
 
 def _make_builder(kind: type[Input], goal: Goal) -> Builder:
-    own = own_arguments(kind)
+    own = own_arguments(kind, goal.assemble)
     head = [
         one.with_default(kind.default_dropout) if one.name == "dropout" else one
-        for one in HEAD
+        for one in goal.head
     ]
     first = next(one for one in own if one.name == "backbone")
     rest = [one for one in own if one is not first]
@@ -100,6 +107,7 @@ def _make_builder(kind: type[Input], goal: Goal) -> Builder:
         target = (values[one.name] for one in (goal.target, *goal.arguments))
         return _build(
             kind,
+            goal,
             values["backbone"],
             # What is wrong with the outputs is said before a backbone is loaded.
             Problem(Input(), goal.outputs(*target)),
@@ -119,7 +127,9 @@ def _make_builder(kind: type[Input], goal: Goal) -> Builder:
         "return": TransferModel,
     }
     build.__doc__ = _docstring(kind, goal, arguments)
-    return recording.recorded(build)
+    builder = recording.recorded(build)
+    BUILDERS[build.__name__] = builder
+    return builder
 
 
 def _docstring(kind: type[Input], goal: Goal, arguments: list[Argument]) -> str:
@@ -129,7 +139,7 @@ def _docstring(kind: type[Input], goal: Goal, arguments: list[Argument]) -> str:
     blocks = [
         goal.summary.format(noun=kind.noun),
         _filled(f"{goes_in} {goal.description}"),
-        _filled(SEVERAL),
+        *([_filled(SEVERAL)] if goal.takes_several else []),
         _section("Args", *(f"{one.name}: {one.text}" for one in arguments)),
         _section("Returns", "A `TransferModel`."),
         _section(
@@ -163,6 +173,7 @@ def _filled(text: str, first: str = "", others: str = "") -> str:
 
 def _build(
     kind: type[Input],
+    goal: Goal,
     backbone: Any,
     problem: Problem,
     arguments: Mapping[str, Any],
@@ -173,7 +184,7 @@ def _build(
         sharing_is_told(backbone) as note_built,
         _precision_for(kind, backbone, arguments),
     ):
-        assembled = kind.assemble(backbone, **arguments)
+        assembled = getattr(kind, goal.assemble)(backbone, **arguments)
         recording.note_backbone(assembled.name, assembled.licence)
         problem = problem.but(input=assembled.input)
         model = _with_heads(assembled, problem, **head)
@@ -185,15 +196,12 @@ def _build(
     return model
 
 
-def _with_heads(
-    assembled: Assembled,
-    problem: Problem,
-    hidden: Any,
-    dropout: float,
-    weight_decay: float,
-) -> TransferModel:
+def _with_heads(assembled: Assembled, problem: Problem, **head: Any) -> TransferModel:
     """Stacks the layers that all heads share, and those of each, on the features."""
-    shared = stack_hidden(assembled.features, hidden, dropout, weight_decay)
+    shared = assembled.features
+    if "hidden" in head:
+        both = head.pop("hidden"), head.pop("dropout")
+        shared = stack_hidden(shared, *both, head["weight_decay"])
     name = f"{assembled.name}_{problem.task}"
     taken = {layer.name for layer in keras.Model(assembled.inputs, shared).layers}
     if taken & set(problem.outputs):
@@ -202,16 +210,13 @@ def _with_heads(
             f"{sorted(taken & set(problem.outputs))}; taken are {sorted(taken)}."
         )
     outputs = {}
-    for head, output in problem.outputs.items():
+    for its_name, output in problem.outputs.items():
         if output.logits:
             raise ValueError(
                 "Models of tlkeras give probabilities; `logits` says of others what "
                 f"they give. Leave it out. Received: logits={output.logits!r}."
             )
-        x = stack_hidden(shared, output.hidden, output.dropout, weight_decay)
-        outputs[head] = last_layer(
-            x, output.units, output.activation, head, weight_decay
-        )
+        outputs[its_name] = output.attach(shared, its_name, **head)
     model = TransferModel(assembled.inputs, problem.face(outputs), name=name)
     model.problem = problem
     return model

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -21,6 +21,7 @@ from tlkeras.freezing import find_backbone
 from tlkeras.inputs.windows import averaged
 from tlkeras.linear import FeatureStatistics
 from tlkeras.lora import adapters_config, restore_adapters
+from tlkeras.outputs import Detections
 from tlkeras.outputs.losses import whole_loss
 from tlkeras.problem import Problem, adopt_names, check_names, input_of
 from tlkeras.records import TrainingRecord
@@ -180,8 +181,8 @@ class TransferModel(keras.Model):
 
         Returns:
             A list with one `Prediction` for each input, in order; of a regressor a
-            number, or a tuple of several. Where heads have names, a dictionary of these
-            by head for each.
+            number, or a tuple of several; of a detector a `Detections`. Where heads
+            have names, a dictionary of these by head for each.
 
         Raises:
             ValueError: If a file cannot be read, or an array has another shape, is not
@@ -199,10 +200,62 @@ class TransferModel(keras.Model):
         ready, owners = its_input.read_windows(inputs)
         if not len(ready):
             return []
+        frames = functools.partial(its_input.frames, inputs)
+        return self.answers(ready, owners, frames, batch_size)
+
+    def answers(
+        self, ready: Any, owners: Any, frames: Callable[[], Any], batch_size: int
+    ) -> list[Any]:
+        """Returns what `classify` says of inputs that were read.
+
+        Args:
+            ready: As `Input.read_windows` returned them.
+            owners: The same.
+            frames: Returns what `Input.frames` does for them.
+            batch_size: Inputs per step.
+        """
         outputs = self.predict(ready, batch_size=batch_size, verbose=0)
         if owners is not None:
             outputs = averaged(outputs, owners, owners.max() + 1)
-        return self.problem.answers(outputs)
+        return self.problem.answers(outputs, frames)
+
+    def detect(
+        self, inputs: Any, *, thresholds: Any = None, batch_size: int = 32
+    ) -> list[Detections]:
+        """Finds objects in pictures.
+
+        Args:
+            inputs: A path, a list of paths, or an array of raw pixels (0 to 255) of
+                shape `(height, width, channels)` or `(n, height, width, channels)`, of
+                any size.
+            thresholds: From which score on a box is given: a number from 0 to 1, or one
+                for each class. Defaults to `model.thresholds`, else 0.3.
+            batch_size: Pictures per step.
+
+        Returns:
+            A `Detections` for each picture, in order: `boxes` (x1, y1, x2, y2 in the
+            picture's own pixels), `labels`, `scores`, and `plot(picture)`.
+
+        Raises:
+            ValueError: If a file cannot be read, or an array has another shape, is not
+                numeric or not finite.
+            UnsupportedError: If the model finds no boxes.
+
+        Example:
+
+        >>> model = tl.image_detector("glyphnet", ["sign"], strides=(4,))
+        >>> found = model.detect(np.zeros((40, 60, 1)))[0]
+        >>> found.size, len(found) == len(found.labels)
+        ((40, 60), True)
+        """
+        problem = self._known_problem
+        problem.output.check_detects()
+        try:
+            if thresholds is not None:
+                self.problem = problem.with_thresholds(thresholds)
+            return self.classify(inputs, batch_size=batch_size)
+        finally:
+            self.problem = problem
 
     def classify_stream(
         self, source: Any, *, hop: float | None = None, batch_size: int = 32

@@ -227,7 +227,7 @@ def _header(facts: Facts) -> dict[str, Any]:
 
 def _hub_task(input: Input, output: Output) -> str | None:
     """Returns the hub's word for what a head does; `None` where it has none."""
-    return output.hub_task and f"{input.prefix}-{output.hub_task}"
+    return output.hub_task and output.hub_task.format(input=input.prefix)
 
 
 def _metrics(facts: Facts) -> list[str]:

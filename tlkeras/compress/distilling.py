@@ -179,6 +179,11 @@ def _check_pair(teacher: Any, student: Any) -> None:
             f"{takes[0].nouns} and a student of {takes[1].nouns}."
         )
     first, second = teacher.problem.output, student.problem.output
+    if first.has_rows:
+        raise ValueError(
+            "tl.distill compares one answer of teacher and student for each example; "
+            f"those of a {first.title} are many. Received: {first!r}."
+        )
     if not first.fits(second):
         raise ValueError(
             "Teacher and student must be of one task and as many outputs. Received: "

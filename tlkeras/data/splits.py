@@ -271,7 +271,9 @@ class Splits:
         titles = [self.problem.label_text(few.labels[i]) for i in order]
         its_input = self.problem.input
         about = f"{len(titles)} of {len(examples)} {its_input.kind} in {split}"
-        return its_input.show(inputs.numpy()[order], titles, about)
+        shown = its_input.show(inputs.numpy()[order], titles, about)
+        self.problem.mark(shown, inputs.shape[1:3], few.labels[order])
+        return shown
 
     def _drawn(self, examples: Examples, n: int) -> np.ndarray:
         """Returns positions of `n` examples, no class twice before all have been."""

@@ -13,7 +13,10 @@ from tlkeras.outputs import Output, read_predictions
 
 
 def check_arrays(
-    labels: Any, outputs: Any, names: Sequence[str] | None = None
+    labels: Any,
+    outputs: Any,
+    names: Sequence[str] | None = None,
+    has_rows: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns labels as numbers and outputs as rows, of as many examples each.
 
@@ -21,13 +24,18 @@ def check_arrays(
         labels: As in `Report`.
         outputs: As in `Report`.
         names: The classes' names, where they are known.
+        has_rows: As in `Output`.
     """
     labels = np.asarray(labels)
     listed = labels.tolist() if labels.ndim == 1 else []
     if listed and all(isinstance(label, str) for label in listed):
         labels = _numbers_of(listed, names)
     outputs = np.asarray(outputs, dtype="float32")
-    if labels.ndim == 0 or outputs.ndim not in (1, 2) or len(labels) != len(outputs):
+    if (
+        labels.ndim == 0
+        or outputs.ndim not in (1, 2, 2 + has_rows)
+        or len(labels) != len(outputs)
+    ):
         raise ValueError(
             "`labels` and `outputs` must be arrays of as many examples each, `outputs` "
             "of shape (n,) or (n, outputs). "
@@ -35,7 +43,7 @@ def check_arrays(
         )
     if not len(labels):
         raise ValueError("`labels` and `outputs` must hold at least one example.")
-    if labels.ndim > 2:
+    if labels.ndim > 2 + has_rows:
         raise ValueError(
             "Labels must have shape (n,) or (n, columns). "
             f"Received labels of shape {labels.shape}."

@@ -194,6 +194,11 @@ class Drawing(Figures):
         """
         from tlkeras.plots import plot_examples
 
-        inputs = self.examples(self.top_losses(n))
-        titles = [self.verdict(i) for i in self.top_losses(n)]
-        return plot_examples(inputs, titles, ax)
+        positions = self.top_losses(n)
+        inputs = self.examples(positions)
+        titles = [self.verdict(i) for i in positions]
+        ax = plot_examples(inputs, titles, ax)
+        for cell, i in zip(ax.child_axes, positions, strict=False):
+            size = inputs.shape[1:3]
+            self.output.mark(cell, size, self.y_true[i], self.y_pred[i])
+        return ax

@@ -49,11 +49,12 @@ class Figures:
         about: Mapping[str, str] | None = None,
     ) -> None:
         names = output.class_names if output and class_names is None else class_names
-        labels, outputs = check_arrays(labels, outputs, names)
+        has_rows = output is not None and output.has_rows
+        labels, outputs = check_arrays(labels, outputs, names, has_rows)
         self.output = output_for(labels, outputs, output, task, class_names, thresholds)
-        self.y_true, self._outputs = self.output.read_predictions(labels, outputs)
-        self.y_pred = self.output.predictions(self._outputs)
-        self.probabilities = self.output.probabilities(self._outputs)
+        self.y_true, self.outputs = self.output.read_predictions(labels, outputs)
+        self.y_pred = self.output.predictions(self.outputs)
+        self.probabilities = self.output.probabilities(self.outputs)
         count = len(labels)
         self.sample_weight = check_weights(sample_weight, count)
         self.slice_values = {
@@ -93,7 +94,7 @@ class Figures:
     @functools.cached_property
     def metrics(self) -> dict[str, float]:
         """Every figure by name; see `metrics` in the modules of `tlkeras.metrics`."""
-        return self.output.figures(self.y_true, self._outputs, self.sample_weight)
+        return self.output.figures(self.y_true, self.outputs, self.sample_weight)
 
     @functools.cached_property
     def confusion(self) -> np.ndarray | None:
@@ -102,12 +103,12 @@ class Figures:
         For labels that are not exclusive `(labels, 2, 2)`, one matrix per label;
         `None` for a regression.
         """
-        return self.output.confusion(self.y_true, self._outputs)
+        return self.output.confusion(self.y_true, self.outputs)
 
     @functools.cached_property
     def per_class(self) -> ClassTable | None:
         """Precision, recall, F1 and support of every class; `None` for a regression."""
-        return self.output.per_class(self.y_true, self._outputs)
+        return self.output.per_class(self.y_true, self.outputs)
 
     @functools.cached_property
     def accuracy(self) -> float | None:
@@ -130,7 +131,7 @@ class Figures:
     @functools.cached_property
     def losses(self) -> np.ndarray:
         """The loss of each example: log loss in nats, or the squared error."""
-        return self.output.losses(self.y_true, self._outputs)
+        return self.output.losses(self.y_true, self.outputs)
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
         """Returns the confidence interval of the accuracy, or of the mean error.
@@ -184,7 +185,7 @@ class Figures:
             Guo et al., On Calibration of Modern Neural Networks (2017).
         """
         check_int("bins", bins, 1)
-        return self.output.reliability(self.y_true, self._outputs, bins)
+        return self.output.reliability(self.y_true, self.outputs, bins)
 
     def temperature(self) -> float:
         """Returns the temperature that calibrates the probabilities best.
@@ -207,7 +208,7 @@ class Figures:
         Reference:
             Guo et al., On Calibration of Modern Neural Networks (2017).
         """
-        return self.output.temperature(self.y_true, self._outputs)
+        return self.output.temperature(self.y_true, self.outputs)
 
     @functools.cached_property
     def thresholds(self) -> np.ndarray:
@@ -217,12 +218,12 @@ class Figures:
         report.thresholds`), or pass them to `evaluate`; on the data that they were
         found on, they flatter.
         """
-        return self.output.best_thresholds(self.y_true, self._outputs)
+        return self.output.best_thresholds(self.y_true, self.outputs)
 
     @functools.cached_property
     def areas(self) -> tuple[np.ndarray, np.ndarray]:
         """The area under each class's ROC curve, and its average precision."""
-        return self.output.areas(self.y_true, self._outputs)
+        return self.output.areas(self.y_true, self.outputs)
 
     def top_losses(self, n: int = 9) -> np.ndarray:
         """Returns the positions of the examples with the highest losses.
@@ -300,7 +301,7 @@ class Figures:
         positions = positions_of(where, len(self.y_true))
         return type(self)(
             self.y_true[positions],
-            self._outputs[positions],
+            self.outputs[positions],
             output=self.output,
             sample_weight=part_of(self.sample_weight, positions),
             slices={n: values[positions] for n, values in self.slice_values.items()},
@@ -389,7 +390,7 @@ class Figures:
         >>> tl.Report([1], [[0.7, 0.3]], class_names=["cat", "dog"]).verdict(0)
         'dog taken for cat (cat 0.70, dog 0.30)'
         """
-        each = (self.y_true, self.y_pred, self._outputs)
+        each = (self.y_true, self.y_pred, self.outputs)
         return self.output.verdict(*(values[position] for values in each))
 
     def __getstate__(self) -> dict[str, Any]:

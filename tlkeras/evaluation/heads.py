@@ -97,7 +97,8 @@ class Heads:
         """Returns the outputs of each head."""
         if self._known is None:
             return {PREDICTIONS: outputs}
-        return self._known.outputs_by_head(outputs)
+        by_head = self._known.outputs_by_head(outputs)
+        return {n: self._known.outputs[n].condensed(x) for n, x in by_head.items()}
 
     def check_first_batch(self, labels: np.ndarray, outputs: dict) -> None:
         """Raises `ValueError` where a batch's labels and outputs do not fit."""
@@ -115,8 +116,9 @@ class Heads:
 
     def _output(self, labels: np.ndarray, outputs: np.ndarray) -> Output:
         """Returns what labels and outputs are of, or raises `ValueError`."""
-        labels, outputs = check_arrays(labels, outputs)
         known = None if self._known is None else self._known.output
+        has_rows = known is not None and known.has_rows
+        labels, outputs = check_arrays(labels, outputs, has_rows=has_rows)
         if known is not None and self._own is None:
             known = self._confirmed(known, labels, outputs)
         return output_for(

@@ -43,6 +43,8 @@ class Report(Drawing):
         task: Its task.
         y_true: Class numbers, int64 of shape `(n,)`; zeros and ones of shape
             `(n, labels)`; or values, float64 of shape `(n,)` or `(n, targets)`.
+        outputs: What the model gave, as figures are computed of it: float32
+            `(n, outputs)`.
         y_pred: Predictions, of the shape of `y_true`; float32 for a regression.
         probabilities: Float32 of shape `(n, classes)`; `None` for a regression.
         class_names: Tuple of names; `None` for a regression without any.

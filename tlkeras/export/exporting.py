@@ -50,8 +50,9 @@ def export(
 
     A SavedModel's signature `serving_default` gives `label`, `probability` and
     `probabilities` of pixels, of waves or, its tokenizer inside, of texts; a
-    regressor's gives `value`; with several heads each name starts with the head's
-    (`species_label`).
+    regressor's gives `value`; a detector's gives `boxes` after suppression (x1, y1, x2,
+    y2 as shares of the sides of what it sees), `scores` and `label`; with several heads
+    each name starts with the head's (`species_label`).
     `encoded` takes picture files, `tokens` takes tokens, `serve` gives what the model
     gives. TensorFlow Serving serves it:
 

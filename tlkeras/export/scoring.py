@@ -102,7 +102,7 @@ def _scored(
         if not where.any():
             continue
         figure, value = _figure(
-            Report(labels[where], outputs[name][where], output=output)
+            Report(labels[where], output.condensed(outputs[name][where]), output=output)
         )
         found[f"{name} {figure}" if problem.named else figure] = value
     return found

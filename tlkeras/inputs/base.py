@@ -66,14 +66,15 @@ class Assembled(NamedTuple):
 
     Attributes:
         inputs: `keras.Input`, or a dictionary of them.
-        features: Symbolic tensor `(batch, width)`.
+        features: Symbolic tensor `(batch, width)`; for boxes a list of feature maps
+            `(batch, height, width, channels)`, the finest first.
         input: The `Input` of the model to be.
         name: The backbone's name.
         licence: Of its weights, `None` where it is not known.
     """
 
     inputs: Any
-    features: keras.KerasTensor
+    features: Any
     input: "Input"
     name: str
     licence: str | None
@@ -551,6 +552,14 @@ class Input:
         """
         ready = np.asarray(self.read(inputs))
         return ArrayExamples(ready, np.zeros(len(ready), "int32"))
+
+    def frames(self, inputs: Any) -> Any:
+        """Returns where inputs lie in what the model sees of them, for places in it.
+
+        Args:
+            inputs: As in `read`.
+        """
+        raise self.unsupported("classify", "frames")
 
     def read_windows(self, inputs: Any) -> tuple[Any, np.ndarray | None]:
         """Returns what `classify` is given as `predict` takes it, all of it.

@@ -2,6 +2,7 @@
 
 from tlkeras.outputs.anything import Anything
 from tlkeras.outputs.base import Output, Prediction
+from tlkeras.outputs.boxes import Boxes, Detections
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.label_lists import labels_given, no_numbers
 from tlkeras.outputs.labels import Labels
@@ -32,9 +33,11 @@ __all__ = [
     "OUTPUTS",
     "TASKS",
     "Anything",
+    "Boxes",
     "ClassCrossentropy",
     "ClassLoss",
     "Classes",
+    "Detections",
     "LabelLoss",
     "Labels",
     "Numbers",

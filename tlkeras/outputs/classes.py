@@ -457,7 +457,7 @@ class Classes(Probabilities):
 
     # The card.
 
-    hub_task: ClassVar[str | None] = "classification"
+    hub_task: ClassVar[str | None] = "{input}-classification"
 
     def does(self, noun: str, names: str) -> str:
         return f"gives each {noun} one of {len(self.names)} classes ({names})"

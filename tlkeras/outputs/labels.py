@@ -348,7 +348,7 @@ class Labels(Probabilities):
 
     # The card.
 
-    hub_task: ClassVar[str | None] = "classification"
+    hub_task: ClassVar[str | None] = "{input}-classification"
 
     def does(self, noun: str, names: str) -> str:
         labels = f"{len(self.names)} labels ({names})"

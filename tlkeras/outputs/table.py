@@ -9,6 +9,7 @@ import numpy as np
 
 from tlkeras._validation import check_choice, in_order, is_missing, unknown_name
 from tlkeras.outputs.base import OUTPUTS, Output
+from tlkeras.outputs.boxes import Boxes
 from tlkeras.outputs.classes import Classes
 from tlkeras.outputs.column import (
     BOOLEANS,
@@ -39,7 +40,7 @@ from tlkeras.outputs.naming import (
 from tlkeras.outputs.numbers import Numbers
 
 # Whoever adds a kind of output adds its line here.
-OUTPUTS.update((kind.task, kind) for kind in (Classes, Labels, Numbers))
+OUTPUTS.update((kind.task, kind) for kind in (Classes, Labels, Numbers, Boxes))
 
 TASKS = tuple(OUTPUTS)
 

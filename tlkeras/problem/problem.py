@@ -330,6 +330,19 @@ class Problem:
             for name, values in by_head.items()
         )
 
+    def mark(self, ax: Any, size: tuple[int, int], labels: np.ndarray) -> None:
+        """Draws what labels say of places on the pictures that they are of.
+
+        Args:
+            ax: Matplotlib axes with one of their own for each picture, as `Input.show`
+                returned them, or whatever that returned.
+            size: Height and width of the pictures.
+            labels: As data hold them, one for each picture.
+        """
+        for name, values in self.unpack(labels).items():
+            for cell, label in zip(getattr(ax, "child_axes", ()), values, strict=False):
+                self.outputs[name].mark(cell, size, label)
+
     def strata(self, labels: np.ndarray) -> tuple[np.ndarray, Any]:
         """Returns each example's stratum for splitting, and the names of the strata.
 
@@ -497,16 +510,21 @@ class Problem:
         given = self.by_head(outputs)
         return {name: given[name] for name in self.outputs}
 
-    def answers(self, outputs: Any) -> list[Any]:
+    def answers(
+        self, outputs: Any, frames: Callable[[], Any] | None = None
+    ) -> list[Any]:
         """Returns what `classify` says of each input.
 
         Args:
             outputs: What the model gave: one array, or a dictionary of them by head.
+            frames: Returns where the inputs lie in what the model sees, as
+                `Input.frames` does; `None`: answers are about that.
         """
-        by_head = {
-            name: self.outputs[name].answers(np.asarray(rows))
-            for name, rows in self.outputs_by_head(outputs).items()
-        }
+        by_head = {}
+        for name, rows in self.outputs_by_head(outputs).items():
+            output = self.outputs[name]
+            said = output.answers(np.asarray(rows))
+            by_head[name] = said if frames is None else output.placed(said, frames)
         each = zip(*by_head.values(), strict=True)
         return [self.face(dict(zip(by_head, said, strict=True))) for said in each]
 

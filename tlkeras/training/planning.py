@@ -25,6 +25,7 @@ _ADAPTER_FACTOR = 10
 _DROPOUT = {"small": 0.2, "medium": 0.2, "large": 0.0}
 _HOW_MUCH = {"small": "much", "medium": "some", "large": "little"}
 _WHY_COSINE = "warm-up keeps first steps small, cosine the last ones"
+_WHY_NO_AUGMENT = "presets move what a picture shows, and not the labels' places"
 _WHY_HEAD = (
     "one Dense layer on cached features is solved, in seconds and calibrated; any "
     "other head trains by gradient"
@@ -135,6 +136,10 @@ def make_plan(facts: PlanFacts, built: bool = False) -> Plan:
             not speak of how to build one.
     """
     rules, output = facts.problem.input.plan_rules, facts.problem.output
+    moves = (rules.augment(facts), rules.cached_views(facts))
+    augment, cached_views = (
+        ((None, _WHY_NO_AUGMENT), None) if output.has_rows else moves
+    )
     proposals = {
         **_lengths(facts),
         "unfreeze_from": rules.unfreeze_from(facts),
@@ -143,8 +148,8 @@ def make_plan(facts: PlanFacts, built: bool = False) -> Plan:
         "optimizer": rules.optimizer(facts),
         "schedule": ("cosine", _WHY_COSINE),
         **({} if built else {"dropout": _dropout(facts)}),
-        "augment": rules.augment(facts),
-        "cached_views": rules.cached_views(facts),
+        "augment": augment,
+        "cached_views": cached_views,
         "class_weight": output.planned_weights(facts.class_sizes),
     }
     reasons = tuple(Reason(name, *x) for name, x in proposals.items() if x is not None)

@@ -13,6 +13,7 @@ from tlkeras.findings import (
 from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.grouping import Group, first_of_its_kind, joined
 from tlkeras.inputs.pictures.files import ImageFiles
+from tlkeras.inputs.pictures.geometry import upright_sizes
 from tlkeras.inputs.pictures.thumbnails import (
     LEAST_CONTRAST,
     contrasts,
@@ -117,7 +118,7 @@ def _size_findings(parts: dict[str, Examples]) -> Iterator[Finding]:
     for part, examples in parts.items():
         if not isinstance(examples, ImageFiles):
             continue
-        sides = _upright_sides(examples.headers)
+        sides = upright_sizes(examples.headers)
         scale = sides / np.array(examples.image_size)
         # The shorter side, compared with its target, is the one that fills it; of
         # what is padded it is the longer one.
@@ -146,10 +147,3 @@ def _size_findings(parts: dict[str, Examples]) -> Iterator[Finding]:
             "Cut out what matters, choose an `image_size` of (height, width) like "
             "them, or keep all of them with `fit='pad'`.",
         )
-
-
-def _upright_sides(headers: np.ndarray) -> np.ndarray:
-    """Returns height and width as seen, float64 `(n, 2)`."""
-    stored = np.stack([headers["height"], headers["width"]], axis=1).astype(float)
-    sideways = headers["orientation"] >= 5
-    return np.where(sideways[:, np.newaxis], stored[:, ::-1], stored)

@@ -41,6 +41,8 @@ from tlkeras.inputs.pictures.decoding import (
 )
 from tlkeras.inputs.pictures.explaining import PictureExplainer
 from tlkeras.inputs.pictures.files import read_listed
+from tlkeras.inputs.pictures.geometry import Frames, frames, upright_sizes
+from tlkeras.inputs.pictures.headers import read_headers
 from tlkeras.inputs.pictures.likeness import PictureLikeness
 from tlkeras.inputs.pictures.pixels import (
     as_pixels,
@@ -113,6 +115,12 @@ class Pictures(Input):
         "regressor": """
 >>> tl.image_regressor("glyphnet").output_shape
 (None, 1)
+""",
+        "detector": """
+>>> model = tl.image_detector("mobilenet_v2", ["stop", "yield"], weights=None,
+...                           input_shape=96)
+>>> model.output_shape
+(None, 189, 10)
 """,
     }
 
@@ -324,6 +332,51 @@ class Pictures(Input):
         its_input = cls(size, channels)
         return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
 
+    @classmethod
+    def assemble_pyramid(
+        cls,
+        backbone: str | keras.Model,
+        *,
+        strides: Sequence[int] = (8, 16, 32),
+        weights: str | Path | None = "pretrained",
+        input_shape: int | tuple[int, ...] | None = None,
+        preprocessing: Any = "auto",
+    ) -> Assembled:
+        """Puts a backbone behind raw pixels, and takes several feature maps of it.
+
+        Args:
+            backbone: A name from `tl.list_backbones()`, a KerasHub preset name or local
+                preset folder, or a functional `keras.Model` of your own: a
+                convolutional one, with feature maps of several sizes.
+            strides: Pixels between the cells of each feature map that boxes are looked
+                for on, each twice the one before. Small objects need small ones, which
+                cost most; a box of fewer than 8 cells is found on the finest.
+            weights: `"pretrained"` (or `"imagenet"`), `None` for random ones, a weights
+                file, or a folder that holds it.
+            input_shape: `(height, width, channels)`, or one number for a square
+                picture; the backbone's own size by default. Larger ones show more of
+                small objects.
+            preprocessing: `"auto"`, `None`, another family's name, or a layer, for
+                backbones of your own.
+        """
+        loaded = cls.load_backbone(
+            backbone,
+            weights=weights,
+            input_shape=input_shape,
+            preprocessing=preprocessing,
+        )
+        *size, channels = loaded.input_shape
+        if None in size:
+            raise ValueError(
+                "A detector needs pictures of one size: pass `input_shape=`. Received: "
+                f"input_shape={loaded.input_shape}."
+            )
+        inputs = keras.Input(loaded.input_shape, dtype="float32", name="image")
+        x = loaded.preprocessing(inputs) if loaded.preprocessing else inputs
+        features = backbones.pyramid(loaded.model, strides)(x)
+        its_input = cls(size, channels)
+        return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
+
     def builder_arguments(self) -> dict[str, Any]:
         if None in self.image_size:
             return {}
@@ -426,6 +479,25 @@ class Pictures(Input):
             return pixels
         size, fit = self.image_size, self.fits_by
         return np.stack([resize_image(image, size, fit) for image in pixels])
+
+    def frames(self, inputs: Any) -> Frames:
+        inputs = in_order("inputs", inputs)
+        paths = listed_paths("inputs", inputs, AS_PIXELS)
+        if paths is not None:
+            sizes = upright_sizes(read_headers(paths)[0])
+        else:
+            pixels = np.asarray(inputs)
+            pixels = pixels[None] if pixels.ndim == 3 else pixels
+            sizes = np.tile(pixels.shape[1:3], (len(pixels), 1))
+        return frames(sizes, self.image_size, self.fits_by)
+
+    def frames_of(self, examples: Any) -> Frames:
+        """Returns where the pictures of files lie in what is read of them.
+
+        Args:
+            examples: `ImageFiles`, as `of_files` made them.
+        """
+        return frames(upright_sizes(examples.headers), self.image_size, self.fits_by)
 
     def unlabelled(self, inputs: Any) -> Examples:
         inputs = in_order("inputs", inputs)

@@ -1,7 +1,7 @@
 """`Answering`: what predictions say, in Python, in graphs, as text and on cards."""
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -49,6 +49,14 @@ class Answering(Kind):
             ValueError: If labels and outputs do not fit each other.
         """
 
+    def condensed(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns what a report needs of a batch of outputs, rows `(n, numbers)`.
+
+        Args:
+            outputs: Float32, as the model gives them.
+        """
+        return outputs
+
     @abc.abstractmethod
     def answers(self, outputs: np.ndarray) -> list[Any]:
         """Returns what `classify` says of each input.
@@ -59,6 +67,19 @@ class Answering(Kind):
         Returns:
             A `Prediction`, a number or a tuple of numbers for each.
         """
+
+    def placed(self, answers: list[Any], frames: Callable[[], Any]) -> list[Any]:
+        """Returns answers of what the model sees as answers of the inputs themselves.
+
+        Args:
+            answers: What `answers` returned.
+            frames: Returns what `Input.frames` did for the inputs.
+        """
+        return answers
+
+    def check_detects(self) -> None:
+        """Raises `UnsupportedError` unless answers are of places in a picture."""
+        raise self.unsupported("detect", "check_detects")
 
     @abc.abstractmethod
     def graph_answers(self, outputs: Any) -> dict[str, Any]:

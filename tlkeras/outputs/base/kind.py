@@ -43,6 +43,8 @@ class Kind(abc.ABC):
     are_numbers: ClassVar[bool] = False
     # Whether what a model gives are logits, where that is known.
     logits: ClassVar[bool | None] = None
+    # Whether each example has several rows of labels, and of outputs.
+    has_rows: ClassVar[bool] = False
     # The end of the name of the builders that are made for it: `image_classifier`.
     goal: ClassVar[str] = "classifier"
 

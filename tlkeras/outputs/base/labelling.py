@@ -110,6 +110,18 @@ class Labelling(Kind):
             label: A number or a row, as data hold it.
         """
 
+    def mark(
+        self, ax: Any, size: tuple[int, int], true: Any, found: Any = None
+    ) -> None:
+        """Draws a label on its picture, where it says something of places.
+
+        Args:
+            ax: Matplotlib axes that show the picture.
+            size: Its height and width in pixels.
+            true: Its label, as data hold it.
+            found: What was predicted, as `predictions` returned it; `None`: nothing.
+        """
+
     # Labels, counted.
 
     def strata(self, labels: np.ndarray) -> np.ndarray | None:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tlkeras.heads import last_layer, stack_hidden
 from tlkeras.outputs.base.kind import Kind
 from tlkeras.outputs.known import KnownLoss, KnownMetric
 from tlkeras.outputs.losses import find_metric, is_mean_metric
@@ -19,6 +20,19 @@ from tlkeras.outputs.weighing import Weighing, check_kind
 
 class Learning(Kind):
     """What an output knows of losses, metrics and weights, and of doubtful labels."""
+
+    # The layers.
+
+    def attach(self, features: Any, name: str, weight_decay: float = 0.0) -> Any:
+        """Puts the layers of this head on features; returns its outputs, in float32.
+
+        Args:
+            features: Symbolic tensor `(batch, width)`, or what else its builder makes.
+            name: Of the last layer.
+            weight_decay: L2 penalty on its kernels.
+        """
+        x = stack_hidden(features, self.hidden, self.dropout, weight_decay)
+        return last_layer(x, self.units, self.activation, name, weight_decay)
 
     # Training.
 
@@ -117,6 +131,14 @@ class Learning(Kind):
             "mixed. Leave the mixing out, or pass a function `f(images, labels)` that "
             "changes both as your task allows."
         )
+
+    def check_augmented(self, name: str, takes_labels: bool) -> None:
+        """Raises `ValueError` where a step of `augment` would make labels wrong.
+
+        Args:
+            name: The step's.
+            takes_labels: Whether it changes labels along with inputs.
+        """
 
     @property
     def mixable(self) -> bool:

@@ -1,0 +1,390 @@
+"""Boxes: files, places in pictures, loss, suppression, figures, a whole detector."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import scenes
+import tensorflow as tf
+
+import tlkeras as tl
+from tlkeras.augmentation import resolve_augment
+from tlkeras.inputs import Pictures
+from tlkeras.inputs.pictures.decoding import resize_image
+from tlkeras.inputs.pictures.geometry import frames
+from tlkeras.metrics import detection
+from tlkeras.outputs import output_from_config
+from tlkeras.outputs.boxes.loss import DetectionLoss
+from tlkeras.outputs.boxes.suppression import suppressed_rows
+
+READ = {"image_size": 64, "batch_size": 8}
+NAMES = scenes.SHAPES[:2]
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return scenes.scenes(24, size=(48, 64), sides=(0.4, 0.7))
+
+
+@pytest.fixture(scope="module")
+def folder(drawn, tmp_path_factory):
+    """COCO's form of the scenes: `coco.json` and `images/`."""
+    root = tmp_path_factory.mktemp("scenes")
+    scenes.write_coco(root, drawn)
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    return tl.boxes_from_coco(folder / "coco.json", folder / "images", **READ)
+
+
+def small_detector(classes=NAMES):
+    inputs = keras.Input((64, 64, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    for number in range(1, 5):
+        x = keras.layers.Conv2D(
+            12, 3, 2, "same", activation="relu", name=f"block{number}_conv"
+        )(x)
+    return tl.image_detector(
+        keras.Model(inputs, x, name="small"),
+        classes,
+        strides=(8, 16),
+        width=16,
+        depth=1,
+        preprocessing=None,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A detector after both phases, their history, and its file."""
+    keras.utils.set_random_seed(0)
+    model = small_detector()
+    history = tl.fine_tune(
+        model,
+        data.train,
+        data.val,
+        head_epochs=2,
+        epochs=2,
+        unfreeze_from="block4_conv",
+        cache="memory",
+        verbose=0,
+    )
+    # Whatever it finds is of a low score after four epochs.
+    model.thresholds = 0.011
+    path = tmp_path_factory.mktemp("detector") / "signs.keras"
+    model.save(path)
+    return model, history, path
+
+
+def labels_of(data):
+    """Returns the labels of each part, sorted: training is shuffled anew each time."""
+    parts = (data.train, data.val, data.test)
+    rows = [np.concatenate([y for _, y in part]).tolist() for part in parts]
+    return [np.array(sorted(each)) for each in rows]
+
+
+# Files.
+
+
+@pytest.mark.parametrize(
+    "write, read",
+    [
+        (scenes.write_voc, tl.boxes_from_voc),
+        (scenes.write_yolo, tl.boxes_from_yolo),
+        (scenes.write_csv, tl.boxes_from_csv),
+    ],
+    ids=["voc", "yolo", "csv"],
+)
+def test_every_form_of_a_data_set_gives_the_same_data(
+    write, read, drawn, data, tmp_path
+):
+    other = read(write(tmp_path, drawn), class_names=NAMES, **READ)
+    assert other.class_names == data.class_names == NAMES
+    for ours, coco in zip(labels_of(other), labels_of(data), strict=True):
+        np.testing.assert_allclose(ours, coco, atol=1e-6)
+    with pytest.raises(ValueError, match="nowhere"):
+        read(tmp_path / "nowhere", **READ)
+
+
+def test_what_cannot_be_is_left_out_and_reported(drawn, tmp_path):
+    file, images = scenes.write_coco(tmp_path, drawn)
+    content = json.loads(file.read_text())
+    (images / "0003.png").unlink()
+    content["images"][4]["width"] += 1
+    content["annotations"] = [
+        {"id": i, "image_id": 0, "category_id": 1, "bbox": box, "iscrowd": crowd}
+        for i, (box, crowd) in enumerate(
+            [
+                ([2, 2, 20, 20], 0),
+                ([2, 2, 30, 30], 1),
+                ([2, 2, 0, 20], 0),
+                ([90, 2, 20, 20], 0),
+                ([50, 2, 20, 20], 0),
+            ]
+        )
+    ] + [
+        {"id": 8, "image_id": 0, "category_id": 7, "bbox": [1, 1, 9, 9]},
+        {"id": 9, "image_id": 99, "category_id": 1, "bbox": [1, 1, 9, 9]},
+    ]
+    file.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="left out|skipped|could not"):
+        data = tl.boxes_from_coco(
+            file, images, validation_split=0, test_split=0, **READ
+        )
+    said = " | ".join(f"{where} {why}" for where, why in data.skipped)
+    for word in (
+        *("0003.png", "annotation was made for 65 x 48", "no area", "outside"),
+        *("was cut there", "unknown class", "unknown picture"),
+    ):
+        assert word in said, word
+    labels = np.concatenate([y for _, y in data.train])
+    # One whole, one of a crowd, one cut.
+    assert sorted(labels[labels[..., 4] >= 0][:, 5]) == [0, 0, 1]
+    assert len(labels) == 22
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
+def test_boxes_move_with_their_pictures(fit):
+    picture = np.zeros((50, 90, 3), "uint8")
+    box = np.array([30, 10, 60, 40])
+    picture[box[1] : box[3], box[0] : box[2]] = 255
+    seen = np.asarray(resize_image(picture, (64, 64), fit))
+    rows, columns = (np.flatnonzero(seen[..., 0].max(axis) > 127) for axis in (1, 0))
+    there = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / 64
+    where = frames(np.array([picture.shape[:2]]), (64, 64), fit)
+    shares = box / np.array([90, 50, 90, 50])
+    np.testing.assert_allclose(where.seen(0, shares[None])[0], there, atol=1 / 64)
+    np.testing.assert_allclose(where.own(0, where.seen(0, shares[None]))[0], box, 1e-4)
+
+
+def test_data_are_told_and_drawn(data):
+    said = str(data.describe())
+    assert "stop" in said and "(pictures without boxes)" in said
+    shown = data.show(9)
+    assert sum(len(cell.patches) for cell in shown.child_axes) > 4
+    assert "tiny boxes" not in str(data.check())
+    labels = np.zeros((1, 2, 6), "float32")
+    labels[0, :, :4] = 0.1, 0.1, 0.105, 0.105
+    kinds = {finding.kind for finding in tl.Boxes(NAMES)._findings({"train": labels})}
+    assert {"tiny boxes", "doubled boxes"} <= kinds
+
+
+# The loss, suppression, figures.
+
+
+def cells_for(boxes, classes, score):
+    """Returns outputs with one cell, the whole picture, for each box."""
+    rows = np.zeros((1, len(boxes), 8 + 2), "float32")
+    rows[0, :, :4] = boxes
+    rows[0, :, 4:8] = 0, 0, 1, 1
+    rows[0, np.arange(len(boxes)), 8 + np.array(classes)] = score
+    return rows
+
+
+def test_the_loss_is_that_of_its_papers():
+    loss = DetectionLoss(box_weight=2.0, gamma=2.0, alpha=0.25)
+    output = cells_for([[0, 0, 0.5, 1]], [0], 0.6)
+    none = np.full((1, 1, 6), -1, "float32")
+    missing = -0.75 * 0.6**2 * np.log(0.4)
+    assert float(loss(none, output)) == pytest.approx(missing, rel=1e-3)
+    # Half of the true box: IoU and generalized IoU are 0.5.
+    label = np.array([[[0, 0, 1, 1, 0, 0]]], "float32")
+    expected = -0.25 * 0.4**2 * np.log(0.6) + 2 * 0.5
+    assert float(loss(label, output)) == pytest.approx(expected, rel=1e-3)
+    label[..., 5] = 1
+    assert float(loss(label, output)) == 0
+    again = DetectionLoss.from_config(loss.get_config())
+    assert again.get_config() == loss.get_config()
+
+
+def test_of_boxes_on_each_other_the_surest_of_a_class_is_kept():
+    boxes = [[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.45], [0, 0, 0.5, 0.45], [0.5, 0.5, 1, 1]]
+    output = cells_for(boxes, [0, 0, 1, 0], [0.9, 0.8, 0.7, 0.6])
+    found = suppressed_rows(output, 0.5, 5)[0]
+    np.testing.assert_allclose(found[:, 5], [0.9, 0.7, 0.6, 0, 0], rtol=1e-6)
+    assert found[:, 4].tolist() == [0, 1, 0, -1, -1]
+    said = tl.Boxes(NAMES, thresholds=(0.65, 0.8)).answers(output)[0]
+    assert said.labels == ("stop",) and str(said).startswith("stop 0.90 at")
+    graph = tl.Boxes(NAMES, thresholds=(0.65, 0.8)).graph_answers(output)
+    assert [x.decode() for x in graph["label"][0].numpy() if x] == ["stop"]
+
+
+def test_figures_are_those_of_cocos_evaluator():
+    truth = np.full((2, 2, 6), -1.0)
+    truth[0] = [[0, 0, 0.4, 0.4, 0, 0], [0.5, 0.5, 1, 1, 1, 0]]
+    truth[1, 0] = [0, 0, 0.4, 0.4, 0, 1]
+    found = np.full((2, 3, 6), -1.0)
+    found[0, 0] = [0, 0, 0.4, 0.3, 0, 0.9]
+    found[0, 1] = [0.6, 0.6, 0.7, 0.7, 1, 0.8]
+    # On what is ignored: neither right nor false.
+    found[1, 0] = [0, 0, 0.4, 0.4, 0, 0.95]
+    output = tl.Boxes(NAMES, thresholds=0.5)
+    figures = output.figures(truth, found)
+    # An IoU of 0.75 is enough at 6 of 10 thresholds.
+    assert figures["ap50"] == pytest.approx(0.5)
+    assert figures["ap"] == pytest.approx(0.3)
+    assert figures["exact"] == output.main_values(truth, found).values.mean() == 0.5
+    assert output.losses(truth, found).tolist() == [2, 0]
+    assert output.verdict(truth[0], found[0], found[0]) == "missed yield, false yield"
+    best = detection.best_thresholds(truth, found, 2)
+    assert best[0] == pytest.approx(0.45) and best[1] == 0.5
+    report = tl.Report(truth, found.reshape(2, -1), output=output)
+    assert "ap50 0.5000" in str(report)
+
+
+# A detector.
+
+
+def test_both_phases_train_on_cached_maps_as_they_do_without(data, trained):
+    _, history, _ = trained
+    keras.utils.set_random_seed(0)
+    model = small_detector()
+    uncached = tl.fit_head(
+        model, data.train, data.val, epochs=1, cache=False, verbose=0
+    )
+    # One pass of the frozen part serves both.
+    assert [phase.extraction_seconds > 0 for phase in history.phases] == [True, False]
+    for name in ("loss", "val_loss"):
+        assert uncached.history[name][0] == pytest.approx(
+            history.history[name][0], rel=1e-4
+        )
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_it_finds_boxes_in_pictures_of_any_size(trained, data, folder):
+    model, _, path = trained
+    picture = folder / "images" / "0001.png"
+    found = model.detect([picture, picture])
+    assert len(found) == 2 and found[0].size == (48, 64) and len(found[0])
+    assert (found[0].boxes <= np.array([64, 48, 64, 48])).all()
+    assert len(found[0].plot(picture).patches) == len(found[0])
+    again = tl.load(path)
+    assert again.thresholds == model.thresholds
+    np.testing.assert_allclose(again.detect(picture)[0].boxes, found[0].boxes, 1e-5)
+    assert not len(model.detect(picture, thresholds=1.0)[0])
+    assert model.thresholds == again.thresholds
+    with pytest.raises(tl.UnsupportedError, match="detect"):
+        tl.image_classifier("glyphnet", 2).detect(np.zeros((32, 32, 1)))
+
+
+def test_it_is_evaluated_and_its_worst_pictures_drawn(trained, data):
+    model, _, _ = trained
+    report = tl.evaluate(model, data.test, verbose=0)
+    assert {"ap", "ap50", "ap_small", "ar"} <= set(report.metrics)
+    cells = report.plot_top_losses(2).child_axes
+    assert sum(len(cell.patches) for cell in cells)
+    assert report.thresholds.shape == (2,)
+    assert "finds objects" in str(tl.model_card(model, report))
+    assert "object-detection" in str(tl.model_card(model, report))
+    assert tl.plan(model, data.train).augment is None
+    config = json.loads(json.dumps(model.problem.output.get_config()))
+    assert output_from_config(config) == model.problem.output
+
+
+@pytest.mark.parametrize(
+    "run, match",
+    [
+        (lambda m, d: fit(m, d, augment="light"), "leaves boxes where they were"),
+        (lambda m, d: fit(m, d, class_weight="balanced"), "several"),
+        (lambda m, d: fit(m, d, augment="mixup"), "mixes|MixUp"),
+        (lambda m, d: tl.distill(m, small_detector(), d.train), "are many"),
+        (lambda m, d: tl.calibrate(m, d.val), "calibrate"),
+        (lambda m, d: tl.Boxes(2, iou_threshold=-1), "iou"),
+        (lambda m, d: tl.Boxes(2, hidden=(3,)), "feature maps"),
+        (lambda m, d: small_detector({"a": tl.Boxes(2)}), "one head"),
+        (lambda m, d: small_detector(tl.Classes(2)), "a classifier is"),
+        (lambda m, d: tl.image_detector("glyphnet", 2, strides=(8, 12)), "twice"),
+        (lambda m, d: tl.image_detector("glyphnet", 2, strides=(64,)), "no feature"),
+        (
+            lambda m, d: tl.evaluate(m, (np.zeros((4, 64, 64, 3)), np.zeros(4))),
+            "labels|Labels",
+        ),
+        (
+            lambda m, d: tl.fit_head(small_detector(3), d.train, epochs=1),
+            "classes|class names|names",
+        ),
+        (lambda m, d: tl.image_classifier("glyphnet", tl.Boxes(2)), "image_detector"),
+    ],
+)
+def test_what_cannot_be_is_refused(run, match, trained, data):
+    with pytest.raises((ValueError, tl.UnsupportedError), match=match):
+        run(trained[0], data)
+
+
+def fit(model, data, **recipe):
+    return tl.fit_head(
+        model, data.train, epochs=1, recipe=tl.Recipe(**recipe), verbose=0
+    )
+
+
+def test_a_function_moves_boxes_with_their_pictures(data, trained):
+    # As the documentation has it.
+    text = (Path(__file__).parents[1] / "docs" / "boxes.md").read_text()
+    names = {"tf": tf}
+    exec(re.search(r"def flip\(.*?\n\n", text, re.DOTALL)[0], names)
+    augment = resolve_augment(names["flip"], output=data.problem.output, seed=0)
+    images, labels = next(iter(data.train))
+    moved, boxes = (np.asarray(each) for each in augment(images, labels))
+    flipped = (moved == np.asarray(images)[:, :, ::-1]).all((1, 2, 3))
+    assert flipped.any() and not flipped.all()
+    for i, there in enumerate(labels.numpy()):
+        mirrored = there.copy()
+        if flipped[i]:
+            mirrored[:, 0], mirrored[:, 2] = 1 - there[:, 2], 1 - there[:, 0]
+        np.testing.assert_allclose(boxes[i], mirrored, atol=1e-6)
+    history = fit(trained[0], data, augment=names["flip"])
+    assert np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.slow
+def test_it_learns_to_find_signs(tmp_path):
+    found = scenes.scenes(120, sides=(0.3, 0.6), seed=1)
+    data = tl.boxes_from_coco(*scenes.write_coco(tmp_path, found), **READ)
+    keras.utils.set_random_seed(0)
+    model = small_detector()
+    tl.fine_tune(
+        model,
+        data.train,
+        head_epochs=2,
+        epochs=40,
+        unfreeze_from=0,
+        fine_tune_learning_rate=3e-3,
+        verbose=0,
+    )
+    assert tl.evaluate(model, data.test, verbose=0).metrics["ap50"] > 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["signs", "signs.tflite", "signs.onnx"])
+def test_exports_find_the_same(name, trained, data, tmp_path):
+    report = tl.export(trained[0], tmp_path / name)
+    assert report.difference < report.tolerance and report.agreement == 1
+
+
+@pytest.mark.slow
+def test_the_command_line_finds_boxes(trained, folder):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tlkeras", "predict", trained[2], "--json"),
+            folder / "images" / "0001.png",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = json.loads(done.stdout)
+    assert said["size"] == [48, 64]
+    found = trained[0].detect(folder / "images" / "0001.png")[0]
+    assert [box["label"] for box in said["boxes"]] == list(found.labels)
+
+
+def test_pictures_say_where_they_lie():
+    where = Pictures((64, 64), fit="pad").frames(np.zeros((2, 32, 64, 3)))
+    assert where.sizes.tolist() == [[32, 64]] * 2

@@ -1,0 +1,267 @@
+"""Pictures with their boxes, whatever files these came from, made `Splits`."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from tlkeras._validation import check_choice
+from tlkeras.data.skipped import first_skipped, warn_of_skipped
+from tlkeras.data.splits import Splits, make_splits
+from tlkeras.data.splitting import check_splitting
+from tlkeras.inputs import Pictures
+from tlkeras.outputs import Boxes
+from tlkeras.outputs.boxes.layout import CLASS, LABEL_COLUMNS
+from tlkeras.outputs.naming import check_class_names
+from tlkeras.problem import Problem
+
+# What is cut by the edge of what the model sees, and seen less than this, is ignored.
+_LEAST_SEEN = 0.3
+# Pixels that a box may reach beyond its picture, as roundings do.
+_SLACK = 1.5
+
+FORMATS = (
+    *("xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw"),
+    *("rel_xyxy", "rel_yxyx", "rel_xywh", "rel_center_xywh"),
+)
+
+
+@dataclass
+class Annotated:
+    """A picture and the boxes that files tell of it.
+
+    Attributes:
+        path: The picture's file.
+        size: Its height and width as the files tell them, `None` where they do not.
+        boxes: Four numbers for each box.
+        names: Each one's class.
+        ignored: Whether each counts neither as right nor as missed: a crowd, or marked
+            as difficult.
+    """
+
+    path: str
+    size: tuple[int, int] | None = None
+    boxes: list[Sequence[float]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    ignored: list[bool] = field(default_factory=list)
+
+    def add(self, box: Sequence[float], name: str, ignored: bool = False) -> None:
+        """Adds a box."""
+        self.boxes.append(box)
+        self.names.append(name)
+        self.ignored.append(ignored)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are read and split, as the user asked.
+
+    Attributes:
+        image_size: As in `image_folder`, like all that follow.
+        batch_size: Pictures per batch.
+        validation_split: Fraction for validation.
+        test_split: Fraction for testing.
+        seed: Seed of the split and of the order of training.
+        color_mode: `"rgb"` or `"grayscale"`.
+        fit: How pictures come to the shape of `image_size`.
+    """
+
+    image_size: int | tuple[int, int]
+    batch_size: int
+    validation_split: float
+    test_split: float
+    seed: int
+    color_mode: str
+    fit: str
+
+    def __post_init__(self) -> None:
+        check_splitting(
+            self.batch_size, self.seed, self.validation_split, self.test_split
+        )
+
+    def pictures(self) -> Pictures:
+        """Returns what is read, or raises `ValueError`."""
+        return Pictures.of_arguments(self.image_size, self.color_mode, self.fit)
+
+
+def check_format(format: str) -> str:
+    """Returns the name of a format of boxes, or raises `ValueError`."""
+    return check_choice("format", format, FORMATS)
+
+
+def splits_of(
+    parts: Mapping[str, Sequence[Annotated]],
+    *,
+    root: str,
+    format: str,
+    names: Sequence[str],
+    class_names: Sequence[str] | None,
+    skipped: Sequence[tuple[str, str]],
+    settings: Settings,
+) -> Splits:
+    """Makes `Splits` of pictures with boxes.
+
+    Args:
+        parts: The pictures of each part, `"train"` among them.
+        root: The folder that names of files are relative to.
+        format: What the boxes' numbers are, as Keras' `convert_format` calls it.
+        names: The classes that the files name, in their order.
+        class_names: Those that the user wants, in the order of their numbers; `None`:
+            all of them.
+        skipped: What was left out already, and why.
+        settings: How pictures are read and split.
+    """
+    its_input = settings.pictures()
+    names = check_class_names(names if class_names is None else class_names)
+    numbers = {name: number for number, name in enumerate(names)}
+    skipped, read = list(skipped), {}
+    for part, pictures in parts.items():
+        found = its_input.of_files(
+            root, [one.path for one in pictures], np.arange(len(pictures))
+        )
+        skipped += [(os.path.relpath(file, root), why) for file, why in found.skipped]
+        read[part] = _rows(
+            found.examples, pictures, its_input, format, numbers, class_names, skipped
+        )
+    most = max([1, *(len(rows) for _, each in read.values() for rows in each)])
+    examples = {
+        part: some.with_labels(_filled_up(rows, most))
+        for part, (some, rows) in read.items()
+    }
+    used = sum(map(len, examples.values()))
+    warn_of_skipped(skipped, used, f"pictures and boxes in {root!r}", stacklevel=4)
+    if not len(examples.get("train", ())):
+        raise ValueError(
+            f"No picture of {root!r} can be read"
+            + (f": {first_skipped(skipped)}." if skipped else ".")
+        )
+    return make_splits(
+        **examples,
+        problem=Problem(its_input, Boxes(names)),
+        validation_split=settings.validation_split,
+        test_split=settings.test_split,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        skipped=skipped,
+    )
+
+
+def _filled_up(pictures: Sequence[np.ndarray], most: int) -> np.ndarray:
+    """Returns the boxes of all pictures as one array, filled up with class -1."""
+    labels = np.zeros((len(pictures), most, LABEL_COLUMNS), "float32")
+    labels[..., CLASS] = -1
+    for row, boxes in zip(labels, pictures, strict=True):
+        row[: len(boxes)] = boxes
+    return labels
+
+
+def _rows(
+    examples: Any,
+    pictures: Sequence[Annotated],
+    its_input: Pictures,
+    format: str,
+    numbers: Mapping[str, int],
+    wanted: Sequence[str] | None,
+    skipped: list[tuple[str, str]],
+) -> tuple[Any, list[np.ndarray]]:
+    """Returns the pictures whose size is right, and each one's boxes.
+
+    Args:
+        examples: The pictures that can be read; their labels are their numbers.
+        pictures: All of them.
+        its_input: How they are read.
+        format: What boxes' numbers are.
+        numbers: From names of classes to their numbers.
+        wanted: Those that the user named, `None` where she named none.
+        skipped: What is left out is added to it.
+    """
+    frames = its_input.frames_of(examples)
+    kept, found = [], []
+    for position, number in enumerate(examples.labels.tolist()):
+        one, own = pictures[number], tuple(frames.sizes[position].tolist())
+        file = examples.files[position]
+        if one.size is not None and tuple(one.size) != own:
+            skipped.append(
+                (
+                    file,
+                    "is {1} x {0} pixels, but its annotation was made for "
+                    "{3} x {2}".format(*own, *one.size),
+                )
+            )
+            continue
+        rows, faults = _checked(one, own, format, numbers, wanted)
+        skipped += [(file, fault) for fault in faults]
+        kept.append(position)
+        found.append(_seen(rows, frames, position))
+    return examples.select(np.array(kept, int)), found
+
+
+def _checked(
+    one: Annotated,
+    size: tuple[int, int],
+    format: str,
+    numbers: Mapping[str, int],
+    wanted: Sequence[str] | None,
+) -> tuple[np.ndarray, list[str]]:
+    """Returns rows of labels with boxes as shares of the picture, and what is wrong."""
+    height, width = size
+    rows, faults = [], []
+    for i, box in enumerate(shares_of(one.boxes, format, size)):
+        name = one.names[i]
+        inside = np.clip(box, 0, 1)
+        scale = np.array([width, height] * 2)
+        if name not in numbers:
+            if wanted is None:
+                faults.append(f"box {i} has the unknown class {name!r}")
+        elif not np.isfinite(box).all():
+            faults.append(f"box {i} is not finite")
+        elif not (box[2:] > box[:2]).all():
+            faults.append(f"box {i} has no area")
+        elif not (inside[2:] > inside[:2]).all():
+            faults.append(f"box {i} lies outside of the picture")
+        else:
+            if (np.abs(box - inside) * scale > _SLACK).any():
+                faults.append(f"box {i} reaches beyond the picture, and was cut there")
+            rows.append([*inside, numbers[name], one.ignored[i]])
+    return np.array(rows, "float64").reshape(-1, LABEL_COLUMNS), faults
+
+
+def shares_of(
+    boxes: Sequence[Sequence[float]], format: str, size: tuple[int, int]
+) -> np.ndarray:
+    """Returns boxes as x1, y1, x2, y2, shares of a picture's sides, `(boxes, 4)`.
+
+    Args:
+        boxes: Four numbers for each box.
+        format: What they are.
+        size: The picture's height and width.
+
+    Example:
+
+    >>> shares_of([[2, 1, 4, 3]], "xywh", (4, 8)).tolist()
+    [[0.25, 0.25, 0.75, 1.0]]
+    """
+    if not len(boxes):
+        return np.zeros((0, 4))
+    height, width = size
+    found = keras.utils.bounding_boxes.convert_format(
+        np.asarray(boxes, "float32"), format, "rel_xyxy", height=height, width=width
+    )
+    return np.asarray(found, "float64")
+
+
+def _seen(rows: np.ndarray, frames: Any, position: int) -> np.ndarray:
+    """Returns boxes in what the model sees; those that are hardly seen are ignored."""
+    if not len(rows):
+        return rows.astype("float32")
+    whole = frames.seen(position, rows[:, :4])
+    inside = np.clip(whole, 0, 1)
+    area = np.prod(whole[:, 2:] - whole[:, :2], axis=1)
+    share = np.prod(np.clip(inside[:, 2:] - inside[:, :2], 0, None), axis=1) / area
+    ignored = np.maximum(rows[:, 5], share < _LEAST_SEEN)
+    found = np.concatenate([inside, rows[:, 4:5], ignored[:, None]], axis=1)
+    found = found.astype("float32")
+    return found[(found[:, 2:4] > found[:, :2]).all(axis=1)]
