@@ -179,6 +179,7 @@ def _rows(
         skipped: What is left out is added to it.
     """
     frames = its_input.frames_of(examples)
+    corners = as_corners([one.boxes for one in pictures], format)
     kept, found = [], []
     for position, number in enumerate(examples.labels.tolist()):
         one, own = pictures[number], tuple(frames.sizes[position].tolist())
@@ -192,7 +193,10 @@ def _rows(
                 )
             )
             continue
-        rows, faults = _checked(one, own, format, numbers, wanted)
+        boxes = corners[number]
+        if not format.startswith("rel_"):
+            boxes = boxes / np.tile(own[::-1], 2)
+        rows, faults = _checked(one, boxes, own, numbers, wanted)
         skipped += [(file, fault) for fault in faults]
         kept.append(position)
         found.append(_seen(rows, frames, position))
@@ -201,15 +205,23 @@ def _rows(
 
 def _checked(
     one: Annotated,
+    boxes: np.ndarray,
     size: tuple[int, int],
-    format: str,
     numbers: Mapping[str, int],
     wanted: Sequence[str] | None,
 ) -> tuple[np.ndarray, list[str]]:
-    """Returns rows of labels with boxes as shares of the picture, and what is wrong."""
+    """Returns rows of labels, and what is wrong with others.
+
+    Args:
+        one: The picture.
+        boxes: x1, y1, x2, y2 as shares of its sides, `(boxes, 4)`.
+        size: Its height and width in pixels.
+        numbers: From names of classes to their numbers.
+        wanted: Those that the user named, `None` where she named none.
+    """
     height, width = size
     rows, faults = [], []
-    for i, box in enumerate(shares_of(one.boxes, format, size)):
+    for i, box in enumerate(boxes):
         name = one.names[i]
         inside = np.clip(box, 0, 1)
         scale = np.array([width, height] * 2)
@@ -229,28 +241,35 @@ def _checked(
     return np.array(rows, "float64").reshape(-1, LABEL_COLUMNS), faults
 
 
-def shares_of(
-    boxes: Sequence[Sequence[float]], format: str, size: tuple[int, int]
-) -> np.ndarray:
-    """Returns boxes as x1, y1, x2, y2, shares of a picture's sides, `(boxes, 4)`.
+def as_corners(
+    pictures: Sequence[Sequence[Sequence[float]]], format: str
+) -> list[np.ndarray]:
+    """Returns each picture's boxes as x1, y1, x2, y2, `(boxes, 4)`.
+
+    All of them are converted at once: a call of Keras' function for each of many
+    pictures would take longer than reading their files.
 
     Args:
-        boxes: Four numbers for each box.
-        format: What they are.
-        size: The picture's height and width.
+        pictures: Four numbers for each box, of each picture.
+        format: What they are; those that begin with `"rel_"` stay shares of the
+            picture's sides, others pixels.
 
     Example:
 
-    >>> shares_of([[2, 1, 4, 3]], "xywh", (4, 8)).tolist()
-    [[0.25, 0.25, 0.75, 1.0]]
+    >>> as_corners([[[2, 1, 4, 3]], []], "xywh")[0].tolist()
+    [[2.0, 1.0, 6.0, 4.0]]
     """
-    if not len(boxes):
-        return np.zeros((0, 4))
-    height, width = size
+    counts = [len(boxes) for boxes in pictures]
+    values = [box for boxes in pictures for box in boxes]
+    # No size is needed between pixels and pixels, or shares and shares.
     found = keras.utils.bounding_boxes.convert_format(
-        np.asarray(boxes, "float32"), format, "rel_xyxy", height=height, width=width
+        np.array(values, "float32").reshape(1, -1, 4),
+        format,
+        "rel_xyxy" if format.startswith("rel_") else "xyxy",
+        height=1,
+        width=1,
     )
-    return np.asarray(found, "float64")
+    return np.split(np.asarray(found, "float64")[0], np.cumsum(counts)[:-1])
 
 
 def _seen(rows: np.ndarray, frames: Any, position: int) -> np.ndarray:
