@@ -242,6 +242,7 @@ def test_figures_are_those_of_cocos_evaluator():
 # A detector.
 
 
+@pytest.mark.slow
 def test_both_phases_train_on_cached_maps_as_they_do_without(data, trained):
     _, history, _ = trained
     keras.utils.set_random_seed(0)
@@ -324,6 +325,7 @@ def fit(model, data, **recipe):
     )
 
 
+@pytest.mark.slow
 def test_a_function_moves_boxes_with_their_pictures(data, trained):
     # As the documentation has it.
     text = (Path(__file__).parents[1] / "docs" / "boxes.md").read_text()

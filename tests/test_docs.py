@@ -195,6 +195,7 @@ def names_of(example):
 
 # Examples of verbs that train several models, or convert one.
 LONG = {
+    "adapt",
     "auto",
     "distill",
     "find_suspects",
