@@ -5,10 +5,12 @@
 Without names it runs all of them. Where a cell fails, the notebook stays as it was.
 Outputs lose what only concerns the machine that they ran on: TensorFlow's start-up
 messages, time stamps, the Python version. Outputs of cells with the tag "photographs"
-lose their pictures: the photographs of a data set are not ours to publish.
+lose their pictures: the photographs of a data set are not ours to publish. The picture
+of the cell with the tag "index" is kept in `images/`, for the table in `README.md`.
 """
 
 import argparse
+import base64
 import re
 from pathlib import Path
 
@@ -39,6 +41,8 @@ def main() -> None:
         notebook = execute(path)
         tidy(notebook)
         nbformat.write(notebook, path)
+        picture = index_picture(notebook)
+        (path.parent / "images" / f"{path.stem}.png").write_bytes(picture)
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
@@ -75,6 +79,13 @@ def tidy_output(
     if is_picture and "photographs" in cell.metadata.get("tags", []):
         return nbformat.v4.new_output("stream", name="stdout", text=NO_PHOTOGRAPHS)
     return output
+
+
+def index_picture(notebook: nbformat.NotebookNode) -> bytes:
+    """Returns the first picture of the cell with the tag "index", a PNG file."""
+    (cell,) = [x for x in notebook.cells if "index" in x.metadata.get("tags", [])]
+    data = [output.get("data", {}) for output in cell.outputs]
+    return base64.b64decode(next(x["image/png"] for x in data if "image/png" in x))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,10 @@ def test_pictures_are_augmented_but_not_for_validation_and_nothing_is_cached(cap
 
 @pytest.mark.parametrize(
     ("augment", "views"),
-    [(["light", "cutmix"], None), ("mixup", 2)],
+    [
+        (["light", "cutmix"], None),
+        pytest.param("mixup", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_history_has_validation_whatever_the_labels_become(augment, views):
     recipe = tl.Recipe(augment=augment, cached_views=views)

@@ -378,6 +378,7 @@ def test_word_pieces_are_those_of_the_reference(lowercase):
 KEPT_TOGETHER = ("\r\n", "  ", "\n")
 
 
+@pytest.mark.slow
 def test_byte_pairs_are_those_of_the_reference_and_packed_as_in_keras_hub():
     letters = [*tokenizers.pre_tokenizers.ByteLevel.alphabet()]
     merges = [f"{a} {b}" for a in ("¨", "Ģ", "Ĥ", "ł") for b in (":", "Ġ")]

@@ -267,6 +267,7 @@ def test_a_saved_model_takes_pairs_where_the_data_are_pairs(tmp_path):
     np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["litert", "onnx"])
 def test_formats_without_tokenizer_take_tokens_and_say_so(format, tmp_path):
     report = exported(shared_texts(), tmp_path, format)

@@ -1,5 +1,6 @@
 """Notebooks: saved with clean outputs, and, on real material, they still run."""
 
+import base64
 import importlib.util
 import json
 import re
@@ -125,6 +126,20 @@ def test_is_a_notebook_of_format_4_for_python_3(path):
         assert set(cell) == required[cell["cell_type"]]
     ids = [cell["id"] for cell in notebook["cells"]]
     assert len(ids) == len(set(ids))
+
+
+@each_notebook
+def test_a_picture_of_it_is_in_the_index(path):
+    tagged = [
+        x for x in code_cells(read(path)) if "index" in x["metadata"].get("tags", [])
+    ]
+    (cell,) = tagged
+    data = [output.get("data", {}) for output in cell["outputs"]]
+    shown = next("".join(x["image/png"]) for x in data if "image/png" in x)
+    picture = path.parent / "images" / f"{path.stem}.png"
+    assert picture.read_bytes() == base64.b64decode(shown)
+    index = (path.parent / "README.md").read_text(encoding="utf-8")
+    assert f"({path.name}) | " in index and f'src="images/{picture.name}"' in index
 
 
 @each_notebook

@@ -70,9 +70,8 @@ def by_hand(model, point, epochs):
     )
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(Penalised, marks=pytest.mark.slow), Counted]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Penalised, Counted])
 def test_both_phases_train_as_plain_keras_does(kind):
     ours, plain = build(kind), build(kind)
     history = tl.fine_tune(

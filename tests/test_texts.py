@@ -384,6 +384,7 @@ def test_what_is_missing_among_texts_is_named(read_both, gap):
             tl.from_arrays(texts, [0, 1])
 
 
+@pytest.mark.slow
 def test_texts_of_forms_that_no_array_has(read_both):
     _, model, _ = read_both
     arrow = pa.array(TEXTS.tolist())
