@@ -108,6 +108,7 @@ def test_the_same_call_goes_on_and_another_is_refused(tuned, data, capsys):
             tl.tune(model, data, trials=6, verbose=0, **same)
 
 
+@pytest.mark.slow
 def test_what_fails_is_recorded_and_an_interrupt_keeps_what_is_done(
     data, monkeypatch, capsys
 ):

@@ -75,9 +75,8 @@ def test_a_class_more_of_a_file_forgets_nothing(tmp_path):
     assert len(means) == 4 and not np.allclose(means[2], means[3])
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param("labels", marks=pytest.mark.slow), "heads"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["labels", "heads"])
 def test_several_at_once_beside_the_data(kind):
     model, data = trained(kind)
     head = "colour" if kind == "heads" else None

@@ -433,7 +433,8 @@ def test_evidence_is_over_time_and_pitch(trained):
         tl.explain(model, waves, baseline=0)
 
 
-@pytest.mark.parametrize("views", [pytest.param(None, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("views", [None, 2])
 def test_augmented_training_and_several_heads(views):
     waves, names = glides(16, seconds=0.4)
     loud = [float(np.abs(wave).max()) for wave in waves]
