@@ -392,13 +392,3 @@ def test_data_that_do_not_do():
     texts = tl.from_arrays(["good", "bad"] * 12, Y, validation_split=0, test_split=0)
     with pytest.raises(ValueError, match="takes pictures; the data are texts"):
         tl.distill(teacher, student, texts, **QUIET)
-
-
-def test_examples_of_no_weight_do_not_count():
-    # As those do not that fill batches up for XLA.
-    own = keras.losses.SparseCategoricalCrossentropy()
-    joint = JointLoss(own, tl.Classes(2), width=1, temperature=2.0, alpha=0.5)
-    rows = np.array([[0, 2.0, -1.0], [1, 0.5, 0.0], [1, 9.0, 3.0]], "float32")
-    outputs = np.array([[0.7, 0.3], [0.2, 0.8], [0.9, 0.1]], "float32")
-    weighed = joint(rows, outputs, sample_weight=np.array([1.5, 1.5, 0.0]))
-    np.testing.assert_allclose(weighed, joint(rows[:2], outputs[:2]), rtol=1e-6)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from helpers import solid_colours, tiny_backbone
 
 import tlkeras as tl
+from tlkeras.compress.teaching import JointLoss
 from tlkeras.distribution import predict
 from tlkeras.distribution.replicated import ReplicatedModel
 from tlkeras.features.extraction import on_all_devices
@@ -154,6 +155,7 @@ class OwnLoss(keras.Sequential):
         return super().compute_loss(*args, **kwargs)
 
 
+TAUGHT = JointLoss("mean_squared_error", tl.Numbers(1), 1, 1.0, 0.5)
 SUM = keras.losses.MeanSquaredError(reduction="sum")
 PENALTY = {"activity_regularizer": "l2"}
 
@@ -170,6 +172,7 @@ PENALTY = {"activity_regularizer": "l2"}
         (lambda: small(weighted_metrics=["mae"]), "`weighted_metrics`"),
         (lambda: small(loss=own_function), "loss 'own_function'"),
         (lambda: small(loss="dice"), "loss 'dice'"),
+        (lambda: small(loss=TAUGHT), "loss 'distillation'"),
         (lambda: small(loss=KnownLoss(own_function)), "loss 'own_function'"),
         (lambda: small(loss=SUM), "reduction 'sum'"),
         (lambda: small(metrics=[own_function]), "metric 'own_function'"),

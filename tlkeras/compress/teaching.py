@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
+from keras import ops
 
 from tlkeras.builders import TransferModel
 from tlkeras.features.extraction import Store, choose_store, extract
@@ -84,7 +85,7 @@ class JointLoss(keras.losses.Loss):
         self, loss: Any, output: Output, width: int, temperature: float, alpha: float
     ):
         super().__init__(name="distillation")
-        self.loss, self.width, self.alpha = _of_examples(find_loss(loss)), width, alpha
+        self.loss, self.width, self.alpha = find_loss(loss), width, alpha
         self.soft_loss = output.soft_loss(temperature)
 
     def call(self, y_true, y_pred):
@@ -92,20 +93,12 @@ class JointLoss(keras.losses.Loss):
         soft = self.soft_loss(taught, y_pred)
         if not self.alpha:
             return soft
-        return self.alpha * self.loss(labels, y_pred) + (1 - self.alpha) * soft
+        return (
+            self.alpha * ops.mean(self.loss(labels, y_pred)) + (1 - self.alpha) * soft
+        )
 
     def get_config(self):
         return {"alpha": self.alpha, "width": self.width}
-
-
-def _of_examples(loss: Any) -> Any:
-    """Returns the function of a loss that says one number for each example.
-
-    A mean over the batch would count the examples that fill it up under XLA. A sum over
-    the batch is what its user asked for, and stays one.
-    """
-    is_sum = getattr(loss, "reduction", None) == "sum"
-    return loss.call if isinstance(loss, keras.losses.Loss) and not is_sum else loss
 
 
 def joint_metric(output: Output, width: int) -> keras.metrics.Metric:

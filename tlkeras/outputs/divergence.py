@@ -18,13 +18,13 @@ _NEAR_ONE = 1e-7
 
 def of_classes(temperature: float) -> Callable[[Any, Any], Any]:
     """Returns the divergence of class probabilities, at a temperature."""
+    # By its name, Keras 3.15 would apply the divergence to logits as they are.
+    divergence = keras.losses.KLDivergence()
+    loss = keras.distillation.LogitsDistillation(temperature, divergence)
 
     def soft(taught, y_pred):
-        softer = [
-            ops.softmax(ops.log(ops.maximum(p, _TINY)) / temperature)
-            for p in (taught, y_pred)
-        ]
-        return keras.losses.kl_divergence(*softer) * temperature**2
+        logits = [ops.log(ops.maximum(p, _TINY)) for p in (taught, y_pred)]
+        return loss.compute_loss(*logits)
 
     return soft
 
@@ -41,6 +41,6 @@ def of_labels(temperature: float) -> Callable[[Any, Any], Any]:
         losses = ops.binary_crossentropy(wanted, odds[1], from_logits=True)
         # What is left of it at the optimum, so that 0 is agreement.
         least = ops.binary_crossentropy(wanted, odds[0], from_logits=True)
-        return ops.mean(losses - least, axis=-1) * temperature**2
+        return ops.mean(losses - least) * temperature**2
 
     return soft

@@ -25,8 +25,9 @@ _SECONDS_PER_LAYER = 0.25
 # how many times what it takes it must save.
 _LONG, _GAIN = 20, 2
 _TIMED_STEPS = 3
-# Losses of Keras that are of the batch, not of its examples.
-_OF_BATCHES = ("dice", "tversky", "circle")
+# Losses that are of the batch, not of its examples: of Keras, and what a student
+# learns from, whose part of the labels is a mean over those that are known.
+_OF_BATCHES = ("dice", "tversky", "circle", "distillation")
 _KNOWN_PACKAGES = ("keras", "keras_cv", "keras_hub", "keras_nlp", "tlkeras")
 _MEANS = ("sum_over_batch_size", "mean")
 

@@ -171,14 +171,12 @@ class Learning(Kind):
     score_name: ClassVar[str] = "mae"
 
     def soft_loss(self, temperature: float) -> Callable[[Any, Any], Any]:
-        """Returns how far a student is from its teacher, for each example.
-
-        What is returned is a function of both's outputs.
+        """Returns how far a student is from its teacher, a function of both's outputs.
 
         Args:
             temperature: What logits are divided by.
         """
-        return keras.losses.mean_squared_error
+        return keras.distillation.FeatureDistillation("mse").compute_loss
 
     def score(self, labels: Any, outputs: Any) -> Any:
         """Returns how right outputs are, a tensor, by what training shows as such.
