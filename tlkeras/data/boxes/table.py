@@ -40,8 +40,9 @@ def boxes_from_csv(
         label: The column with the boxes' classes.
         box: The four columns with the boxes' numbers, in the order of `format`.
         format: What these are, as `keras.utils.bounding_boxes.convert_format` calls it:
-            `"xyxy"`, `"yxyx"`, `"xywh"`, `"center_xywh"` in pixels, or `"rel_xyxy"`,
-            `"rel_yxyx"`, `"rel_xywh"`, `"rel_center_xywh"` as shares of the sides.
+            `"xyxy"`, `"yxyx"`, `"xywh"`, `"center_xywh"`, `"center_yxhw"` in pixels,
+            or `"rel_xyxy"`, `"rel_yxyx"`, `"rel_xywh"`, `"rel_center_xywh"` as shares
+            of the sides.
         split: The column that says to which part a picture belongs, `"train"`,
             `"val"` or `"test"`; `None` where there is none.
         image_root: The folder that paths are relative to. Defaults to that of the file.
