@@ -99,6 +99,7 @@ def test_training_costs_what_is_above_the_freeze_point():
     assert upper.job_seconds == pytest.approx(passes * upper.milliseconds / 1e3)
 
 
+@pytest.mark.slow
 def test_within_seconds_all_see_the_same_fewer_examples(monkeypatch):
     monkeypatch.setattr(ranking, "_FEWEST", 12)
     took = {"seeing": 1.0, "slow": 1e6}
@@ -139,6 +140,7 @@ def test_ties_are_broken_by_the_loss_and_any_score_may_decide(capsys):
     assert "[1/3] seeing: " in said and "left)" in said
 
 
+@pytest.mark.slow
 def test_texts_numbers_heads_and_new_inputs_are_ranked_alike():
     backbone, tokenizer = tiny_bert()
     texts = tl.from_arrays(np.array(SENTENCES[:3] * 10), np.arange(30) % 3, seed=0)

@@ -1,5 +1,7 @@
 """`tune`: what it searches, keeps, stops, resumes and refuses."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -78,6 +80,7 @@ def test_its_history_and_importances_are_drawn(tuned):
         assert len(found.plot_importances().patches) == 1
 
 
+@pytest.mark.slow
 def test_the_same_call_goes_on_and_another_is_refused(tuned, data, capsys):
     found, file, model, _ = tuned
     same = {"space": RATES, "study": file, **QUICK}
@@ -175,8 +178,10 @@ def test_a_trial_is_stopped_where_others_were_better_or_the_time_is_over():
     with pytest.raises(searching._Stopped, match="the time was over"):
         watch.on_epoch_end(3, {"val_loss": 3.0})
     first = searching.TrialWatch(trial, "val_loss", tl.Recipe(), clock, False)
+    first.set_model(SimpleNamespace(stop_training=False))
     first.on_train_begin()
     first.on_epoch_end(0, {"val_loss": 3.0})
+    assert first.model.stop_training
 
 
 def test_the_default_space_holds_the_defaults():

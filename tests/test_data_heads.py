@@ -418,6 +418,7 @@ def data():
 NAMES = {"species": ["ant", "bee"], "tags": ["red", "flying"]}
 
 
+@pytest.mark.slow
 def test_keras_own_fit_learns_of_them(data):
     model = tl.image_classifier(tiny_backbone(blocks=1), HEADS)
     model.compile(keras.optimizers.Adam(0.01), **model.problem.compile_arguments())

@@ -276,6 +276,7 @@ def test_the_student_is_a_plain_model_afterwards_and_the_teacher_as_before(tmp_p
         assert part in text and part in page
 
 
+@pytest.mark.slow
 def test_a_head_alone_can_be_taught_and_a_run_goes_on(tmp_path):
     teacher, student = classifier(width=8), classifier()
     student.temperature = 2.0

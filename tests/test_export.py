@@ -215,6 +215,7 @@ def test_a_saved_model_gives_labels_to_pixels_and_to_files(tmp_path, saved):
         assert next(iter(found.values())).shape[0] == 0
 
 
+@pytest.mark.slow
 def test_files_are_decoded_as_they_are_read_in_training(tmp_path):
     paths = []
     for kind in ("JPEG", "PNG", "GIF", "BMP"):

@@ -48,6 +48,7 @@ def weights(model):
     return [np.array(v) for v in model.weights]
 
 
+@pytest.mark.slow
 def test_a_class_more_of_a_file_forgets_nothing(tmp_path):
     model, _ = trained()
     before = weights(model)
@@ -133,6 +134,7 @@ def test_statistics_of_other_weights_do_not_count():
         kernel.assign(value)
 
 
+@pytest.mark.slow
 def test_fine_tuning_keeps_statistics_of_what_the_head_reads_then():
     model = built(NAMES, hidden=(6,))
     data = X[OLD], Y[OLD]

@@ -175,6 +175,7 @@ def test_own_weights_of_glyphnet_are_not_said_to_know_letters(tmp_path):
         assert made_up not in section(own, "Backbone")
 
 
+@pytest.mark.slow
 def test_a_card_says_where_something_else_changed_the_model():
     x, y = solid_colours(12, 2)
     model = tl.image_classifier(tiny_backbone(blocks=1), 2)

@@ -200,6 +200,7 @@ def test_overfitting_is_said_and_noted(capsys):
     assert overfits in said and kept in said
 
 
+@pytest.mark.slow
 def test_weights_are_averaged_over_the_later_epochs():
     model, seen = with_head(tiny_backbone(blocks=1)), []
 

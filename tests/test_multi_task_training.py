@@ -104,6 +104,7 @@ def test_datasets_of_labels_by_head_and_sample_weights():
         assert np.isfinite(history.history["val_tags_loss"]).all()
 
 
+@pytest.mark.slow
 def test_validation_may_lack_a_head_and_training_may_not():
     model = several()
     some = {"species": LABELS["species"]}

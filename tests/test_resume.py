@@ -145,6 +145,7 @@ def test_interrupted_and_whole_runs_end_alike(tmp_path, steps, arguments):
     assert_same_result(model, history, expected_model, expected)
 
 
+@pytest.mark.slow
 def test_callbacks_go_on_where_they_were(tmp_path):
     def callbacks():
         stopping = keras.callbacks.EarlyStopping("loss", patience=1, min_delta=0.05)

@@ -184,6 +184,7 @@ def test_weights_of_examples_are_heeded():
             assert history[name][-1] == pytest.approx(expected, rel=1e-3), name
 
 
+@pytest.mark.slow
 def test_weights_of_classes_and_examples_are_heeded_as_balanced_draws_are():
     """Examples that weigh nothing are as good as left out."""
     labels = np.where(np.arange(N) % 5 < 2, 1, 0)
@@ -401,6 +402,7 @@ def test_what_is_worse_than_the_mean_is_said(capsys):
     assert "Worse" not in str(fine)
 
 
+@pytest.mark.slow
 def test_restored_weights_are_of_the_epoch_that_they_are_from():
     """Early stopping by something else than the loss ends a phase with its choice."""
 

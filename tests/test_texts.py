@@ -402,6 +402,7 @@ def test_texts_of_forms_that_no_array_has(read_both):
                 verb(model, (texts, LABELS))
 
 
+@pytest.mark.slow
 def test_a_model_of_pairs_stays_one(tmp_path, read_both):
     model, single, _ = read_both
     model.save(tmp_path / "pairs.keras")

@@ -86,8 +86,8 @@ def auto(
 
     Args:
         data: `Splits` with training and validation examples.
-        seconds: Limit in seconds for all of it, kept roughly: what has begun is ended,
-            and one fine-tuning job is always done.
+        seconds: Limit in seconds for all of it, kept roughly: one fine-tuning job is
+            always done, each of its phases until the epoch in which the time is over.
         backbones: A list of candidates, or a dictionary from names to candidates: names
             of `tl.list_backbones`, folders of presets, backbones, compiled models, and
             functions without arguments that make one of these. `None` or `"small"`:

@@ -241,7 +241,8 @@ def tune(
             2 cached views), and the head's dropout where a builder is at hand.
         trials: How many there are in all, those in the file of `study` included.
         seconds: No trial starts that will not end within so many seconds, and one that
-            runs beyond them is stopped after its epoch; the first one always ends.
+            runs beyond them is stopped after its epoch. The first one always counts:
+            each of its phases then ends after the epoch in which the time was over.
         metric: What the validation reports: `"val_loss"`, `"val_accuracy"`,
             `"val_species_accuracy"`.
         recipe: What is not searched: a `tl.Recipe`, or a plan of `tl.plan`.
@@ -318,7 +319,8 @@ class TrialWatch(keras.callbacks.Callback):
         metric: What to report.
         recipe: The trial's.
         clock: Knows when the time is over.
-        may_stop: Whether the trial may be stopped.
+        may_stop: Whether the trial may be given up. Otherwise its phases end after an
+            epoch once the time is over.
     """
 
     def __init__(
@@ -341,8 +343,11 @@ class TrialWatch(keras.callbacks.Callback):
             self.step += 1
             if self.may_stop and self.trial.should_prune():
                 raise _Stopped("worse than the median of the trials before it")
-        if self.may_stop and self.clock.left() <= 0:
-            raise _Stopped("the time was over")
+        if self.clock.left() <= 0:
+            if self.may_stop:
+                raise _Stopped("the time was over")
+            # The only trial ends with what it has.
+            self.model.stop_training = True
 
 
 class _Search:
