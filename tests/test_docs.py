@@ -193,18 +193,26 @@ def names_of(example):
     return {"tl": tl, "keras": keras, "np": np} | made
 
 
-# Examples of verbs that train several models, or convert one.
+# Examples that build or train several models, or convert one.
 LONG = {
     "adapt",
     "auto",
     "distill",
+    "export",
+    "find_learning_rate",
     "find_suspects",
+    "fine_tune",
+    "image_detector",
+    "largest_batch",
     "learn_class",
+    "load_backbone",
     "prune",
     "quantize",
     "rank_backbones",
     "rerun",
     "suggest_labels",
+    "text_classifier",
+    "text_regressor",
     "tune",
 }
 
