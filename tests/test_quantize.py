@@ -177,8 +177,12 @@ def test_what_is_not_finite_or_cannot_be_scored_is_not_written(tmp_path, monkeyp
     ends = keras.layers.Dense(2)(keras.layers.Flatten()(inputs))
     model = keras.Model(inputs, ends)
     x = np.zeros((2, 4, 4, 3), "float32")
-    with pytest.raises(ValueError, match="has no labels"):
-        quantize(model, tmp_path / "m.tflite", test=x)
+    with monkeypatch.context() as patch:
+        # It is said before anything is converted.
+        patch.delattr(litert, "write")
+        for test, message in ((x, "has no labels"), ((x, [1]), "2 inputs, 1 labels")):
+            with pytest.raises(ValueError, match=message):
+                quantize(model, tmp_path / "m.tflite", test=test)
     spoiled = {"output": np.full((16, 2), np.nan)}
     monkeypatch.setattr(litert.Interpreter, "all", lambda *_: spoiled)
     with pytest.raises(ExportError, match="NaN"):

@@ -17,7 +17,7 @@ from tlkeras.export.parity import same_labels
 from tlkeras.export.replacing import replacing, size_of
 from tlkeras.export.reports import ExportError, Measured, QuantizationReport
 from tlkeras.export.samples import Samples, samples
-from tlkeras.export.scoring import milliseconds, scores
+from tlkeras.export.scoring import check_test, milliseconds, scores
 
 _MODES = ("dynamic", "float16", "int8")
 
@@ -80,6 +80,8 @@ def quantize(
     """
     interface = Interface(model)
     check_choice("mode", mode, _MODES)
+    if test is not None:
+        check_test(interface, test)
     if Path(path).suffix == ".keras":
         return _quantize_keras(interface, path, mode, data, test)
     if mode == "int8" and data is None:

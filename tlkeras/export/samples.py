@@ -91,6 +91,10 @@ def batches(data: Any) -> Iterator[tuple[Any, Any]]:
             f"(inputs, labels). Received: {type(data).__name__}."
         )
     count, step = len(keras.tree.flatten(x)[0]), 32
+    if y is not None and len(y) != count:
+        raise ValueError(
+            f"Each input needs a label. Received: {count} inputs, {len(y)} labels."
+        )
     for start in range(0, count, step):
         cut = slice(start, start + step)
         rows = keras.tree.map_structure(lambda array, cut=cut: array[cut], x)

@@ -42,6 +42,37 @@ def milliseconds(runs: dict[str, Run], inputs: Samples) -> dict[str, float]:
     return {name: 1000 * statistics.median(each) for name, each in times.items()}
 
 
+def check_test(interface: Interface, data: Any) -> None:
+    """Looks at the first batch of data for `scores`, before anything long begins.
+
+    Args:
+        interface: Of the model that is to be scored.
+        data: Labelled data, as in `tl.evaluate`.
+
+    Raises:
+        ValueError: As in `scores`.
+    """
+    x, y = next(batches(_readable(interface, data)), (None, None))
+    _check_labels(y)
+    as_samples(interface, x)
+
+
+def _readable(interface: Interface, data: Any) -> Any:
+    if not ends(data):
+        raise ValueError(
+            "`test` has no end, so that it cannot be scored. Leave out `.repeat()`, or "
+            "add `.take(number_of_batches)`."
+        )
+    if interface.problem is not None:
+        data = pack_data(interface.problem, data, "test")
+    return bounded(data, "test")
+
+
+def _check_labels(y: Any) -> None:
+    if y is None:
+        raise ValueError("`test` has no labels: pass (inputs, labels).")
+
+
 @end_is_told()
 def scores(
     interface: Interface,
@@ -62,18 +93,10 @@ def scores(
         ValueError: If the data have no labels, or do not fit; or the model has several
             outputs and does not say what they are for.
     """
-    if not ends(data):
-        raise ValueError(
-            "`test` has no end, so that it cannot be scored. Leave out `.repeat()`, or "
-            "add `.take(number_of_batches)`."
-        )
-    if interface.problem is not None:
-        data = pack_data(interface.problem, data, "test")
-    data = bounded(data, "test")
+    data = _readable(interface, data)
     labels, outputs = [], {name: [] for name in runs}
     for x, y in batches(data):
-        if y is None:
-            raise ValueError("`test` has no labels: pass (inputs, labels).")
+        _check_labels(y)
         labels.append(np.asarray(y))
         inputs = as_samples(interface, x)
         for name, run in runs.items():
