@@ -27,14 +27,7 @@ from tlkeras.problem import pack_data
 from tlkeras.training.job import open_job
 
 CLASSES = ["cat", "dog", "newt"]
-SIX = {
-    "vgg16": 32,
-    "resnet50": 32,
-    "mobilenet_v2": 32,
-    "efficientnet_b0": 32,
-    "convnext_tiny": 32,
-    "mobilenet_v3_small": 32,
-}
+FOUR = ("resnet50", "efficientnet_b0", "convnext_tiny", "mobilenet_v3_small")
 
 
 def classifier(**arguments):
@@ -295,11 +288,11 @@ def test_a_file_holds_everything(tmp_path, policy, before):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("name", FOUR)
 def test_each_backbone_saves_and_loads_after_unfreezing(tmp_path, name):
-    model = tl.image_classifier(name, CLASSES, weights=None, input_shape=SIX[name])
+    model = tl.image_classifier(name, CLASSES, weights=None, input_shape=32)
     tl.freeze(model, unfreeze_from=0.2)
-    x, _ = solid_colours(2, 2, size=SIX[name])
+    x, _ = solid_colours(2, 2, size=32)
     again = saved_and_loaded(model, tmp_path)
     np.testing.assert_array_equal(
         again.predict(x, verbose=0), model.predict(x, verbose=0)

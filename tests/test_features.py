@@ -16,10 +16,8 @@ BACKBONES = {
     "ResNet50": (32, ["conv5", "conv4_block3_2_conv", None]),
     "MobileNetV2": (32, ["block_15", "block_7_depthwise", None]),
     "EfficientNetB0": (32, ["block6a", "block4b_dwconv", None]),
-    "DenseNet121": (32, ["conv5", "conv4_block10_1_conv", None]),
     "ConvNeXtTiny": (32, ["convnext_tiny_stage_3", 0.3, None]),
     "InceptionV3": (75, ["mixed7", 250, None]),
-    "NASNetMobile": (32, [700, 0.3, None]),
     "MobileNetV3Small": (32, ["expanded_conv_6", 0.3, None]),
 }
 

@@ -9,18 +9,14 @@ import pytest
 from helpers import assert_equal_weights, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from text_models import tiny_bert, tiny_f_net, tiny_gpt2, tiny_roberta
+from text_models import tiny_bert, tiny_f_net, tiny_gpt2
 
 import tlkeras as tl
 from tlkeras import _keras, lora
 from tlkeras.features.fingerprints import fingerprint_model
 from tlkeras.freezing import check_adapters_train, freeze_index
 
-FAMILIES = [
-    tiny_bert,
-    pytest.param(tiny_roberta, marks=pytest.mark.slow),
-    pytest.param(tiny_gpt2, marks=pytest.mark.slow),
-]
+FAMILIES = [tiny_bert, pytest.param(tiny_gpt2, marks=pytest.mark.slow)]
 TEXTS = np.array(
     ["the film was good", "a bad story", "we loved it", "i hated the dull film"] * 4
 )
