@@ -290,8 +290,10 @@ def test_the_readme_names_one_command_for_the_main_job_and_one_for_the_tests(mod
 PAGES = [
     "README.md",
     "docs/classify_pictures.md",
+    "docs/evaluating.md",
     "docs/fine_tuning.md",
     "docs/index.md",
+    "docs/texts.md",
     *(f"docs/concepts/{name}.md" for name in ("cache", "freeze_point", "two_phases")),
     "docs/concepts/verified.md",
     *(f"docs/coming_from/{name}.md" for name in ("fastai", "hugging_face", "keras")),
@@ -301,6 +303,7 @@ PAGES = [
 LONG_PAGES = {"README.md", "docs/classify_pictures.md", "docs/fine_tuning.md"}
 LONG_PAGES |= {page for page in PAGES if page.startswith("docs/coming_from/")}
 LONG_PAGES |= {"docs/index.md", "docs/concepts/two_phases.md"}
+LONG_PAGES |= {"docs/evaluating.md", "docs/texts.md"}
 # In place of what is large or far away: the same code on what is small and here.
 SMALL = [
     (r"epochs=\d+", "epochs=1"),
