@@ -50,6 +50,7 @@ def tuned(data, tmp_path_factory):
     return found, file, model, before
 
 
+@pytest.mark.slow
 def test_the_best_trial_gives_recipe_and_model(tuned, data):
     found, _, model, before = tuned
     table = found.table
@@ -70,6 +71,7 @@ def test_the_best_trial_gives_recipe_and_model(tuned, data):
     assert f"Best val_loss {best:.4g} of 3 trial(s)" in str(found)
 
 
+@pytest.mark.slow
 def test_its_history_and_importances_are_drawn(tuned):
     found = tuned[0]
     assert found.plot().get_ylabel() == "val_loss"

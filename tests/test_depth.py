@@ -38,16 +38,23 @@ def assert_sound(backbone):
     ("name", "count", "lowest", "top", "gradual"),
     [
         ("VGG16", 5, "block1", "block5", ["block5", "block4", "block3"]),
-        (
+        pytest.param(
             "ResNet50",
             17,
             "conv1_conv",
             "conv5_block3",
             ["conv5_block2", "conv4_block5", "conv4_block2"],
+            marks=pytest.mark.slow,
         ),
         ("MobileNetV2", 18, "Conv1", "block_16", ["block_14", "block_11", "block_8"]),
-        ("MobileNetV3Small", 12, "conv", "expanded_conv_10", None),
-        ("EfficientNetB0", 17, "normalization", "block7a", None),
+        pytest.param(
+            *("MobileNetV3Small", 12, "conv", "expanded_conv_10", None),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("EfficientNetB0", 17, "normalization", "block7a", None),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_blocks_by_name(name, count, lowest, top, gradual):
