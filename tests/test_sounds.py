@@ -500,6 +500,33 @@ def test_exports_take_waves(trained, data, tmp_path, name):
     report = tl.export(model, tmp_path / name, data=data.test)
     assert report.difference < 1e-5 and report.agreement == 1
     assert "(None, 1000)" in str(report.inputs) or "(1, 1000)" in str(report.inputs)
+    if name == "glides":
+        check_files_are_answered(model, tmp_path / name)
+
+
+def check_files_are_answered(model, folder):
+    """Checks a SavedModel on WAV files of several lengths, channels and rates."""
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(folder)).signatures["encoded"]
+    wave = glide(True, seed=8)
+    paths = [
+        write(folder.parent / "whole.wav", wave),
+        write(folder.parent / "short.wav", wave[:701]),
+        write(folder.parent / "stereo.wav", np.stack([wave, 0.2 * wave], axis=1)),
+    ]
+    files = [path.read_bytes() for path in paths]
+    answers = served(wav_bytes=tf.constant(files))["probabilities"].numpy()
+    for answer, said in zip(answers, model.classify(paths), strict=True):
+        assert answer == pytest.approx([*said.probabilities.values()], abs=1e-4)
+    long = write(folder.parent / "long.wav", np.concatenate([-wave[:300], wave, wave]))
+    middle = np.concatenate([-wave[:300], wave, wave])[650:1650]
+    (answer,) = served(wav_bytes=tf.constant([long.read_bytes()]))["probabilities"]
+    (said,) = model.classify([middle])
+    assert answer.numpy() == pytest.approx([*said.probabilities.values()], abs=1e-3)
+    other = write(folder.parent / "other.wav", wave, 8_000).read_bytes()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must have 4000 samples"):
+        served(wav_bytes=tf.constant([other]))
 
 
 def test_evidence_is_over_time_and_pitch(trained):

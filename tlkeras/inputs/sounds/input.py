@@ -13,13 +13,21 @@ import numpy as np
 from tlkeras._validation import check_number, check_path, in_order
 from tlkeras.findings import Finding, Numbering
 from tlkeras.heads import to_vector
-from tlkeras.inputs.base import Assembled, Cells, Input, ReadExamples, Usage
+from tlkeras.inputs.base import (
+    Assembled,
+    Cells,
+    Input,
+    ReadExamples,
+    Signature,
+    Trial,
+    Usage,
+)
 from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.paths import Files, listed_paths, path_problem, path_text
 from tlkeras.inputs.pictures import Pictures
-from tlkeras.inputs.sounds import backbones, speech
+from tlkeras.inputs.sounds import backbones, exporting, speech
 from tlkeras.inputs.sounds.augmenting import SoundAugmentations
 from tlkeras.inputs.sounds.checking import check_sounds, seconds_of
 from tlkeras.inputs.sounds.examples import (
@@ -502,6 +510,19 @@ class Sounds(Input):
 
     # Export.
 
+    def signatures(
+        self, exported: Any, archive: Any, inputs: Any
+    ) -> dict[str, Signature]:
+        files = exporting.encoded(exported.labelled, self.sample_rate, self.samples)
+        found = super().signatures(exported, archive, inputs)
+        return {**found, "encoded": Signature(*files)}
+
+    def trials(self, inputs: Any) -> Iterator[Trial]:
+        yield from super().trials(inputs)
+        ((name, waves),) = inputs.arrays.items()
+        given = {"wav_bytes": exporting.as_wavs(waves, self.sample_rate)}
+        yield Trial("encoded", given, {name: exporting.rounded(waves)})
+
     def made_up(self, shapes: Sequence[tuple], count: int) -> Any:
         rng = np.random.default_rng(0)
         time = np.arange(self.samples) / self.sample_rate
@@ -514,10 +535,14 @@ class Sounds(Input):
         return self.get_config()
 
     def signature_notes(self) -> Iterator[str]:
-        yield f"'wave' takes {self.samples} samples, {self._window}, from -1 to 1"
+        yield from self.tensor_notes()
+        yield (
+            f"signature 'encoded' takes the bytes of WAV files, 16 bits at "
+            f"{self.sample_rate} samples per second, of longer ones the middle"
+        )
 
     def tensor_notes(self) -> Iterator[str]:
-        return self.signature_notes()
+        yield f"'wave' takes {self.samples} samples, {self._window}, from -1 to 1"
 
     # The card.
 
