@@ -287,8 +287,93 @@ def test_whisper_hears_what_its_own_converter_gives(tmp_path):
         tl.audio_classifier(whisper, NAMES, sample_rate=RATE)
     with pytest.raises(ValueError, match="no shape in pixels"):
         tl.load_backbone(whisper, input_shape=64)
-    with pytest.raises(ValueError, match="spectrogram of its own"):
+    with pytest.raises(ValueError, match="leave out `mels`"):
         tl.audio_classifier(whisper, NAMES, mels=32)
+    with pytest.raises(ValueError, match="hears 0 to 2 seconds"):
+        tl.audio_classifier(whisper, NAMES, seconds=2.5)
+
+
+def small_moonshine(**arguments):
+    import keras_hub
+
+    return keras_hub.models.MoonshineBackbone(
+        vocabulary_size=8,
+        filter_dim=8,
+        encoder_num_layers=2,
+        decoder_num_layers=1,
+        hidden_dim=8,
+        intermediate_dim=8,
+        encoder_num_heads=2,
+        decoder_num_heads=2,
+        partial_rotary_factor=0.9,
+        **arguments,
+    )
+
+
+SPEECH = {"sample_rate": 16_000, "seconds": 0.25}
+
+
+def test_moonshine_gives_what_its_own_encoder_gives(tmp_path):
+    import keras_hub
+
+    whole = small_moonshine()
+    model = tl.audio_classifier(whole, NAMES, **SPEECH)
+    waves = np.stack([glide(bool(i), rate=16_000) for i in range(2)])
+    heard = np.asarray(keras_hub.layers.MoonshineAudioConverter()(waves))
+    tokens = np.ones((2, 1), "int32")
+    wanted = whole(
+        {
+            "encoder_input_values": heard,
+            "encoder_padding_mask": np.ones(waves.shape, bool),
+            "decoder_token_ids": tokens,
+            "decoder_padding_mask": tokens == 1,
+        }
+    )["encoder_sequence_output"]
+    np.testing.assert_allclose(model.backbone(heard), wanted, atol=1e-5)
+    assert tl.freeze(model, unfreeze_from="encoder_block_1") is model
+    assert [block.trainable for block in model.backbone.layers[-3:]] == [0, 1, 1]
+    model.save(tmp_path / "speech.keras")
+    again = tl.load(tmp_path / "speech.keras")
+    np.testing.assert_allclose(
+        again.predict(waves, verbose=0), model.predict(waves, verbose=0), atol=1e-6
+    )
+    whole.save_to_preset(tmp_path / "moonshine")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        # KerasHub's blocks fail in any other precision than float32.
+        other = tl.audio_classifier(tmp_path / "moonshine", NAMES, **SPEECH)
+        np.testing.assert_allclose(other.backbone(heard), wanted, atol=1e-5)
+        with pytest.raises(ValueError, match="float32 alone.*mixed_bfloat16"):
+            tl.audio_classifier(small_moonshine(), NAMES, **SPEECH)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    with pytest.raises(ValueError, match="hears 0.1 to 64 seconds"):
+        tl.audio_classifier(whole, NAMES, seconds=0.06)
+    assert {"moonshine_tiny_en", "whisper_tiny_en"} <= set(tl.list_backbones())
+
+
+@pytest.mark.slow
+def test_moonshine_learns_on_cached_features_and_is_exported(tmp_path):
+    pytest.importorskip("onnx"), pytest.importorskip("tf2onnx")
+    waves = [glide(bool(i % 2), seed=i, rate=16_000) for i in range(16)]
+    data = tl.from_arrays(waves, NAMES * 8, **SPEECH, test_split=0, batch_size=8)
+    model = tl.audio_classifier(small_moonshine(), NAMES, **SPEECH)
+    history = tl.fine_tune(
+        model,
+        data.train,
+        data.val,
+        head_epochs=1,
+        epochs=1,
+        unfreeze_from="encoder_block_1",
+        cache="memory",
+        verbose=0,
+    )
+    assert np.isfinite(history.history["loss"]).all()
+    for name in ("speech.tflite", "speech.onnx"):
+        report = tl.export(model, tmp_path / name, data=data.val)
+        assert report.difference < 1e-5 and report.agreement == 1
+    with pytest.raises(ValueError, match="no LogMelSpectrogram.*backbone of pictures"):
+        tl.explain(model, waves[:1])
 
 
 # Augmentation.
@@ -415,6 +500,33 @@ def test_exports_take_waves(trained, data, tmp_path, name):
     report = tl.export(model, tmp_path / name, data=data.test)
     assert report.difference < 1e-5 and report.agreement == 1
     assert "(None, 1000)" in str(report.inputs) or "(1, 1000)" in str(report.inputs)
+    if name == "glides":
+        check_files_are_answered(model, tmp_path / name)
+
+
+def check_files_are_answered(model, folder):
+    """Checks a SavedModel on WAV files of several lengths, channels and rates."""
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(folder)).signatures["encoded"]
+    wave = glide(True, seed=8)
+    paths = [
+        write(folder.parent / "whole.wav", wave),
+        write(folder.parent / "short.wav", wave[:701]),
+        write(folder.parent / "stereo.wav", np.stack([wave, 0.2 * wave], axis=1)),
+    ]
+    files = [path.read_bytes() for path in paths]
+    answers = served(wav_bytes=tf.constant(files))["probabilities"].numpy()
+    for answer, said in zip(answers, model.classify(paths), strict=True):
+        assert answer == pytest.approx([*said.probabilities.values()], abs=1e-4)
+    long = write(folder.parent / "long.wav", np.concatenate([-wave[:300], wave, wave]))
+    middle = np.concatenate([-wave[:300], wave, wave])[650:1650]
+    (answer,) = served(wav_bytes=tf.constant([long.read_bytes()]))["probabilities"]
+    (said,) = model.classify([middle])
+    assert answer.numpy() == pytest.approx([*said.probabilities.values()], abs=1e-3)
+    other = write(folder.parent / "other.wav", wave, 8_000).read_bytes()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must have 4000 samples"):
+        served(wav_bytes=tf.constant([other]))
 
 
 def test_evidence_is_over_time_and_pitch(trained):

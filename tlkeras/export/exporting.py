@@ -53,8 +53,8 @@ def export(
     regressor's gives `value`; a detector's gives `boxes` after suppression (x1, y1, x2,
     y2 as shares of the sides of what it sees), `scores` and `label`; with several heads
     each name starts with the head's (`species_label`).
-    `encoded` takes picture files, `tokens` takes tokens, `serve` gives what the model
-    gives. TensorFlow Serving serves it:
+    `encoded` takes picture or WAV files, `tokens` takes tokens, `serve` gives what the
+    model gives. TensorFlow Serving serves it:
 
     ```shell
     docker run -p 8501:8501 -v "$PWD/flowers:/models/flowers/1" \\

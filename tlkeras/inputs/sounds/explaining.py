@@ -227,6 +227,7 @@ def _spectrogram_slot(probe: Any) -> int:
             return call.outputs[0]
     raise ValueError(
         f"Model {probe.model.name!r} has no LogMelSpectrogram layer, which evidence "
-        f"over time and pitch is drawn on; models of `tl.audio_classifier` have one. "
+        "over time and pitch is drawn on; models of `tl.audio_classifier` around a "
+        "backbone of pictures have one. "
         f"Its layers: {[layer.name for layer in probe.model.layers]}."
     )

@@ -13,13 +13,21 @@ import numpy as np
 from tlkeras._validation import check_number, check_path, in_order
 from tlkeras.findings import Finding, Numbering
 from tlkeras.heads import to_vector
-from tlkeras.inputs.base import Assembled, Cells, Input, ReadExamples, Usage
+from tlkeras.inputs.base import (
+    Assembled,
+    Cells,
+    Input,
+    ReadExamples,
+    Signature,
+    Trial,
+    Usage,
+)
 from tlkeras.inputs.examples import Examples
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.paths import Files, listed_paths, path_problem, path_text
 from tlkeras.inputs.pictures import Pictures
-from tlkeras.inputs.sounds import backbones, whisper
+from tlkeras.inputs.sounds import backbones, exporting, speech
 from tlkeras.inputs.sounds.augmenting import SoundAugmentations
 from tlkeras.inputs.sounds.checking import check_sounds, seconds_of
 from tlkeras.inputs.sounds.examples import (
@@ -223,7 +231,8 @@ class Sounds(Input):
 
     def usual(self, examples: int | None, blocks: Sequence[str]) -> dict[str, Any]:
         # The rate that suits convolutions would undo what attention has learnt.
-        attends = any("transformer" in name for name in blocks)
+        attentive = ("transformer", "encoder_block")
+        attends = any(part in name for part in attentive for name in blocks)
         return {
             "epochs": 10,
             "unfreeze_from": 1.0,
@@ -235,14 +244,14 @@ class Sounds(Input):
 
     # Models.
 
-    claims_backbone = staticmethod(whisper.claims_backbone)
-    backbone_names = staticmethod(whisper.whisper_presets)
+    claims_backbone = staticmethod(speech.claims_backbone)
+    backbone_names = staticmethod(speech.speech_presets)
 
     @classmethod
     def load_backbone(cls, backbone: Any, **arguments: Any) -> Any:
         load = backbones.load_backbone
         if cls.claims_backbone(backbone):
-            load = whisper.load_encoder
+            load = speech.load_encoder
         return load(backbone, **arguments)
 
     @classmethod
@@ -265,9 +274,10 @@ class Sounds(Input):
             backbone: A name of a backbone of pictures, such as `"mobilenet_v2"`, a
                 KerasHub preset name or local preset folder, or a functional
                 `keras.Model` of your own that takes spectrograms as pictures `(batch,
-                mels, columns, 1 or 3)`, of any or of their own size. Or Whisper's
-                encoder, which hears up to 30 seconds of 16 kHz: `"whisper_tiny_en"`, a
-                preset folder, or a KerasHub `WhisperBackbone`.
+                mels, columns, 1 or 3)`, of any or of their own size. Or an encoder
+                of speech, which hears 16 kHz in its own way, Whisper up to 30 seconds,
+                Moonshine 0.1 to 64: `"whisper_tiny_en"`, `"moonshine_tiny_en"`, a
+                preset folder, or KerasHub's `WhisperBackbone` or `MoonshineBackbone`.
             sample_rate: Samples per second of the waves; that of the data.
             seconds: Length of the waves; that of the data. `classify` averages windows
                 of longer ones.
@@ -289,23 +299,29 @@ class Sounds(Input):
             others = (mels, relative, input_shape, preprocessing)
             if others != (64, True, None, "auto"):
                 raise ValueError(
-                    "Whisper has a spectrogram of its own: leave out `mels`, "
-                    "`relative`, `input_shape` and `preprocessing`."
+                    "Whisper and Moonshine hear waves in their own way: leave out "
+                    "`mels`, `relative`, `input_shape` and `preprocessing`."
                 )
-            return its_input._behind_whisper(backbone, weights, head)
+            heard = speech.load_encoder(backbone, weights)
+            waves = its_input._waves()
+            features = to_vector(heard.features(waves, its_input.sample_rate), head)
+            return Assembled(waves, features, its_input, heard.name, heard.licence)
         loaded = cls.load_backbone(
             backbone,
             weights=weights,
             input_shape=input_shape,
             preprocessing=preprocessing,
         )
-        waves = keras.Input((its_input.samples,), dtype="float32", name="wave")
+        waves = its_input._waves()
         pictures = backbones.as_pictures(
             waves, loaded.input_shape, its_input.sample_rate, mels, relative
         )
         x = loaded.preprocessing(pictures) if loaded.preprocessing else pictures
         features = to_vector(loaded.model(x), head)
         return Assembled(waves, features, its_input, loaded.name, loaded.licence)
+
+    def _waves(self) -> keras.KerasTensor:
+        return keras.Input((self.samples,), dtype="float32", name="wave")
 
     @property
     def augmentations(self) -> SoundAugmentations:
@@ -314,20 +330,6 @@ class Sounds(Input):
     def to_augment(self, examples: Any) -> Any:
         # Of arrays that nobody has read there is no more than the window.
         return examples.whole() if isinstance(examples, SoundExamples) else examples
-
-    def _behind_whisper(self, backbone: Any, weights: Any, head: str) -> Assembled:
-        """Puts Whisper's encoder behind its own spectrogram."""
-        if self.sample_rate != whisper.RATE:
-            raise ValueError(
-                f"Whisper takes sounds of {whisper.RATE} samples per second. Received: "
-                f"sample_rate={self.sample_rate}; read the data with that of Whisper."
-            )
-        loaded = whisper.load_encoder(backbone, weights)
-        waves = keras.Input((self.samples,), dtype="float32", name="wave")
-        mels = loaded.model.input_shape[-1]
-        seen = whisper.WhisperSpectrogram(mels, name="spectrogram")(waves)
-        features = to_vector(loaded.model(seen), head)
-        return Assembled(waves, features, self, loaded.name, loaded.licence)
 
     def builder_arguments(self) -> dict[str, Any]:
         return self.get_config()
@@ -508,6 +510,19 @@ class Sounds(Input):
 
     # Export.
 
+    def signatures(
+        self, exported: Any, archive: Any, inputs: Any
+    ) -> dict[str, Signature]:
+        files = exporting.encoded(exported.labelled, self.sample_rate, self.samples)
+        found = super().signatures(exported, archive, inputs)
+        return {**found, "encoded": Signature(*files)}
+
+    def trials(self, inputs: Any) -> Iterator[Trial]:
+        yield from super().trials(inputs)
+        ((name, waves),) = inputs.arrays.items()
+        given = {"wav_bytes": exporting.as_wavs(waves, self.sample_rate)}
+        yield Trial("encoded", given, {name: exporting.rounded(waves)})
+
     def made_up(self, shapes: Sequence[tuple], count: int) -> Any:
         rng = np.random.default_rng(0)
         time = np.arange(self.samples) / self.sample_rate
@@ -520,10 +535,14 @@ class Sounds(Input):
         return self.get_config()
 
     def signature_notes(self) -> Iterator[str]:
-        yield f"'wave' takes {self.samples} samples, {self._window}, from -1 to 1"
+        yield from self.tensor_notes()
+        yield (
+            f"signature 'encoded' takes the bytes of WAV files, 16 bits at "
+            f"{self.sample_rate} samples per second, of longer ones the middle"
+        )
 
     def tensor_notes(self) -> Iterator[str]:
-        return self.signature_notes()
+        yield f"'wave' takes {self.samples} samples, {self._window}, from -1 to 1"
 
     # The card.
 

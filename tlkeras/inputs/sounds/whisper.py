@@ -1,86 +1,41 @@
 """Whisper's encoder as a backbone of sounds, behind the spectrogram that it reads."""
 
-import json
-import os
-from pathlib import Path
-from typing import Any
-
 import keras
 import numpy as np
 from keras import ops
 
-from tlkeras.backbones.hub import fetch, keras_hub, preset_name
-from tlkeras.backbones.loaded import LoadedBackbone, refuse_whole_model
+from tlkeras.backbones.hub import keras_hub
 
-_CLASS = "WhisperBackbone"
 # What Whisper was trained on: frames of 25 ms every 10 ms, at 16 kHz.
-RATE, _WINDOW, _HOP = 16_000, 400, 160
+_RATE, _WINDOW, _HOP = 16_000, 400, 160
 
 
-def claims_backbone(backbone: Any) -> bool:
-    """Whether `backbone` is a `WhisperBackbone`, a preset's name or a folder of one."""
-    if isinstance(backbone, keras.Model):
-        return type(backbone).__name__ == _CLASS
-    if not isinstance(backbone, (str, os.PathLike)):
-        return False
-    config = Path(backbone).expanduser() / "config.json"
-    if config.is_file():
-        known = json.loads(config.read_text(encoding="utf-8"))
-        return known.get("class_name") == _CLASS
-    return any(part.startswith("whisper_") for part in Path(backbone).parts)
+def seconds(whole: keras.Model) -> tuple[float, float]:
+    """Returns the shortest and the longest sound that a `WhisperBackbone` takes."""
+    return 0.0, whole.max_encoder_sequence_length * _HOP / _RATE
 
 
-def whisper_presets() -> list[str]:
-    """Returns the names of KerasHub's presets of Whisper, sorted."""
-    return sorted(keras_hub().models.WhisperBackbone.presets)
-
-
-def load_encoder(
-    backbone: Any, weights: Any = "pretrained", input_shape: Any = None
-) -> LoadedBackbone:
-    """Loads Whisper's encoder, from `(batch, frames, mels)` to `(batch, n, width)`.
+def encoder(whole: keras.Model, name: str) -> keras.Model:
+    """Returns the encoder of a `WhisperBackbone`.
 
     Args:
-        backbone: What `claims_backbone`.
-        weights: `"pretrained"` or `None` (random); a model keeps its own.
-        input_shape: `None`: it takes no pictures.
+        whole: The KerasHub model. Its layers are shared.
+        name: The Keras name of the encoder.
 
-    Raises:
-        FileNotFoundError: If the preset cannot be downloaded.
-        ValueError: If a folder cannot be loaded, or an argument is something else.
+    Returns:
+        Functional `keras.Model`, from `(batch, frames, mels)` to `(batch, places,
+        width)`.
     """
-    if input_shape is not None:
-        raise ValueError(
-            "Whisper hears sounds of any length up to 30 seconds, and takes no shape "
-            f"in pixels. Received: input_shape={input_shape!r}; leave it out."
-        )
-    if weights not in ("pretrained", None):
-        raise ValueError(
-            "`weights` of Whisper must be 'pretrained' or None; give the folder of a "
-            f"preset as `backbone` for others. Received: weights={weights!r}."
-        )
-    if isinstance(backbone, keras.Model):
-        refuse_whole_model(backbone)
-        whole, name = backbone, backbone.name
-    else:
-        whole, name = _from_preset(os.fspath(backbone), weights is not None)
-    encoder = keras.Model(
+    return keras.Model(
         whole.input["encoder_features"],
         whole.output["encoder_sequence_output"],
-        name=f"{name}_encoder",
+        name=name,
     )
-    return LoadedBackbone(encoder, name, None)
 
 
-def _from_preset(preset: str, load_weights: bool) -> tuple[keras.Model, str]:
-    def load(source: str) -> keras.Model:
-        models = keras_hub().models
-        return models.WhisperBackbone.from_preset(source, load_weights=load_weights)
-
-    files = "`config.json` and `model.weights.h5`, as `backbone.save_to_preset(folder)`"
-    companion = "keras_hub.layers.WhisperAudioConverter"
-    whole = fetch(preset, load, companion, f"{files} writes them")
-    return whole, preset_name(preset)
+def heard(waves: keras.KerasTensor, encoder: keras.Model) -> keras.KerasTensor:
+    """Returns the spectrogram of waves `(batch, samples)` that the encoder takes."""
+    return WhisperSpectrogram(encoder.input_shape[-1], name="spectrogram")(waves)
 
 
 @keras.saving.register_keras_serializable("tlkeras")
