@@ -21,7 +21,7 @@ from tlkeras.adapting.losses import (
     ramp,
     reverse_gradient,
 )
-from tlkeras.adapting.two_samples import compare
+from tlkeras.metrics.two_samples import compare
 
 NAMES = ["red", "green", "blue"]
 X, Y = solid_colours(96, 3)

@@ -11,15 +11,15 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_choice, check_int, check_number
 from tlkeras.adapting.deciding import SOURCE_ONLY, choose
-from tlkeras.adapting.gap import labelled_examples
 from tlkeras.adapting.judging import Scores, judge
 from tlkeras.adapting.streams import Streams
 from tlkeras.adapting.training import TRAINED, Schedule, train
 from tlkeras.adapting.untrained import UNTRAINED, norms_of
 from tlkeras.builders import TransferModel, recording
 from tlkeras.distribution import strategy_of
+from tlkeras.evaluation.gap import labelled_examples
 from tlkeras.features.precision import dtype_policy
-from tlkeras.few_labels.reading import choose_head, last_layer_of
+from tlkeras.features.reading import choose_head, last_layer_of
 from tlkeras.freezing import FreezePoint, freeze
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.outputs import Output
