@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import assert_equal_weights, solid_colours, tiny_backbone, weights_of
 from keras import ops
+from runs import Stopped
 from text_models import tiny_bert
 
 import tlkeras as tl
@@ -21,7 +22,9 @@ from tlkeras.adapting.losses import (
     ramp,
     reverse_gradient,
 )
-from tlkeras.adapting.two_samples import compare
+from tlkeras.metrics.two_samples import compare
+from tlkeras.training import resume
+from tlkeras.training.checkpoints import Checkpoints
 
 NAMES = ["red", "green", "blue"]
 X, Y = solid_colours(96, 3)
@@ -172,6 +175,24 @@ def test_a_gap_is_found_said_and_drawn():
         tl.domain_gap(model, (X, np.array(NAMES)[Y]), DIM, **QUIET)
 
 
+def test_a_report_its_card_and_a_plan_say_that_data_are_others():
+    model, source = trained()
+    others = DIM, Y[::-1]
+    report = tl.evaluate(model, others, reference=X, verbose=0)
+    for shown in (str(report), report._repr_html_()):
+        assert "differ from the reference" in shown
+    assert report.to_dict()["domain_gap"]["rows"]["all"]["p"] < 0.05
+    assert "test examples differ" in str(tl.model_card(model, report))
+    assert report.subset(report.y_true == 1).domain_gap is None
+    halves = [(X[n::2], Y[n::2]) for n in range(2)]
+    report = tl.evaluate(model, halves[0], reference=halves[1], verbose=0)
+    assert "examples are like the reference" in str(report)
+    with pytest.raises(ValueError, match="`reference` must have at least 8 examples"):
+        tl.evaluate(model, others, reference=X[:7], verbose=0)
+    assert "Validation examples differ" in str(tl.plan(model, source, others, **QUIET))
+    assert "differ" not in str(tl.plan(model, *halves, **QUIET))
+
+
 # Adaptation.
 
 
@@ -232,6 +253,11 @@ def test_label_shift_moves_the_bias_alone(kind, method):
     assert abs(said - share) < 0.06, done
 
 
+def keep_and_stop(checkpoints, state, keep=Checkpoints.keep):
+    keep(checkpoints, state)
+    raise Stopped
+
+
 @pytest.mark.parametrize(
     ("kind", "method"),
     [
@@ -243,7 +269,9 @@ def test_label_shift_moves_the_bias_alone(kind, method):
         pytest.param("numbers", "mmd", marks=pytest.mark.slow),
     ],
 )
-def test_trains_on_both_domains_and_leaves_a_plain_model(kind, method, tmp_path):
+def test_trains_on_both_domains_and_leaves_a_plain_model(
+    kind, method, tmp_path, monkeypatch
+):
     model, _ = trained(kind)
     before = weights_of(model)
     named = {"head": "colour"} if kind == "heads" else {}
@@ -265,8 +293,18 @@ def test_trains_on_both_domains_and_leaves_a_plain_model(kind, method, tmp_path)
     ):
         np.testing.assert_array_equal(one, other)
     if method == "cdan":
-        twin = adapt(kind, method, unfreeze_from="block3", epochs=2)
-        assert_equal_weights(after, weights_of(twin))
+        named |= {"unfreeze_from": "block3", "checkpoint_dir": tmp_path / "kept"}
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            patch.setattr(resume, "SECONDS_BETWEEN", 0.0)
+            patch.setattr(Checkpoints, "keep", keep_and_stop)
+            adapt(kind, method, epochs=2, **named)
+        # The first of these goes on after an epoch, the second is done already.
+        for _ in range(2):
+            twin = adapt(kind, method, epochs=2, **named)
+            assert_equal_weights(after, weights_of(twin))
+            assert twin.record.adapted[-1].done == adapted.record.adapted[-1].done
+        with pytest.raises(ValueError, match="epochs was 2 and is 3"):
+            adapt(kind, method, epochs=3, **named)
 
 
 def test_auto_takes_what_gains_and_loses_nothing():

@@ -9,8 +9,8 @@ from helpers import solid_colours, tiny_backbone
 from text_models import tiny_bert
 
 import tlkeras as tl
+from tlkeras.features.reading import last_layer_of
 from tlkeras.few_labels.choosing import doubtful, typical
-from tlkeras.few_labels.reading import last_layer_of
 from tlkeras.linear import FeatureStatistics
 
 NAMES = ["red", "green", "blue"]

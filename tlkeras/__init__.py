@@ -2,7 +2,7 @@
 
 from tlkeras._validation import UnsupportedError
 from tlkeras._version import __version__ as __version__
-from tlkeras.adapting import DomainGap, adapt, domain_gap
+from tlkeras.adapting import adapt
 from tlkeras.backbone_loading import list_backbones, load_backbone
 from tlkeras.builders import (
     Heard,
@@ -44,10 +44,12 @@ from tlkeras.distribution import WorkerError
 from tlkeras.environment import report_environment
 from tlkeras.evaluation import (
     Comparison,
+    DomainGap,
     Report,
     Temperature,
     calibrate,
     compare,
+    domain_gap,
     evaluate,
 )
 from tlkeras.explain import Explanations, SanityCheck, explain, sanity_check

@@ -1,8 +1,9 @@
 """The verb `adapt`: from a domain with labels to one without."""
 
+import contextlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,15 @@ import numpy as np
 from tlkeras import _keras
 from tlkeras._validation import check_choice, check_int, check_number
 from tlkeras.adapting.deciding import SOURCE_ONLY, choose
-from tlkeras.adapting.gap import labelled_examples
 from tlkeras.adapting.judging import Scores, judge
 from tlkeras.adapting.streams import Streams
 from tlkeras.adapting.training import TRAINED, Schedule, train
 from tlkeras.adapting.untrained import UNTRAINED, norms_of
 from tlkeras.builders import TransferModel, recording
 from tlkeras.distribution import strategy_of
+from tlkeras.evaluation.gap import labelled_examples
 from tlkeras.features.precision import dtype_policy
-from tlkeras.few_labels.reading import choose_head, last_layer_of
+from tlkeras.features.reading import choose_head, last_layer_of
 from tlkeras.freezing import FreezePoint, freeze
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.outputs import Output
@@ -27,9 +28,11 @@ from tlkeras.problem import Problem
 from tlkeras.records import Adaptation
 from tlkeras.records.surroundings import surroundings
 from tlkeras.runtime import current_runtime
+from tlkeras.training.checkpoints import Checkpoints
 from tlkeras.training.job import resolve_data
 from tlkeras.training.own_loss import check_steps
 from tlkeras.training.plan_facts import numbered_blocks
+from tlkeras.training.resume import describe
 
 METHODS = (*UNTRAINED, *TRAINED)
 # Those that ask for shares of classes, whatever else they do.
@@ -54,6 +57,7 @@ def adapt(
     learning_rate: float = 1e-3,
     seed: int = 0,
     cache: str | Path | bool = "auto",
+    checkpoint_dir: str | Path | None = None,
     verbose: Any = "auto",
 ) -> TransferModel:
     """Adapts a trained model to data of another domain, which have no labels.
@@ -101,6 +105,10 @@ def adapt(
         learning_rate: The first, for Adam; it falls to 0 along a cosine.
         seed: Seed of orders, of what is held out, and of a discriminator's start.
         cache: Where to keep what the frozen part computes, as in `tl.fine_tune`.
+        checkpoint_dir: A folder of this call's own. Where the process dies, the same
+            call goes on to the same result: methods that were trained to their end are
+            not trained again, and the one that was interrupted goes on from an epoch
+            that ended at most half a minute before, or from its last one.
         verbose: `"auto"` or 1 (progress bars, and a line or a table on what came of
             it), 2 (one line per epoch) or 0 (silent).
 
@@ -111,9 +119,10 @@ def adapt(
     Raises:
         UnsupportedError: If a method needs classes and the head gives something else.
         ValueError: If the data do not fit the model, there are fewer than 8 target
-            examples, the model has no batch norm for `"norms"`, or an argument is none
-            of the above.
+            examples, the model has no batch norm for `"norms"`, `checkpoint_dir` holds
+            another call's state, or an argument is none of the above.
         PhaseError: If the loss is not finite, a frozen weight changed, or no other did.
+        CheckpointError: If a checkpoint cannot be read or written.
 
     Example:
 
@@ -146,7 +155,11 @@ def adapt(
     given = source, target, validation_data
     streams = _streams(model, *given, head, seed, cache, verbose)
     rate = float(learning_rate)
-    job = _Job(model, streams, unfreeze_from, epochs, rate, seed, verbose)
+    if checkpoint_dir is not None:
+        checkpoint_dir = Path(checkpoint_dir)
+    job = _Job(
+        model, streams, unfreeze_from, epochs, rate, seed, verbose, checkpoint_dir
+    )
     # Raises for a freeze point that there is not, before anything is computed.
     job.copy()
     if method != "auto":
@@ -166,6 +179,7 @@ class _Job:
     learning_rate: float
     seed: int
     verbose: Any
+    checkpoint_dir: Path | None = None
 
     def copy(self) -> TransferModel:
         """Returns a copy of the model, frozen where training is to begin."""
@@ -183,12 +197,32 @@ class _Job:
             copy = freeze(copy_of(self.model))
             return copy, UNTRAINED[method](copy, self.streams)
         copy, schedule = self.copy(), self.schedule()
-        history = train(copy, TRAINED[method], self.streams, schedule, self.verbose)
-        first, last = (history["loss"][place] for place in (0, -1))
+        with self._checkpoints(method, copy, schedule) as kept:
+            losses = train(
+                copy, TRAINED[method], self.streams, schedule, self.verbose, kept
+            )
+        first, last = losses[0], losses[-1]
         return copy, (
             f"{schedule.epochs} epochs of {schedule.steps} steps, loss {first:.3g} to "
             f"{last:.3g}"
         )
+
+    def _checkpoints(
+        self, method: str, copy: TransferModel, schedule: Schedule
+    ) -> contextlib.AbstractContextManager:
+        """Returns what keeps the states of a method's training, `None` for nothing."""
+        if self.checkpoint_dir is None:
+            return contextlib.nullcontext()
+        parts = self.streams.parts
+        call = {
+            "method": method,
+            "head": self.streams.head,
+            "unfreeze_from": describe(self.unfreeze_from),
+            **asdict(schedule),
+            "model": recording.fingerprint(copy),
+            **{part: parts[part].fingerprint() for part in ("source", "target")},
+        }
+        return Checkpoints(self.checkpoint_dir / method, call).held()
 
     def schedule(self) -> Schedule:
         """Returns how long the methods that train do so."""

@@ -77,7 +77,13 @@ class Streams:
         return self.kept[key]
 
     def batches(
-        self, model: keras.Model, part: str, size: int, steps: int, seed: int
+        self,
+        model: keras.Model,
+        part: str,
+        size: int,
+        steps: int,
+        seed: int,
+        first: int = 0,
     ) -> Any:
         """Returns batches of a part without end, each epoch in an order of its own.
 
@@ -87,13 +93,14 @@ class Streams:
             size: Examples of a batch.
             steps: Batches until a part begins anew, where it has as many.
             seed: Of the orders.
+            first: Number of the batch to begin with, of all epochs.
         """
         found = self.features(model, part)
         steps = max(1, min(steps, len(found) // size))
-        order = Order(len(found), True, seed)
+        order = Order(len(found), True, seed), *divmod(first, steps)
         if part == "target":
-            return endless_epochs(found, steps, order).map(lambda x, y: x)
-        batches = endless_epochs(weighed(found, self.weights(part)), steps, order)
+            return endless_epochs(found, steps, *order).map(lambda x, y: x)
+        batches = endless_epochs(weighed(found, self.weights(part)), steps, *order)
         labels = np.asarray(found.labels)
         loss = _keras.compile_arguments(model).get("loss")
         weighings = self.problem.weighings(None, labels, loss)

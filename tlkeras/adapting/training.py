@@ -1,6 +1,7 @@
 """Trained adaptation: a task on the source and what brings both domains together."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from tlkeras.adapting.losses import Adversary, CoralLoss, MCCLoss, MMDLoss, ramp
 from tlkeras.adapting.streams import Streams, tower_of
 from tlkeras.distribution import scope_of
 from tlkeras.freezing import recompile
-from tlkeras.training import PhaseError
+from tlkeras.training import PhaseError, resume
+from tlkeras.training.checkpoints import Checkpoints, State
 from tlkeras.training.verification import Verification
 
 
@@ -145,18 +147,22 @@ def train(
     streams: Streams,
     schedule: Schedule,
     verbose: Any,
-) -> dict[str, list[float]]:
+    checkpoints: Checkpoints | None = None,
+) -> list[float]:
     """Trains a model, frozen and compiled, by a method; returns its losses by epoch.
+
+    Args:
+        model: The model.
+        method: The method.
+        streams: The streams.
+        schedule: Its schedule.
+        verbose: As in `keras.Model.fit`.
+        checkpoints: Where the state of each epoch is kept, and what an interrupted
+            run goes on from.
 
     Raises:
         PhaseError: If the loss is not finite, a frozen weight changed, or no other did.
     """
-    sides = [
-        streams.batches(
-            model, part, schedule.batch_size, schedule.steps, schedule.seed + number
-        )
-        for number, part in enumerate(("source", "target"))
-    ]
     with scope_of(model):
         recompile(model)
         joint = Joint(tower_of(model, streams), model, method, schedule, streams)
@@ -164,22 +170,89 @@ def train(
             schedule.learning_rate, schedule.total
         )
         joint.compile(keras.optimizers.Adam(rate), jit_compile=False)
+        joint.optimizer.build(joint.trainable_variables)
     verification = Verification(model)
+    keeper = _Keeper(joint, checkpoints)
+    begun = keeper.restore()
+    if begun == schedule.epochs:
+        return keeper.losses
+    sides = [
+        streams.batches(
+            model,
+            part,
+            schedule.batch_size,
+            schedule.steps,
+            schedule.seed + number,
+            begun * schedule.steps,
+        )
+        for number, part in enumerate(("source", "target"))
+    ]
     history = joint.fit(
         _together(*sides),
+        initial_epoch=begun,
         epochs=schedule.epochs,
         steps_per_epoch=schedule.steps,
         shuffle=False,
-        callbacks=[keras.callbacks.TerminateOnNaN()],
+        callbacks=[keras.callbacks.TerminateOnNaN(), keeper],
         verbose=verbose,
     )
-    if not all(map(math.isfinite, history.history["loss"])):
+    if not all(map(math.isfinite, keeper.losses)):
         raise PhaseError(
-            "The loss is not finite. Pass a smaller `learning_rate`; Received: "
+            "The loss is not finite. Pass a smaller `learning_rate`. Received: "
             f"learning_rate={schedule.learning_rate:g}."
         )
     verification.verify(joint.tower, history)
-    return history.history
+    keeper.finish()
+    return keeper.losses
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Keeps the losses of all epochs, and in checkpoints what training goes on from.
+
+    Args:
+        joint: What is trained, its optimizer built.
+        checkpoints: Where states are kept, `None` for nowhere.
+    """
+
+    def __init__(self, joint: Joint, checkpoints: Checkpoints | None):
+        super().__init__()
+        self.checkpoints, self.losses = checkpoints, []
+        self._variables = [*joint.variables, *joint.optimizer.variables]
+        self._last = time.perf_counter()
+
+    def restore(self) -> int:
+        """Puts back the state of an interrupted run; returns how many epochs it had."""
+        state = self.checkpoints and self.checkpoints.latest()
+        if not state:
+            return 0
+        self.losses = list(state.facts["losses"])
+        for variable, value in zip(
+            self._variables, state.arrays["variables"], strict=True
+        ):
+            variable.assign(value)
+        return len(self.losses)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.losses.append(float(logs["loss"]))
+        passed = time.perf_counter() - self._last
+        due = self.checkpoints and passed >= resume.SECONDS_BETWEEN
+        if due and math.isfinite(self.losses[-1]):
+            self.checkpoints.keep(self._state())
+            self._last = time.perf_counter()
+
+    def finish(self) -> None:
+        """Keeps the final state, once it is verified."""
+        if self.checkpoints:
+            self.checkpoints.finish(self._state())
+
+    def _state(self) -> State:
+        values = [keras.ops.convert_to_numpy(v) for v in self._variables]
+        return State(
+            (0, len(self.losses), 0),
+            self.checkpoints.call,
+            {"losses": self.losses},
+            {"variables": values},
+        )
 
 
 def _together(source: Any, target: Any) -> Any:

@@ -85,6 +85,13 @@ def _of_report(report: Report) -> Iterator[str]:
             f"Its probabilities are off: expected calibration error {ece:.3f}. "
             "`tl.calibrate` can mend that."
         )
+    shift = report.domain_gap
+    if shift is not None and shift.differs:
+        yield (
+            "The test examples differ from those that they were compared with: they "
+            f"are told apart with an accuracy of {shift.accuracy:.2f}, where 0.5 is "
+            f"chance (p = {shift.p:.3f})."
+        )
     for name, slices in report.slices.items():
         gap = slices.gap
         if gap is not None and gap.interval.low > 0:

@@ -3,13 +3,16 @@
 from tlkeras.evaluation.calibrating import Temperature, calibrate
 from tlkeras.evaluation.comparison import Comparison, compare
 from tlkeras.evaluation.evaluating import evaluate
+from tlkeras.evaluation.gap import DomainGap, domain_gap
 from tlkeras.evaluation.report import Report
 
 __all__ = [
     "Comparison",
+    "DomainGap",
     "Report",
     "Temperature",
     "calibrate",
     "compare",
+    "domain_gap",
     "evaluate",
 ]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,13 +14,17 @@ from tlkeras.evaluation.aligned import Aligned, check_values
 from tlkeras.evaluation.arguments import part_of
 from tlkeras.evaluation.collecting import Collected, collect
 from tlkeras.evaluation.examples import EvaluatedExamples, digests
+from tlkeras.evaluation.gap import DomainGap, gap_between
 from tlkeras.evaluation.heads import Heads
 from tlkeras.evaluation.report import Report
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.inputs.given import with_one_input
 from tlkeras.inputs.windows import averaged
 from tlkeras.outputs import labels_given, output_of_task
-from tlkeras.problem import Problem, input_of
+from tlkeras.problem import Problem, input_of, problem_of
+
+# How many examples of the data and of the reference are compared.
+_COMPARED = 500
 
 
 # A dictionary of several heads is `Any` to a type checker, which cannot know which of
@@ -34,6 +38,7 @@ def evaluate(
     slices: Any = None,
     groups: Any = None,
     thresholds: Any = None,
+    reference: Any = None,
     verbose: str | int = "auto",
 ) -> Report | Any:
     """Evaluates a model on labelled data and reports how good it is.
@@ -46,6 +51,9 @@ def evaluate(
     camera, hospital, dialect, skin tone. `groups` tell which examples belong together,
     the frames of one video or the scans of one patient: they are no independent
     evidence, and intervals and tests take account of that.
+
+    `reference` tells whether the data are like others, such as those that the model
+    was chosen by: where they are not, figures on the one need not hold for the other.
 
     Whether outputs are probabilities or logits, to which softmax or sigmoid is then
     applied, is told by the last activation and by the `from_logits` of the loss that
@@ -81,19 +89,25 @@ def evaluate(
             predicted, a number or one per label, such as `report.thresholds` of
             validation data; of a model with several heads, from the head's name to
             its own. Defaults to those of `model.problem`, else 0.5.
+        reference: Examples that the data are compared with, as `tl.domain_gap` takes
+            them, such as `data.val`; 500 of each, which the model runs over once more.
+            Better those than `data.train`: features of examples that were trained on
+            are clearer, which counts as a difference where much was trained.
         verbose: `"auto"` or 1 (progress bar), 2 (one line) or 0 (silent).
 
     Returns:
         A `Report`; of a model with several heads, one for each head that has labels,
         in a dictionary. It is of the examples all of whose labels of that head are
-        known. `y` of a function in `slices` then holds packed rows.
+        known. `y` of a function in `slices` then holds packed rows. With `reference`
+        it says whether the data differ, and `.domain_gap` has the details.
 
     Raises:
         ValueError: If the data is empty, endless, of no known kind or without
             labels; if labels, outputs, `class_names`, `slices`, `groups` or
             `thresholds` do not fit each other; if
-            the model gives values that are not finite; or if the task cannot be
-            told.
+            `reference` is nothing that the model takes, or either has fewer than 8
+            examples; if the model gives values that are not finite; or if the task
+            cannot be told.
 
     Example:
     >>> import numpy as np
@@ -111,6 +125,7 @@ def evaluate(
         thresholds=thresholds,
         slices=slices,
         groups=groups,
+        reference=reference,
         verbose=verbose,
     )
     return problem.face(reports)
@@ -125,6 +140,7 @@ def evaluate_heads(
     thresholds: Any = None,
     slices: Any = None,
     groups: Any = None,
+    reference: Any = None,
     verbose: str | int = "auto",
 ) -> tuple[Problem, dict[str, Report]]:
     """Returns what a model is for, and a report for each head that has labels.
@@ -137,6 +153,7 @@ def evaluate_heads(
         thresholds: From which probability labels are given.
         slices: From names to values.
         groups: One value per example.
+        reference: What the data are compared with.
         verbose: Whether to show progress.
     """
     if not isinstance(model, keras.Model):
@@ -157,6 +174,8 @@ def evaluate_heads(
     heads.check_fits(reading and reading.problem)
     heads.name_by(given)
     size = None if reading is None else reading.batch_size
+    # Before the pass: what it refuses is refused at once.
+    gaps = _gaps(model, reference, given, verbose)
     with naming_the_batch(size, "Read the data in smaller batches."):
         found = collect(
             model,
@@ -169,7 +188,23 @@ def evaluate_heads(
     _hear_all(found, model, reading, verbose, heads)
     problem = heads.problem_for(found.labels, found.outputs)
     about = _about(model, problem, reading, len(found.labels))
-    return problem, _reports(problem, found, aligned, data, about)
+    return problem, _reports(problem, found, aligned, data, about, gaps)
+
+
+def _gaps(
+    model: keras.Model, reference: Any, data: Any, verbose: Any
+) -> dict[str, DomainGap]:
+    """Returns how different data are from a reference, by head; nothing without one."""
+    known = problem_of(model)
+    if reference is None or known is None:
+        return {}
+    sets = {"reference": reference, "data": data}
+    return {
+        head: gap_between(
+            model, sets, head if known.named else None, _COMPARED, 0, "memory", verbose
+        )
+        for head in known.outputs
+    }
 
 
 def _hear_all(
@@ -208,6 +243,7 @@ def _reports(
     aligned: Aligned,
     data: Any,
     about: dict[str, str],
+    gaps: Mapping[str, DomainGap],
 ) -> dict[str, Report]:
     """Returns a report for each head, of the examples whose labels are known."""
     count = len(found.labels)
@@ -227,6 +263,7 @@ def _reports(
                 groups=part_of(groups, known),
                 inputs=inputs.select(np.flatnonzero(known)),
                 about=about | ({"head": name} if problem.named else {}),
+                domain_gap=gaps.get(name),
             )
     if not reports:
         raise ValueError(

@@ -17,6 +17,7 @@ from tlkeras.evaluation.arguments import (
     part_of,
     positions_of,
 )
+from tlkeras.evaluation.gap import DomainGap
 from tlkeras.evaluation.plain import plain
 from tlkeras.metrics import calibration
 from tlkeras.metrics.intervals import estimate_of, shown_interval
@@ -47,6 +48,7 @@ class Figures:
         inputs: Any = None,
         output: Output | None = None,
         about: Mapping[str, str] | None = None,
+        domain_gap: DomainGap | None = None,
     ) -> None:
         names = output.class_names if output and class_names is None else class_names
         has_rows = output is not None and output.has_rows
@@ -64,6 +66,7 @@ class Figures:
         self.groups = check_groups(groups, count)
         self._inputs = examples_of(inputs)
         self.about = dict(about or {})
+        self.domain_gap = domain_gap
 
     def __getattr__(self, name: str) -> float:
         # Asked for what is no attribute; or for one of the class that failed.
@@ -316,8 +319,8 @@ class Figures:
         Returns:
             Dictionary with `"about"`, `"task"`, `"examples"`, `"class_names"`,
             `"metrics"`, `"interval"` (95%, of accuracy or MAE), `"confusion"`,
-            `"per_class"` and `"slices"`. A figure that is not a number is `None`.
-            Labels and predictions of the single examples are left out.
+            `"per_class"`, `"slices"` and `"domain_gap"`. A figure that is not a number
+            is `None`. Labels and predictions of the single examples are left out.
 
         Example:
         >>> tl.Report([0.5, 2.0], [0.5, 1.0]).to_dict()["metrics"]["mae"]
@@ -337,6 +340,7 @@ class Figures:
                     name: {"rows": table, "gap": table.gap and vars(table.gap)}
                     for name, table in self.slices.items()
                 },
+                "domain_gap": self.domain_gap and self.domain_gap.to_dict(),
             }
         )
 

@@ -35,6 +35,9 @@ class Report(Drawing):
             values do otherwise. `task`, `class_names` and `thresholds` win over it.
         about: What was evaluated, as a saved report says it: from `"model"`, `"data"`
             and the like to words. `evaluate` fills it in.
+        domain_gap: What `tl.domain_gap` found of these examples and others, such as
+            those that the model was chosen by. `evaluate` fills it in where it is
+            given a `reference`.
 
     Every figure of `metrics` is an attribute as well: `report.loss`, `report.roc_auc`.
 
@@ -52,6 +55,7 @@ class Report(Drawing):
         slice_values: From the name of each way to slice to its values, `(n,)`.
         groups: Array of shape `(n,)`, or `None`.
         about: Dictionary of strings.
+        domain_gap: A `DomainGap`, or `None`.
 
     Raises:
         ValueError: If labels, outputs, names and values do not fit each other.

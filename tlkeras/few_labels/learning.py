@@ -14,7 +14,7 @@ from tlkeras._validation import check_choice, few, in_order, shown
 from tlkeras.builders import TransferModel, recording
 from tlkeras.features.head_inputs import LastLayer, fingerprint_below, last_layers
 from tlkeras.features.precision import dtype_policy
-from tlkeras.few_labels.reading import (
+from tlkeras.features.reading import (
     as_examples,
     choose_head,
     last_layer_of,

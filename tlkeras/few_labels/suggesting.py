@@ -9,13 +9,13 @@ import numpy as np
 
 from tlkeras._validation import check_choice, check_int
 from tlkeras.description import Described, Description
-from tlkeras.few_labels.choosing import doubtful, typical
-from tlkeras.few_labels.reading import (
+from tlkeras.features.reading import (
     as_examples,
     choose_head,
     last_layer_of,
     read_by,
 )
+from tlkeras.few_labels.choosing import doubtful, typical
 from tlkeras.problem import problem_of
 
 METHODS = ("auto", "typical", "doubtful")

@@ -16,6 +16,7 @@ from tlkeras.freezing import find_backbone
 from tlkeras.inputs.examples import Reading, reading_of
 from tlkeras.inputs.planning import LARGE, SMALL
 from tlkeras.lora import adapted_layers
+from tlkeras.metrics.two_samples import TwoSamples, compare
 from tlkeras.problem import Problem
 from tlkeras.runtime import current_runtime
 from tlkeras.training.unchanged import set_freeze_point, unchanged
@@ -28,6 +29,8 @@ NEAR, FAR = 0.8, 0.4
 # Training examples whose features are looked at: enough for 5 folds to agree to a few
 # hundredths, few enough to take seconds. More where there are many classes.
 _SAMPLE, _SAMPLE_PER_CLASS, _MOST_SAMPLED = 500, 10, 2_000
+# Validation examples that are compared with these.
+_LEAST_COMPARED, _MOST_COMPARED = 20, 200
 _NUMBERED_BLOCK = re.compile(r".*?(\D)(\d+)$")
 
 
@@ -50,6 +53,8 @@ class PlanFacts:
         sampled: Training examples whose features were looked at.
         separability: How well the frozen backbone's features tell the labels, from 0
             (by chance) to 1 (perfectly); `None` where there are too few examples.
+        shift: How different the validation examples are by these features from the
+            training ones; `None` where there are too few of them to tell.
     """
 
     examples: int
@@ -64,6 +69,7 @@ class PlanFacts:
     devices: str
     sampled: int
     separability: float | None
+    shift: TwoSamples | None = None
 
     @property
     def size(self) -> str:
@@ -117,9 +123,11 @@ def measure_facts(
     labels = np.asarray(examples.labels)
     rows = sample_rows(output.strata(labels), len(labels), seed)
     sample = Reading(examples.select(rows), reading.batch_size, False, seed).dataset()
+    asked = {"cache": cache, "verbose": verbose}
     with unchanged(model):
         set_freeze_point(model, None)
-        features = extract_features(model, sample, cache=cache, verbose=verbose)
+        features = _pooled(extract_features(model, sample, **asked).arrays)
+        shift = _shift(model, features, val, seed, asked)
     counts, backbone = output.counts(labels), find_backbone(model)
     return PlanFacts(
         examples=len(labels),
@@ -133,8 +141,27 @@ def measure_facts(
         blocks=numbered_blocks(backbone),
         devices=current_runtime().devices,
         sampled=len(rows),
-        separability=output.separability(_pooled(features.arrays), labels[rows], seed),
+        separability=output.separability(features, labels[rows], seed),
+        shift=shift,
     )
+
+
+def _shift(
+    model: keras.Model,
+    features: np.ndarray,
+    val: Any,
+    seed: int,
+    asked: Mapping[str, Any],
+) -> TwoSamples | None:
+    """Compares some validation examples with the training ones."""
+    reading = reading_of(val)
+    count = 0 if reading is None else len(reading.examples)
+    if min(count, len(features)) < _LEAST_COMPARED:
+        return None
+    rows = sample_rows(None, count, seed, _MOST_COMPARED)
+    some = Reading(reading.examples.select(rows), reading.batch_size, False, seed)
+    found = extract_features(model, some.dataset(), **asked)
+    return compare(features, _pooled(found.arrays), seed)
 
 
 def _reading_to_plan_for(problem: Problem, train: Any) -> Reading:

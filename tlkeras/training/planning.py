@@ -13,6 +13,7 @@ from tlkeras._validation import unknown_name
 from tlkeras.builders import TransferModel, build_for
 from tlkeras.data import Splits
 from tlkeras.description import html_table
+from tlkeras.metrics.two_samples import TwoSamples
 from tlkeras.outputs.planning import Proposal
 from tlkeras.training.plan_facts import FAR, NEAR, PlanFacts
 from tlkeras.training.recipe import SETTINGS, Recipe
@@ -33,6 +34,9 @@ _WHY_HEAD = (
 _WHY_KEEP = "the best weights by the validation data stay, of both phases"
 _BUILDER_SETTINGS = ("dropout",)
 _WHY_WIDTH = 66
+# Nobody asked whether validation examples are like the training ones: that they are not
+# is said by chance in one plan of a hundred.
+_LEVEL = 0.01
 
 
 class Reason(NamedTuple):
@@ -110,7 +114,10 @@ class Plan(Recipe):
         header = ("setting", "value", "why")
         return heading + html_table(header, rows, sentences=True)
 
-    def _heading(self) -> tuple[str, str]:
+    def _heading(self) -> tuple[str, ...]:
+        return (*self._about(), *_warnings(self.facts.shift))
+
+    def _about(self) -> tuple[str, str]:
         facts, problem = self.facts, self.facts.problem
         about = (
             f"Plan for {facts.examples:,} {problem.input.kind} ({self.size}) with "
@@ -125,6 +132,19 @@ class Plan(Recipe):
             f"{facts.separability:.2f}, where 0 is chance and 1 is perfect (near from "
             f"{NEAR} on, far below {FAR})."
         )
+
+
+def _warnings(shift: TwoSamples | None) -> list[str]:
+    """Says that validation examples are unlike the training ones, where they are."""
+    if shift is None or shift.p >= _LEVEL:
+        return []
+    return [
+        "Validation examples differ from the training ones: by features they are told "
+        f"apart with an accuracy of {shift.accuracy:.2f}, where 0.5 is chance (p = "
+        f"{shift.p:.3f}). What is best by validation need not be best for data like "
+        "those of training; which of the two is like the data to come? `tl.domain_gap` "
+        "says which examples are foreign."
+    ]
 
 
 def make_plan(facts: PlanFacts, built: bool = False) -> Plan:

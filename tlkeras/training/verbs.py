@@ -238,7 +238,8 @@ def plan(
     frozen backbone's features of at most 2,000 training examples, mostly 500, tell the
     labels. Few examples near to what the backbone knows: little is unfrozen and much is
     regularised; many examples that are far: all of it is trained. A plan is where to
-    start from, not the best that there is. The test part is not looked at.
+    start from, not the best that there is. It says where validation examples differ
+    from the training ones, by features of 200 of them. The test part is not looked at.
 
     Args:
         model: A backbone, or its name; or a whole compiled model such as a

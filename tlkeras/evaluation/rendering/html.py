@@ -75,7 +75,8 @@ def _fragment(report: Drawing, drawn: Sequence[Picture]) -> str:
     figures = [_metrics(report)]
     if report.per_class is not None:
         figures.append(_per_class(report))
-    said = [*text.missing(report), *report.output.warnings(report)]
+    said = [*text.missing(report), *text.shift(report)]
+    said += report.output.warnings(report)
     parts = [
         f"<style>{_STYLE}</style>",
         _about(report),

@@ -31,6 +31,7 @@ def text(report: Figures) -> str:
         cut = len(lines) - len(averages)
         blocks += ["\n".join(lines[:cut]), "\n".join(lines[cut:])]
     blocks += missing(report)
+    blocks += shift(report)
     blocks += report.output.warnings(report)
     blocks += report.output.sentences(report)
     blocks += [f"By {name}:\n{table}" for name, table in report.slices.items()]
@@ -60,6 +61,20 @@ def missing(report: Figures) -> list[str]:
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     note = "counted as 0 in the macro averages"
     return [f"Without examples in this data ({note}): {shown}{more}."]
+
+
+def shift(report: Figures) -> list[str]:
+    """Returns a sentence on whether the examples are like the reference, if known."""
+    gap = report.domain_gap
+    if gap is None:
+        return []
+    if not gap.differs:
+        return [f"These examples are like the reference (p = {gap.p:.3f})."]
+    return [
+        f"These examples differ from the reference (p = {gap.p:.3f}; told apart with "
+        f"an accuracy of {gap.accuracy:.2f}, where 0.5 is chance): figures on one "
+        "need not hold for the other."
+    ]
 
 
 def interval(report: Figures) -> str:

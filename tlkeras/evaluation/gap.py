@@ -9,16 +9,16 @@ import keras
 import numpy as np
 
 from tlkeras._validation import check_int
-from tlkeras.adapting.two_samples import TwoSamples, compare
 from tlkeras.description import Described, Description
 from tlkeras.features.extraction import reading_for
-from tlkeras.few_labels.reading import (
+from tlkeras.features.reading import (
     as_examples,
     choose_head,
     last_layer_of,
     read_by,
 )
 from tlkeras.inputs.examples import reading_of
+from tlkeras.metrics.two_samples import TwoSamples, compare
 from tlkeras.problem import check_names, own_problem, problem_of
 
 # What is said to differ: both tests together are wrong less often than this.
@@ -79,6 +79,16 @@ class DomainGap(Described):
             }
             for found in self._rows.values()
         ).set_axis(list(self._rows), axis=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the figures as plain values that `json.dumps` takes.
+
+        Returns:
+            Dictionary with `"sizes"`, `"differs"`, and `"rows"`, from `"all"` and each
+            class to its figures.
+        """
+        rows = self.table.to_dict("index")
+        return {"sizes": list(self.sizes), "differs": self.differs, "rows": rows}
 
     def plot(self, ax: Any = None) -> Any:
         """Draws how well the sets can be told apart, in all and by class.
@@ -180,6 +190,32 @@ def domain_gap(
         Representations for Domain Adaptation (2006); Rabanser et al., Failing Loudly:
         An Empirical Study of Methods for Detecting Dataset Shift (2019).
     """
+    check_int("most", most, _LEAST)
+    check_int("seed", seed, 0)
+    sets = {"first": first, "second": second}
+    return gap_between(model, sets, head, most, seed, cache, verbose)
+
+
+def gap_between(
+    model: keras.Model,
+    sets: Mapping[str, Any],
+    head: str | None,
+    most: int,
+    seed: int,
+    cache: str | Path | bool,
+    verbose: Any,
+) -> DomainGap:
+    """Returns how different two sets are, which have names for messages.
+
+    Args:
+        model: As in `domain_gap`, like all but the next.
+        sets: The first and the second one, by what they are called.
+        head: The head.
+        most: How many examples are looked at.
+        seed: Seed of what is drawn.
+        cache: Where features are kept.
+        verbose: 0 for no progress bar.
+    """
     problem = problem_of(model)
     if problem is None:
         raise ValueError(
@@ -188,38 +224,42 @@ def domain_gap(
         )
     head = choose_head(problem, head, "tl.domain_gap")
     last, output = last_layer_of(model, problem, head), problem.outputs[head]
-    check_int("most", most, _LEAST)
-    check_int("seed", seed, 0)
     sides = [
         _Side.of(model, given, name, most, seed, problem, head)
-        for given, name in ((first, "first"), (second, "second"))
+        for name, given in sets.items()
     ]
     features = [
         read_by(model, last, side.examples, cache, verbose).astype("float64")
         for side in sides
     ]
     whole = compare(*features, seed)
-    classes = {}
-    if output.is_exclusive and all(side.labels is not None for side in sides):
-        numbers = [np.asarray(output.strata(side.labels)) for side in sides]
-        for number, name in enumerate(output.class_names):
-            some = [
-                rows[of == number] for rows, of in zip(features, numbers, strict=True)
-            ]
-            if min(map(len, some)) >= _LEAST:
-                classes[name] = compare(*some, seed)
     order = np.argsort(-whole.scores, kind="stable")
     return DomainGap(
         whole.accuracy,
         whole.p,
         whole.a_distance,
         whole.mmd,
-        classes,
+        _by_class(sides, features, output, seed),
         sides[1].rows[order],
         _names(sides[1], order),
         (len(features[0]), len(features[1])),
         whole,
     )
+
+
+def _by_class(
+    sides: "list[_Side]", features: list[np.ndarray], output: Any, seed: int
+) -> dict[str, TwoSamples]:
+    """Compares each class that both sets have enough labels of."""
+    if not output.is_exclusive or any(side.labels is None for side in sides):
+        return {}
+    numbers = [np.asarray(output.strata(side.labels)) for side in sides]
+    found = {}
+    for number, name in enumerate(output.class_names):
+        some = [rows[of == number] for rows, of in zip(features, numbers, strict=True)]
+        if min(map(len, some)) >= _LEAST:
+            found[name] = compare(*some, seed)
+    return found
 
 
 def _names(side: "_Side", order: np.ndarray) -> tuple[str, ...]:
