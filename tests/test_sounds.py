@@ -106,8 +106,18 @@ def test_a_window_is_the_middle_of_a_long_sound_and_amid_silence_of_a_short_one(
     assert longest.problem.input.seconds == 1.0
 
 
-def test_whole_numbers_are_scaled_by_their_type():
-    waves = np.array([[-(2**15), 0, 2**14, 0] * 100] * 4, "int16")
+@pytest.mark.parametrize(
+    ("convert", "full"),
+    [
+        (lambda waves: waves.astype("int16"), 2**15),
+        (lambda waves: waves.astype("int64"), 2**15),
+        (lambda waves: waves.astype("int32"), 2**31),
+        (lambda waves: waves.astype("int64").tolist(), 2**15),
+        (lambda waves: (waves + 128).astype("uint8"), 2**7),
+    ],
+)
+def test_whole_numbers_are_scaled_by_their_range(convert, full):
+    waves = convert(np.array([[-1, 0, 0.5, 0] * 100] * 4) * full)
     data = tl.from_arrays(waves, list("abab"), sample_rate=RATE, **WHOLE)
     x, _ = next(iter(data.train))
     assert x[0, :3].numpy().tolist() == [-1, 0, 0.5]
@@ -130,14 +140,15 @@ def test_bad_files_are_left_out_and_bad_sounds_are_found(folder, tmp_path):
     write(up / "low.wav", glide(True, rate=2_000), 2_000)
     cut = write(up / "cut.flac", glide(True, seed=50, seconds=3)).read_bytes()
     (up / "cut.flac").write_bytes(cut[: len(cut) // 3])
-    with pytest.warns(UserWarning, match="Skipped 3 of 52 files.*its length is 0"):
+    write(up / "nan.wav", np.where(wave > 0.4, np.nan, wave), subtype="FLOAT")
+    with pytest.warns(UserWarning, match="Skipped 3 of 53 files.*its length is 0"):
         data = tl.audio_folder(copy, **WINDOW, **WHOLE)
     reasons = {path.rsplit("/")[-1]: why for path, why in data.skipped}
     assert reasons["empty.wav"] == "is empty"
     assert "no sound file that can be read" in reasons["text.wav"]
     found = {each.kind: " ".join(each.examples) for each in data.check(verbose=0)}
     for kind, *names in (
-        ("damaged sounds", "cut.flac"),
+        ("damaged sounds", "cut.flac", "nan.wav"),
         ("silent sounds", "silent.wav", "phase.wav"),
         ("clipped sounds", "loud.wav"),
         ("short sounds", "short.wav"),
@@ -204,6 +215,7 @@ def test_tensorflow_datasets_of_sounds(tmp_path, rate):
         ((8_000, np.zeros(900)), {}, "its sample rate. Pass the wave"),
         ([np.zeros(9), np.zeros(8)], {"sample_rate": None}, "say their `sample_rate="),
         ([np.zeros(900), "a.wav"], {}, "waves of one channel"),
+        ([], {}, "waves of one channel.*nothing"),
         (np.full((4, 900), np.nan), {}, "not finite"),
         (np.full((4, 900), 9000.0), {}, "Divide 16-bit samples"),
         (np.zeros((4, 900)), {"sample_rate": 16}, "kilohertz"),
@@ -573,6 +585,13 @@ def test_data_that_a_model_does_not_take_are_refused(trained, folder):
     for ask in (model.classify, model.classify_stream):
         with pytest.raises(ValueError, match="not finite"):
             ask([np.full(1_000, np.inf)])
+        with pytest.warns(UserWarning, match="Divide 16-bit samples"):
+            ask([np.full(1_000, 9_000.0)])
+    with pytest.raises(ValueError, match=r"shape \(0,\)"):
+        model.classify_stream(np.zeros(0))
+    layer = LogMelSpectrogram(RATE, name="spectrogram")
+    with pytest.raises(ValueError, match="'spectrogram' needs waves of one length"):
+        layer(keras.Input((None,)))
     with pytest.raises(ValueError, match="one recording.*list of 2 path"):
         model.classify_stream(["a.wav", "b.wav"])
 

@@ -7,7 +7,8 @@
 
 Free Spoken Digits (6 speakers, 50 recordings of each digit, 8 kHz). Each speaker in
 turn is the test part, all 500 of hers; 10 recordings of each digit by each of the five
-others are learnt from, 500. `random`: all speakers, 2,400 to learn from, 600 to test.
+others are learnt from, 500; each seed from other ones. `random`: all speakers, 2,400 to
+learn from, 600 to test.
 
 mel         means and deviations of 64 mel bands over time, standardised, L2-regularised
             logistic regression whose strength is cross-validated (scikit-learn)
@@ -59,8 +60,14 @@ _FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 WEIGHTS, RECORDINGS = f"keras_home/models/{_FILE}", "data/fsdd/recordings"
 
 
-def table_of(folder: Path, part: str):
-    """Returns a data frame of recordings with a column that says their part."""
+def table_of(folder: Path, part: str, seed: int = 0):
+    """Returns a data frame of recordings with a column that says their part.
+
+    Args:
+        folder: That of the recordings.
+        part: A speaker, or `"random"`.
+        seed: Which recordings are learnt from: of five seeds all are.
+    """
     import pandas as pd
 
     rows = []
@@ -69,11 +76,11 @@ def table_of(folder: Path, part: str):
         rows.append((file.name, digit, speaker, int(number)))
     frame = pd.DataFrame(rows, columns=["file", "digit", "speaker", "number"])
     if part == "random":
-        drawn = np.random.default_rng(0).permutation(len(frame)) < len(frame) // 5
+        drawn = np.random.default_rng(seed).permutation(len(frame)) < len(frame) // 5
         frame["split"] = np.where(drawn, "test", "train")
         return frame
     frame["split"] = np.where(frame.speaker == part, "test", "train")
-    return frame[(frame.split == "test") | (frame.number < EACH)]
+    return frame[(frame.split == "test") | (frame.number // EACH == seed % 5)]
 
 
 def read(frame, folder: Path):
@@ -113,7 +120,7 @@ def voices(shared: Path, part: str, seed: int, methods) -> Iterator[dict]:
     import tlkeras as tl
 
     folder = shared / RECORDINGS
-    data = read(table_of(folder, part), folder)
+    data = read(table_of(folder, part, seed), folder)
     for method in methods:
         keras.utils.set_random_seed(seed)
         if method == "mel":

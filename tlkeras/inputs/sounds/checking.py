@@ -152,8 +152,9 @@ def _heard(found: Profiles, numbering: Numbering) -> Iterator[Finding]:
         yield finding_of_places(
             "damaged sounds",
             "error",
-            "files that cannot be decoded to their end, though their headers are "
-            "sound: training would stop at them, or read silence.",
+            "files that cannot be decoded to their end, or hold what is not finite, "
+            "though their headers are sound: training would stop at them, or read "
+            "silence.",
             places(~found.readable),
             "Repair or remove them.",
         )

@@ -369,14 +369,7 @@ class Sounds(Input):
         if isinstance(inputs, keras.utils.PyDataset) or hasattr(inputs, "element_spec"):
             return
         if _are_numbers(inputs) and np.ndim(inputs) == 2:
-            loudest = check_waves(np.asarray(inputs), part)
-            if loudest > _LOUDEST and np.asarray(inputs).dtype.kind == "f":
-                warnings.warn(
-                    f"`{part}` has values up to {loudest:g}: models of sounds take "
-                    "waves from -1 to 1. Divide 16-bit samples by 32768.",
-                    UserWarning,
-                    stacklevel=3,
-                )
+            _check_asked(np.asarray(inputs), part)
 
     def read(self, inputs: Any, shape: tuple | None = None) -> np.ndarray:
         examples = self._sounds(inputs)
@@ -448,7 +441,7 @@ class Sounds(Input):
         waves = as_waves("source", source)
         if len(waves) != 1:
             raise _not_one(f"{len(waves)} waves")
-        check_waves(waves, "source")
+        _check_asked(waves, "source")
         return iter(waves)
 
     def _sounds(self, inputs: Any) -> SoundExamples | None:
@@ -470,7 +463,7 @@ class Sounds(Input):
                 form = self.sample_rate, self.samples
                 return SoundFiles("", paths, headers, nothing, *form)
         waves = as_waves("inputs", inputs)
-        check_waves(waves, "inputs")
+        _check_asked(waves, "inputs")
         rows = np.arange(len(waves))
         return SoundArrays(
             waves, np.zeros(len(rows), np.int32), rows, self.sample_rate, self.samples
@@ -554,6 +547,18 @@ class Sounds(Input):
             f"It hears {self._window}, of one channel: what is above "
             f"{self.sample_rate / 2000:g} kHz is lost, and of longer sounds the mean "
             "over windows is given."
+        )
+
+
+def _check_asked(waves: Any, part: str) -> None:
+    """Raises where waves are not finite, and warns where they are no -1 to 1."""
+    loudest = check_waves(waves, part)
+    if loudest > _LOUDEST:
+        warnings.warn(
+            f"`{part}` has values up to {loudest:g}: models of sounds take waves from "
+            "-1 to 1. Divide 16-bit samples by 32768.",
+            UserWarning,
+            stacklevel=4,
         )
 
 

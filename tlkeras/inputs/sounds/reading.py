@@ -134,33 +134,46 @@ def read_part(
         float32 `(samples,)`, fewer where the file ends before; from -1 to 1.
 
     Raises:
-        ValueError: If its sound is damaged.
+        ValueError: If its sound is damaged, or holds what is not finite.
     """
     sf = soundfile()
     try:
         with sf.SoundFile(os.fsencode(path)) as file:
-            if file.samplerate == sample_rate:
-                file.seek(min(start, file.frames))
-                return as_mono(file.read(samples, dtype="float32", always_2d=True))
-            common = math.gcd(file.samplerate, sample_rate)
-            up, down = sample_rate // common, file.samplerate // common
-            # Begins where the filter's phase is that of the whole file.
-            margin = _FILTER_REACH * max(up, down) // up // down + 1
-            first = max(0, start // up - margin)
-            file.seek(min(first * down, file.frames))
-            count = -1
-            if samples >= 0:
-                last = (start + samples) // up + 1 + margin
-                count = (last - first) * down
-            wave = as_mono(file.read(count, dtype="float32", always_2d=True))
-            whole = resampled(wave, file.samplerate, sample_rate)
+            wave = _read_part(file, sample_rate, start, samples)
     except (sf.LibsndfileError, RuntimeError, OSError) as error:
-        raise ValueError(
-            f"Cannot decode the sound file {os.fsdecode(path)!r}: {_brief(error)}. "
-            "Save it again or leave it out."
-        ) from error
+        raise _undecodable(path, _brief(error)) from error
+    # Files of floats can hold anything.
+    if not np.isfinite(wave).all():
+        raise _undecodable(path, "it has values that are not finite (NaN or infinite)")
+    return wave
+
+
+def _read_part(file: Any, sample_rate: int, start: int, samples: int) -> np.ndarray:
+    """Reads a part of an open `soundfile.SoundFile`, as `read_part` does."""
+    if file.samplerate == sample_rate:
+        file.seek(min(start, file.frames))
+        return as_mono(file.read(samples, dtype="float32", always_2d=True))
+    common = math.gcd(file.samplerate, sample_rate)
+    up, down = sample_rate // common, file.samplerate // common
+    # Begins where the filter's phase is that of the whole file.
+    margin = _FILTER_REACH * max(up, down) // up // down + 1
+    first = max(0, start // up - margin)
+    file.seek(min(first * down, file.frames))
+    count = -1
+    if samples >= 0:
+        last = (start + samples) // up + 1 + margin
+        count = (last - first) * down
+    wave = as_mono(file.read(count, dtype="float32", always_2d=True))
+    whole = resampled(wave, file.samplerate, sample_rate)
     skipped = start - first * up
     return whole[skipped:] if samples < 0 else whole[skipped : skipped + samples]
+
+
+def _undecodable(path: str | os.PathLike, why: str) -> ValueError:
+    return ValueError(
+        f"Cannot decode the sound file {os.fsdecode(path)!r}: {why}. Save it again or "
+        "leave it out."
+    )
 
 
 def read_blocks(path: str | os.PathLike, sample_rate: int) -> Iterator[np.ndarray]:
@@ -189,7 +202,8 @@ def as_waves(argument: str, given: object) -> list[np.ndarray] | np.ndarray:
     Args:
         argument: What they are called.
         given: A wave `(samples,)`, an array of them `(n, samples)`, or a list of waves
-            of any lengths. Whole numbers are taken as samples of their type's range.
+            of any lengths. Whole numbers are samples of their type's range; those of
+            more than 16 bits, of the range of 16, 32 or 64 that holds them all.
 
     Returns:
         float32, `(n, samples)` or a list of `(samples,)`.
@@ -205,34 +219,53 @@ def as_waves(argument: str, given: object) -> list[np.ndarray] | np.ndarray:
     if hasattr(given, "__array__") and _dtype_kind(given) in "iuf":
         waves = np.asarray(given)
         if waves.ndim == 2 and waves.shape[1] > _MOST_CHANNELS:
-            return _scaled(waves)
-        raise _no_waves(argument, f"an array of shape {waves.shape}")
+            return _scaled(waves, _bits([waves]))
+        raise _no_waves(argument, f"an array of shape {shape or waves.shape}")
     if not isinstance(given, (list, tuple, np.ndarray)):
         raise _no_waves(argument, type(given).__name__)
     if len(given) == 2 and sorted(map(np.ndim, given)) == [0, 1]:
         # `soundfile.read` and `librosa.load` give both, `scipy.io.wavfile.read` too.
         raise _no_waves(argument, "a wave and a number, its sample rate? Pass the wave")
     found = [np.asarray(wave) for wave in given]
+    if not found:
+        raise _no_waves(argument, "nothing")
     for i, wave in enumerate(found):
         if wave.ndim != 1 or wave.dtype.kind not in "iuf" or not len(wave):
             raise _no_waves(
                 argument, f"shape {wave.shape} of type {wave.dtype} at index {i}"
             )
-    return list(map(_scaled, found))
+    bits = _bits(found)
+    return [_scaled(wave, bits) for wave in found]
 
 
 def _dtype_kind(given: object) -> str:
     return np.asarray(given).dtype.kind
 
 
-def _scaled(wave: np.ndarray) -> np.ndarray:
+def _bits(waves: Sequence[np.ndarray]) -> int:
+    """Returns the bits of samples that may be stored in a wider signed type.
+
+    Python's numbers become 64 bits, which no sound has.
+    """
+    signed = [wave for wave in waves if wave.dtype.kind == "i" and wave.size]
+    loudest = max((max(-int(x.min()), int(x.max())) for x in signed), default=0)
+    return next(bits for bits in (16, 32, 64) if loudest <= 2 ** (bits - 1))
+
+
+def _scaled(wave: np.ndarray, bits: int) -> np.ndarray:
+    """Returns a wave from -1 to 1, float32; floats as they are.
+
+    Args:
+        wave: Of any shape.
+        bits: Those of signed samples, where their type has more.
+    """
     if wave.dtype.kind == "f":
         return wave.astype("float32", copy=False)
-    limits = np.iinfo(wave.dtype)
-    middle = 0 if limits.min < 0 else (limits.max + 1) // 2
-    return ((wave.astype("float64") - middle) / (limits.max + 1 - middle)).astype(
-        "float32"
-    )
+    if wave.dtype.kind == "i":
+        full = 2 ** (min(8 * wave.dtype.itemsize, bits) - 1)
+        return (wave / full).astype("float32")
+    middle = (np.iinfo(wave.dtype).max + 1) // 2
+    return ((wave.astype("float64") - middle) / middle).astype("float32")
 
 
 def whole_numbers(wave: np.ndarray, dtype: Any) -> np.ndarray:

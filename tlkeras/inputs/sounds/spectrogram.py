@@ -87,7 +87,8 @@ class LogMelSpectrogram(keras.layers.Layer):
         return (samples // self.hop + 1) // self.pooling
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.mels, self.columns(input_shape[1]), 1)
+        columns = self.columns(known_length(self, input_shape))
+        return (input_shape[0], self.mels, columns, 1)
 
     def call(self, inputs):
         kernels, bands = _kernels(self.sample_rate, self.mels)
@@ -97,7 +98,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         parts = ops.square(ops.conv(waves, kernels, strides=self.hop))
         real, imaginary = ops.split(parts, 2, axis=-1)
         power = ops.matmul(real + imaginary, bands)
-        power = power[:, : inputs.shape[1] // self.hop + 1]
+        power = power[:, : known_length(self, inputs.shape) // self.hop + 1]
         if self.pooling > 1:
             power = ops.average_pool(power, self.pooling, data_format="channels_last")
         level = ops.log(ops.maximum(power, _LEAST_POWER)) * (10 / np.log(10))
@@ -116,6 +117,21 @@ class LogMelSpectrogram(keras.layers.Layer):
             "relative": self.relative,
             "pooling": self.pooling,
         }
+
+
+def known_length(layer: keras.Layer, shape: tuple[int | None, ...]) -> int:
+    """Returns the samples of waves of a shape, the same of every batch.
+
+    Raises:
+        ValueError: If the graph does not know them, as batches of several lengths came.
+    """
+    if shape[1] is None:
+        raise ValueError(
+            f"{layer.name!r} needs waves of one length. Received: batches of several. "
+            "Pass those that the model takes, `model.input_shape`; `model.classify` "
+            "takes sounds of any length."
+        )
+    return shape[1]
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from tlkeras.backbones.hub import keras_hub
+from tlkeras.inputs.sounds.spectrogram import known_length
 
 # What Whisper was trained on: frames of 25 ms every 10 ms, at 16 kHz.
 _RATE, _WINDOW, _HOP = 16_000, 400, 160
@@ -61,14 +62,15 @@ class WhisperSpectrogram(keras.layers.Layer):
         self._bands = np.asarray(converter.mel_filters, "float32")
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[1] // _HOP, self.mels)
+        frames = known_length(self, input_shape) // _HOP
+        return (input_shape[0], frames, self.mels)
 
     def call(self, inputs):
         half = _WINDOW // 2
         waves = ops.pad(inputs, [[0, 0], [half, half]], mode="reflect")
         parts = ops.conv(ops.expand_dims(waves, -1), _kernels(), strides=_HOP)
         real, imaginary = ops.split(ops.square(parts), 2, axis=-1)
-        spectrum = (real + imaginary)[:, : inputs.shape[1] // _HOP]
+        spectrum = (real + imaginary)[:, : known_length(self, inputs.shape) // _HOP]
         power = ops.matmul(spectrum, self._bands)
         level = ops.log(ops.maximum(power, 1e-10)) / np.log(10)
         level = ops.maximum(level, ops.max(level, axis=(1, 2), keepdims=True) - 8)
