@@ -173,6 +173,13 @@ def test_a_gap_is_found_said_and_drawn():
         tl.domain_gap(model, X, DIM[:7], **QUIET)
     with pytest.raises(ValueError, match="Labels in `first` must be numbers"):
         tl.domain_gap(model, (X, np.array(NAMES)[Y]), DIM, **QUIET)
+    of_own = keras.utils.PyDataset()
+    with pytest.raises(ValueError, match="`second` must be examples as .* PyDataset"):
+        tl.domain_gap(model, X, of_own, **QUIET)
+    with pytest.raises(ValueError, match="takes a functional .* Sequential"):
+        tl.domain_gap(keras.Sequential(), X, DIM, **QUIET)
+    with pytest.raises(ValueError, match="`verbose` must be"):
+        tl.domain_gap(model, X, DIM, cache=False, verbose=7)
 
 
 def test_a_report_its_card_and_a_plan_say_that_data_are_others():
@@ -189,6 +196,11 @@ def test_a_report_its_card_and_a_plan_say_that_data_are_others():
     assert "examples are like the reference" in str(report)
     with pytest.raises(ValueError, match="`reference` must have at least 8 examples"):
         tl.evaluate(model, others, reference=X[:7], verbose=0)
+    # Of several heads, each with labels of its own.
+    model, (x, labels) = trained("heads")
+    by_head = tl.evaluate(model, (x, labels), reference=DIM, verbose=0)
+    assert all(report.domain_gap.differs for report in by_head.values())
+    model, source = trained()
     assert "Validation examples differ" in str(tl.plan(model, source, others, **QUIET))
     assert "differ" not in str(tl.plan(model, *halves, **QUIET))
 
@@ -374,6 +386,7 @@ def test_what_cannot_be_adapted_is_said():
         ({"learning_rate": -1}, "`learning_rate` must be a number above 0"),
         ({"unfreeze_from": "block9"}, "block9"),
         ({"head": "colour"}, "leave it out"),
+        ({"checkpoint_dir": 3}, "`checkpoint_dir` must be a folder"),
         ({"target": DIM[:3]}, "`target` must have at least 8 examples"),
         ({"target": DIM[..., :1]}, "Received an array of shape"),
         ({"source": (X[:6], Y[:6])}, "`source` must have at least 10 examples"),

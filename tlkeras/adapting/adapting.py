@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -152,11 +153,16 @@ def adapt(
     check_number("learning_rate", learning_rate, above=0)
     if epochs != "auto":
         check_int("epochs", epochs, 1)
+    if checkpoint_dir is not None:
+        if not isinstance(checkpoint_dir, str | os.PathLike):
+            raise ValueError(
+                "`checkpoint_dir` must be a folder, or None. Received: "
+                f"checkpoint_dir={checkpoint_dir!r}."
+            )
+        checkpoint_dir = Path(checkpoint_dir)
     given = source, target, validation_data
     streams = _streams(model, *given, head, seed, cache, verbose)
     rate = float(learning_rate)
-    if checkpoint_dir is not None:
-        checkpoint_dir = Path(checkpoint_dir)
     job = _Job(
         model, streams, unfreeze_from, epochs, rate, seed, verbose, checkpoint_dir
     )

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_int
+from tlkeras._validation import check_choice, check_int
 from tlkeras.description import Described, Description
 from tlkeras.features.extraction import reading_for
 from tlkeras.features.reading import (
@@ -192,6 +192,7 @@ def domain_gap(
     """
     check_int("most", most, _LEAST)
     check_int("seed", seed, 0)
+    check_choice("verbose", verbose, ("auto", 0, 1, 2))
     sets = {"first": first, "second": second}
     return gap_between(model, sets, head, most, seed, cache, verbose)
 
@@ -216,6 +217,12 @@ def gap_between(
         cache: Where features are kept.
         verbose: 0 for no progress bar.
     """
+    if isinstance(model, keras.Sequential):
+        raise ValueError(
+            "`tl.domain_gap` takes a functional `keras.Model`: make one by "
+            "`keras.Model(model.inputs, model.outputs)` and compile it with the loss. "
+            "Received: a Sequential model."
+        )
     problem = problem_of(model)
     if problem is None:
         raise ValueError(
@@ -326,8 +333,24 @@ def labelled_examples(
         problem: What the model is for.
         head: The head.
     """
+    if isinstance(given, tuple) and len(given) > 1 and isinstance(given[1], Mapping):
+        examples, of_head = as_examples(model, given[0], about), given[1].get(head)
+        if of_head is not None and len(of_head) != len(examples):
+            raise ValueError(
+                f"`{about}` must hold as many labels as examples. Received "
+                f"{len(examples)} examples and {len(of_head)} labels of {head!r}."
+            )
+        return examples, None if of_head is None else np.asarray(of_head)
     if isinstance(given, tuple) and (reading := reading_for(given)) is not None:
         given = reading.dataset()
+    is_data = hasattr(given, "cardinality") or isinstance(given, keras.utils.PyDataset)
+    if is_data and reading_of(given) is None:
+        raise ValueError(
+            f"`{about}` must be examples as `model.classify` takes them, a tuple of "
+            "arrays (x, y) or a dataset of `Splits`, such as `data.train`: examples "
+            f"are read in any order. Received: {type(given).__name__}. Of a dataset of "
+            "your own pass some batches as one array."
+        )
     examples = as_examples(model, given, about)
     reading = reading_of(given)
     if reading is None:
