@@ -90,7 +90,6 @@ SHORTER = {
         "epoch == 2:": "epoch == 1:",
     },
     "06_small_enough_for_the_edge.ipynb": {
-        '("float16", "dynamic", "int8")': '("int8",)',
         "ZEROS_EPOCHS, CHANNELS_EPOCHS = 2, 3": "ZEROS_EPOCHS, CHANNELS_EPOCHS = 1, 2",
     },
     "07_which_backbone.ipynb": {
