@@ -89,9 +89,6 @@ SHORTER = {
         "        epochs=3,\n": "        epochs=2,\n",
         "epoch == 2:": "epoch == 1:",
     },
-    "06_small_enough_for_the_edge.ipynb": {
-        "ZEROS_EPOCHS, CHANNELS_EPOCHS = 2, 3": "ZEROS_EPOCHS, CHANNELS_EPOCHS = 1, 2",
-    },
     "07_which_backbone.ipynb": {
         '    "up to block_6": lambda: up_to("block_6"),\n': "",
         "trials=6": "trials=3",
