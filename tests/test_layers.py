@@ -26,7 +26,7 @@ LAYERS = {
     10: {"training", "export"},
     11: {"cards", "explain", "compress", "predict_command", "rerunning"},
     12: {"choosing", "few_labels"},
-    13: {"quickstart", "adapting"},
+    13: {"quickstart", "adapting", "pretraining"},
     14: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}

@@ -82,6 +82,7 @@ from tlkeras.outputs import (
     Numbers,
     Prediction,
 )
+from tlkeras.pretraining import pretrain
 from tlkeras.problem import Problem, problem_of
 from tlkeras.records import TrainingRecord
 from tlkeras.rerunning import rerun
@@ -194,6 +195,7 @@ __all__ = [
     "merge_lora",
     "model_card",
     "plan",
+    "pretrain",
     "problem_of",
     "prune",
     "quantize",

@@ -217,6 +217,10 @@ def training(facts: Facts) -> str:
         f"Adapted by `tl.adapt` after run {each.after_run}: {escaped(each.summary)}."
         for each in record.adapted
     ]
+    blocks += [
+        f"Pretrained by `tl.pretrain` after run {each.after_run}: {each}."
+        for each in record.pretrained
+    ]
     return "\n\n".join([*blocks, _again(facts)])
 
 
@@ -276,6 +280,12 @@ def _again(facts: Facts) -> str:
         notes.append(
             "It was adapted by `tl.adapt`, which no rerun repeats: rerun the record of "
             "the model before, then call that again."
+        )
+        return " ".join(dict.fromkeys(notes))
+    if facts.record.pretrained:
+        notes.append(
+            "It was pretrained by `tl.pretrain`, which no rerun repeats: repeat that "
+            "by hand, then the runs of the record."
         )
         return " ".join(dict.fromkeys(notes))
     if not facts.is_as_recorded:

@@ -635,6 +635,21 @@ class Input:
             ValueError: If the model could make nothing of them.
         """
 
+    # Pretraining.
+
+    def pretext(self, model: keras.Model) -> keras.Model:
+        """Returns a model that learns from inputs alone by a model's own backbone.
+
+        It is compiled, with the learning rate that suits its task, and `fit(x)` and
+        `evaluate(x)` take batches of what the model's graph takes, without labels.
+        Layers beside the backbone's are its own and are thrown away afterwards. What
+        it draws at random is drawn in `evaluate`, too.
+
+        Args:
+            model: A model of this input, all of whose backbone is trainable now.
+        """
+        raise self.unsupported("tl.pretrain", "pretext")
+
     # Explanations.
 
     def explainer(self, probe: Any, settings: Settings) -> Explainer:
