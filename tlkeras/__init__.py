@@ -12,6 +12,8 @@ from tlkeras.builders import (
     image_classifier,
     image_detector,
     image_regressor,
+    table_classifier,
+    table_regressor,
     text_classifier,
     text_regressor,
 )
@@ -205,6 +207,8 @@ __all__ = [
     "sanity_check",
     "split_model",
     "suggest_labels",
+    "table_classifier",
+    "table_regressor",
     "text_classifier",
     "text_regressor",
     "trainable_summary",
