@@ -521,7 +521,7 @@ def _number_shown(column: Column, cells: np.ndarray) -> Any:
     if np.isnan(cells).any():
         return ""
     if column.kind == "number":
-        return float(cells[0])
+        return float(f"{cells[0]:.6g}")
     if column.parts[0] != DATE_PARTS[0]:
         # All of one time, or nearly.
         return "(date)"

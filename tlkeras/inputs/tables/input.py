@@ -32,7 +32,7 @@ from tlkeras.inputs.tables.layers import TableCells
 from tlkeras.inputs.tables.pretext import masked_cells
 
 # How many columns `Splits.show` gives, and how many of them a card's example has.
-_SHOWN, _IN_EXAMPLE = 8, 3
+_SHOWN, _IN_EXAMPLE = 8, 6
 # Steps of fine-tuning, from which the number of epochs follows.
 _STEPS, _EPOCHS = 2_000, (10, 60)
 _BATCH = 32
@@ -367,7 +367,8 @@ True
     def signature_notes(self) -> Iterator[str]:
         yield (
             "takes a tensor for each column by name: numbers as float32 (NaN: "
-            "missing), categories as strings ('': missing), dates as seconds since 1970, UTC"
+            "missing), categories as strings ('': missing), dates as seconds since "
+            "1970, UTC"
         )
 
     def tensor_notes(self) -> Iterator[str]:

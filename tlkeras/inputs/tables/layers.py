@@ -90,7 +90,8 @@ class TableCells(keras.layers.Layer):
         missing = ops.cast(ops.isnan(x), "float32")
         x = ops.where(ops.isnan(x), self._centre, x)
         moved = (x - self._centre) / self._spread
-        logarithm = ops.sign(moved) * ops.log1p(ops.abs(moved))
+        # ONNX has no `log1p`.
+        logarithm = ops.sign(moved) * ops.log(1 + ops.abs(moved))
         moved = ops.where(self._log, logarithm, moved)
         deviation = np.where(self._deviation > 0, self._deviation, np.inf)
         scaled = ops.clip((moved - self._mean) / deviation, -LARGEST, LARGEST)
