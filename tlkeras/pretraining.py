@@ -223,6 +223,8 @@ def _fitted(
         streams["train"],
         validation_data=streams["val"],
         epochs=epochs,
+        # Each pass over the batches has an order of its own.
+        shuffle=False,
         callbacks=[best, keras.callbacks.TerminateOnNaN()],
         verbose=verbose,
     )

@@ -59,10 +59,12 @@ def load_backbone(
     Raises:
         ValueError: If it is no backbone of tables.
     """
-    if backbone == FT_TRANSFORMER:
+    if isinstance(backbone, str) and backbone == FT_TRANSFORMER:
         model = ft_transformer(TableCells(columns), width, blocks)
         return LoadedBackbone(model, FT_TRANSFORMER, None), columns
-    source = load(backbone) if isinstance(backbone, str | os.PathLike) else backbone
+    is_path = isinstance(backbone, str | os.PathLike)
+    is_file = is_path and os.fspath(backbone).endswith(".keras")
+    source = load(backbone) if is_file else backbone
     its_input = getattr(getattr(source, "problem", None), "input", None)
     known = getattr(its_input, "columns", None)
     if known is None:
