@@ -140,10 +140,9 @@ def test_rows_come_in_all_forms(trained, data):
     # Encoded, and as verbs take them.
     encoded = model.problem.input.read(few)
     np.testing.assert_allclose(model.predict(encoded, **QUIET), wanted, atol=1e-6)
-    report = tl.evaluate(
-        model, (few, (few["fraud"] == "yes").astype(int).to_numpy()), **QUIET
-    )
-    assert report.accuracy == np.mean(wanted.argmax(1) == (few["fraud"] == "yes"))
+    labels = (few["fraud"] == "yes").to_numpy().astype(int)
+    report = tl.evaluate(model, (few, labels), **QUIET)
+    assert report.accuracy == np.mean(wanted.argmax(1) == labels)
 
 
 def test_what_is_missing_or_unseen_is_answered(trained):
@@ -276,12 +275,12 @@ def test_pretraining_moves_the_backbone_alone(data, tmp_path):
     assert "Pretrained by `tl.pretrain`" in str(tl.model_card(model))
 
 
-@pytest.mark.parametrize(("rate", "said"), [(1e30, "not finite|No epoch lowered")])
-def test_pretraining_that_fails_leaves_the_backbone(data, rate, said):
+@pytest.mark.slow
+def test_pretraining_that_fails_leaves_the_backbone(data):
     model = build(data, blocks=1)
     before = weights_of(model.backbone)
-    with pytest.raises(tl.PhaseError, match=said):
-        tl.pretrain(model, FRAME, epochs=1, learning_rate=rate, **QUIET)
+    with pytest.raises(tl.PhaseError, match="not finite|No epoch lowered"):
+        tl.pretrain(model, FRAME, epochs=1, learning_rate=1e30, **QUIET)
     assert_equal_weights(before, weights_of(model.backbone))
 
 
@@ -343,6 +342,17 @@ def test_leaks_are_found():
     target = pd.DataFrame({"x": np.arange(2e3) ** 2, "y": np.arange(2e3) / 7})
     data = tl.from_dataframe(target, features=["x"], label="y", task="regression")
     assert any("away" in each.kind for each in data.check())
+
+
+def test_boosting_is_compared_on_the_same_rows(trained, data):
+    boosting = tl.boosting_report(data)
+    found = tl.compare(trained[2], boosting, names=("network", "boosting"))
+    assert found.examples == 36 and boosting.accuracy > 0.9
+    target = tl.from_dataframe(FRAME, features=["shop", "fraud"], label="amount")
+    assert tl.boosting_report(target).mae < FRAME["amount"].std()
+    pictures = tl.from_arrays(np.zeros((20, 8, 8), "uint8"), np.arange(20) % 2)
+    with pytest.raises(tl.UnsupportedError, match="boosting_report.* for: rows"):
+        tl.boosting_report(pictures)
 
 
 @pytest.mark.slow

@@ -48,6 +48,7 @@ from tlkeras.evaluation import (
     Comparison,
     Report,
     Temperature,
+    boosting_report,
     calibrate,
     compare,
     evaluate,
@@ -74,6 +75,7 @@ from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.inputs.pictures.explaining import ImageExplanation
 from tlkeras.inputs.sounds.explaining import SoundExplanation
+from tlkeras.inputs.tables.explaining import TableExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.outputs import (
@@ -146,6 +148,7 @@ __all__ = [
     "SplitModel",
     "Splits",
     "Suspects",
+    "TableExplanation",
     "Temperature",
     "TrainingRecord",
     "TextExplanation",
@@ -159,6 +162,7 @@ __all__ = [
     "audio_folder",
     "audio_regressor",
     "auto",
+    "boosting_report",
     "boxes_from_coco",
     "boxes_from_csv",
     "boxes_from_voc",

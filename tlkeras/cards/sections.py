@@ -196,6 +196,10 @@ def training(facts: Facts) -> str:
         f"Built by `tl.{record.builder}` with {listed or 'defaults'}; seed "
         f"{record.seed}, precision `{record.precision}`."
     ]
+    blocks += [
+        f"Pretrained by `tl.pretrain` after run {each.after_run}: {each}."
+        for each in record.pretrained
+    ]
     if not record.runs:
         sentence = "No fit verb of tlkeras trained it."
         if not facts.is_as_recorded:
@@ -216,10 +220,6 @@ def training(facts: Facts) -> str:
     blocks += [
         f"Adapted by `tl.adapt` after run {each.after_run}: {escaped(each.summary)}."
         for each in record.adapted
-    ]
-    blocks += [
-        f"Pretrained by `tl.pretrain` after run {each.after_run}: {each}."
-        for each in record.pretrained
     ]
     return "\n\n".join([*blocks, _again(facts)])
 

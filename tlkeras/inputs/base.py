@@ -672,6 +672,17 @@ class Input:
             ValueError: If the model could make nothing of them.
         """
 
+    def plain_rows(self, examples: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns examples as other learners take rows, and which numbers are codes.
+
+        Args:
+            examples: `Examples` of this kind.
+
+        Returns:
+            Float `(n, numbers)`, NaN where they are missing; bool `(numbers,)`.
+        """
+        raise self.unsupported("tl.boosting_report", "plain_rows")
+
     # Pretraining.
 
     def pretext(self, model: keras.Model) -> keras.Model:

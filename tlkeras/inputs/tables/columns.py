@@ -25,7 +25,8 @@ KINDS = ("auto", "number", "category", "date")
 MISSING, OTHER, FIRST = 0, 1, 2
 # Names that are seen less often in training are one code, and so are those beyond the
 # commonest so many: they have too few rows to be learnt.
-_LEAST, _MOST_NAMES = 2, 254
+# With three codes more they are as many as gradient boosting takes.
+_LEAST, _MOST_NAMES = 2, 252
 # Pieces that the range of a number is cut into, at quantiles of the training part.
 BINS = 8
 # From which skewness on a number is taken by its logarithm, on both sides.

@@ -27,7 +27,7 @@ from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.tables import backbones, exporting
 from tlkeras.inputs.tables.checking import check_columns
-from tlkeras.inputs.tables.columns import Columns, read_columns, table_of
+from tlkeras.inputs.tables.columns import MISSING, Columns, read_columns, table_of
 from tlkeras.inputs.tables.layers import TableCells
 from tlkeras.inputs.tables.pretext import masked_cells
 
@@ -317,6 +317,12 @@ True
             except ValueError as error:
                 errors[place] = str(error)
         return rows, errors
+
+    def plain_rows(self, examples: Any) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.asarray(examples.inputs)[examples.rows].astype("float64")
+        codes = np.arange(rows.shape[1]) >= len(self.columns.scales)
+        rows[:, codes] = np.where(rows[:, codes] == MISSING, np.nan, rows[:, codes])
+        return rows, codes
 
     # Pretraining.
 
