@@ -84,7 +84,7 @@ def pretrain(
     >>> frame = pd.DataFrame({"a": a, "twice": 2 * a, "sold": a > 0})
     >>> data = tl.from_dataframe(frame, features="all", label="sold")
     >>> model = tl.table_classifier(
-    ...     "ft_transformer", data.class_names, columns=data.problem.input.columns
+    ...     "ft_transformer", data.class_names, columns=data.columns, width=8, blocks=1
     ... )
     >>> history = tl.pretrain(model, data, epochs=2, verbose=0)
     >>> history.history["loss"][1] < history.history["loss"][0]

@@ -68,7 +68,7 @@ class TableExplanation(Explanation):
         """
         return self.plot_all([self], ax)
 
-    def rows(self, count: int) -> list[tuple[str, float]]:
+    def _rows(self, count: int) -> list[tuple[str, float]]:
         """Returns the strongest columns with their cells, and their scores."""
         cells = dict(zip(self.columns, self.cells, strict=True))
         return [(f"{name} = {cells[name]}", score) for name, score in self.top(count)]
@@ -81,7 +81,7 @@ class TableExplanation(Explanation):
     ) -> "Axes":
         from tlkeras.plots.bars import plot_signed_bars
 
-        return plot_signed_bars([(one.title, one.rows(_DRAWN)) for one in found], ax)
+        return plot_signed_bars([(one.title, one._rows(_DRAWN)) for one in found], ax)
 
     @staticmethod
     def html_of_all(found: Sequence["TableExplanation"]) -> str:
@@ -89,13 +89,13 @@ class TableExplanation(Explanation):
         for one in found:
             rows = "".join(
                 f"<tr><td>{html.escape(name)}</td><td>{score:+.3g}</td></tr>"
-                for name, score in one.rows(_DRAWN)
+                for name, score in one._rows(_DRAWN)
             )
             blocks.append(f"<p>{html.escape(one.title)}</p><table>{rows}</table>")
         return "".join(blocks)
 
     def __repr__(self) -> str:
-        columns = ", ".join(f"{name} {score:+.2g}" for name, score in self.rows(3))
+        columns = ", ".join(f"{name} {score:+.2g}" for name, score in self._rows(3))
         return f"<{self.title}, {columns}{self._path()}>"
 
 

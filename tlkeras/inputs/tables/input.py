@@ -77,7 +77,7 @@ class Tables(Input):
 >>> model = tl.table_classifier(
 ...     "ft_transformer", data.class_names, columns=data.columns
 ... )
->>> model.classify({{"amount": 3.5, "shop": "b"}})[0].label in data.class_names
+>>> model.classify(frame.iloc[:1])[0].label in data.class_names
 True
 """,
         "regressor": f"""{_FRAME}
