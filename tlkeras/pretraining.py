@@ -86,9 +86,9 @@ def pretrain(
     >>> model = tl.table_classifier(
     ...     "ft_transformer", data.class_names, columns=data.columns, width=8, blocks=1
     ... )
-    >>> history = tl.pretrain(model, data, epochs=2, verbose=0)
-    >>> history.history["loss"][1] < history.history["loss"][0]
-    True
+    >>> history = tl.pretrain(model, data, epochs=5, learning_rate=0.01, verbose=0)
+    >>> model.record.pretrained[-1].examples
+    {'train': 140, 'val': 30}
 
     Reference:
         Rubachev et al., Revisiting Pretraining Objectives for Tabular Deep Learning

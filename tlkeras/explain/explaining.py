@@ -38,16 +38,16 @@ def explain(
     - `"grad_cam"`: the channels of a feature map, weighted with the mean gradient of
       the logit with respect to them; what is below zero is cut. Coarse and fast.
     - `"integrated_gradients"`: the gradient with respect to the pixels, the
-      spectrogram, the embeddings of the tokens or the scaled cells of a row, averaged along the line from a
-      baseline to the input, times the difference of both. The attributions sum to the
-      difference of the logits (they are complete); how far they are from that is in
-      `.gap`.
+      spectrogram, the embeddings of the tokens or the scaled cells of a row, averaged
+      along the line from a baseline to the input, times the difference of both. The
+      attributions sum to the difference of the logits (they are complete); how far they
+      are from that is in `.gap`.
 
     Args:
         model: A functional `keras.Model` with outputs `(batch, units)`, made by tlkeras
             or not. Texts need one that tlkeras made, which has its tokenizer.
-        inputs: Pictures, sounds, texts or rows, as `model.classify` takes them; of longer
-            sounds the middle.
+        inputs: Pictures, sounds, texts or rows, as `model.classify` takes them; of
+            longer sounds the middle.
         method: `"grad_cam"` (pictures, sounds) or `"integrated_gradients"`. `"auto"`:
             Grad-CAM where the model has a feature map with a height and a width.
         target: The class, by name or number; of a regression the number of the output;
