@@ -257,11 +257,11 @@ def test_the_command_line_reads_files_of_rows(trained, tmp_path, capsys):
 
 
 def test_pretraining_moves_the_backbone_alone(data, tmp_path):
-    model = build(data)
-    tl.freeze(model, unfreeze_from="block_2")
+    model = build(data, blocks=1)
+    tl.freeze(model, unfreeze_from="norm")
     flags = [layer.trainable for layer in model.backbone.layers]
     head, backbone = weights_of(model.layers[-1]), weights_of(model.backbone)
-    history = tl.pretrain(model, data, epochs=6, learning_rate=0.01, **QUIET)
+    history = tl.pretrain(model, data, epochs=4, learning_rate=0.01, **QUIET)
     assert min(history.history["val_loss"]) < 1
     assert [layer.trainable for layer in model.backbone.layers] == flags
     assert_equal_weights(head, weights_of(model.layers[-1]))
@@ -344,6 +344,7 @@ def test_leaks_are_found():
     assert any("away" in each.kind for each in data.check())
 
 
+@pytest.mark.slow
 def test_boosting_is_compared_on_the_same_rows(trained, data):
     boosting = tl.boosting_report(data)
     found = tl.compare(trained[2], boosting, names=("network", "boosting"))
