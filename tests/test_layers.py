@@ -26,7 +26,7 @@ LAYERS = {
     10: {"training", "export"},
     11: {"cards", "explain", "compress", "predict_command", "rerunning"},
     12: {"choosing", "few_labels"},
-    13: {"quickstart", "adapting"},
+    13: {"quickstart", "adapting", "pretraining"},
     14: {"__main__", "__init__"},
 }
 LAYER_OF = {module: level for level, names in LAYERS.items() for module in names}
@@ -113,6 +113,7 @@ PROBED |= {"inputs_kind", "image_size", "is_text", "tokenizer"}
 CLASSES = {"Classes", "Labels", "Numbers", "Pictures", "Texts", "TextPreprocessor"}
 CLASSES |= {"ImageFiles", "TfdsExamples", "ArrayExamples"}
 CLASSES |= {"Sounds", "SoundExamples", "SoundFiles", "SoundArrays"}
+CLASSES |= {"Tables", "Columns"}
 
 
 def words_in(node):

@@ -12,6 +12,8 @@ from tlkeras.builders import (
     image_classifier,
     image_detector,
     image_regressor,
+    table_classifier,
+    table_regressor,
     text_classifier,
     text_regressor,
 )
@@ -47,6 +49,7 @@ from tlkeras.evaluation import (
     DomainGap,
     Report,
     Temperature,
+    boosting_report,
     calibrate,
     compare,
     domain_gap,
@@ -74,6 +77,7 @@ from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.inputs.pictures.explaining import ImageExplanation
 from tlkeras.inputs.sounds.explaining import SoundExplanation
+from tlkeras.inputs.tables.explaining import TableExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.outputs import (
@@ -84,6 +88,7 @@ from tlkeras.outputs import (
     Numbers,
     Prediction,
 )
+from tlkeras.pretraining import pretrain
 from tlkeras.problem import Problem, problem_of
 from tlkeras.records import TrainingRecord
 from tlkeras.rerunning import rerun
@@ -145,6 +150,7 @@ __all__ = [
     "SplitModel",
     "Splits",
     "Suspects",
+    "TableExplanation",
     "Temperature",
     "TrainingRecord",
     "TextExplanation",
@@ -158,6 +164,7 @@ __all__ = [
     "audio_folder",
     "audio_regressor",
     "auto",
+    "boosting_report",
     "boxes_from_coco",
     "boxes_from_csv",
     "boxes_from_voc",
@@ -196,6 +203,7 @@ __all__ = [
     "merge_lora",
     "model_card",
     "plan",
+    "pretrain",
     "problem_of",
     "prune",
     "quantize",
@@ -205,6 +213,8 @@ __all__ = [
     "sanity_check",
     "split_model",
     "suggest_labels",
+    "table_classifier",
+    "table_regressor",
     "text_classifier",
     "text_regressor",
     "trainable_summary",

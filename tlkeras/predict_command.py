@@ -58,7 +58,7 @@ def run_predict(arguments: Sequence[str]) -> int:
     _tolerate(sys.stdout, "backslashreplace")
     _tolerate(sys.stderr, "backslashreplace")
     try:
-        for answer in answers(model, _given(args.inputs), args.batch_size):
+        for answer in answers(model, _given(model, args.inputs), args.batch_size):
             failed |= answer.error is not None
             _show(model.problem, answer, args.json)
     except BrokenPipeError:
@@ -84,8 +84,8 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "inputs",
         nargs="+",
-        help="picture or sound files, texts (pairs with a tab between them), as the "
-        "model takes them; or -: one on each line of stdin",
+        help="picture or sound files, texts (pairs with a tab between them), CSV files "
+        "or rows as JSON, as the model takes them; or -: one on each line of stdin",
     )
     add("--json", action="store_true", help="lines of JSON, with all probabilities")
     add("--batch-size", type=int, default=32, help="inputs at a time (32)")
@@ -153,13 +153,13 @@ def _json(record: dict[str, Any]) -> str:
     return line
 
 
-def _given(inputs: list[str]) -> Iterator[str]:
+def _given(model: TransferModel, inputs: list[str]) -> Iterator[str]:
     """Yields the inputs; for `-` the lines of standard input, as they come."""
     for item in inputs:
         if item == "-":
             yield from (line.rstrip("\r\n") for line in sys.stdin)
         else:
-            yield item
+            yield from model.problem.input.given_rows(item)
 
 
 def _show(problem: Problem, answer: Answer, as_json: bool) -> None:

@@ -145,6 +145,11 @@ def _record_of(given: Any) -> TrainingRecord:
             "no rerun repeats. Rerun the record of the model before, then call that "
             "again."
         )
+    if record.pretrained:
+        raise ValueError(
+            "The model was pretrained by `tl.pretrain`, which no rerun repeats. Build "
+            "and pretrain it again, then train it by `tl.fine_tune`."
+        )
     taught = [n for n, run in enumerate(record.runs, 1) if run.taught_by]
     if taught:
         raise ValueError(

@@ -7,12 +7,13 @@ from tlkeras.builders.building import (
     make_detector,
 )
 from tlkeras.builders.transfer_model import Heard, TransferModel
-from tlkeras.inputs import Pictures, Sounds, Texts
+from tlkeras.inputs import Pictures, Sounds, Tables, Texts
 
 image_classifier, image_regressor = make_builders(Pictures)
 image_detector = make_detector(Pictures)
 text_classifier, text_regressor = make_builders(Texts)
 audio_classifier, audio_regressor = make_builders(Sounds)
+table_classifier, table_regressor = make_builders(Tables)
 
 __all__ = [
     "BUILDERS",
@@ -26,6 +27,8 @@ __all__ = [
     "image_regressor",
     "make_builders",
     "make_detector",
+    "table_classifier",
+    "table_regressor",
     "text_classifier",
     "text_regressor",
 ]

@@ -176,7 +176,9 @@ class TransferModel(keras.Model):
                 waves at its sample rate, `(samples,)`, `(n, samples)` or a list of any
                 lengths; of those longer than the model's window the mean over windows
                 that cover all of it is given. Of a text model: a text or a list of
-                texts; where it was trained on pairs, a list of pairs.
+                texts; where it was trained on pairs, a list of pairs. Of a model of
+                tables: a dictionary by column of cells or of lists of them, a
+                DataFrame, a list of dictionaries, or rows in the order of the columns.
             batch_size: Inputs per step.
 
         Returns:

@@ -196,6 +196,10 @@ def training(facts: Facts) -> str:
         f"Built by `tl.{record.builder}` with {listed or 'defaults'}; seed "
         f"{record.seed}, precision `{record.precision}`."
     ]
+    blocks += [
+        f"Pretrained by `tl.pretrain` after run {each.after_run}: {each}."
+        for each in record.pretrained
+    ]
     if not record.runs:
         sentence = "No fit verb of tlkeras trained it."
         if not facts.is_as_recorded:
@@ -276,6 +280,12 @@ def _again(facts: Facts) -> str:
         notes.append(
             "It was adapted by `tl.adapt`, which no rerun repeats: rerun the record of "
             "the model before, then call that again."
+        )
+        return " ".join(dict.fromkeys(notes))
+    if facts.record.pretrained:
+        notes.append(
+            "It was pretrained by `tl.pretrain`, which no rerun repeats: repeat that "
+            "by hand, then the runs of the record."
         )
         return " ".join(dict.fromkeys(notes))
     if not facts.is_as_recorded:

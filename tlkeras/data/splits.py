@@ -24,9 +24,10 @@ class Splits:
     Made by `image_folder`, `audio_folder`, `from_arrays`, `from_csv`, `from_dataframe`
     and `from_tfds`. `train`, `val` and `test` are plain batched `tf.data.Dataset`s of
     `(x, y)`: images, float32 raw pixels 0 to 255, `(batch, height, width,
-    channels)`, texts, strings `(batch,)`, pairs `(batch, 2)`, or sounds, float32 waves
-    -1 to 1, `(batch, samples)`; and labels, or a dictionary of them by head. They go
-    wherever Keras takes a dataset. A part without examples is `None`.
+    channels)`, texts, strings `(batch,)`, pairs `(batch, 2)`, sounds, float32 waves
+    -1 to 1, `(batch, samples)`, or rows of a table, float32 `(batch, numbers)`; and
+    labels, or a dictionary of them by head. They go wherever Keras takes a dataset. A
+    part without examples is `None`.
 
     Args:
         parts: From `"train"`, `"val"` and `"test"` to `Examples`; one may be left out.
@@ -100,6 +101,14 @@ class Splits:
         Where labels are by head, a dictionary of those that have classes.
         """
         return self.problem.class_names
+
+    @property
+    def columns(self) -> Any:
+        """What the columns of a table are, for `tl.table_classifier`; prints itself.
+
+        `None` of other data.
+        """
+        return self.problem.input.columns
 
     @property
     def num_classes(self) -> Any:
@@ -339,6 +348,8 @@ def make_splits(
         part: train.select(drawn[part]) if given[part] is None else given[part]
         for part in PARTS
     }
+    its_input, parts = problem.input.fitted(parts)
+    problem = problem.but(input=its_input)
     measured = {
         part: parts[part].labels
         for part in ("val", "test")

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tlkeras._validation import as_list, in_order, shown, unknown_name
+from tlkeras._validation import as_list, few, in_order, shown, unknown_name
 from tlkeras.data.heads import are_heads
 from tlkeras.data.splitting import PARTS, parts_of
 from tlkeras.data.table import Table
@@ -95,16 +95,25 @@ def choose_columns(
     Raises:
         ValueError: If a column is not there, or it is not clear which holds inputs.
     """
-    argument, most = its_input.prefix, its_input.most_columns
+    argument, most = its_input.argument or its_input.prefix, its_input.most_columns
     columns: dict[str, TableColumns] = {}
     for part, table in tables.items():
         labels = _label_columns(label, part, table)
         together = () if groups is None else _group_column(groups, part, table)
-        if named is None:
-            others = {*sum(labels.values(), ()), *together, split}
+        others = {*sum(labels.values(), ()), *together, split}
+        if its_input.takes_all and named == "all":
+            chosen = tuple(name for name in table.columns if name not in others)
+            # Those of training are to be in all parts.
+            named = list(chosen)
+        elif named is None:
             chosen = (_only_likely_column(table, its_input, others),)
         else:
             chosen = _named_columns(argument, named, part, table)
+        if its_input.takes_all and others & set(chosen):
+            raise ValueError(
+                f"`{argument}` must not name the columns of labels, groups or parts. "
+                f"Received: {few(sorted(map(str, others & set(chosen))))} in both."
+            )
         if len(chosen) > most:
             raise ValueError(
                 f"`{argument}` must name one column{' or two' * (most > 1)}. "

@@ -25,7 +25,16 @@ from tlkeras.data.table_columns import (
     parts_of_column,
 )
 from tlkeras.data.table_files import read_files
-from tlkeras.inputs import Cells, Input, Pictures, ReadExamples, Sounds, Texts
+from tlkeras.inputs import (
+    Cells,
+    Input,
+    Pictures,
+    ReadExamples,
+    Sounds,
+    Tables,
+    Texts,
+)
+from tlkeras.inputs import Columns as ColumnsOfTable
 from tlkeras.inputs.texts.reading import NOT_UTF8, text_problem
 from tlkeras.outputs.cells import CellLabels, read_cells
 from tlkeras.problem import Problem
@@ -48,6 +57,7 @@ def from_csv(
     text: Columns | None = None,
     image: str | Mapping[str, str] | None = None,
     audio: str | Mapping[str, str] | None = None,
+    features: str | Sequence[str] | Mapping[str, str] | ColumnsOfTable | None = None,
     label: LabelColumns = "label",
     task: str | Mapping[str, str] | None = None,
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -67,7 +77,7 @@ def from_csv(
     encoding: str = "utf-8",
     errors: str = "raise",
 ) -> Splits:
-    """Makes `Splits` from CSV, TSV or JSON-lines files of texts, images or sounds.
+    """Makes `Splits` from CSV, TSV or JSON-lines files: texts, images, sounds, rows.
 
     The ending says how a file is read: `.csv` (commas, quotes as in RFC 4180),
     `.tsv` (tabs; each line is a row and quotes are plain characters, as in GLUE),
@@ -85,6 +95,13 @@ def from_csv(
         image: The column of image paths, in place of texts; may be a dictionary too.
             A path may lack its ending, as the ids of many data sets do.
         audio: The column of paths of sound files, in place of texts, as `image`.
+        features: In place of texts, the columns that are numbers, categories and dates
+            of which each row is an example: `"all"` that are nothing else, of which
+            those are left out that cannot be learnt from, such as ids; a list; a
+            dictionary that says what each is, `"number"`, `"category"`, `"date"` or
+            `"auto"`; or how another table was read, `data.columns` or
+            `model.problem.input.columns`. What is to be known of them, such as means
+            and names, is that of the training part alone.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -144,7 +161,12 @@ def from_csv(
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
     sounds = Sounds(sample_rate, seconds)
     wanted = _Wanted(
-        *_named_input((Texts(), text), (pictures, image), (sounds, audio)),
+        *_named_input(
+            (Texts(), text),
+            (pictures, image),
+            (sounds, audio),
+            Tables.of_features(features),
+        ),
         label=label,
         task=task,
         class_names=class_names,
@@ -175,6 +197,7 @@ def from_dataframe(
     text: Columns | None = None,
     image: str | Mapping[str, str] | None = None,
     audio: str | Mapping[str, str] | None = None,
+    features: str | Sequence[str] | Mapping[str, str] | ColumnsOfTable | None = None,
     label: LabelColumns = "label",
     task: str | Mapping[str, str] | None = None,
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -193,7 +216,7 @@ def from_dataframe(
     seed: int = 0,
     errors: str = "raise",
 ) -> Splits:
-    """Makes `Splits` from a pandas DataFrame of texts, images or sounds.
+    """Makes `Splits` from a pandas DataFrame of texts, images, sounds or rows.
 
     Args:
         frame: A DataFrame, or a dictionary of them for `"train"`, `"val"` and
@@ -204,6 +227,13 @@ def from_dataframe(
         image: The column of image paths, in place of texts; may be a dictionary too.
             A path may lack its ending, as the ids of many data sets do.
         audio: The column of paths of sound files, in place of texts, as `image`.
+        features: In place of texts, the columns that are numbers, categories and dates
+            of which each row is an example: `"all"` that are nothing else, of which
+            those are left out that cannot be learnt from, such as ids; a list; a
+            dictionary that says what each is, `"number"`, `"category"`, `"date"` or
+            `"auto"`; or how another table was read, `data.columns` or
+            `model.problem.input.columns`. What is to be known of them, such as means
+            and names, is that of the training part alone.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -260,7 +290,12 @@ def from_dataframe(
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
     sounds = Sounds(sample_rate, seconds)
     wanted = _Wanted(
-        *_named_input((Texts(), text), (pictures, image), (sounds, audio)),
+        *_named_input(
+            (Texts(), text),
+            (pictures, image),
+            (sounds, audio),
+            Tables.of_features(features),
+        ),
         label=label,
         task=task,
         class_names=class_names,
@@ -303,12 +338,17 @@ class _Wanted(NamedTuple):
 def _named_input(*offered: tuple[Input, Any]) -> tuple[Input, Any]:
     """Returns the input whose columns were named, and these; else the first, and none.
 
-    The arguments are called as the builders of each kind of input begin.
+    The arguments are called as the builders of each kind of input begin, if not
+    otherwise.
     """
     named = [(kind, columns) for kind, columns in offered if columns is not None]
     if len(named) > 1:
-        arguments = " or ".join(f"`{kind.prefix}`" for kind, _ in named)
-        received = ", ".join(f"{kind.prefix}={columns!r}" for kind, columns in named)
+        names = [kind.argument or kind.prefix for kind, _ in named]
+        arguments = " or ".join(f"`{name}`" for name in names)
+        received = ", ".join(
+            f"{name}={columns!r}"
+            for name, (_, columns) in zip(names, named, strict=True)
+        )
         raise ValueError(f"Pass {arguments}, not both. Received: {received}.")
     return named[0] if named else offered[0]
 
@@ -347,10 +387,13 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
     tables, found, skipped = _usable_rows(tables, columns, wanted)
     outputs, labels = _rows_of_labels(found)
     parts: dict[str, ReadExamples] = {}
+    reader = wanted.input
     for part, table in tables.items():
         named, prefix = columns[part].inputs, wanted.input.prefix
         cells = _input_cells(table, named, wanted.root, prefix)
-        parts[part] = wanted.input.of_cells(cells, labels[part])
+        parts[part] = reader.of_cells(cells, labels[part])
+        # What training tells of how cells are read holds for all parts.
+        reader = parts["train"].input
         skipped += parts[part].skipped
     problem = Problem(parts["train"].input, outputs)
     _check_readable_classes(problem, labels["train"], parts["train"])
@@ -545,6 +588,8 @@ def _input_cells(
     folders = [os.path.abspath(folder) for folder in folders]
     return Cells(
         tuple(table.columns[name] for name in columns),
+        tuple(columns),
+        table.is_parsed,
         [folders[source] for source in table.source_of],
         folders[0],
     )

@@ -1,5 +1,6 @@
 """How good a trained model is: one pass over held-out data, one report."""
 
+from tlkeras.evaluation.boosting import boosting_report
 from tlkeras.evaluation.calibrating import Temperature, calibrate
 from tlkeras.evaluation.comparison import Comparison, compare
 from tlkeras.evaluation.evaluating import evaluate
@@ -11,6 +12,7 @@ __all__ = [
     "DomainGap",
     "Report",
     "Temperature",
+    "boosting_report",
     "calibrate",
     "compare",
     "domain_gap",

@@ -165,6 +165,7 @@ def evaluate_heads(
         output_of_task(task)
     if isinstance(data, tuple) and len(data) > 1:
         data = (data[0], labels_given(data[1], "data"), *data[2:])
+    data = input_of(model).given(data)
     given, data = data, with_one_input(model, data, "data")
     reading = reading_of(data)
     aligned = Aligned(slices, groups, reading)

@@ -16,16 +16,19 @@ from tlkeras.inputs.base import (
 from tlkeras.inputs.examples import Examples, Reading, examples_of, reading_of
 from tlkeras.inputs.pictures import Pictures
 from tlkeras.inputs.sounds import Sounds
+from tlkeras.inputs.tables import Columns, Tables
 from tlkeras.inputs.texts import Texts
 
 # The table: whoever adds a kind of input adds its line here.
 register_input(Pictures)
 register_input(Texts)
 register_input(Sounds)
+register_input(Tables)
 
 __all__ = [
     "Assembled",
     "Cells",
+    "Columns",
     "Examples",
     "Input",
     "Pictures",
@@ -34,6 +37,7 @@ __all__ = [
     "Reading",
     "Signature",
     "Sounds",
+    "Tables",
     "Texts",
     "Trial",
     "Usage",

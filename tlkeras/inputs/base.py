@@ -36,11 +36,15 @@ class Cells(NamedTuple):
 
     Attributes:
         columns: The cells of each column, one for each row.
+        names: The columns' names.
+        is_parsed: Whether cells have types. Otherwise all are strings.
         folders: Of each row, the absolute folder that paths in it start from.
         root: The folder that files are named relative to.
     """
 
     columns: tuple[Sequence[Any], ...]
+    names: tuple[Any, ...]
+    is_parsed: bool
     folders: Sequence[str]
     root: str
 
@@ -168,6 +172,8 @@ class Input:
     nouns: ClassVar[str] = "arrays"
     # What its builders' names begin with: `image_classifier`.
     prefix: ClassVar[str] = "array"
+    # What the argument is called that names its columns of a table; `None`: as above.
+    argument: ClassVar[str | None] = None
     # What a row of a table or a file of a folder that is left out is called.
     source_noun: ClassVar[str] = "row"
     # Whether augmentation changes its examples.
@@ -188,6 +194,8 @@ class Input:
     builder_references: ClassVar[str] = ""
 
     preprocessor: Any = None
+    # Of rows of a table, what its columns are.
+    columns: Any = None
 
     @property
     def longest(self) -> int | None:
@@ -254,6 +262,8 @@ class Input:
 
     # How many columns of a table, or features of a data set, one of them takes at most.
     most_columns: ClassVar[int] = 1
+    # Whether it takes several columns of any kind, `"all"` that are nothing else.
+    takes_all: ClassVar[bool] = False
 
     @classmethod
     def are_likely(cls, cells: Sequence[Any], is_parsed: bool) -> bool:
@@ -278,6 +288,17 @@ class Input:
             labels: As `Examples` take them.
         """
         raise self.unsupported("tl.from_csv")
+
+    def fitted(self, parts: Mapping[str, Any]) -> tuple["Input", Mapping[str, Any]]:
+        """Returns the input as its training part makes it, and the parts read so.
+
+        It is called once parts are told apart: what is learnt of data before a model
+        sees them, such as means, is to be learnt of the training part alone.
+
+        Args:
+            parts: The `Examples` of each part.
+        """
+        return self, parts
 
     def of_files(
         self, root: str, paths: Sequence[str], labels: np.ndarray
@@ -510,6 +531,14 @@ class Input:
         """
         return examples
 
+    def given(self, data: Any) -> Any:
+        """Returns data that a verb was given with inputs as arrays.
+
+        Args:
+            data: Anything; what is no tuple of inputs and labels is returned as it is.
+        """
+        return data
+
     def ready(self, x: Any) -> Any:
         """Returns inputs as the model's graph takes them.
 
@@ -585,6 +614,14 @@ class Input:
         """
         raise self.unsupported("classify_stream", "stream")
 
+    def given_rows(self, argument: str) -> Iterator[str]:
+        """Yields the inputs that an argument of a command line stands for.
+
+        Args:
+            argument: Such as a file of several rows; mostly one input.
+        """
+        yield argument
+
     def read_each(self, inputs: Sequence[str]) -> tuple[Any, dict[int, str]]:
         """Returns what a command line gives as `classify` takes it.
 
@@ -634,6 +671,32 @@ class Input:
         Raises:
             ValueError: If the model could make nothing of them.
         """
+
+    def plain_rows(self, examples: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns examples as other learners take rows, and which numbers are codes.
+
+        Args:
+            examples: `Examples` of this kind.
+
+        Returns:
+            Float `(n, numbers)`, NaN where they are missing; bool `(numbers,)`.
+        """
+        raise self.unsupported("tl.boosting_report", "plain_rows")
+
+    # Pretraining.
+
+    def pretext(self, model: keras.Model) -> keras.Model:
+        """Returns a model that learns from inputs alone by a model's own backbone.
+
+        It is compiled, with the learning rate that suits its task, and `fit(x)` and
+        `evaluate(x)` take batches of what the model's graph takes, without labels.
+        Layers beside the backbone's are its own and are thrown away afterwards. What
+        it draws at random is drawn in `evaluate`, too.
+
+        Args:
+            model: A model of this input, all of whose backbone is trainable now.
+        """
+        raise self.unsupported("tl.pretrain", "pretext")
 
     # Explanations.
 

@@ -110,3 +110,34 @@ def _write_names(ax: "Axes", labels: list[str]) -> None:
     ax.set_xticks(
         range(len(labels)), labels, parse_math=False, **({} if fits else turned)
     )
+
+
+def plot_signed_bars(
+    rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], ax: "Axes | None" = None
+) -> "Axes":
+    """Draws signed scores as bars to the left and to the right, the strongest on top.
+
+    Args:
+        rows: Titles, and names with scores for each.
+        ax: Matplotlib axes to draw on; of several titles all are below one another.
+
+    Returns:
+        The axes.
+    """
+    lines = [
+        line
+        for title, scores in rows
+        for line in [(title, None), *((name, score) for name, score in scores)]
+    ]
+    if ax is None:
+        ax = new_axes((6.0, 0.8 + 0.3 * len(lines)))
+    for place, (_, score) in enumerate(lines):
+        if score is not None:
+            ax.barh(place, score, color=PALETTE[0 if score >= 0 else 1])
+    ax.axvline(0, color="0.5", linewidth=0.8)
+    ax.set_yticks(range(len(lines)), [short_label(name) for name, _ in lines])
+    for label, (_, score) in zip(ax.get_yticklabels(), lines, strict=True):
+        label.set_fontweight("bold" if score is None else "normal")
+    ax.invert_yaxis()
+    ax.set_xlabel("for the target (right), against it (left)")
+    return ax

@@ -1,5 +1,11 @@
 """Records: how a model was built and trained, as data that its file holds."""
 
-from tlkeras.records.record import Adaptation, LearntClasses, RunRecord, TrainingRecord
+from tlkeras.records.record import (
+    Adaptation,
+    LearntClasses,
+    Pretraining,
+    RunRecord,
+    TrainingRecord,
+)
 
-__all__ = ["Adaptation", "LearntClasses", "RunRecord", "TrainingRecord"]
+__all__ = ["Adaptation", "LearntClasses", "Pretraining", "RunRecord", "TrainingRecord"]

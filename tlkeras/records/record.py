@@ -197,6 +197,41 @@ class Adaptation:
 
 
 @dataclass(frozen=True)
+class Pretraining:
+    """One call of `tl.pretrain`; prints itself.
+
+    Attributes:
+        after_run: How many runs there were before.
+        after_learnt: How many calls of `tl.learn_class` there were before.
+        after_adapted: How many calls of `tl.adapt` there were before.
+        examples: How many there were of `"train"` and `"val"`.
+        fingerprints: Theirs.
+        epochs: How many ran.
+        before: The validation loss before.
+        after: The lowest afterwards, of the weights that were kept.
+        surroundings: Versions, hardware, date.
+        weights: Fingerprint of all weights and random states afterwards.
+    """
+
+    after_run: int
+    after_learnt: int
+    after_adapted: int
+    examples: dict[str, int]
+    fingerprints: dict[str, str]
+    epochs: int
+    before: float
+    after: float
+    surroundings: Surroundings
+    weights: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.epochs} epochs on {self.examples['train']:,} examples without "
+            f"labels, validation loss {self.before:.4g} to {self.after:.4g}"
+        )
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
     """How a model was built and trained: all that `tl.rerun` needs.
 
@@ -216,6 +251,7 @@ class TrainingRecord:
         random_states: Of a backbone of the user's own, states of its dropout.
         learnt: One `LearntClasses` for each call of `tl.learn_class`.
         adapted: One `Adaptation` for each call of `tl.adapt`.
+        pretrained: One `Pretraining` for each call of `tl.pretrain`.
 
     Example:
 
@@ -238,11 +274,17 @@ class TrainingRecord:
     random_states: tuple[Any, ...] = field(default=(), repr=False)
     learnt: tuple[LearntClasses, ...] = ()
     adapted: tuple[Adaptation, ...] = ()
+    pretrained: tuple[Pretraining, ...] = ()
 
     @property
     def last_weights(self) -> str:
         """Fingerprint of all weights after the last thing that the record knows of."""
         done = (len(self.runs), len(self.learnt))
+        if self.pretrained:
+            last = self.pretrained[-1]
+            places = last.after_run, last.after_learnt, last.after_adapted
+            if places == (*done, len(self.adapted)):
+                return last.weights
         if self.adapted:
             last = self.adapted[-1]
             if (last.after_run, last.after_learnt) == done:
@@ -294,8 +336,9 @@ class TrainingRecord:
             states = tuple(map(tuple, values.pop("random_states")))
             learnt = tuple(map(_learnt_of, values.pop("learnt", ())))
             adapted = tuple(map(_adapted_of, values.pop("adapted", ())))
+            pretrained = tuple(map(_pretrained_of, values.pop("pretrained", ())))
             parts = {"runs": runs, "random_states": states}
-            parts |= {"learnt": learnt, "adapted": adapted}
+            parts |= {"learnt": learnt, "adapted": adapted, "pretrained": pretrained}
             return cls(**values, surroundings=made, **parts)
         except (KeyError, TypeError) as error:
             raise ValueError(f"This is no training record: {error!r}.") from error
@@ -390,6 +433,9 @@ class TrainingRecord:
         for each in self.adapted:
             date = each.surroundings.date
             lines.append(f"adapted after run {each.after_run}, {date}: {each}")
+        for each in self.pretrained:
+            date = each.surroundings.date
+            lines.append(f"pretrained after run {each.after_run}, {date}: {each}")
         if self.not_kept:
             wanted = ", ".join(f"{n}= ({what})" for n, what in self.not_kept.items())
             lines.append(f"not kept, to be given to a rerun: {wanted}")
@@ -415,6 +461,12 @@ def _adapted_of(values: Mapping[str, Any]) -> Adaptation:
     values = dict(values)
     made = Surroundings(**values.pop("surroundings"))
     return Adaptation(**values, surroundings=made)
+
+
+def _pretrained_of(values: Mapping[str, Any]) -> Pretraining:
+    values = dict(values)
+    made = Surroundings(**values.pop("surroundings"))
+    return Pretraining(**values, surroundings=made)
 
 
 def _as_lists(value: Any) -> Any:

@@ -166,6 +166,7 @@ def resolve_data(model: keras.Model, train: Any, val: Any) -> tuple[Problem, Any
     adopt_names(model, train)
     own = own_problem(model)
     if own is not None:
+        train, val = own.input.given(train), own.input.given(val)
         check_names(own, train, "train")
         check_names(own, val, "validation_data")
     train = with_one_input(model, train, "train")

@@ -149,19 +149,20 @@ def fine_tune(
             cached and these were less than 300 steps, as many as make 300, but at most
             150.
         epochs: Epochs of phase two, or of each of its stages. `"auto"`: 10 for
-            pictures and sounds, 3 for texts.
+            pictures and sounds, 3 for texts; for tables as many as make 2,000 steps
+            of 32 rows, from 10 to 60.
         unfreeze_from: Where the backbone's trained part begins: a layer's name or the
             start of it (`"block5"`), a number of layers (`15`), or `0.3` for the top
             30 % of the layers with weights; `None` trains none of it. A list unfreezes
             gradually, one stage each; `"gradual"` chooses three stages. `"auto"`: for
             pictures 0.3, from 500 training examples on 0.6; for texts the upper half
-            of the transformer layers; for sounds 1.0, all of it.
+            of the transformer layers; for sounds and tables 1.0, all of it.
         learning_rate: Phase one's: a float, the peak of the recipe's schedule; or a
             `keras.optimizers.schedules.LearningRateSchedule`: by gradient. `"auto"`:
             1e-3, where the head is not solved.
         fine_tune_learning_rate: Phase two's, the same. `"auto"`: for pictures 1e-5,
             from 500 training examples on 3e-4; for texts 1e-4; for sounds 1e-3, with
-            a transformer 1e-4.
+            a transformer 1e-4; for tables 5e-4.
         recipe: A `tl.Recipe` with these and all other settings: optimizer, schedule,
             layer decay, L2-SP, patience, batch norms, class weights, sampling, batch
             size, augmentation and so on; a plan of `tl.plan`; or `"auto"`, which makes

@@ -1,0 +1,400 @@
+"""Tables as an input: columns, backbones, pretraining, transfer from another table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import assert_equal_weights, weights_of
+
+import tlkeras as tl
+from tlkeras.inputs.tables.columns import FIRST, MISSING, OTHER
+from tlkeras.inputs.tables.layers import WIDTH_OF_NUMBER, TableCells
+from tlkeras.predict_command import run_predict
+
+QUIET = {"verbose": 0}
+SMALL = {"width": 8, "blocks": 2}
+
+
+def sales(n=240, seed=0):
+    """Returns rows whose label hangs on a number and on a category."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "amount": np.exp(rng.normal(size=n)),
+            "age": rng.integers(18, 80, n).astype(float),
+            "shop": rng.choice(list("abcde"), n),
+            "day": pd.Timestamp("2024-01-01")
+            + pd.to_timedelta(rng.integers(0, 700, n), "D"),
+            "id": [f"u{i}" for i in range(n)],
+        }
+    )
+    frame.loc[::9, "age"] = np.nan
+    frame.loc[::11, "shop"] = None
+    high, near = np.log(frame["amount"]) > 0, frame["shop"].isin(["a", "b", "c"])
+    frame["fraud"] = np.where(high & near, "yes", "no")
+    return frame
+
+
+FRAME = sales()
+
+
+def read(frame=FRAME, features="all", **named):
+    return tl.from_dataframe(frame, features=features, label="fraud", **named)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return read()
+
+
+def build(data, backbone="ft_transformer", **named):
+    arguments = {**SMALL, **named}
+    return tl.table_classifier(
+        backbone, data.class_names, columns=data.columns, **arguments
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A model after both phases, its file and its report."""
+    path = tmp_path_factory.mktemp("tables") / "fraud.keras"
+    keras.utils.set_random_seed(0)
+    model = build(data)
+    tl.fine_tune(model, data, epochs=2, cache="memory", **QUIET)
+    report = tl.evaluate(model, data.test, **QUIET)
+    model.save(path)
+    return model, path, report
+
+
+def test_columns_are_what_they_look_like(data):
+    kinds = {column.name: column.kind for column in data.columns}
+    assert kinds == {"amount": "number", "age": "number", "shop": "category"} | {
+        "day": "date"
+    }
+    assert data.columns.left_out == (("id", "has 240 different texts in 240 rows"),)
+    said = f"{data.describe()}\n{data.columns}\n{data.show(2)}"
+    for part in (
+        "240 rows of 4 columns: 2 numbers (amount, age)",
+        "Left out: id",
+        "shop",
+    ):
+        assert part in said
+    # Skewed, and with days alone.
+    amount, day = data.columns.columns[0], data.columns.columns[3]
+    assert amount.scales[0].log and "day sine" not in day.parts
+    assert "week sine" in day.parts and len(day.scales) == len(day.parts)
+
+
+def test_files_are_read_as_frames_are(tmp_path, data):
+    FRAME.to_csv(tmp_path / "sales.csv", index=False)
+    found = tl.from_csv(tmp_path / "sales.csv", features="all", label="fraud")
+    mine, its = (next(iter(each.val))[0].numpy() for each in (found, data))
+    np.testing.assert_allclose(mine, its, rtol=1e-5)
+    again = tl.from_csv(
+        tmp_path / "sales.csv", features=data.columns, label="fraud", test_split=0
+    )
+    assert again.columns == data.columns
+
+
+def test_columns_know_the_training_part_alone():
+    frames = {"train": FRAME[:100], "test": FRAME[100:].assign(shop="new", amount=1e6)}
+    columns = read(frames, test_split=0, validation_split=0).columns
+    amount, _, shop, _ = columns
+    largest = FRAME["amount"][:100].max()
+    assert amount.scales[0].edges[-1] == pytest.approx(largest)
+    assert "new" not in shop.names and shop.rare == 0
+    # Of one frame, too, once it is split.
+    half = read(FRAME, test_split=0.5)
+    (number, *_), rows = half.columns, half.train.unbatch().batch(1_000)
+    seen = next(iter(rows))[0].numpy()[:, 0]
+    assert number.scales[0].centre == pytest.approx(np.median(seen))
+
+
+def test_kinds_can_be_said():
+    kinds = {"age": "category", "id": "category", "amount": "auto"}
+    columns = read(features=kinds).columns
+    assert [column.kind for column in columns] == ["category", "category", "number"]
+    # All of its names are rare.
+    assert columns.columns[1].names == () and columns.columns[1].rare == 1
+
+
+def rows_of(frame):
+    cells = frame[["amount", "age", "shop", "day"]]
+    yield cells.to_dict("list")
+    yield cells.to_dict("records")
+    yield cells.to_numpy(object).tolist()
+    yield cells[["day", "shop", "age", "amount"]].astype({"day": str})
+
+
+def test_rows_come_in_all_forms(trained, data):
+    model, few = trained[0], FRAME.iloc[:12]
+    wanted = model.predict(few, **QUIET)
+    for rows in rows_of(few):
+        answers = [list(a.probabilities.values()) for a in model.classify(rows)]
+        np.testing.assert_allclose(answers, wanted, atol=1e-6)
+    # Encoded, and as verbs take them.
+    encoded = model.problem.input.read(few)
+    np.testing.assert_allclose(model.predict(encoded, **QUIET), wanted, atol=1e-6)
+    labels = (few["fraud"] == "yes").to_numpy().astype(int)
+    report = tl.evaluate(model, (few, labels), **QUIET)
+    assert report.accuracy == np.mean(wanted.argmax(1) == labels)
+
+
+def test_what_is_missing_or_unseen_is_answered(trained):
+    model = trained[0]
+    row = {"amount": 3.0, "age": None, "shop": "z", "day": ""}
+    with pytest.warns(UserWarning, match="no column 'day'"):
+        answers = (
+            model.classify({**row, "day": None} | {}),
+            model.classify({name: row[name] for name in ("amount", "age", "shop")}),
+        )
+    assert answers[0][0].probability == pytest.approx(answers[1][0].probability)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"amont": 1, "age": 2, "shop": "a", "day": None}, "Did you mean 'amont'"),
+        ({"price": 1}, "no column 'amount'"),
+        (
+            {"amount": ["x"], "age": [1], "shop": ["a"], "day": [None]},
+            "column 'amount'",
+        ),
+        ({"amount": 1, "age": 2, "shop": "a", "day": "May"}, "is a date"),
+        ({"amount": [1, 2], "age": [1], "shop": ["a"], "day": [None]}, "as many cells"),
+        ([(1, 2, "a")], "each of the 4 columns"),
+        ("rows.csv", "takes rows"),
+    ],
+)
+def test_wrong_rows_are_refused_by_name(trained, rows, said):
+    with pytest.raises(ValueError, match=said):
+        trained[0].classify(rows)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"features": ["amount", "fraud"]}, "must not name the columns of labels"),
+        ({"features": ["amount", "id"]}, "240 different texts"),
+        ({"features": {"amount": "float"}}, "must be one of 'auto', 'number'"),
+        ({"features": {"shop": "number"}}, "column 'shop', which is a number"),
+        ({"features": ["amont"]}, "Did you mean 'amount'"),
+        ({"features": "all", "text": "shop"}, "`text` or `features`"),
+    ],
+)
+def test_wrong_features_are_refused(named, said):
+    with pytest.raises(ValueError, match=said):
+        read(**named)
+
+
+def test_data_that_are_read_otherwise_are_refused(trained, data):
+    other = read(FRAME.assign(more=1.5 * FRAME["age"]))
+    with pytest.raises(ValueError, match="also has 'more'.*features=model.problem"):
+        tl.evaluate(trained[0], other.test, **QUIET)
+    with pytest.raises(ValueError, match="`columns` must say"):
+        tl.table_classifier("ft_transformer", 2, columns=None)
+    with pytest.raises(ValueError, match="A backbone of tables must be"):
+        build(data, "vgg16")
+
+
+def test_cells_are_scaled_and_unknown_ones_are_zeros(data):
+    layer = TableCells(data.columns)
+    rows = np.zeros((3, len(data.columns.cell_names)), "float32")
+    rows[0, :2], rows[1, :2], rows[2, :2] = (1e9, np.nan), (-1e9, 18), (1, 30)
+    rows[:, -1] = MISSING, OTHER, FIRST
+    cells = np.array(layer(rows))
+    numbers = cells[:, : 2 * WIDTH_OF_NUMBER].reshape(3, 2, -1)
+    assert numbers[0, 0, 1:-1].tolist() == [1] * 8 and not numbers[1, 0, 1:-1].any()
+    assert np.abs(numbers).max() <= 8
+    # Missing in training too: it has a place of its own.
+    assert numbers[0, 1].tolist() == [0] * 9 + [1]
+    shop = cells[:, -layer.widths[-1] :]
+    assert shop[0].argmax() == MISSING and not shop[1].any()
+    assert shop[2].argmax() == FIRST and shop.sum() == 2
+
+
+def test_it_learns_is_kept_and_told_of(trained, data):
+    model, path, report = trained
+    assert report.accuracy > 0.9
+    loaded = tl.load(path)
+    wanted = model.predict(FRAME, **QUIET)
+    np.testing.assert_allclose(loaded.predict(FRAME, **QUIET), wanted, atol=1e-6)
+    assert loaded.problem.input == model.problem.input
+    card = str(tl.model_card(model, report))
+    assert "each row one of 2 classes" in card and "168 rows" in card
+    assert model.record.runs[0].train["kind"] == "rows"
+    assert [b.name for b in model.backbone.layers if "block" in b.name] == [
+        "block_1",
+        "block_2",
+    ]
+    tl.freeze(model, unfreeze_from="block_2")
+    assert not model.backbone.get_layer("block_1").trainable
+
+
+def test_columns_are_explained(trained):
+    found = tl.explain(trained[0], FRAME.iloc[:2], target="yes")
+    for one in found:
+        assert one.columns == ("amount", "age", "shop", "day")
+        assert one.scores.sum() == pytest.approx(one.logit - one.baseline, abs=0.05)
+    assert {name for name, _ in found[0].top(2)} == {"amount", "shop"}
+    assert len(found.plot().patches) == 8 and "amount" in found._repr_html_()
+
+
+def test_the_command_line_reads_files_of_rows(trained, tmp_path, capsys):
+    FRAME.drop(columns="fraud").iloc[:3].to_csv(tmp_path / "new.csv", index=False)
+    bad = '{"amount": "x", "age": 1, "shop": "a", "day": ""}'
+    arguments = [str(trained[1]), str(tmp_path / "new.csv"), bad, "--json"]
+    assert run_predict(arguments) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    wanted = [answer.label for answer in trained[0].classify(FRAME.iloc[:3])]
+    assert [line.get("label") for line in lines[:3]] == wanted
+    assert "column 'amount'" in lines[3]["error"]
+
+
+def test_pretraining_moves_the_backbone_alone(data, tmp_path):
+    model = build(data, blocks=1)
+    tl.freeze(model, unfreeze_from="norm")
+    flags = [layer.trainable for layer in model.backbone.layers]
+    head, backbone = weights_of(model.layers[-1]), weights_of(model.backbone)
+    history = tl.pretrain(model, data, epochs=4, learning_rate=0.01, **QUIET)
+    assert min(history.history["val_loss"]) < 1
+    assert [layer.trainable for layer in model.backbone.layers] == flags
+    assert_equal_weights(head, weights_of(model.layers[-1]))
+    for path, value in weights_of(model.backbone).items():
+        assert not np.array_equal(value, backbone[path]), path
+    (done,) = model.record.pretrained
+    assert done.examples == {"train": 168, "val": 36} and done.after < done.before
+    assert model.record.last_weights == done.weights
+    model.save(tmp_path / "pretrained.keras")
+    assert tl.load(tmp_path / "pretrained.keras").record.pretrained == (done,)
+    assert "Pretrained by `tl.pretrain`" in str(tl.model_card(model))
+
+
+@pytest.mark.slow
+def test_pretraining_that_fails_leaves_the_backbone(data):
+    model = build(data, blocks=1)
+    before = weights_of(model.backbone)
+    with pytest.raises(tl.PhaseError, match="not finite|No epoch lowered"):
+        tl.pretrain(model, FRAME, epochs=1, learning_rate=1e30, **QUIET)
+    assert_equal_weights(before, weights_of(model.backbone))
+
+
+def test_pretraining_is_refused_where_there_is_no_task():
+    model = tl.image_classifier("glyphnet", 2)
+    with pytest.raises(tl.UnsupportedError, match="tl.pretrain.* for: rows"):
+        tl.pretrain(model, np.zeros((20, 32, 32, 1), "uint8"), **QUIET)
+    with pytest.raises(ValueError, match="at least 16 examples"):
+        tl.pretrain(build(read()), FRAME.iloc[:8], **QUIET)
+
+
+def test_a_related_table_hands_on_what_it_knows(trained):
+    source = trained[0]
+    related = FRAME.drop(columns="age").assign(
+        shop=FRAME["shop"].replace("e", "new"), size=FRAME["amount"] % 1
+    )
+    data = read(related)
+    model = build(data, source)
+    mine, its = model.backbone, source.backbone
+    for name in ("block_1", "block_2", "norm"):
+        for new, old in zip(
+            mine.get_layer(name).get_weights(),
+            its.get_layer(name).get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(new, old)
+    mine, its = mine.get_layer("tokens"), its.get_layer("tokens")
+    places = [
+        [columns.cell_names.index(name) for name in ("amount", "shop")]
+        for columns in (data.columns, source.problem.input.columns)
+    ]
+    for new, old in zip(*places, strict=True):
+        np.testing.assert_array_equal(mine.bias[1 + new], its.bias[1 + old])
+    np.testing.assert_array_equal(mine.kernel[places[0][0]], its.kernel[places[1][0]])
+    names = [
+        next(c for c in columns if c.name == "shop").names
+        for columns in (data.columns, source.problem.input.columns)
+    ]
+    for name in "abcd":
+        codes = [FIRST + each.index(name) for each in names]
+        np.testing.assert_array_equal(
+            mine.embeddings[0][codes[0]], its.embeddings[0][codes[1]]
+        )
+    amount = model.problem.input.columns.columns[0]
+    assert amount.scales == source.problem.input.columns.columns[0].scales
+    with pytest.raises(ValueError, match="no column in common"):
+        build(read(FRAME[["id", "fraud"]].assign(x=FRAME["age"])), source)
+
+
+def test_leaks_are_found():
+    leaky = FRAME.assign(
+        code=np.where(FRAME["fraud"] == "yes", 7.0, 3.0), half=np.nan, more=FRAME["age"]
+    )
+    leaky.loc[:90, "half"] = FRAME["age"]
+    found = {each.kind: each for each in read(leaky).check()}
+    assert found["columns that give the label away"].count == 1
+    assert "code" in found["columns that give the label away"].examples[0]
+    assert "half" in found["columns mostly missing"].examples[0]
+    target = pd.DataFrame({"x": np.arange(2e3) ** 2, "y": np.arange(2e3) / 7})
+    data = tl.from_dataframe(target, features=["x"], label="y", task="regression")
+    assert any("away" in each.kind for each in data.check())
+
+
+@pytest.mark.slow
+def test_boosting_is_compared_on_the_same_rows(trained, data):
+    boosting = tl.boosting_report(data)
+    found = tl.compare(trained[2], boosting, names=("network", "boosting"))
+    assert found.examples == 36 and boosting.accuracy > 0.9
+    target = tl.from_dataframe(FRAME, features=["shop", "fraud"], label="amount")
+    assert tl.boosting_report(target).mae < FRAME["amount"].std()
+    pictures = tl.from_arrays(np.zeros((20, 8, 8), "uint8"), np.arange(20) % 2)
+    with pytest.raises(tl.UnsupportedError, match="boosting_report.* for: rows"):
+        tl.boosting_report(pictures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fraud", "fraud.tflite", "fraud.onnx"])
+def test_it_is_exported(trained, data, tmp_path, name):
+    import tensorflow as tf
+
+    if name.endswith(".onnx"):
+        pytest.importorskip("tf2onnx")
+        pytest.importorskip("onnxruntime")
+    report = tl.export(trained[0], tmp_path / name, data=data.test)
+    assert report.difference < 1e-4
+    if name != "fraud":
+        return
+    served = tf.saved_model.load(str(tmp_path / name)).signatures["serving_default"]
+    seconds = (FRAME["day"] - pd.Timestamp("1970-01-01")).dt.total_seconds()
+    found = served(
+        amount=tf.constant(FRAME["amount"], "float32"),
+        age=tf.constant(FRAME["age"], "float32"),
+        shop=tf.constant(FRAME["shop"].fillna("").to_list()),
+        day=tf.constant(seconds, "float64"),
+    )
+    wanted = trained[0].predict(FRAME, **QUIET)
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_fresh_process_answers_the_same(trained):
+    script = (
+        "import json, tlkeras as tl\n"
+        f"model = tl.load({str(trained[1])!r})\n"
+        "row = {'amount': 3.5, 'age': 30, 'shop': 'a', 'day': '2024-05-05'}\n"
+        "print(json.dumps(model.classify(row)[0].probability))\n"
+    )
+    root = str(Path(tl.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\nsys.path.insert(0, {root!r})\n{script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    row = {"amount": 3.5, "age": 30, "shop": "a", "day": "2024-05-05"}
+    said = json.loads(done.stdout.strip().splitlines()[-1])
+    assert said == pytest.approx(trained[0].classify(row)[0].probability, rel=1e-4)

@@ -1,0 +1,6 @@
+"""Tables: rows of numbers, categories and dates."""
+
+from tlkeras.inputs.tables.columns import Columns
+from tlkeras.inputs.tables.input import Tables
+
+__all__ = ["Columns", "Tables"]

@@ -1,0 +1,137 @@
+"""Cells of tables: numbers, names and dates, as files and frames have them."""
+
+import datetime
+import math
+import numbers
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from tlkeras._validation import is_blank
+
+# What stands for no number in files; empty cells do everywhere.
+_NO_NUMBER = {"na", "n/a", "nan", "null", "none", "-", "?"}
+
+# A date as numbers: its place in time, in the year, in the week and in the day.
+DATE_PARTS = (
+    "years",
+    "year sine",
+    "year cosine",
+    "week sine",
+    "week cosine",
+    "day sine",
+    "day cosine",
+)
+
+_DAY = 86_400
+_YEAR = 365.2425 * _DAY
+# 1970 began on a Thursday.
+_FIRST_WEEKDAY = 3
+
+# Texts of which so many differ, in so large a share of the rows, name rows.
+_MANY, _MOST_DISTINCT = 20, 0.5
+
+
+def as_number(cell: Any) -> float | None:
+    """Returns a cell as a number, NaN where it is missing, `None` where it is none."""
+    if is_blank(cell):
+        return math.nan
+    if isinstance(cell, bool | np.bool_ | numbers.Real | Decimal):
+        return float(cell)
+    if not isinstance(cell, str):
+        return None
+    text = cell.strip()
+    if text.lower() in _NO_NUMBER:
+        return math.nan
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def as_category(cell: Any) -> str | None:
+    """Returns a cell as a name, the same of 1, 1.0 and "1"; `None`: it is missing."""
+    if is_blank(cell):
+        return None
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "replace").strip()
+    if isinstance(cell, bool | np.bool_):
+        return str(bool(cell))
+    if isinstance(cell, numbers.Real) and float(cell).is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+def as_seconds(cell: Any) -> float | None:
+    """Returns a date as seconds since 1970, as `as_number` does; UTC by default."""
+    if is_blank(cell):
+        return math.nan
+    if isinstance(cell, np.datetime64):
+        cell = cell.astype("datetime64[us]").item()
+    if isinstance(cell, str):
+        try:
+            cell = datetime.datetime.fromisoformat(cell.strip())
+        except ValueError:
+            return None
+    if isinstance(cell, datetime.datetime):
+        if cell.tzinfo is None:
+            cell = cell.replace(tzinfo=datetime.UTC)
+        return cell.timestamp()
+    if isinstance(cell, datetime.date):
+        days = cell.toordinal() - datetime.date(1970, 1, 1).toordinal()
+        return float(days * _DAY)
+    return None
+
+
+def date_parts(seconds: Any, sine: Any = np.sin, floor: Any = np.floor) -> dict:
+    """Returns the parts of dates by name.
+
+    Args:
+        seconds: Since 1970, float64, an array or a tensor.
+        sine: The function, of NumPy or of TensorFlow.
+        floor: The same.
+    """
+    parts = {"years": seconds / _YEAR}
+    for name, length, first in (
+        ("year", _YEAR, 0.0),
+        ("week", 7 * _DAY, _FIRST_WEEKDAY * _DAY),
+        ("day", _DAY, 0.0),
+    ):
+        # Of the week the day counts, not the time.
+        place = seconds if name != "week" else floor(seconds / _DAY) * _DAY
+        turns = (place + first) / length
+        angle = 2 * math.pi * (turns - floor(turns))
+        parts[f"{name} sine"] = sine(angle)
+        parts[f"{name} cosine"] = sine(angle + math.pi / 2)
+    return parts
+
+
+def kind_of_cells(cells: Sequence[Any], is_parsed: bool) -> tuple[str, str | None]:
+    """Returns what a column looks like, and why it cannot be learnt from, if so.
+
+    Args:
+        cells: Its cells.
+        is_parsed: Whether they have types. Otherwise all are strings.
+    """
+    known = [cell for cell in cells if not is_blank(cell)]
+    if not known:
+        return "number", "is empty"
+    kind = _kind(known, is_parsed)
+    distinct = len(set(map(as_category, known)))
+    if distinct == 1:
+        return kind, "has the same value everywhere"
+    if kind == "category" and distinct > max(_MANY, _MOST_DISTINCT * len(known)):
+        return kind, f"has {distinct:,} different texts in {len(known):,} rows"
+    return kind, None
+
+
+def _kind(known: Sequence[Any], is_parsed: bool) -> str:
+    if is_parsed and all(isinstance(cell, bool | np.bool_) for cell in known):
+        return "category"
+    if all(as_number(cell) is not None for cell in known):
+        return "number"
+    if all(as_seconds(cell) is not None for cell in known):
+        return "date"
+    return "category"
