@@ -15,7 +15,7 @@ from tlkeras._validation import check_choice, check_int, check_number
 from tlkeras.builders import TransferModel, recording
 from tlkeras.data import Splits
 from tlkeras.distribution import strategy_of
-from tlkeras.few_labels.reading import as_examples
+from tlkeras.features.reading import as_examples
 from tlkeras.freezing import recompile, set_trainable
 from tlkeras.records import Pretraining
 from tlkeras.records.encoding import random_state_kept
