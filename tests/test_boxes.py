@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import scenes
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tlkeras as tl
 from tlkeras.augmentation import resolve_augment
@@ -292,7 +294,10 @@ def test_it_is_evaluated_and_its_worst_pictures_drawn(trained, data):
 @pytest.mark.parametrize(
     "run, match",
     [
-        (lambda m, d: fit(m, d, augment="light"), "leaves boxes where they were"),
+        (
+            lambda m, d: fit(m, d, augment=tf.image.rot90),
+            "leaves boxes where they were",
+        ),
         (lambda m, d: fit(m, d, class_weight="balanced"), "several"),
         (lambda m, d: fit(m, d, augment="mixup"), "mixes|MixUp"),
         (lambda m, d: tl.distill(m, small_detector(), d.train), "are many"),
@@ -325,24 +330,77 @@ def fit(model, data, **recipe):
     )
 
 
+# Of each augmentation one, on batches of one shape: what it traces is traced once.
+MOVING = {
+    "light": resolve_augment("light", output=tl.Boxes(NAMES), seed=0),
+    "strong": resolve_augment("strong", output=tl.Boxes(NAMES), seed=0),
+    "layers": resolve_augment(
+        [
+            keras.layers.RandomFlip("horizontal"),
+            keras.layers.RandomTranslation(0.2, 0.2, "constant"),
+            keras.layers.RandomBrightness(0.1),
+        ],
+        output=tl.Boxes(NAMES),
+        seed=0,
+    ),
+}
+RUN = {name: tf.function(augment) for name, augment in MOVING.items()}
+
+
+@pytest.mark.parametrize("name", MOVING)
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    *(st.integers(0, most) for most in (70, 40)),
+    *(st.integers(8, most) for most in (30, 20)),
+)
+def test_boxes_move_with_augmented_pictures(name, batch, x, y, width, height):
+    images = np.zeros((2, 64, 96, 3), "float32")
+    box = [x, y, min(x + width, 96), min(y + height, 64)]
+    images[:, box[1] : box[3], box[0] : box[2]] = 255
+    sides = np.array([96, 64, 96, 64])
+    labels = np.array([[[*(box / sides), 1, 0], [0, 0, 0, 0, -1, 0]]] * 2, "float32")
+    moved, found = RUN[name](images, labels, tf.constant(batch, "int64"))
+    tl.Boxes(NAMES).check(found.numpy(), "train")
+    assert (found[:, 1, 4] == -1).numpy().all()
+    for picture, row in zip(moved.numpy()[..., 0], found.numpy()[:, 0], strict=True):
+        if row[4] < 0 or np.min((row[2:4] - row[:2]) * sides[:2]) < 2:
+            continue
+        shown = picture > (picture.min() + picture.max()) / 2
+        rows, columns = (np.flatnonzero(shown.any(axis)) for axis in (1, 0))
+        there = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        np.testing.assert_allclose(row[:4] * sides, there, atol=1)
+
+
+def test_boxes_that_are_moved_out_are_ignored_or_none():
+    labels = np.tile(np.float32([[0.2, 0.2, 0.6, 0.6, 1, 0]]), (3, 1, 1))
+    scales, starts = np.ones((3, 2), "float32"), np.zeros((3, 2), "float32")
+    # A quarter is left; nothing is; all of it, in a mirror.
+    starts[:, 0], scales[2, 0] = (0.7, 0.9, 1.0), -1
+    found = tl.Boxes(NAMES).moved(tf.constant(labels), scales, starts).numpy()[:, 0]
+    expected = [
+        [0.9, 0.2, 1, 0.6, 1, 1],
+        [0, 0, 0, 0, -1, 0],
+        [0.4, 0.2, 0.8, 0.6, 1, 0],
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.slow
-def test_a_function_moves_boxes_with_their_pictures(data, trained):
+def test_a_detector_trains_on_augmented_pictures(data):
+    model = small_detector()
+    history = fit(model, data, augment="strong", cached_views=2)
+    assert np.isfinite(history.history["loss"]).all()
     # As the documentation has it.
     text = (Path(__file__).parents[1] / "docs" / "boxes.md").read_text()
     names = {"tf": tf}
-    exec(re.search(r"def flip\(.*?\n\n", text, re.DOTALL)[0], names)
-    augment = resolve_augment(names["flip"], output=data.problem.output, seed=0)
+    exec(re.search(r"def turn\(.*?\n\n", text, re.DOTALL)[0], names)
+    augment = resolve_augment(names["turn"], output=data.problem.output, seed=0)
     images, labels = next(iter(data.train))
-    moved, boxes = (np.asarray(each) for each in augment(images, labels))
-    flipped = (moved == np.asarray(images)[:, :, ::-1]).all((1, 2, 3))
-    assert flipped.any() and not flipped.all()
-    for i, there in enumerate(labels.numpy()):
-        mirrored = there.copy()
-        if flipped[i]:
-            mirrored[:, 0], mirrored[:, 2] = 1 - there[:, 2], 1 - there[:, 0]
-        np.testing.assert_allclose(boxes[i], mirrored, atol=1e-6)
-    history = fit(trained[0], data, augment=names["flip"])
-    assert np.isfinite(history.history["loss"]).all()
+    turned, boxes = (np.asarray(each) for each in augment(images, labels))
+    np.testing.assert_array_equal(turned, np.asarray(images)[:, ::-1, ::-1])
+    np.testing.assert_allclose(boxes[..., 0], 1 - labels.numpy()[..., 2], atol=1e-6)
+    assert np.isfinite(fit(model, data, augment=names["turn"]).history["loss"]).all()
 
 
 @pytest.mark.slow

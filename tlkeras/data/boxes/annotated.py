@@ -14,12 +14,10 @@ from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_splitting
 from tlkeras.inputs import Pictures
 from tlkeras.outputs import Boxes
-from tlkeras.outputs.boxes.layout import CLASS, LABEL_COLUMNS
+from tlkeras.outputs.boxes.layout import CLASS, LABEL_COLUMNS, LEAST_SEEN
 from tlkeras.outputs.naming import check_class_names
 from tlkeras.problem import Problem
 
-# What is cut by the edge of what the model sees, and seen less than this, is ignored.
-_LEAST_SEEN = 0.3
 # Pixels that a box may reach beyond its picture, as roundings do.
 _SLACK = 1.5
 
@@ -280,7 +278,7 @@ def _seen(rows: np.ndarray, frames: Any, position: int) -> np.ndarray:
     inside = np.clip(whole, 0, 1)
     area = np.prod(whole[:, 2:] - whole[:, :2], axis=1)
     share = np.prod(np.clip(inside[:, 2:] - inside[:, :2], 0, None), axis=1) / area
-    ignored = np.maximum(rows[:, 5], share < _LEAST_SEEN)
+    ignored = np.maximum(rows[:, 5], share < LEAST_SEEN)
     found = np.concatenate([inside, rows[:, 4:5], ignored[:, None]], axis=1)
     found = found.astype("float32")
     return found[(found[:, 2:4] > found[:, :2]).all(axis=1)]
