@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -150,6 +151,73 @@ def test_what_cannot_be_is_left_out_and_reported(drawn, tmp_path):
     # One whole, one of a crowd, one cut.
     assert sorted(labels[labels[..., 4] >= 0][:, 5]) == [0, 0, 1]
     assert len(labels) == 22
+
+
+def change(text, new):
+    """Returns what replaces the first of a text in a file by another."""
+
+    def write(file):
+        content = file.read_text()
+        assert text in content
+        file.write_text(content.replace(text, new, 1), encoding="utf-8-sig")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "form, file, write, said",
+    [
+        ("coco", "coco.json", change('"id": 2', '"id": 1'), "must not have one id"),
+        ("coco", "coco.json", change('"bbox": [', '"bbox": ["a", '), "no `bbox` of f"),
+        ("coco", "coco.json", change('"width": 64', '"width": 0'), ""),
+        ("coco", "coco.json", change('"name": "yield"', '"name": ""'), "without a nam"),
+        ("yolo", "labels/0001.txt", change("0.", "20."), "reaches|outside"),
+        ("yolo", "labels/0001.txt", change("1 ", "0.5 "), "unknown class 0.5"),
+        ("yolo", "labels/0001.txt", change("1 ", "1e400 "), "unknown class 1e400"),
+        ("yolo", "classes.txt", change("stop", "stop\n"), "without a name"),
+        (
+            "voc",
+            "Annotations/0001.xml",
+            change("<name>yield", "<name>"),
+            "without a na",
+        ),
+        ("voc", "Annotations/0001.xml", change("</object>", ""), "is not Pascal VOC"),
+        ("csv", "boxes.csv", change(",yield", ","), "without a class"),
+    ],
+)
+def test_what_files_have_wrong_is_said(form, file, write, said, drawn, tmp_path):
+    getattr(scenes, f"write_{form}")(tmp_path, drawn)
+    write(tmp_path / file)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            read_as(form, tmp_path)
+            told = " ".join(str(one.message) for one in caught)
+        except ValueError as error:
+            told = str(error)
+    assert re.search(said, told) if said else not told
+
+
+def read_as(form, root, **arguments):
+    arguments = {**READ, "validation_split": 0, "test_split": 0, **arguments}
+    if form == "coco":
+        return tl.boxes_from_coco(root / "coco.json", root / "images", **arguments)
+    path = root / "boxes.csv" if form == "csv" else root
+    return getattr(tl, f"boxes_from_{form}")(path, **arguments)
+
+
+def test_pixels_and_shares_are_told_apart_and_classes_must_be_there(folder, tmp_path):
+    scenes.write_csv(tmp_path, scenes.scenes(4, sides=(0.4, 0.7), seed=3))
+    with pytest.raises(ValueError, match="look like pixels, but are read as shares"):
+        read_as("csv", tmp_path, format="rel_xyxy")
+    content = json.loads((folder / "coco.json").read_text())
+    for one in content["annotations"]:
+        one["bbox"] = [number / 100 for number in one["bbox"]]
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="look like shares of the sides, but"):
+        tl.boxes_from_coco(tmp_path / "coco.json", folder / "images", **READ)
+    with pytest.raises(ValueError, match="No such class: 'yeld'. Did you mean 'yield'"):
+        read_as("coco", folder, class_names=["yeld"])
 
 
 @pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_choice
+from tlkeras._validation import check_choice, few, unknown_name
 from tlkeras.data.skipped import first_skipped, warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_splitting
@@ -85,6 +85,15 @@ class Settings:
         return Pictures.of_arguments(self.image_size, self.color_mode, self.fit)
 
 
+def four_numbers(box: Any) -> tuple[float, ...] | None:
+    """Returns the numbers of a box as a file has them; `None` where they are none."""
+    try:
+        numbers = tuple(float("nan" if one is None else one) for one in box)
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == 4 else None
+
+
 def check_format(format: str) -> str:
     """Returns the name of a format of boxes, or raises `ValueError`."""
     return check_choice("format", format, FORMATS)
@@ -113,9 +122,25 @@ def splits_of(
         settings: How pictures are read and split.
     """
     its_input = settings.pictures()
-    names = check_class_names(names if class_names is None else class_names)
+    _check_unit(parts, root, format)
+    named = [name for name in names if name.strip()]
+    if not named:
+        raise ValueError(
+            f"No box with a class can be read in {root!r}"
+            + (f": {first_skipped(skipped)}." if skipped else ".")
+        )
+    names = check_class_names(named if class_names is None else class_names)
     numbers = {name: number for number, name in enumerate(names)}
-    skipped, read = list(skipped), {}
+    absent = [name for name in names if name not in named]
+    if len(absent) == len(names):
+        raise unknown_name("class", absent[0], named)
+    read, skipped = (
+        {},
+        [
+            *skipped,
+            *((root, f"names no class {name!r}, only {few(named)}") for name in absent),
+        ],
+    )
     for part, pictures in parts.items():
         found = its_input.of_files(
             root, [one.path for one in pictures], np.arange(len(pictures))
@@ -145,6 +170,31 @@ def splits_of(
         seed=settings.seed,
         skipped=skipped,
     )
+
+
+def _check_unit(
+    parts: Mapping[str, Sequence[Annotated]], root: str, format: str
+) -> None:
+    """Raises `ValueError` where pixels are given as shares, or shares as pixels."""
+    numbers = [n for each in parts.values() for one in each for n in _numbers(one)]
+    if not numbers:
+        return
+    typical = float(np.median(numbers))
+    relative = format.startswith("rel_")
+    if typical > 2 if relative else 0 < max(numbers) <= 1:
+        are, meant = "shares of the sides", "pixels"
+        if relative:
+            are, meant = meant, are
+        raise ValueError(
+            f"The boxes of {root!r} look like {are}, but are read as {meant}: half of "
+            f"their numbers are at most {typical:g}, and all of them at most "
+            f"{max(numbers):g}. tl.boxes_from_csv reads either, by its `format`; "
+            f"received: format={format!r}."
+        )
+
+
+def _numbers(one: Annotated) -> list[float]:
+    return [abs(n) for box in one.boxes for n in box if np.isfinite(n)]
 
 
 def _filled_up(pictures: Sequence[np.ndarray], most: int) -> np.ndarray:
@@ -223,7 +273,9 @@ def _checked(
         name = one.names[i]
         inside = np.clip(box, 0, 1)
         scale = np.array([width, height] * 2)
-        if name not in numbers:
+        if not name.strip():
+            faults.append(f"box {i} has a class without a name")
+        elif name not in numbers:
             if wanted is None:
                 faults.append(f"box {i} has the unknown class {name!r}")
         elif not np.isfinite(box).all():
