@@ -61,8 +61,9 @@ def boxes_from_coco(
         where the box is ignored.
 
     Raises:
-        ValueError: If a file is not as described, no picture can be read, or no
-            training picture has a box.
+        ValueError: If a file is not as described, two of its pictures or classes have
+            one id, its boxes are shares of the sides in place of pixels, no picture can
+            be read, or no training picture has a box.
 
     Example:
     >>> data = tl.boxes_from_coco("signs/coco.json", "signs/images")
