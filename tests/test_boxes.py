@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import scenes
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tlkeras as tl
 from tlkeras.augmentation import resolve_augment
@@ -148,6 +151,73 @@ def test_what_cannot_be_is_left_out_and_reported(drawn, tmp_path):
     # One whole, one of a crowd, one cut.
     assert sorted(labels[labels[..., 4] >= 0][:, 5]) == [0, 0, 1]
     assert len(labels) == 22
+
+
+def change(text, new):
+    """Returns what replaces the first of a text in a file by another."""
+
+    def write(file):
+        content = file.read_text()
+        assert text in content
+        file.write_text(content.replace(text, new, 1), encoding="utf-8-sig")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "form, file, write, said",
+    [
+        ("coco", "coco.json", change('"id": 2', '"id": 1'), "must not have one id"),
+        ("coco", "coco.json", change('"bbox": [', '"bbox": ["a", '), "no `bbox` of f"),
+        ("coco", "coco.json", change('"width": 64', '"width": 0'), ""),
+        ("coco", "coco.json", change('"name": "yield"', '"name": ""'), "without a nam"),
+        ("yolo", "labels/0001.txt", change("0.", "20."), "reaches|outside"),
+        ("yolo", "labels/0001.txt", change("1 ", "0.5 "), "unknown class 0.5"),
+        ("yolo", "labels/0001.txt", change("1 ", "1e400 "), "unknown class 1e400"),
+        ("yolo", "classes.txt", change("stop", "stop\n"), "without a name"),
+        (
+            "voc",
+            "Annotations/0001.xml",
+            change("<name>yield", "<name>"),
+            "without a na",
+        ),
+        ("voc", "Annotations/0001.xml", change("</object>", ""), "is not Pascal VOC"),
+        ("csv", "boxes.csv", change(",yield", ","), "without a class"),
+    ],
+)
+def test_what_files_have_wrong_is_said(form, file, write, said, drawn, tmp_path):
+    getattr(scenes, f"write_{form}")(tmp_path, drawn)
+    write(tmp_path / file)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            read_as(form, tmp_path)
+            told = " ".join(str(one.message) for one in caught)
+        except ValueError as error:
+            told = str(error)
+    assert re.search(said, told) if said else not told
+
+
+def read_as(form, root, **arguments):
+    arguments = {**READ, "validation_split": 0, "test_split": 0, **arguments}
+    if form == "coco":
+        return tl.boxes_from_coco(root / "coco.json", root / "images", **arguments)
+    path = root / "boxes.csv" if form == "csv" else root
+    return getattr(tl, f"boxes_from_{form}")(path, **arguments)
+
+
+def test_pixels_and_shares_are_told_apart_and_classes_must_be_there(folder, tmp_path):
+    scenes.write_csv(tmp_path, scenes.scenes(4, sides=(0.4, 0.7), seed=3))
+    with pytest.raises(ValueError, match="look like pixels, but are read as shares"):
+        read_as("csv", tmp_path, format="rel_xyxy")
+    content = json.loads((folder / "coco.json").read_text())
+    for one in content["annotations"]:
+        one["bbox"] = [number / 100 for number in one["bbox"]]
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="look like shares of the sides, but"):
+        tl.boxes_from_coco(tmp_path / "coco.json", folder / "images", **READ)
+    with pytest.raises(ValueError, match="No such class: 'yeld'. Did you mean 'yield'"):
+        read_as("coco", folder, class_names=["yeld"])
 
 
 @pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
@@ -292,7 +362,10 @@ def test_it_is_evaluated_and_its_worst_pictures_drawn(trained, data):
 @pytest.mark.parametrize(
     "run, match",
     [
-        (lambda m, d: fit(m, d, augment="light"), "leaves boxes where they were"),
+        (
+            lambda m, d: fit(m, d, augment=tf.image.rot90),
+            "leaves boxes where they were",
+        ),
         (lambda m, d: fit(m, d, class_weight="balanced"), "several"),
         (lambda m, d: fit(m, d, augment="mixup"), "mixes|MixUp"),
         (lambda m, d: tl.distill(m, small_detector(), d.train), "are many"),
@@ -325,24 +398,77 @@ def fit(model, data, **recipe):
     )
 
 
+# Of each augmentation one, on batches of one shape: what it traces is traced once.
+MOVING = {
+    "light": resolve_augment("light", output=tl.Boxes(NAMES), seed=0),
+    "strong": resolve_augment("strong", output=tl.Boxes(NAMES), seed=0),
+    "layers": resolve_augment(
+        [
+            keras.layers.RandomFlip("horizontal"),
+            keras.layers.RandomTranslation(0.2, 0.2, "constant"),
+            keras.layers.RandomBrightness(0.1),
+        ],
+        output=tl.Boxes(NAMES),
+        seed=0,
+    ),
+}
+RUN = {name: tf.function(augment) for name, augment in MOVING.items()}
+
+
+@pytest.mark.parametrize("name", MOVING)
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    *(st.integers(0, most) for most in (70, 40)),
+    *(st.integers(8, most) for most in (30, 20)),
+)
+def test_boxes_move_with_augmented_pictures(name, batch, x, y, width, height):
+    images = np.zeros((2, 64, 96, 3), "float32")
+    box = [x, y, min(x + width, 96), min(y + height, 64)]
+    images[:, box[1] : box[3], box[0] : box[2]] = 255
+    sides = np.array([96, 64, 96, 64])
+    labels = np.array([[[*(box / sides), 1, 0], [0, 0, 0, 0, -1, 0]]] * 2, "float32")
+    moved, found = RUN[name](images, labels, tf.constant(batch, "int64"))
+    tl.Boxes(NAMES).check(found.numpy(), "train")
+    assert (found[:, 1, 4] == -1).numpy().all()
+    for picture, row in zip(moved.numpy()[..., 0], found.numpy()[:, 0], strict=True):
+        if row[4] < 0 or np.min((row[2:4] - row[:2]) * sides[:2]) < 2:
+            continue
+        shown = picture > (picture.min() + picture.max()) / 2
+        rows, columns = (np.flatnonzero(shown.any(axis)) for axis in (1, 0))
+        there = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        np.testing.assert_allclose(row[:4] * sides, there, atol=1)
+
+
+def test_boxes_that_are_moved_out_are_ignored_or_none():
+    labels = np.tile(np.float32([[0.2, 0.2, 0.6, 0.6, 1, 0]]), (3, 1, 1))
+    scales, starts = np.ones((3, 2), "float32"), np.zeros((3, 2), "float32")
+    # A quarter is left; nothing is; all of it, in a mirror.
+    starts[:, 0], scales[2, 0] = (0.7, 0.9, 1.0), -1
+    found = tl.Boxes(NAMES).moved(tf.constant(labels), scales, starts).numpy()[:, 0]
+    expected = [
+        [0.9, 0.2, 1, 0.6, 1, 1],
+        [0, 0, 0, 0, -1, 0],
+        [0.4, 0.2, 0.8, 0.6, 1, 0],
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.slow
-def test_a_function_moves_boxes_with_their_pictures(data, trained):
+def test_a_detector_trains_on_augmented_pictures(data):
+    model = small_detector()
+    history = fit(model, data, augment="strong", cached_views=2)
+    assert np.isfinite(history.history["loss"]).all()
     # As the documentation has it.
     text = (Path(__file__).parents[1] / "docs" / "boxes.md").read_text()
     names = {"tf": tf}
-    exec(re.search(r"def flip\(.*?\n\n", text, re.DOTALL)[0], names)
-    augment = resolve_augment(names["flip"], output=data.problem.output, seed=0)
+    exec(re.search(r"def turn\(.*?\n\n", text, re.DOTALL)[0], names)
+    augment = resolve_augment(names["turn"], output=data.problem.output, seed=0)
     images, labels = next(iter(data.train))
-    moved, boxes = (np.asarray(each) for each in augment(images, labels))
-    flipped = (moved == np.asarray(images)[:, :, ::-1]).all((1, 2, 3))
-    assert flipped.any() and not flipped.all()
-    for i, there in enumerate(labels.numpy()):
-        mirrored = there.copy()
-        if flipped[i]:
-            mirrored[:, 0], mirrored[:, 2] = 1 - there[:, 2], 1 - there[:, 0]
-        np.testing.assert_allclose(boxes[i], mirrored, atol=1e-6)
-    history = fit(trained[0], data, augment=names["flip"])
-    assert np.isfinite(history.history["loss"]).all()
+    turned, boxes = (np.asarray(each) for each in augment(images, labels))
+    np.testing.assert_array_equal(turned, np.asarray(images)[:, ::-1, ::-1])
+    np.testing.assert_allclose(boxes[..., 0], 1 - labels.numpy()[..., 2], atol=1e-6)
+    assert np.isfinite(fit(model, data, augment=names["turn"]).history["loss"]).all()
 
 
 @pytest.mark.slow

@@ -42,7 +42,9 @@ def resolve_augment(
               `keras.ops`; where labels are classes it gets them as rows of
               probabilities;
 
-            or a list of these, which are applied in order.
+            or a list of these, which are applied in order. Where labels say where
+            things are, the presets and Keras' layers move them along; the presets
+            then neither rotate, shear nor erase.
         output: What the labels are of; `None` where that is not known: labels that are
             mixed are then rows.
         seed: Seed of all random numbers. Seeds of the layers themselves are not used.

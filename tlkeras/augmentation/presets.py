@@ -6,7 +6,7 @@ so that the pictures are resampled once.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -27,6 +27,8 @@ class Warp:
         aspect: Largest change of the ratio of the sides, as a share.
         degrees: Largest rotation.
         shear: Largest shear, as a share of the picture's side.
+        fill: What is seen beyond the picture's edge: `"REFLECT"`, the picture in a
+            mirror; `"CONSTANT"`, black.
     """
 
     zoom: tuple[float, float]
@@ -34,11 +36,39 @@ class Warp:
     aspect: float = 0.0
     degrees: float = 0.0
     shear: float = 0.0
+    fill: str = "REFLECT"
 
     def __call__(self, images: Any, draws: Draws) -> Any:
         import tensorflow as tf
 
-        shape = tf.shape(images)
+        return self._warped(images, self._matrix(tf.shape(images), draws))
+
+    def with_places(
+        self, images: Any, labels: Any, draws: Draws, moved: Callable
+    ) -> tuple[Any, Any]:
+        """Returns pictures, and labels that say where things are in them.
+
+        Args:
+            images: `(batch, height, width, channels)`.
+            labels: Any that `moved` takes.
+            draws: Random numbers.
+            moved: `Output.moved`.
+        """
+        import tensorflow as tf
+
+        matrix = self._matrix(tf.shape(images), draws)
+        # Without rotation and shear, from places in the picture to those in the result.
+        # A pixel's number is that of its middle, half a pixel from its edge.
+        factor = tf.stack([matrix[:, 0], matrix[:, 4]], axis=1)
+        offset = tf.stack([matrix[:, 2], matrix[:, 5]], axis=1)
+        size = tf.cast(tf.shape(images)[2:0:-1], "float32")
+        starts = (0.5 - (0.5 + offset) / factor) / size
+        return self._warped(images, matrix), moved(labels, 1 / factor, starts)
+
+    def _matrix(self, shape: Any, draws: Draws) -> Any:
+        """Returns from which place in the picture each pixel comes, `(batch, 8)`."""
+        import tensorflow as tf
+
         height, width = tf.unstack(tf.cast(shape[1:3], "float32"))
 
         def draw(low, high):
@@ -57,12 +87,17 @@ class Warp:
         a2 = x * (1 - a0) - y * a1 + width * draw(-self.shift, self.shift)
         b2 = y * (1 - b1) - x * b0 + height * draw(-self.shift, self.shift)
         zero = tf.zeros_like(a0)
+        return tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
+
+    def _warped(self, images: Any, matrix: Any) -> Any:
+        import tensorflow as tf
+
         return tf.raw_ops.ImageProjectiveTransformV3(
             images=images,
-            transforms=tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1),
-            output_shape=shape[1:3],
+            transforms=matrix,
+            output_shape=tf.shape(images)[1:3],
             interpolation="BILINEAR",
-            fill_mode="REFLECT",
+            fill_mode=self.fill,
             fill_value=0.0,
         )
 
@@ -169,6 +204,25 @@ def preset_operations(name: str, mixes: bool) -> list[Any]:
     ]
 
 
+def operations_with_places(name: str) -> list[Any]:
+    """Returns the operations of a preset where labels say where things are.
+
+    They neither rotate nor shear, since an upright box around a rotated one is too
+    large; nor erase, since a thing that is hidden would still be in the labels. Beyond
+    the edge is black: things in a mirror would not be in them.
+
+    Args:
+        name: One of `PRESETS`.
+    """
+    return [
+        replace(each, degrees=0.0, shear=0.0, fill="CONSTANT")
+        if isinstance(each, Warp)
+        else each
+        for each in preset_operations(name, mixes=False)
+        if not isinstance(each, Erase)
+    ]
+
+
 @dataclass(frozen=True)
 class Domain:
     """What is augmented: pictures here; a kind of input brings its own like it.
@@ -183,6 +237,8 @@ class Domain:
         own: The classes of these operations.
         mixers: Layers that mix examples, by the names that stand for them.
         first: Operations before all others.
+        with_places: The operations of a preset where labels say where things are, by
+            its name. `None`: there are none.
     """
 
     nouns: str
@@ -193,6 +249,7 @@ class Domain:
     own: tuple[type, ...]
     mixers: dict[str, type]
     first: tuple[Any, ...] = ()
+    with_places: Callable[[str], list[Any]] | None = None
 
 
 PICTURES = Domain(
@@ -203,4 +260,5 @@ PICTURES = Domain(
     operations=preset_operations,
     own=(Warp, Colour, Erase),
     mixers={"mixup": keras.layers.MixUp, "cutmix": keras.layers.CutMix},
+    with_places=operations_with_places,
 )

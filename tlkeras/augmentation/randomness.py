@@ -65,7 +65,8 @@ def drawing_from(
 
     Args:
         draws: Seeds of the step.
-        layers: The step's layers; they compute in float32 meanwhile.
+        layers: The step's layers; they compute in float32 meanwhile, and boxes are
+            in pixels.
         generator: A `tf.random.Generator`, which is set to the batch: for KerasCV's
             layers, and for loops over the examples, where one traced seed would serve
             all of them. `None` where the step has neither.
@@ -78,6 +79,8 @@ def drawing_from(
         for layer in layers:
             if layer.compute_dtype != "float32":
                 _set_for_now(undo, layer, "dtype_policy", "float32")
+            if hasattr(layer, "bounding_box_format"):
+                _set_for_now(undo, layer, "bounding_box_format", "xyxy")
             if generator is not None and hasattr(layer, "_random_generator"):
                 _set_for_now(undo, layer, "_random_generator", generator)
             if generator is not None and hasattr(layer, "_map_fn"):

@@ -39,6 +39,8 @@ class Step:
         position: Place among the steps, from 0.
         takes_labels: Whether labels go in and come out as well.
         domain: What is augmented.
+        output: What the labels are of, where they say where things are, and have to
+            move along.
     """
 
     run: Callable
@@ -46,6 +48,7 @@ class Step:
     position: int
     takes_labels: bool
     domain: Domain = PICTURES
+    output: Output | None = None
 
     @property
     def stateless(self) -> bool:
@@ -82,8 +85,12 @@ class Step:
 
     def _run(self, images: Any, labels: Any, draws: Draws) -> tuple[Any, Any]:
         if self._is_own:
+            if self.takes_labels:
+                return self.run.with_places(images, labels, draws, self.output.moved)
             return self.run(images, draws), labels
         if isinstance(self.run, keras.layers.Layer):
+            if self.output is not None:
+                return self.output.moved_by_layer(self.run, images, labels)
             if not self.takes_labels:
                 return self.run(images, training=True), labels
             mixed = self.run({"images": images, "labels": labels}, training=True)
@@ -160,18 +167,20 @@ class Step:
 def make_steps(augment: Any, output: Output | None, domain: Domain) -> list[Step]:
     """Returns the steps for what the user passed as `augment`, in order."""
     steps = []
+    places = output if output is not None and output.has_places else None
     runs = _flat(augment, output, domain)
     for position, run in enumerate([*domain.first, *runs] if runs else []):
         own = isinstance(run, domain.own)
-        takes_labels = not own and _takes_labels(run)
+        by_itself = not own and _takes_labels(run)
+        takes_labels = by_itself or (places is not None and _can_move(run))
         name = str(run) if own else _name(run)
-        step = Step(run, name, position, takes_labels, domain)
-        if takes_labels and isinstance(run, keras.layers.Layer):
+        step = Step(run, name, position, takes_labels, domain, places)
+        if by_itself and isinstance(run, keras.layers.Layer):
             _check_mixing(step, output)
         if domain.limits is not None:
             _check_range(run)
         if output is not None:
-            output.check_augmented(name, takes_labels)
+            output.check_augmented(name, takes_labels or own)
         steps.append(step)
     return steps
 
@@ -181,6 +190,8 @@ def _flat(augment: Any, output: Output | None, domain: Domain) -> list[Any]:
     presets, mixers = domain.presets, domain.mixers
     if isinstance(augment, str):
         if augment in presets:
+            if output is not None and output.has_places and domain.with_places:
+                return domain.with_places(augment)
             mixes = output is not None and output.mixable
             return domain.operations(augment, mixes)
         if augment in mixers:
@@ -225,6 +236,11 @@ def _takes_labels(run: Any) -> bool:
             f"{_name(run)} with {len(required)} arguments without a default."
         )
     return len(required) == 2
+
+
+def _can_move(run: Any) -> bool:
+    """Returns whether an operation of ours, or a layer of Keras', moves boxes."""
+    return hasattr(run, "with_places") or hasattr(run, "transform_bounding_boxes")
 
 
 def _name(run: Any) -> str:

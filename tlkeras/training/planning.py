@@ -26,7 +26,11 @@ _ADAPTER_FACTOR = 10
 _DROPOUT = {"small": 0.2, "medium": 0.2, "large": 0.0}
 _HOW_MUCH = {"small": "much", "medium": "some", "large": "little"}
 _WHY_COSINE = "warm-up keeps first steps small, cosine the last ones"
-_WHY_NO_AUGMENT = "presets move what a picture shows, and not the labels' places"
+# Of a detector on MobileNetV2's feature maps: 1.4 against 4.7 s of processor time.
+_WHY_NO_AUGMENT = (
+    "an epoch on cached feature maps takes a third of one on new pictures; presets "
+    "move boxes along where there is time"
+)
 _WHY_HEAD = (
     "one Dense layer on cached features is solved, in seconds and calibrated; any "
     "other head trains by gradient"

@@ -78,10 +78,11 @@ class Recipe:
         augment: Random changes to training pictures: `"light"`, `"medium"` or
             `"strong"`; `"mixup"` or `"cutmix"`; an augmentation layer of Keras or
             KerasCV; a function of pictures, or of pictures and labels; or a list of
-            these. The presets flip pictures: not for digits or print. Of sounds they
-            shift and play faster or slower, with noise or, `"strong"`, masks of time
-            and pitch. Every epoch sees others, and nothing is cached, unless
-            `cached_views` is given.
+            these. The presets flip pictures: not for digits or print. Boxes move with
+            their pictures, by the presets (which then neither rotate, shear nor erase)
+            and by Keras' layers. Sounds are shifted and played faster or slower, with
+            noise or, `"strong"`, masks of time and pitch. Every epoch sees others, and
+            nothing is cached, unless `cached_views` is given.
         cached_views: How many augmented views of each example to compute and keep;
             the epochs take turns with them.
         backbone: The nested backbone or its name, where a model nests several.

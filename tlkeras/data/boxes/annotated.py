@@ -8,18 +8,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_choice
+from tlkeras._validation import check_choice, few, unknown_name
 from tlkeras.data.skipped import first_skipped, warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_splitting
 from tlkeras.inputs import Pictures
 from tlkeras.outputs import Boxes
-from tlkeras.outputs.boxes.layout import CLASS, LABEL_COLUMNS
+from tlkeras.outputs.boxes.layout import CLASS, LABEL_COLUMNS, LEAST_SEEN
 from tlkeras.outputs.naming import check_class_names
 from tlkeras.problem import Problem
 
-# What is cut by the edge of what the model sees, and seen less than this, is ignored.
-_LEAST_SEEN = 0.3
 # Pixels that a box may reach beyond its picture, as roundings do.
 _SLACK = 1.5
 
@@ -87,6 +85,15 @@ class Settings:
         return Pictures.of_arguments(self.image_size, self.color_mode, self.fit)
 
 
+def four_numbers(box: Any) -> tuple[float, ...] | None:
+    """Returns the numbers of a box as a file has them; `None` where they are none."""
+    try:
+        numbers = tuple(float("nan" if one is None else one) for one in box)
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == 4 else None
+
+
 def check_format(format: str) -> str:
     """Returns the name of a format of boxes, or raises `ValueError`."""
     return check_choice("format", format, FORMATS)
@@ -115,9 +122,25 @@ def splits_of(
         settings: How pictures are read and split.
     """
     its_input = settings.pictures()
-    names = check_class_names(names if class_names is None else class_names)
+    _check_unit(parts, root, format)
+    named = [name for name in names if name.strip()]
+    if not named:
+        raise ValueError(
+            f"No box with a class can be read in {root!r}"
+            + (f": {first_skipped(skipped)}." if skipped else ".")
+        )
+    names = check_class_names(named if class_names is None else class_names)
     numbers = {name: number for number, name in enumerate(names)}
-    skipped, read = list(skipped), {}
+    absent = [name for name in names if name not in named]
+    if len(absent) == len(names):
+        raise unknown_name("class", absent[0], named)
+    read, skipped = (
+        {},
+        [
+            *skipped,
+            *((root, f"names no class {name!r}, only {few(named)}") for name in absent),
+        ],
+    )
     for part, pictures in parts.items():
         found = its_input.of_files(
             root, [one.path for one in pictures], np.arange(len(pictures))
@@ -147,6 +170,31 @@ def splits_of(
         seed=settings.seed,
         skipped=skipped,
     )
+
+
+def _check_unit(
+    parts: Mapping[str, Sequence[Annotated]], root: str, format: str
+) -> None:
+    """Raises `ValueError` where pixels are given as shares, or shares as pixels."""
+    numbers = [n for each in parts.values() for one in each for n in _numbers(one)]
+    if not numbers:
+        return
+    typical = float(np.median(numbers))
+    relative = format.startswith("rel_")
+    if typical > 2 if relative else 0 < max(numbers) <= 1:
+        are, meant = "shares of the sides", "pixels"
+        if relative:
+            are, meant = meant, are
+        raise ValueError(
+            f"The boxes of {root!r} look like {are}, but are read as {meant}: half of "
+            f"their numbers are at most {typical:g}, and all of them at most "
+            f"{max(numbers):g}. tl.boxes_from_csv reads either, by its `format`; "
+            f"received: format={format!r}."
+        )
+
+
+def _numbers(one: Annotated) -> list[float]:
+    return [abs(n) for box in one.boxes for n in box if np.isfinite(n)]
 
 
 def _filled_up(pictures: Sequence[np.ndarray], most: int) -> np.ndarray:
@@ -225,7 +273,9 @@ def _checked(
         name = one.names[i]
         inside = np.clip(box, 0, 1)
         scale = np.array([width, height] * 2)
-        if name not in numbers:
+        if not name.strip():
+            faults.append(f"box {i} has a class without a name")
+        elif name not in numbers:
             if wanted is None:
                 faults.append(f"box {i} has the unknown class {name!r}")
         elif not np.isfinite(box).all():
@@ -280,7 +330,7 @@ def _seen(rows: np.ndarray, frames: Any, position: int) -> np.ndarray:
     inside = np.clip(whole, 0, 1)
     area = np.prod(whole[:, 2:] - whole[:, :2], axis=1)
     share = np.prod(np.clip(inside[:, 2:] - inside[:, :2], 0, None), axis=1) / area
-    ignored = np.maximum(rows[:, 5], share < _LEAST_SEEN)
+    ignored = np.maximum(rows[:, 5], share < LEAST_SEEN)
     found = np.concatenate([inside, rows[:, 4:5], ignored[:, None]], axis=1)
     found = found.astype("float32")
     return found[(found[:, 2:4] > found[:, :2]).all(axis=1)]

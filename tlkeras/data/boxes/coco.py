@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tlkeras._validation import check_path
-from tlkeras.data.boxes.annotated import Annotated, Settings, splits_of
+from tlkeras.data.boxes.annotated import Annotated, Settings, four_numbers, splits_of
 from tlkeras.data.splits import Splits
 from tlkeras.data.splitting import PARTS
+from tlkeras.inputs.paths import Files
+from tlkeras.inputs.pictures.decoding import ENDINGS
 
 
 def boxes_from_coco(
@@ -59,8 +61,9 @@ def boxes_from_coco(
         where the box is ignored.
 
     Raises:
-        ValueError: If a file is not as described, no picture can be read, or no
-            training picture has a box.
+        ValueError: If a file is not as described, two of its pictures or classes have
+            one id, its boxes are shares of the sides in place of pixels, no picture can
+            be read, or no training picture has a box.
 
     Example:
     >>> data = tl.boxes_from_coco("signs/coco.json", "signs/images")
@@ -115,14 +118,15 @@ def _read(
     """
     content = _loaded(file)
     try:
-        categories = {one["id"]: str(one["name"]) for one in content["categories"]}
-        pictures = {
-            one["id"]: Annotated(
-                os.path.join(folder, one["file_name"]),
-                (one["height"], one["width"]) if "height" in one else None,
-            )
+        categories = _by_id(file, "categories", content, lambda one: str(one["name"]))
+        paths = _by_id(file, "images", content, lambda one: one["file_name"])
+        meant = Files(ENDINGS).meant
+        by_path = {
+            one["file_name"]: Annotated(meant(folder, one["file_name"]), _size(one))
             for one in content["images"]
         }
+        # Files that were merged may tell of a picture twice, each time of other boxes.
+        pictures = {number: by_path[path] for number, path in paths.items()}
         for one in content["annotations"]:
             where = f"annotation {one.get('id', '')}".strip()
             name = categories.get(one["category_id"])
@@ -133,11 +137,11 @@ def _read(
             elif name is None:
                 why = f"is of an unknown class, id {one['category_id']!r}"
                 skipped.append((f"{file}: {where}", why))
-            elif len(one.get("bbox", ())) != 4:
+            elif (box := four_numbers(one.get("bbox"))) is None:
                 skipped.append((f"{file}: {where}", "has no `bbox` of four numbers"))
             else:
-                picture.add(one["bbox"], name, bool(one.get("iscrowd", 0)))
-    except (KeyError, TypeError) as error:
+                picture.add(box, name, bool(one.get("iscrowd", 0)))
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{file!r} is not COCO's JSON: it must have 'images' (with 'id' and "
             "'file_name'), 'annotations' (with 'image_id', 'category_id' and 'bbox') "
@@ -145,12 +149,33 @@ def _read(
         ) from error
     for number, name in categories.items():
         names.setdefault(name, number)
-    return list(pictures.values())
+    return list(by_path.values())
+
+
+def _by_id(file: str, what: str, content: Any, value: Callable) -> dict[Any, str]:
+    """Returns from ids to what entries say; no id may stand for two things."""
+    found: dict[Any, str] = {}
+    for one in content[what]:
+        said = value(one)
+        if found.setdefault(one["id"], said) != said:
+            raise ValueError(
+                f"In {file!r} two of 'images' or 'categories' must not have one id, "
+                f"since annotations could be of either. Received, in {what!r}: the id "
+                f"{one['id']!r} of {found[one['id']]!r} and of {said!r}."
+            )
+    return found
+
+
+def _size(one: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Returns a picture's height and width; `None` where they are not told."""
+    sides = tuple(int(one.get(side) or 0) for side in ("height", "width"))
+    # Some tools write zeros where they do not know.
+    return sides if all(sides) else None
 
 
 def _loaded(file: str) -> Any:
     try:
-        with open(file, encoding="utf-8") as stream:
+        with open(file, encoding="utf-8-sig") as stream:
             return json.load(stream)
     except OSError as error:
         raise ValueError(f"Cannot read {file!r}: {error.strerror}.") from error

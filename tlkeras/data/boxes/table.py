@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from tlkeras._validation import check_path, unknown_name
 from tlkeras.data.boxes.annotated import Annotated, Settings, check_format, splits_of
 from tlkeras.data.splits import Splits
@@ -139,6 +141,8 @@ def _pictures(
                 )
         if isinstance(name, str):
             one.add(boxes[row].tolist(), name)
+        elif np.isfinite(boxes[row]).any():
+            skipped.append((f"{file}:{row + 2}", "has a box without a class"))
     return found, part_of
 
 

@@ -81,7 +81,7 @@ def boxes_from_voc(
     parts = {part: _read(folder, skipped) for part, folder in folders.items()}
     if list(folders) == ["train"]:
         parts = _listed(root, parts["train"])
-    if not any(parts.values()):
+    if not any(parts.values()) and not skipped:
         raise ValueError(
             f"{root!r} has no XML files: they are looked for in 'Annotations' and in "
             f"the folder itself. It holds {sorted(os.listdir(root))[:10]}."
@@ -142,7 +142,7 @@ def _listed(root: str, pictures: list[Annotated]) -> dict[str, list[Annotated]]:
     for part in PARTS:
         file = os.path.join(root, "ImageSets", "Main", f"{part}.txt")
         if os.path.isfile(file):
-            with open(file, encoding="utf-8") as lines:
+            with open(file, encoding="utf-8-sig") as lines:
                 lists[part] = {line.split()[0] for line in lines if line.strip()}
     if "train" not in lists:
         return {"train": pictures}

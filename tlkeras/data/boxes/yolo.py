@@ -133,13 +133,13 @@ def _add_lines(
     one: Annotated, file: str, names: Sequence[str], skipped: list[tuple[str, str]]
 ) -> None:
     """Adds the boxes of a text file to its picture."""
-    with open(file, encoding="utf-8") as lines:
+    with open(file, encoding="utf-8-sig", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             cells = line.split()
             if not cells:
                 continue
             try:
-                place, *box = int(float(cells[0])), *map(float, cells[1:])
+                place, *box = map(float, cells)
             except ValueError:
                 skipped.append((f"{file}:{number}", "has something else than numbers"))
                 continue
@@ -148,12 +148,12 @@ def _add_lines(
             if len(box) not in (4, 5):
                 why = f"has {len(cells)} numbers; a class and four were expected"
                 skipped.append((f"{file}:{number}", why))
-            elif not 0 <= place < len(names):
-                why = f"has the unknown class {place}; there are {len(names)}"
+            elif place not in range(len(names)):
+                why = f"has the unknown class {cells[0]}; there are {len(names)}"
                 skipped.append((f"{file}:{number}", why))
             else:
                 # A fifth number is a score, which some tools write.
-                one.add(box[:4], names[place])
+                one.add(box[:4], names[int(place)])
 
 
 def _around(corners: Sequence[float]) -> list[float]:
@@ -169,16 +169,18 @@ def _named(root: str) -> list[str]:
         for name in _NAME_FILES:
             file = os.path.join(folder, name)
             if os.path.isfile(file):
-                with open(file, encoding="utf-8") as lines:
-                    return [line.strip() for line in lines if line.strip()]
+                with open(file, encoding="utf-8-sig") as lines:
+                    # A line that is empty has a number, too.
+                    return [line.strip() for line in lines.read().rstrip().split("\n")]
     for name in _YAML_FILES:
         file = os.path.join(root, name)
         if os.path.isfile(file):
             yaml = optional_import("yaml", f"Reading {name}", "pyyaml")
-            with open(file, encoding="utf-8") as stream:
-                names = (yaml.safe_load(stream) or {}).get("names", ())
+            with open(file, encoding="utf-8-sig") as stream:
+                names = (yaml.safe_load(stream) or {}).get("names") or ()
             if isinstance(names, dict):
-                names = [names[number] for number in sorted(names)]
+                count = 1 + max(int(number) for number in names)
+                names = [names.get(number, "") for number in range(count)]
             if names:
                 return [str(each) for each in names]
     raise ValueError(

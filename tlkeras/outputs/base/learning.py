@@ -140,6 +140,28 @@ class Learning(Kind):
             takes_labels: Whether it changes labels along with inputs.
         """
 
+    def moved(self, labels: Any, scales: Any, starts: Any) -> Any:
+        """Returns labels of examples that were flipped, zoomed and shifted, in a graph.
+
+        What lay at `x`, as a share of the side, lies at `x * scale + start`.
+
+        Args:
+            labels: A batch of labels, a tensor.
+            scales: Across and down, below 0 where flipped, `(batch, 2)`.
+            starts: Across and down, `(batch, 2)`.
+        """
+        raise NotImplementedError(f"Labels of a {self.title} have no places.")
+
+    def moved_by_layer(self, layer: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+        """Returns what a layer of Keras makes of pictures, and their labels with it.
+
+        Args:
+            layer: The layer; its `bounding_box_format` is `"xyxy"`.
+            images: A batch of pictures, a tensor.
+            labels: Their labels, a tensor.
+        """
+        raise NotImplementedError(f"Labels of a {self.title} have no places.")
+
     @property
     def mixable(self) -> bool:
         """Whether `soften` makes rows of the labels."""

@@ -10,6 +10,8 @@ that the model sees.
 # Box, class number, and whether it counts neither as right nor as missed.
 CLASS, IGNORED = 4, 5
 LABEL_COLUMNS = 6
+# A box that an edge cuts, and of which less than this is seen, is ignored.
+LEAST_SEEN = 0.3
 
 # Box, and the cell that answers; probabilities of the classes follow.
 CELL = slice(4, 8)

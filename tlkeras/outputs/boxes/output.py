@@ -25,6 +25,7 @@ from tlkeras.outputs.boxes.layout import (
     SCORE,
 )
 from tlkeras.outputs.boxes.loss import DetectionLoss
+from tlkeras.outputs.boxes.moving import moved, moved_by_layer
 from tlkeras.outputs.boxes.suppression import suppressed, suppressed_rows
 from tlkeras.outputs.labels import checked_thresholds
 from tlkeras.outputs.losses import find_loss
@@ -82,6 +83,7 @@ class Boxes(Output):
     output_name: ClassVar[str] = "cells"
     has_thresholds: ClassVar[bool] = True
     has_rows: ClassVar[bool] = True
+    has_places: ClassVar[bool] = True
     goal: ClassVar[str] = "detector"
     hub_task: ClassVar[str | None] = "object-detection"
     first_figures: ClassVar[tuple[str, ...]] = (
@@ -311,10 +313,17 @@ class Boxes(Output):
         if not takes_labels:
             raise ValueError(
                 f"`augment`: {name} changes pictures and leaves boxes where they were. "
-                "Pass a function `f(images, labels)` that moves both; labels are "
-                "(batch, boxes, 6), and their first four columns x1, y1, x2, y2 as "
-                "shares of the picture's sides."
+                "Pass 'light', 'medium' or 'strong', Keras' layers, or a function "
+                "`f(images, labels)` that moves both; labels are (batch, boxes, 6), "
+                "and their first four columns x1, y1, x2, y2 as shares of the "
+                "picture's sides."
             )
+
+    def moved(self, labels: Any, scales: Any, starts: Any) -> Any:
+        return moved(labels, scales, starts)
+
+    def moved_by_layer(self, layer: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+        return moved_by_layer(layer, images, labels)
 
     def shares(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         from tlkeras.outputs.sampling import label_shares
