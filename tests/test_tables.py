@@ -137,6 +137,8 @@ def test_rows_come_in_all_forms(trained, data):
     for rows in rows_of(few):
         answers = [list(a.probabilities.values()) for a in model.classify(rows)]
         np.testing.assert_allclose(answers, wanted, atol=1e-6)
+    found = model.predict(few.to_dict("records"), **QUIET)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
     # Encoded, and as verbs take them.
     encoded = model.problem.input.read(few)
     np.testing.assert_allclose(model.predict(encoded, **QUIET), wanted, atol=1e-6)

@@ -227,8 +227,8 @@ True
             width: Of a cell's token in a new backbone, a multiple of 4.
             blocks: How many blocks a new backbone has, `block_1` and so on.
             wide: Whether the head also reads the cells themselves beside the backbone's
-                features. Solved, it is then no worse than a linear model of scaled,
-                cut numbers and of categories.
+                features: with a new backbone the solved head is mostly a linear model
+                of cut numbers and of categories.
         """
         if not isinstance(columns, Columns) or not columns.is_fitted:
             raise ValueError(
@@ -400,4 +400,7 @@ True
 
 
 def _is_table(x: Any) -> bool:
+    if isinstance(x, list) and x:
+        # Rows; Keras takes a list of arrays, too.
+        x = x[0]
     return isinstance(x, Mapping) or (hasattr(x, "iloc") and hasattr(x, "columns"))
