@@ -45,6 +45,8 @@ class Kind(abc.ABC):
     logits: ClassVar[bool | None] = None
     # Whether each example has several rows of labels, and of outputs.
     has_rows: ClassVar[bool] = False
+    # Whether parts of a label may be NaN, which the loss leaves out.
+    has_gaps: ClassVar[bool] = False
     # The end of the name of the builders that are made for it: `image_classifier`.
     goal: ClassVar[str] = "classifier"
 
