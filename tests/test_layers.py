@@ -107,11 +107,12 @@ def test_no_modules_import_each_other_in_a_circle():
 # What only `inputs` and `outputs` may tell apart.
 KINDS = {"classification", "multi_label", "regression", "multi_task"}
 KINDS |= {"images", "texts", "text pairs", "pictures", "image", "text", "picture"}
-KINDS |= {"sounds", "sound", "audio"}
+KINDS |= {"sounds", "sound", "audio", "series", "forecast"}
 PROBED = {"targets", "task", "class_names", "preprocessor", "problem", "thresholds"}
 PROBED |= {"inputs_kind", "image_size", "is_text", "tokenizer"}
 CLASSES = {"Classes", "Labels", "Numbers", "Pictures", "Texts", "TextPreprocessor"}
 CLASSES |= {"ImageFiles", "TfdsExamples", "ArrayExamples"}
+CLASSES |= {"Series", "WindowExamples", "Forecast"}
 CLASSES |= {"Sounds", "SoundExamples", "SoundFiles", "SoundArrays"}
 CLASSES |= {"Tables", "Columns"}
 

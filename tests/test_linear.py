@@ -6,6 +6,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from tlkeras.linear import Rows, Targets, solve, strength
 from tlkeras.linear import rows as rows_module
+from tlkeras.linear.least_squares import LeastSquares, minimum_of
+from tlkeras.linear.minimum import Held, Minimum
 
 N, WIDTH, CLASSES = 90, 12, 3
 
@@ -233,3 +235,22 @@ def test_standardised_rows():
     # Numbers that differ by a millionth say nothing, and stay small.
     near = Rows(1 + 1e-6 * np.random.default_rng(0).normal(size=(20, 2)) * [1, 1e6])
     assert np.abs(near.at(np.arange(20))[:, 0]).max() < 1e-4
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_numbers_are_solved_in_closed_form_as_by_steps(missing):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 6))
+    y = x @ rng.normal(size=(6, 3)) + rng.normal(size=(80, 3)) + 5
+    weights = rng.uniform(0.5, 2, (80, 1)) * np.ones(3)
+    if missing:
+        weights *= rng.random((80, 3)) < 0.8
+    targets = Targets(np.where(weights > 0, y, 0), weights, "identity")
+    closed = minimum_of(Held(x), targets)
+    assert isinstance(closed, LeastSquares)
+    for penalty in (1e-3, 0.1, rng.uniform(0.01, 1, 6)):
+        by_steps = Minimum(Held(x), targets, 1e-9).find(penalty)
+        for found, expected in zip(closed.find(penalty), by_steps, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+    uneven = Targets(y, weights * [1, 2, 3], "identity")
+    assert isinstance(minimum_of(Held(x), uneven), Minimum)

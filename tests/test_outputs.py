@@ -116,7 +116,9 @@ def test_every_kind_of_the_table_is_tried():
     tried = {type(case.output) for case in CASES.values()}
     # Whose labels are rows are no case of numbers: `test_boxes.py` tries them.
     assert tried == {kind for kind in OUTPUTS.values() if not kind.has_rows}
-    assert TASKS == ("classification", "multi_label", "regression", "detection")
+    assert TASKS == (
+        *("classification", "multi_label", "regression", "detection", "forecast"),
+    )
     assert [output_of_task(task).task for task in TASKS] == list(TASKS)
     with pytest.raises(ValueError, match="Did you mean 'regression'"):
         output_of_task("regresion")

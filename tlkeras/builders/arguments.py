@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tlkeras.inputs import Input
-from tlkeras.outputs import Boxes, Classes, Labels, Numbers, Output
+from tlkeras.outputs import Boxes, Classes, Forecast, Labels, Numbers, Output
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,12 @@ def _regressor(outputs: int, loss: Any) -> Output:
     return Numbers(outputs, loss=loss)
 
 
-_OUTPUTS = {"classifier": _classifier, "regressor": _regressor, "detector": Boxes}
+_OUTPUTS = {
+    "classifier": _classifier,
+    "regressor": _regressor,
+    "detector": Boxes,
+    "forecaster": lambda horizon, loss: Forecast(horizon, loss=loss),
+}
 
 
 def own_arguments(kind: type[Input], method: str = "assemble") -> list[Argument]:
@@ -274,5 +279,34 @@ classes' scores.""",
         ),
         _WEIGHT_DECAY,
     ),
+    takes_several=False,
+)
+
+_HORIZON = """\
+How many steps ahead. Or `data.problem.output`, or `tl.Forecast(24, targets=2)`, where
+several channels are forecast."""
+
+FORECASTER = Goal(
+    name="forecaster",
+    target=Argument("horizon", int | Output, inspect.Parameter.empty, _HORIZON),
+    arguments=(
+        Argument(
+            "loss",
+            Any,
+            None,
+            "`None`: the mean squared error, in deviations of the window. Or a Keras "
+            "loss, its name, or a function of targets and outputs.",
+        ),
+    ),
+    summary="Builds a forecaster on a frozen backbone, compiled, ready to fine-tune.",
+    description="""\
+Forecasts in deviations from the window's mean come out, float32 `(batch, horizon *
+targets)`; `model.forecast` gives values in the units of the series beside their times,
+with intervals once `tl.calibrate` has found some. The head is one Dense layer, which
+`tl.fit_head` solves by ridge regression.""",
+    references="Das et al., A decoder-only foundation model for time-series "
+    "forecasting (2024)",
+    assemble="assemble_forecaster",
+    head=HEAD,
     takes_several=False,
 )

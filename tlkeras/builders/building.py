@@ -13,6 +13,7 @@ from tlkeras._validation import unknown_name
 from tlkeras.builders import recording
 from tlkeras.builders.arguments import (
     DETECTOR,
+    FORECASTER,
     GOALS,
     SEVERAL,
     Argument,
@@ -55,6 +56,15 @@ def make_detector(kind: type[Input]) -> Builder:
         kind: A subclass of `Input` with an `assemble_pyramid`.
     """
     return _make_builder(kind, DETECTOR)
+
+
+def make_forecaster(kind: type[Input]) -> Builder:
+    """Makes the builder of forecasters of a kind of input.
+
+    Args:
+        kind: A subclass of `Input` with an `assemble_forecaster`.
+    """
+    return _make_builder(kind, FORECASTER)
 
 
 def build_for(problem: Problem, backbone: Any, **arguments: Any) -> TransferModel:

@@ -179,12 +179,15 @@ class TransferModel(keras.Model):
                 texts; where it was trained on pairs, a list of pairs. Of a model of
                 tables: a dictionary by column of cells or of lists of them, a
                 DataFrame, a list of dictionaries, or rows in the order of the columns.
+                Of a model of series: windows `(n, steps, channels)`, NaN where a value
+                is missing.
             batch_size: Inputs per step.
 
         Returns:
             A list with one `Prediction` for each input, in order; of a regressor a
-            number, or a tuple of several; of a detector a `Detections`. Where heads
-            have names, a dictionary of these by head for each.
+            number, or a tuple of several; of a detector a `Detections`, of a forecaster
+            a `Forecasted`. Where heads have names, a dictionary of these by head for
+            each.
 
         Raises:
             ValueError: If a file cannot be read, or an array has another shape, is not
@@ -258,6 +261,51 @@ class TransferModel(keras.Model):
             return self.classify(inputs, batch_size=batch_size)
         finally:
             self.problem = problem
+
+    def forecast(
+        self, frame: Any, *, coverage: float | None = None, batch_size: int = 32
+    ) -> Any:
+        """Forecasts what follows the last step of each series.
+
+        Args:
+            frame: Series as `tl.from_series` read them, with the same columns: a
+                `pandas.DataFrame` or the path of a CSV file. The last `window` steps
+                are looked at; what is missing of them is filled.
+            coverage: Of the intervals, 0.5, 0.8, 0.9 or 0.95, where `tl.calibrate`
+                found some; `None`: 0.9.
+            batch_size: Series per step.
+
+        Returns:
+            A `pandas.DataFrame` with a row for each series and step ahead: the series'
+            `id` where there are several, the time, and for each target its value, and,
+            where there are intervals, `"<target>_low"` and `"<target>_high"`.
+
+        Raises:
+            ValueError: If the frame lacks a column, or the model has no intervals, or
+                was not trained on data of `tl.from_series`.
+            UnsupportedError: If the model does not forecast.
+
+        Example:
+
+        >>> import pandas as pd
+        >>> times = pd.date_range("2024-01-01", periods=300, freq="h")
+        >>> frame = pd.DataFrame({"at": times, "kwh": np.sin(np.arange(300) * 0.2618)})
+        >>> data = tl.from_series(frame, "at", "kwh", window=48, horizon=2)
+        >>> model = tl.series_forecaster(
+        ...     "patch_transformer", data.problem.output, window=48
+        ... )
+        >>> history = tl.fit_head(model, data.train, verbose=0)
+        >>> model.forecast(frame)["at"].tolist()[-1]
+        Timestamp('2024-01-13 13:00:00')
+        """
+        check_int("batch_size", batch_size, 1)
+        output = self._known_problem.output
+        if not output.forecasts:
+            raise output.unsupported("forecast", "forecast_columns")
+        ahead = self.problem.input.latest(frame)
+        outputs = self.predict(ahead.windows, batch_size=batch_size, verbose=0)
+        columns = output.forecast_columns(outputs, ahead.scale, ahead.names, coverage)
+        return ahead.table(columns)
 
     def classify_stream(
         self, source: Any, *, hop: float | None = None, batch_size: int = 32

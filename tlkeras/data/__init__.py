@@ -8,6 +8,7 @@ from tlkeras.data.boxes import (
     boxes_from_yolo,
 )
 from tlkeras.data.folder import audio_folder, image_folder
+from tlkeras.data.series import from_series
 from tlkeras.data.splits import Splits
 from tlkeras.data.tables import from_csv, from_dataframe
 from tlkeras.data.tfds import from_tfds
@@ -22,6 +23,7 @@ __all__ = [
     "from_arrays",
     "from_csv",
     "from_dataframe",
+    "from_series",
     "from_tfds",
     "image_folder",
 ]

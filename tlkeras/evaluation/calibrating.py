@@ -100,6 +100,8 @@ def calibrate(
     """
     data = with_one_input(model, data, "data")
     problem, before = _reports(model, data, verbose)
+    if not any(report.output.calibratable for report in before.values()):
+        return _own_calibration(model, problem, before)
     # All layers are found before any is changed.
     tensors = _outputs(model, problem)
     logits = {name: find_logits(model, tensors[name]) for name in before}
@@ -137,10 +139,24 @@ def _reports(
     """Returns what a model is for, and the reports of heads that are calibrated."""
     problem, found = evaluate_heads(model, data, verbose=verbose)
     reports = {n: r for n, r in found.items() if r.output.calibratable}
+    if not reports and own_problem(model) is not None:
+        reports = {n: r for n, r in found.items() if r.output.calibrates_itself}
     if not reports:
         output = next(iter(found.values())).output
         raise output.unsupported("tl.calibrate", "temperature")
     return problem, reports
+
+
+def _own_calibration(
+    model: keras.Model, problem: Problem, reports: dict[str, Report]
+) -> Any:
+    """Has a model of ours keep how sure it is; returns what was found."""
+    found = {
+        name: report.output.calibrated(report.y_true, report.outputs)
+        for name, report in reports.items()
+    }
+    model.problem = problem.but(outputs={n: output for n, (output, _) in found.items()})
+    return problem.face({name: result for name, (_, result) in found.items()})
 
 
 def _temperature(value: float, before: Report, after: Report) -> Temperature:

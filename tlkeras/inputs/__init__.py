@@ -15,6 +15,7 @@ from tlkeras.inputs.base import (
 )
 from tlkeras.inputs.examples import Examples, Reading, examples_of, reading_of
 from tlkeras.inputs.pictures import Pictures
+from tlkeras.inputs.series import Series
 from tlkeras.inputs.sounds import Sounds
 from tlkeras.inputs.tables import Columns, Tables
 from tlkeras.inputs.texts import Texts
@@ -24,6 +25,7 @@ register_input(Pictures)
 register_input(Texts)
 register_input(Sounds)
 register_input(Tables)
+register_input(Series)
 
 __all__ = [
     "Assembled",
@@ -35,6 +37,7 @@ __all__ = [
     "Prepared",
     "ReadExamples",
     "Reading",
+    "Series",
     "Signature",
     "Sounds",
     "Tables",

@@ -590,6 +590,19 @@ class Input:
         """
         raise self.unsupported("classify", "frames")
 
+    def latest(self, frame: Any) -> Any:
+        """Returns what a model forecasts from: the windows that series end with.
+
+        Args:
+            frame: What `TransferModel.forecast` was given.
+
+        Returns:
+            `windows`, as `predict` takes them; `scale` and `names`, as in
+            `Output.forecast_columns`; and `table(columns)`, which puts such columns
+            beside the times that they are of.
+        """
+        raise self.unsupported("forecast", "latest")
+
     def read_windows(self, inputs: Any) -> tuple[Any, np.ndarray | None]:
         """Returns what `classify` is given as `predict` takes it, all of it.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras.linear.minimum import Minimum
+from tlkeras.linear.least_squares import minimum_of
 from tlkeras.linear.rows import Rows
 from tlkeras.linear.strength import Choice, choose_strength
 from tlkeras.linear.targets import Targets
@@ -101,7 +101,7 @@ def solve(
             choice = Choice(penalty)
             # What it costs in the weights of standardised features.
             strength = penalty / rows.scale**2
-        kernel, bias = Minimum(rows, targets).find(strength)
+        kernel, bias = minimum_of(rows, targets).find(strength)
     kernel = kernel * units * choice.scale / rows.scale[:, None]
     return Solution(
         kernel,

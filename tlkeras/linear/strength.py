@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras.linear.minimum import Held, Minimum
+from tlkeras.linear.least_squares import minimum_of
+from tlkeras.linear.minimum import Held
 from tlkeras.linear.rows import Rows
 from tlkeras.linear.targets import Targets
 
@@ -121,7 +122,7 @@ class _Path:
         self.features = features[held]
         # Of a class that the other folds have not, nothing can be learnt there.
         self.targets = targets.at(held).known_from(targets.at(kept))
-        self.minimum = Minimum(Held(features[kept]), targets.at(kept), _TOLERANCE)
+        self.minimum = minimum_of(Held(features[kept]), targets.at(kept), _TOLERANCE)
         # The strength is one for all rows; a fold has fewer.
         self.ratio = count / len(kept)
         self.start: Any = None

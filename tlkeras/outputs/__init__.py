@@ -4,6 +4,7 @@ from tlkeras.outputs.anything import Anything
 from tlkeras.outputs.base import Output, Prediction
 from tlkeras.outputs.boxes import Boxes, Detections
 from tlkeras.outputs.classes import Classes
+from tlkeras.outputs.forecasts import Forecast, Forecasted, Intervals
 from tlkeras.outputs.label_lists import labels_given, no_numbers
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.losses import (
@@ -38,6 +39,9 @@ __all__ = [
     "ClassLoss",
     "Classes",
     "Detections",
+    "Forecast",
+    "Forecasted",
+    "Intervals",
     "LabelLoss",
     "Labels",
     "Numbers",

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tlkeras.linear import Targets
+from tlkeras.outputs.forecasts.loss import ForecastLoss
 from tlkeras.outputs.known import KnownLoss
 from tlkeras.outputs.losses import ClassCrossentropy, LabelLoss, find_loss
 
@@ -69,7 +70,7 @@ def linear_targets(
 
 def _link(loss: Any, activation: str | None) -> tuple[str, float] | None:
     """Returns what makes outputs of logits, and how much labels are smoothed."""
-    while isinstance(loss, (KnownLoss, LabelLoss)):
+    while isinstance(loss, (KnownLoss, LabelLoss, ForecastLoss)):
         loss = loss.loss
     if loss is None or isinstance(loss, (dict, list, tuple)):
         return None

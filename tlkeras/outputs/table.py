@@ -18,6 +18,7 @@ from tlkeras.outputs.column import (
     name_of,
     order_of,
 )
+from tlkeras.outputs.forecasts import Forecast
 from tlkeras.outputs.label_lists import lists_as_rows
 from tlkeras.outputs.labels import Labels
 from tlkeras.outputs.losses import (
@@ -40,7 +41,9 @@ from tlkeras.outputs.naming import (
 from tlkeras.outputs.numbers import Numbers
 
 # Whoever adds a kind of output adds its line here.
-OUTPUTS.update((kind.task, kind) for kind in (Classes, Labels, Numbers, Boxes))
+OUTPUTS.update(
+    (kind.task, kind) for kind in (Classes, Labels, Numbers, Boxes, Forecast)
+)
 
 TASKS = tuple(OUTPUTS)
 

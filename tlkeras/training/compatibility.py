@@ -80,7 +80,7 @@ def check_data(problem: Problem, model: keras.Model, data: Any, name: str) -> Pr
     # `pack_data` has looked at the labels of heads with names.
     if not problem.named:
         for leaf in keras.tree.flatten(labels):
-            _check_numbers(leaf, name)
+            _check_numbers(leaf, name, problem.output.has_gaps)
     if not problem.named and is_one_array(labels):
         problem.output.check(labels, name)
         check_label_form(model.loss, labels, problem.output.units, name)
@@ -123,7 +123,7 @@ def with_labels_checked(
 
     def checked(labels: np.ndarray) -> np.ndarray:
         if len(labels):
-            _check_numbers(labels, name)
+            _check_numbers(labels, name, problem.output.has_gaps)
             problem.output.check(labels, name)
         return labels
 
@@ -335,9 +335,11 @@ def _values(data: Any, inputs: Any) -> Any:
     return inputs if ours else getattr(known.examples, "inputs", inputs)
 
 
-def _check_numbers(labels: np.ndarray, name: str) -> None:
+def _check_numbers(labels: np.ndarray, name: str, has_gaps: bool = False) -> None:
     is_number = np.issubdtype(labels.dtype, np.number) or labels.dtype == bool
     if not is_number or np.iscomplexobj(labels):
         raise no_numbers(labels, f"Labels in `{name}`")
-    if not np.all(np.isfinite(labels.astype("float64"))):
+    values = labels.astype("float64")
+    fits = ~np.isinf(values) if has_gaps else np.isfinite(values)
+    if not np.all(fits):
         raise ValueError(f"Labels in `{name}` hold NaN or infinity.")

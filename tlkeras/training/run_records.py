@@ -40,6 +40,9 @@ def record_from(model: keras.Model) -> Callable[[Any], None]:
         model.keep_record(replace(record, runs=(*record.runs, run_record)))
         # What `calibrate` found does not hold for other weights.
         model.temperature = None
+        model.problem = model.problem.but(
+            outputs={n: one.as_trained() for n, one in model.problem.outputs.items()}
+        )
 
     return add
 

@@ -182,7 +182,7 @@ class _Data:
         problem, name = self.job.problem, head.name
         labels, output = problem.unpack(self.labels)[name], problem.outputs[name]
         targets = linear_targets(
-            labels,
+            output.solved(labels),
             head.layer.units,
             _keras.compiled_loss(self.job.model, name),
             head.activation,

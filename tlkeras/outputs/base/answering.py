@@ -77,6 +77,28 @@ class Answering(Kind):
         """
         return answers
 
+    def forecast_columns(
+        self,
+        outputs: np.ndarray,
+        scale: Any,
+        names: Sequence[str],
+        coverage: float | None,
+    ) -> dict[str, np.ndarray]:
+        """Returns columns of a table of forecasts, each `(n, horizon)`.
+
+        Args:
+            outputs: Float32 `(n, units)`, as the model gives them.
+            scale: Mean and deviation of each channel of the windows, `(n, channels)`.
+            names: Of the channels.
+            coverage: Of the intervals; `None`: 0.9, where there are some.
+        """
+        raise self.unsupported("forecast", "forecast_columns")
+
+    @property
+    def forecasts(self) -> bool:
+        """Whether its answers are of the steps that follow."""
+        return type(self).forecast_columns is not Answering.forecast_columns
+
     def check_detects(self) -> None:
         """Raises `UnsupportedError` unless answers are of places in a picture."""
         raise self.unsupported("detect", "check_detects")

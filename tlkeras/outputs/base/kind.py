@@ -47,6 +47,8 @@ class Kind(abc.ABC):
     has_rows: ClassVar[bool] = False
     # Whether labels say where in an example things are: `moved` then takes them along.
     has_places: ClassVar[bool] = False
+    # Whether parts of a label may be NaN, which the loss leaves out.
+    has_gaps: ClassVar[bool] = False
     # The end of the name of the builders that are made for it: `image_classifier`.
     goal: ClassVar[str] = "classifier"
 

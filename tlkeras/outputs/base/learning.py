@@ -36,6 +36,14 @@ class Learning(Kind):
 
     # Training.
 
+    def solved(self, labels: np.ndarray) -> np.ndarray:
+        """Returns what of labels a linear head learns, one number for each unit.
+
+        Args:
+            labels: As data hold them.
+        """
+        return labels
+
     @abc.abstractmethod
     def make_loss(self) -> Any:
         """Returns the loss that a model is compiled with."""

@@ -232,6 +232,24 @@ class Reporting(Kind):
 
     # Calibration.
 
+    def calibrated(self, y_true: np.ndarray, outputs: np.ndarray) -> Any:
+        """Returns the output that says how sure it is, and what `tl.calibrate` returns.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+        """
+        raise self.unsupported("tl.calibrate", "calibrated")
+
+    @property
+    def calibrates_itself(self) -> bool:
+        """Whether `tl.calibrate` finds something else than a temperature for it."""
+        return type(self).calibrated is not Reporting.calibrated
+
+    def as_trained(self) -> Self:
+        """Returns the output without what was found out of other weights."""
+        return self
+
     def temperature(self, y_true: np.ndarray, outputs: np.ndarray) -> float:
         """Returns the number that logits are divided by for the least log loss.
 

@@ -1,0 +1,359 @@
+"""Series: windows split by time, scaled in the graph, forecast and classified."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import tlkeras as tl
+from tlkeras._validation import UnsupportedError
+from tlkeras.inputs.series.networks import NETWORKS, build_patch_transformer
+from tlkeras.inputs.series.scaling import WindowScaling, scale_of
+from tlkeras.outputs.forecasts.intervals import LEVELS, error_quantiles
+
+NAN = np.nan
+
+
+def made_frame(steps=400, ids=("a",), freq="h", tz=None):
+    """Returns a frame of daily waves with noise, a series for each id."""
+    parts = []
+    for number, each in enumerate(ids):
+        rng = np.random.default_rng(number)
+        k = np.arange(steps)
+        kwh = (
+            50 * (number + 1) + 9 * np.sin(2 * np.pi * k / 24) + rng.normal(0, 1, steps)
+        )
+        times = pd.date_range("2024-03-01", periods=steps, freq=freq, tz=tz)
+        heat = np.cos(2 * np.pi * k / 24)
+        parts.append(pd.DataFrame({"at": times, "who": each, "kwh": kwh, "heat": heat}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def small_network(steps, width):
+    """Returns a backbone of two blocks for windows with marks."""
+    inputs = keras.Input((steps, width))
+    x = keras.layers.Conv1D(4, 3, padding="causal", name="block1_conv")(inputs)
+    x = keras.layers.Conv1D(8, 3, padding="causal", name="block2_conv")(x)
+    return keras.Model(inputs, x, name="small")
+
+
+def read(frame, **changes):
+    given = {"window": 24, "horizon": 6, "batch_size": 64, **changes}
+    return tl.from_series(frame, "at", "kwh", **given)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A frame, its data, and a forecaster whose head was solved and calibrated."""
+    frame = made_frame()
+    data = read(frame, features=["heat"])
+    keras.utils.set_random_seed(0)
+    model = tl.series_forecaster(
+        small_network(24, 4), data.problem.output, window=24, channels=2
+    )
+    tl.fit_head(model, data.train, verbose=0)
+    tl.calibrate(model, data.val, verbose=0)
+    return frame, data, model
+
+
+# Windows.
+
+
+def test_the_graph_scales_windows_by_what_is_known_and_marks_gaps():
+    rng = np.random.default_rng(0)
+    x = rng.normal(1e4, 3, (5, 12, 3))
+    x[0, :4, 0], x[1, :, 1], x[2, :, 2] = NAN, 7.0, NAN
+    scaled, level = map(np.array, WindowScaling()(x.astype("float32")))
+    scale = scale_of(x)
+    expected = (x - scale.mean[:, None]) / scale.deviation[:, None]
+    gone = np.isnan(x)
+    np.testing.assert_array_equal(scaled[..., 3:], gone)
+    np.testing.assert_allclose(scaled[..., :3], np.where(gone, 0, expected), atol=0.02)
+    assert scale.flat.tolist() == [
+        [i == 1 and j == 1 or i == j == 2 for j in range(3)] for i in range(5)
+    ]
+    np.testing.assert_allclose(level[:, :3], np.arcsinh(scale.mean), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("lstm", "gru", "tcn")))
+        for name in NETWORKS
+    ],
+)
+def test_networks_see_nothing_that_comes_later(name):
+    network = NETWORKS[name].build(20, 2)
+    x = np.random.default_rng(0).normal(size=(2, 20, 4)).astype("float32")
+    later = x.copy()
+    # The last patch begins four steps before, as 20 is no multiple of 8.
+    later[:, 12:] += 1
+    before, after = (np.array(network(each)) for each in (x, later))
+    share = before.shape[1] * 12 // 20
+    np.testing.assert_allclose(before[:, :share], after[:, :share], atol=1e-5)
+    assert np.abs(before[:, -1] - after[:, -1]).max() > 1e-3
+    assert name in tl.list_backbones()
+
+
+def test_weights_that_ship_are_those_of_any_window_and_number_of_channels():
+    one, other = (
+        tl.series_forecaster("patch_transformer", 3, window=window, channels=channels)
+        for window, channels in ((16, 1), (40, 2))
+    )
+    kernels = [model.backbone.get_layer("block2_qkv").kernel for model in (one, other)]
+    np.testing.assert_array_equal(*map(np.array, kernels))
+    with pytest.raises(ValueError, match="'gru' has no weights.*weights=None"):
+        tl.series_forecaster("gru", 3, window=16)
+    with pytest.raises(ValueError, match="at most 512 steps"):
+        build_patch_transformer(513)
+
+
+# Data.
+
+
+def test_parts_follow_time_and_no_horizon_crosses_a_border():
+    frame = made_frame(ids=("a", "b"))
+    # The second series begins later: borders are dates, not shares of each.
+    frame = frame[(frame["who"] == "a") | (frame["at"] >= "2024-03-05")]
+    data = read(frame, id="who", gap=2, stride=3)
+    ends = {}
+    for part in ("train", "val", "test"):
+        examples = tl.inputs.examples_of(getattr(data, part))
+        times = pd.to_datetime(
+            [n.split(", ")[1] for n in examples.names(range(len(examples)))]
+        )
+        ends[part] = times.min(), times.max() + pd.Timedelta(hours=5)
+        assert len({title.split(",")[0] for title in examples.titles}) == 2
+    step = pd.Timedelta(hours=1)
+    assert ends["val"][0] - ends["train"][1] >= 3 * step
+    assert ends["test"][0] - ends["val"][1] >= 3 * step
+    x, y = next(iter(data.val))
+    one = data.problem.output.taken_apart(y.numpy())
+    assert x.shape[1:] == (24, 1)
+    # Labels are what follows, in deviations of the window.
+    start = examples_start(data, "val", 0)
+    series = frame[frame["who"] == "a"]["kwh"].to_numpy()
+    np.testing.assert_allclose(x[0, :, 0], series[start : start + 24], rtol=1e-6)
+    np.testing.assert_allclose(
+        one.own(one.true)[0, :, 0], series[start + 24 : start + 30], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        one.own(one.naive)[0, :, 0], series[start : start + 6], rtol=1e-5
+    )
+
+
+def examples_start(data, part, position):
+    return int(tl.inputs.examples_of(getattr(data, part)).starts[position])
+
+
+def test_gaps_are_missing_and_irregular_times_are_resampled():
+    frame = made_frame().drop(index=range(60, 65))
+    data = read(frame)
+    assert data.problem.input.freq == "h"
+    missing = sum(int(np.isnan(x).sum()) for x, _ in data.train)
+    assert missing > 0 and np.isnan(np.concatenate([y for _, y in data.train])).any()
+    model = tl.series_forecaster(small_network(24, 2), 6, window=24)
+    assert np.isfinite(tl.fit_head(model, data.train, verbose=0).history["loss"]).all()
+    shifted = frame.assign(at=frame["at"] + pd.to_timedelta(frame.index % 7, "min"))
+    with pytest.warns(UserWarning, match="no regular steps.*'h'"):
+        data = read(shifted, freq="h")
+    assert data.problem.input.freq == "h"
+
+
+def test_clocks_that_change_change_no_steps():
+    frame = made_frame(steps=24 * 40, tz="Europe/Berlin")
+    data = read(frame)
+    assert not any(np.isnan(x).any() for x, _ in data.train)
+    examples = tl.inputs.examples_of(data.test)
+    assert examples.titles[-1].endswith("+02:00")
+    daily = made_frame(steps=60, freq="D", tz="Europe/Berlin")
+    data = read(daily, window=14, horizon=7)
+    assert not any(np.isnan(x).any() for x, _ in data.train)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"time": "when"}, "no column 'when'. Existing columns are"),
+        ({"target": "who"}, "must hold numbers"),
+        ({"target": None}, "`target` is missing"),
+        ({"horizon": None}, "`horizon` is missing"),
+        ({"time": "kwh"}, "which tell no times"),
+        ({"frame": made_frame(ids=("a", "b"))}, "comes more than once.*`id=`"),
+        ({"frame": made_frame(steps=20)}, r"take 24 \+ 6 steps"),
+        ({"frame": made_frame(steps=40)}, "No training window"),
+        ({"freq": "fortnight"}, "`freq` must be a step as pandas"),
+        ({"features": ["kwh"]}, "named twice"),
+        ({"frame": [1, 2]}, "must be a pandas DataFrame"),
+        ({"labels": [0, 1]}, "`time` is for series to forecast"),
+        ({"frame": made_frame().assign(kwh=np.inf)}, "must be finite"),
+        ({"frame": made_frame().assign(kwh=1.0)}, "No training window|never change"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_what_is_no_series_is_refused(change, words):
+    given = {"frame": made_frame(), "time": "at", "target": "kwh", "window": 24}
+    with pytest.raises(ValueError, match=words):
+        tl.from_series(**{**given, "horizon": 6, **change})
+
+
+# Forecasts.
+
+
+def test_a_forecaster_gives_values_beside_their_times(fitted, tmp_path):
+    frame, data, model = fitted
+    table = model.forecast(frame)
+    assert [*table.columns] == ["at", "kwh", "kwh_low", "kwh_high"]
+    after = pd.date_range(frame["at"].iloc[-1], periods=7, freq="h")[1:]
+    assert (table["at"] == after).all()
+    k = np.arange(400, 406)
+    true = 50 + 9 * np.sin(2 * np.pi * k / 24)
+    assert np.abs(table["kwh"] - true).max() < 2
+    assert (table["kwh_low"] < table["kwh"]).all()
+    narrow = model.forecast(frame, coverage=0.5)
+    assert (narrow["kwh_high"] < table["kwh_high"]).all()
+    window = frame[["kwh", "heat"]].to_numpy()[-24:]
+    (said,) = model.classify(window)
+    np.testing.assert_allclose(said.values[:, 0], table["kwh"], rtol=1e-5)
+    np.testing.assert_allclose(said.low[:, 0], table["kwh_low"], rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = tl.load(tmp_path / "model.keras")
+    pd.testing.assert_frame_equal(again.forecast(frame), table)
+    with pytest.raises(ValueError, match="no column 'heat'"):
+        again.forecast(frame.drop(columns="heat"))
+    with pytest.raises(ValueError, match="`coverage` must be one of"):
+        again.forecast(frame, coverage=0.7)
+
+
+def test_its_report_compares_with_the_seasonal_naive_forecast(fitted, tmp_path):
+    frame, data, model = fitted
+    report = tl.evaluate(model, data.test, verbose=0)
+    rows = [model.problem.output.taken_apart(y.numpy()) for _, y in data.test]
+    true, naive = (
+        np.concatenate([one.own(getattr(one, name)) for one in rows])
+        for name in ("true", "naive")
+    )
+    found = np.array(
+        [one.values for x, _ in data.test for one in model.classify(x.numpy())]
+    )
+    assert report.mae == pytest.approx(np.abs(true - found).mean(), rel=1e-4)
+    kwh = frame["kwh"].to_numpy()
+    unit = np.abs(kwh[24:240] - kwh[:216]).mean()
+    assert report.mase == pytest.approx(report.mae / unit, rel=1e-4)
+    assert report.naive_mase == pytest.approx(
+        np.abs(true - naive).mean() / unit, rel=1e-4
+    )
+    assert report.mase < report.naive_mase
+    assert 0.7 < report.coverage_90 <= 1 and report.pinball > 0
+    report.save(tmp_path / "report.html")
+    assert "seasonal naive" in (tmp_path / "report.html").read_text("utf-8")
+    assert "forecasts the next 6 steps" in str(tl.model_card(model, report=report))
+    assert "val" in str(data.describe()) and not list(data.check(verbose=0))
+
+
+def test_intervals_are_forgotten_with_the_weights_that_they_are_of(fitted):
+    frame, data, _ = fitted
+    model = tl.series_forecaster(small_network(24, 4), 6, window=24, channels=2)
+    with pytest.raises(ValueError, match="not trained on data of tl.from_series"):
+        model.forecast(frame)
+    tl.fit_head(model, data.train, verbose=0)
+    with pytest.raises(ValueError, match="has no intervals"):
+        model.forecast(frame, coverage=0.9)
+    found = tl.calibrate(model, data.val, verbose=0)
+    assert found.coverage[0.9] >= 0.9 and "90% within" in str(found)
+    tl.fit_head(model, data.train, verbose=0)
+    assert model.problem.output.errors is None
+    classifier = tl.series_classifier(small_network(24, 4), 2, window=24, channels=2)
+    with pytest.raises(UnsupportedError, match="forecast"):
+        classifier.forecast(frame)
+
+
+def test_conformal_quantiles_hold_for_errors_like_those():
+    rng = np.random.default_rng(0)
+    quantiles = error_quantiles(rng.normal(size=(99, 2)))
+    beyond = rng.normal(size=(20_000, 1, 2)) > quantiles
+    np.testing.assert_allclose(1 - beyond.mean(axis=(0, 2)), LEVELS, atol=0.04)
+    with pytest.raises(ValueError, match="at least 39 windows"):
+        error_quantiles(np.zeros((38, 1)))
+
+
+def test_data_and_model_must_agree(fitted):
+    _, data, _ = fitted
+    model = tl.series_forecaster(small_network(20, 4), 6, window=20, channels=2)
+    with pytest.raises(ValueError, match="windows of 20 steps of 2 channels: build"):
+        tl.fit_head(model, data.train, verbose=0)
+    model = tl.series_forecaster(small_network(24, 4), 5, window=24, channels=2)
+    with pytest.raises(ValueError, match="forecast"):
+        tl.fit_head(model, data.train, verbose=0)
+    with pytest.raises(ValueError, match="functional model from"):
+        tl.series_forecaster(small_network(24, 3), 5, window=24, channels=2)
+
+
+# Classes.
+
+
+def made_windows(n=60, seed=0):
+    """Returns waves that are told apart by their size alone, and what they are."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    waves = np.sin(np.arange(32) / 3 + rng.uniform(0, 6, (n, 1)))
+    waves = (1 + 4 * labels[:, None]) * waves + rng.normal(0, 0.2, waves.shape)
+    return waves, np.array(["quiet", "loud"])[labels]
+
+
+def test_windows_with_labels_are_classified():
+    x, y = made_windows()
+    data = tl.from_series(x, labels=y, batch_size=16)
+    assert data.class_names == ("loud", "quiet")
+    model = tl.series_classifier(small_network(32, 2), data.class_names, window=32)
+    tl.fit_head(model, data.train, verbose=0)
+    assert tl.evaluate(model, data.test, verbose=0).accuracy > 0.9
+    shorter = model.classify([x[0], x[1][8:]])
+    assert shorter[0].label == y[0] and len(shorter) == 2
+    with pytest.raises(ValueError, match="cut the last 32"):
+        model.classify(np.zeros((2, 40)))
+    assert data.show(4).child_axes
+    ragged = tl.from_series([x[0], x[1][4:]] * 8, labels=[0, 1] * 8)
+    assert np.isnan(next(iter(ragged.train))[0]).any()
+
+
+# What takes longer.
+
+
+@pytest.mark.slow
+def test_pretrained_features_forecast_better_than_random_ones():
+    frame = made_frame(steps=700)
+    data = tl.from_series(frame, "at", "kwh", window=96, horizon=24)
+    found = {}
+    for weights in ("synthetic", None):
+        keras.utils.set_random_seed(0)
+        model = tl.series_forecaster(
+            "patch_transformer", data.problem.output, window=96, weights=weights
+        )
+        tl.fit_head(model, data.train, verbose=0)
+        found[weights] = tl.evaluate(model, data.test, verbose=0).mase
+    assert found["synthetic"] < found[None]
+
+
+@pytest.mark.slow
+def test_a_backbone_is_pretrained_trained_whole_and_exported(fitted, tmp_path):
+    frame, data, _ = fitted
+    keras.utils.set_random_seed(0)
+    model = tl.series_forecaster(
+        small_network(24, 4), data.problem.output, window=24, channels=2
+    )
+    history = tl.pretrain(model, data, epochs=3, verbose=0)
+    assert history.history["val_loss"][-1] < history.history["val_loss"][0]
+    tl.fine_tune(
+        model,
+        data.train,
+        data.val,
+        head_epochs=1,
+        epochs=2,
+        unfreeze_from=1.0,
+        verbose=0,
+    )
+    assert tl.evaluate(model, data.test, verbose=0).mase < 1
+    for name in ("model.tflite", "model"):
+        report = tl.export(model, tmp_path / name)
+        assert report.difference < 1e-4

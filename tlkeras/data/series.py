@@ -1,0 +1,366 @@
+"""Splits of series: windows and what follows them, split by time; or with labels."""
+
+import warnings
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tlkeras._validation import check_int, in_order
+from tlkeras.data.groups import groups_of_array
+from tlkeras.data.splits import Splits, make_splits
+from tlkeras.data.splitting import PARTS, check_splitting
+from tlkeras.inputs import Series
+from tlkeras.inputs.series.examples import WindowExamples
+from tlkeras.inputs.series.networks import LONGEST
+from tlkeras.inputs.series.reading import OneSeries, as_frame, read_series, season_of
+from tlkeras.inputs.series.scaling import scale_of
+from tlkeras.outputs import Forecast, read_labels
+from tlkeras.problem import Problem
+
+# Seasons that a window shows where its length is not given, and its least length.
+_SEASONS, _LEAST_WINDOW = 4, 64
+# Windows of a series that are neighbours in time are held out together.
+_BLOCKS = 10
+
+
+def from_series(
+    frame: Any,
+    time: Hashable | None = None,
+    target: Hashable | Sequence[Hashable] | None = None,
+    *,
+    labels: Any = None,
+    id: Hashable | None = None,
+    features: Sequence[Hashable] = (),
+    window: int | None = None,
+    horizon: int | None = None,
+    stride: int = 1,
+    gap: int = 0,
+    freq: str | None = None,
+    season: int | None = None,
+    groups: Any = None,
+    class_names: Sequence[str] | None = None,
+    task: str | None = None,
+    batch_size: int = 32,
+    validation_split: float = 0.2,
+    test_split: float = 0.2,
+    seed: int = 0,
+) -> Splits:
+    """Makes `Splits` of time series: to forecast, or, with `labels`, to classify.
+
+    To forecast: each example is a window of a series and, as its label, what follows.
+    Parts follow time: all that training has to forecast lies before all that
+    validation has to, and that before the test part, of all series at the same dates;
+    windows whose horizon crosses a border are left out. A window may reach back into
+    the part before, as it will in use. Series are brought to regular steps; missing
+    values are NaN, which models fill and mark.
+
+    With labels: each example is a whole series, or a window that was cut already.
+
+    Args:
+        frame: A `pandas.DataFrame` with a row for each time (and series), or the path
+            of a CSV file. With `labels`: windows `(n, steps)` or `(n, steps,
+            channels)`, or a list of such of unequal length.
+        time: The column of times, also with a time zone. `None`: the index, where it
+            is a `DatetimeIndex`; else rows are steps in their order.
+        target: The column to forecast, or several.
+        labels: Of each window: classes, or numbers, as in `from_arrays`.
+        id: The column that tells series apart; `None`: it is one series.
+        features: Further columns that are seen in windows and not forecast.
+        window: Steps that are seen. `None`: four seasons, at least 64 steps and twice
+            the horizon, at most 512.
+        horizon: Steps that are forecast.
+        stride: Steps from one training window to the next. Validation and test take
+            every window.
+        gap: Further steps that are left out before each border.
+        freq: The length of a step as pandas writes it: `"h"`, `"15min"`, `"D"`. `None`:
+            what the times tell.
+        season: Steps after which things repeat, for the seasonal naive forecast that
+            errors are compared with. `None`: a day of hours or minutes, a week of days,
+            a year of weeks, months or quarters, else 1.
+        groups: With `labels`: a group for each window, such as its person; groups stay
+            in one part.
+        class_names: With `labels`: as in `from_arrays`.
+        task: With `labels`: as in `from_arrays`.
+        batch_size: Windows per batch.
+        validation_split: Fraction of the time, or of the labelled windows, for
+            validation.
+        test_split: The same for testing.
+        seed: Seed of the order of training, and of the split of labelled windows.
+
+    Returns:
+        `Splits`. `data.problem.output` is what `tl.series_forecaster` takes,
+        `data.problem.input.builder_arguments()` its `window` and `channels`.
+
+    Raises:
+        ValueError: If a column is missing or holds no numbers or times, times repeat,
+            or a series is too short.
+
+    Example:
+
+    >>> import pandas as pd
+    >>> times = pd.date_range("2024-01-01", periods=600, freq="h")
+    >>> frame = pd.DataFrame({"at": times, "kwh": np.sin(np.arange(600) * 0.2618)})
+    >>> data = tl.from_series(frame, "at", "kwh", window=48, horizon=12)
+    >>> data.problem.output.horizon
+    12
+    >>> next(iter(data.train))[0].shape
+    TensorShape([32, 48, 1])
+
+    Reference:
+        Hyndman and Athanasopoulos, Forecasting: Principles and Practice (2021),
+        section 5.8.
+    """
+    check_splitting(batch_size, seed, validation_split, test_split)
+    if labels is not None:
+        _refuse_for_labels(time=time, target=target, id=id, window=window, freq=freq)
+        _refuse_for_labels(horizon=horizon, season=season, features=features or None)
+        return _labelled(
+            *(frame, labels, groups, class_names, task),
+            batch_size=batch_size,
+            validation_split=validation_split,
+            test_split=test_split,
+            seed=seed,
+        )
+    if groups is not None or class_names is not None or task is not None:
+        raise ValueError(
+            "`groups`, `class_names` and `task` are for windows with `labels`."
+        )
+    cut = _Cut(
+        check_int("horizon", _given("horizon", horizon), 1),
+        check_int("stride", stride, 1),
+        check_int("gap", gap, 0),
+        validation_split,
+        test_split,
+    )
+    targets = [*target] if isinstance(target, (list, tuple)) else [target]
+    _given("target", target)
+    columns = [*targets, *features]
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"A column is named twice. Received: {columns}.")
+    series, step = read_series(as_frame(frame), time, columns, id, freq)
+    season = season_of(step) if season is None else check_int("season", season, 1)
+    if window is None:
+        wanted = max(_LEAST_WINDOW, _SEASONS * season, 2 * cut.horizon)
+        window = min(wanted, LONGEST)
+    window = check_int("window", window, 2)
+    output = Forecast(cut.horizon, targets=len(targets))
+    names = [str(name) for name in columns]
+    if names != columns:
+        raise ValueError(
+            f"Columns must have names that are strings. Received: {columns}."
+        )
+    its_input = Series(window, len(columns), names, time, id, step)
+    parts, blocks = _windows(series, cut, window, season, output)
+    output.check_train(parts["train"].labels)
+    return Splits(
+        parts,
+        problem=Problem(its_input, output),
+        batch_size=batch_size,
+        seed=seed,
+        groups=blocks,
+    )
+
+
+class _Cut(NamedTuple):
+    """How series are cut into windows and parts."""
+
+    horizon: int
+    stride: int
+    gap: int
+    validation_split: float
+    test_split: float
+
+
+def _given(name: str, value: Any) -> Any:
+    if value is None:
+        raise ValueError(
+            f"`{name}` is missing: tl.from_series(frame, 'time', 'target', "
+            "horizon=24), or, of windows with labels, tl.from_series(x, labels=y)."
+        )
+    return value
+
+
+def _refuse_for_labels(**arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(
+                f"`{name}` is for series to forecast; windows with `labels` are taken "
+                f"whole. Received: {name}={value!r}."
+            )
+
+
+def _labelled(
+    x: Any,
+    labels: Any,
+    groups: Any,
+    class_names: Any,
+    task: str | None,
+    **settings: Any,
+) -> Splits:
+    """Makes splits of windows with labels."""
+    if isinstance(x, (str, Path)):
+        raise ValueError(
+            "With `labels` windows are arrays (n, steps) or (n, steps, channels). "
+            f"Received: the path {str(x)!r}."
+        )
+    its_input, windows = Series.of_arrays(in_order("x", x))
+    output, read = read_labels(in_order("labels", labels), class_names, task)
+    if len(windows) != len(read):
+        raise ValueError(
+            "There must be a label for each window. Received: "
+            f"{len(windows)} windows, {len(read)} labels."
+        )
+    its_input, examples = its_input.of_rows(windows, read)
+    by_part = groups and {"train": groups_of_array(groups, len(read))}
+    problem = Problem(its_input, output)
+    return make_splits(examples, problem=problem, groups=by_part, **settings)
+
+
+def _windows(
+    series: Sequence[OneSeries], cut: _Cut, window: int, season: int, output: Forecast
+) -> tuple[dict[str, WindowExamples], list[int]]:
+    """Returns the windows of each part, and the blocks of time of the training part."""
+    borders = _borders(series, cut)
+    values = np.concatenate([one.values for one in series]).astype("float32")
+    found: dict[str, list[tuple]] = {part: [] for part in PARTS}
+    blocks: list[int] = []
+    offset, flat, short = 0, 0, []
+    for number, one in enumerate(series):
+        train_end = borders[number][0]
+        naive_error = _naive_error(one.values[:train_end, : output.targets], season)
+        if len(one.values) < window + cut.horizon:
+            short.append(one.id)
+        for part, origins in _origins(len(one.values), borders[number], window, cut):
+            seen = _view(one.values, origins - window, window)
+            scale = scale_of(seen)
+            targets = slice(output.targets)
+            true = _view(one.values[:, targets], origins, cut.horizon)
+            naive = _naive(seen[..., targets], season, cut.horizon)
+            still = scale.flat[:, targets].any(axis=1)
+            keep = ~still & ~np.isnan(true).all(axis=(1, 2))
+            flat += int(np.sum(~keep))
+            rows = output.rows_of(
+                true[keep],
+                naive[keep],
+                scale.mean[keep, targets],
+                scale.deviation[keep, targets],
+                np.broadcast_to(naive_error, (int(keep.sum()), output.targets)),
+            )
+            kept = origins[keep]
+            titles = [one.title(step) for step in kept]
+            found[part].append((kept - window + offset, rows, titles))
+            if part == "train" and len(kept):
+                span = kept[-1] - kept[0] + 1
+                own = (kept - kept[0]) * _BLOCKS // span
+                blocks += (number * _BLOCKS + own).tolist()
+        offset += len(one.values)
+    if short:
+        of = "" if series[0].id is None else f" {len(short)} of {len(series)} series"
+        message = (
+            f"Windows take {window} + {cut.horizon} steps (`window` and `horizon`);"
+            f"{of or ' the series'} has fewer."
+        )
+        if len(short) == len(series):
+            raise ValueError(
+                f"{message} The longest has {max(len(s.values) for s in series)}."
+            )
+        warnings.warn(f"{message} They are left out.", UserWarning, stacklevel=3)
+    examples = {part: _examples(values, each, window) for part, each in found.items()}
+    if not len(examples.get("train") or ()):
+        lengths = [len(one.values) for one in series]
+        raise ValueError(
+            f"No training window of {window} + {cut.horizon} steps is left: the "
+            f"longest series has {max(lengths)} steps, of which validation and test "
+            "take the last. Take a smaller `window` or `horizon`, or smaller splits."
+        )
+    if flat:
+        warnings.warn(
+            f"{flat} windows are left out: their values never change, or nothing of "
+            "what follows is known.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return {part: each for part, each in examples.items() if each is not None}, blocks
+
+
+def _examples(
+    values: np.ndarray, found: list[tuple], window: int
+) -> WindowExamples | None:
+    found = [each for each in found if len(each[0])]
+    if not found:
+        return None
+    starts, rows, titles = zip(*found, strict=True)
+    return WindowExamples(
+        values,
+        np.concatenate(starts).astype("int64"),
+        window,
+        np.concatenate(rows),
+        [title for each in titles for title in each],
+    )
+
+
+def _borders(series: Sequence[OneSeries], cut: _Cut) -> list[tuple[int, int]]:
+    """Returns of each series the steps at which validation and test begin."""
+    shares = 1 - cut.validation_split - cut.test_split, 1 - cut.test_split
+    if series[0].times is None:
+        return [
+            tuple(round(share * len(one.values)) for share in shares) for one in series
+        ]
+    # All series change parts at the same dates: one must not tell another's future.
+    every = np.sort(np.concatenate([one.times.asi8 for one in series]))
+    places = [min(round(share * len(every)), len(every)) for share in shares]
+    dates = [every[at] if at < len(every) else every[-1] + 1 for at in places]
+    return [
+        tuple(int(np.searchsorted(one.times.asi8, date)) for date in dates)
+        for one in series
+    ]
+
+
+def _origins(
+    steps: int, borders: tuple[int, int], window: int, cut: _Cut
+) -> list[tuple[str, np.ndarray]]:
+    """Returns for each part the steps at which horizons begin."""
+    begins = [window, *borders]
+    ends = [*(border - cut.gap for border in borders), steps]
+    found = []
+    for part, begin, end in zip(PARTS, begins, ends, strict=True):
+        step = cut.stride if part == "train" else 1
+        origins = np.arange(max(begin, window), end - cut.horizon + 1, step)
+        if len(origins):
+            found.append((part, origins))
+    return found
+
+
+def _view(values: np.ndarray, starts: np.ndarray, steps: int) -> np.ndarray:
+    """Returns windows `(n, steps, channels)` that begin at `starts`."""
+    return values[starts[:, None] + np.arange(steps)]
+
+
+def _naive(seen: np.ndarray, season: int, horizon: int) -> np.ndarray:
+    """Returns the last season of windows, repeated; gaps filled by what was before."""
+    filled = seen.copy()
+    for step in range(1, filled.shape[1]):
+        gone = np.isnan(filled[:, step])
+        # A season ago, or else the step before.
+        before = filled[:, step - season] if step >= season else filled[:, step - 1]
+        before = np.where(np.isnan(before), filled[:, step - 1], before)
+        filled[:, step] = np.where(gone, before, filled[:, step])
+    season = min(season, filled.shape[1])
+    last = filled[:, filled.shape[1] - season :]
+    repeated = np.tile(last, (1, -(-horizon // season), 1))[:, :horizon]
+    mean = scale_of(seen).mean[:, None]
+    return np.where(np.isnan(repeated), mean, repeated)
+
+
+def _naive_error(values: np.ndarray, season: int) -> np.ndarray:
+    """Returns the mean error of the seasonal naive forecast of each target.
+
+    1 where that is not known, or 0.
+    """
+    season = min(season, max(1, len(values) - 1))
+    errors = np.abs(values[season:] - values[:-season])
+    known = ~np.isnan(errors)
+    mean = np.where(known, errors, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(mean > 0, mean, 1.0)

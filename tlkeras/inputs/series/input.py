@@ -1,0 +1,450 @@
+"""`Series`: the kind of input that windows of time series are."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from tlkeras._validation import check_choice, check_int, in_order
+from tlkeras.findings import Finding, Numbering
+from tlkeras.freezing import find_backbone
+from tlkeras.heads import to_vector
+from tlkeras.inputs.base import Assembled, Input, Usage
+from tlkeras.inputs.series import backbones
+from tlkeras.inputs.series.networks import NETWORKS
+from tlkeras.inputs.series.pretext import hidden_spans
+from tlkeras.inputs.series.reading import (
+    OneSeries,
+    as_windows,
+    read_series,
+    times_after,
+)
+from tlkeras.inputs.series.scaling import Scale, WindowScaling, scale_of
+
+# Windows are looked at so many at a time.
+_CHUNK = 1024
+# A window of which more is missing tells little.
+_MOST_MISSING = 0.5
+
+
+@dataclass
+class Ahead:
+    """What a model forecasts from, as `Input.latest` returns it.
+
+    Attributes:
+        windows: float32 `(series, steps, channels)`, the last steps of each series.
+        scale: Of these.
+        names: Of the channels.
+        series: The series that they end.
+        input: The model's input, which names the columns of the table.
+        freq: The length of a step.
+    """
+
+    windows: np.ndarray
+    scale: Scale
+    names: Sequence[str]
+    series: Sequence[OneSeries]
+    input: "Series"
+    freq: str | None
+
+    def table(self, columns: Mapping[str, np.ndarray]) -> Any:
+        """Returns a DataFrame with a row for each series and step ahead.
+
+        Args:
+            columns: Each `(series, horizon)`.
+        """
+        import pandas as pd
+
+        parts = []
+        for i, one in enumerate(self.series):
+            own = {name: values[i] for name, values in columns.items()}
+            count = len(next(iter(own.values())))
+            time = self.input.time or ("step" if one.times is None else "time")
+            first = {} if one.id is None else {self.input.id: [one.id] * count}
+            times = {time: times_after(one.times, self.freq, count)}
+            parts.append(pd.DataFrame({**first, **times, **own}))
+        return pd.concat(parts, ignore_index=True)
+
+
+@keras.saving.register_keras_serializable("tlkeras")
+class Series(Input):
+    """Windows of series: float32 `(batch, steps, channels)`, NaN where missing.
+
+    Args:
+        steps: Of a window.
+        channels: Values of each step.
+        columns: The channels' names, `None` where they have none.
+        time: The column of times that data were read from, `None` for none.
+        id: The column that tells series apart, `None` for none.
+        freq: The length of a step as pandas writes it, `None` where it is not known.
+    """
+
+    name: ClassVar[str] = "series"
+    noun: ClassVar[str] = "series"
+    nouns: ClassVar[str] = "series"
+    prefix: ClassVar[str] = "series"
+    small_backbones: ClassVar[tuple[str, ...]] = ("patch_transformer",)
+    goes_in: ClassVar[str] = (
+        "Windows `(batch, window, channels)` in the units of the series go in, NaN "
+        "where a value is missing; the model scales each channel of a window by its "
+        "own mean and deviation, and marks gaps."
+    )
+    builder_references: ClassVar[str] = (
+        "Nie et al., A Time Series is Worth 64 Words (2023); Kim et al., Reversible "
+        "Instance Normalization (2022)"
+    )
+    builder_examples: ClassVar[Mapping[str, str]] = {
+        "classifier": """
+>>> model = tl.series_classifier("patch_transformer", ["rest", "run"], window=64)
+>>> model.classify(np.sin(np.arange(64.0)))[0].label in ("rest", "run")
+True
+""",
+        "regressor": """
+>>> tl.series_regressor("gru", weights=None, window=48, channels=3).input_shape
+(None, 48, 3)
+""",
+        "forecaster": """
+>>> model = tl.series_forecaster("patch_transformer", 24, window=96)
+>>> model.classify(np.sin(np.arange(96.0)))[0].values.shape
+(24, 1)
+""",
+    }
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int = 1,
+        columns: Sequence[str] | None = None,
+        time: Any = None,
+        id: Any = None,
+        freq: str | None = None,
+    ):
+        self.steps = check_int("window", steps, 2)
+        self.channels = check_int("channels", channels, 1)
+        self.columns = None if columns is None else tuple(columns)
+        self.time, self.id, self.freq = time, id, freq
+
+    def get_config(self) -> dict[str, Any]:
+        columns = None if self.columns is None else list(self.columns)
+        return {
+            **{"steps": self.steps, "channels": self.channels, "columns": columns},
+            **{"time": self.time, "id": self.id, "freq": self.freq},
+        }
+
+    @property
+    def _window(self) -> str:
+        of = f" of {self.channels} channels" if self.channels > 1 else ""
+        return f"windows of {self.steps} steps{of}"
+
+    # Data.
+
+    @classmethod
+    def of_arrays(cls, x: Any) -> tuple["Series", np.ndarray]:
+        windows = as_windows("x", x)
+        return cls(*windows.shape[1:]), windows
+
+    def describe(self, parts: Mapping[str, Any]) -> str:
+        return f"{sum(map(len, parts.values()))} {self._window}"
+
+    def show(self, inputs: np.ndarray, titles: Sequence[str], about: str) -> Any:
+        ax = self.draw_grid(inputs, titles)
+        ax.set_title(about)
+        return ax
+
+    def draw_grid(
+        self, inputs: np.ndarray, titles: Sequence[str], columns: int | None = None
+    ) -> Any:
+        from tlkeras.plots.series import series_grid
+
+        return series_grid(inputs, titles, columns=columns)
+
+    def findings(
+        self,
+        parts: Mapping[str, Any],
+        exact: Sequence[Any],
+        numbering: Numbering,
+        progress: Callable[[int], None],
+    ) -> tuple[list[Finding], list[Any]]:
+        flat: list[str] = []
+        gaps: list[str] = []
+        done = 0
+        for part, examples in parts.items():
+            place = 0
+            for windows, _ in examples.dataset(_CHUNK):
+                windows = windows.numpy()
+                missing = np.isnan(windows).mean(axis=(1, 2))
+                still = np.flatnonzero(scale_of(windows).flat.all(axis=1))
+                flat += [f"{part}[{place + i}]" for i in still]
+                wide = np.flatnonzero(missing > _MOST_MISSING)
+                gaps += [f"{part}[{place + i}]: {missing[i]:.0%}" for i in wide]
+                place += len(windows)
+                done += len(windows)
+                progress(done)
+        found = []
+        if flat:
+            what = "windows whose values never change tell nothing."
+            advice = "Leave them out, or take longer windows."
+            found.append(
+                Finding("flat windows", "warning", what, len(flat), tuple(flat), advice)
+            )
+        if gaps:
+            what = "windows are missing for more than a half."
+            advice = "Take a longer step, `freq=`, or leave them out."
+            found.append(
+                Finding("gaps", "warning", what, len(gaps), tuple(gaps), advice)
+            )
+        return found, []
+
+    def facts(self, examples: Any) -> dict[str, Any]:
+        size = f"{self.steps} steps x {self.channels} channel(s)"
+        return {"steps": self.steps, "channels": self.channels, "size": size}
+
+    # Plans.
+
+    def usual(self, examples: int | None, blocks: Sequence[str]) -> dict[str, Any]:
+        # The networks are small, and what they were pretrained on was made up.
+        return {
+            "epochs": 10,
+            "unfreeze_from": 1.0,
+            "fine_tune_learning_rate": 3e-4,
+            "schedule": "cosine",
+        }
+
+    # Models.
+
+    @classmethod
+    def claims_backbone(cls, backbone: Any) -> bool:
+        if isinstance(backbone, str):
+            return backbone in NETWORKS
+        return isinstance(backbone, keras.Model) and backbone.name in NETWORKS
+
+    @classmethod
+    def backbone_names(cls) -> list[str]:
+        return [*NETWORKS]
+
+    load_backbone = staticmethod(backbones.load_backbone)
+
+    @classmethod
+    def assemble(
+        cls,
+        backbone: str | keras.Model,
+        *,
+        window: int,
+        channels: int = 1,
+        head: str = "pool",
+        level: bool = True,
+        weights: Any = "pretrained",
+    ) -> Assembled:
+        """Puts a backbone behind the scaling of windows.
+
+        Args:
+            backbone: `"patch_transformer"`, whose weights ship with tlkeras, `"lstm"`,
+                `"gru"`, `"tcn"`, or a functional `keras.Model` of your own, from
+                `(batch, window, 2 * channels)`, scaled values and marks of gaps, to
+                `(batch, places, width)` or `(batch, width)`.
+            window: Steps of a window; those of the data.
+            channels: Values of each step; those of the data.
+            head: `"pool"`: the mean over all places, `"last"`: the last one, which has
+                seen all of them, `"flatten"`: all.
+            level: Whether the head also sees the mean and the deviation of each
+                channel (their `asinh`), which the scaling takes off.
+            weights: `"pretrained"` (or `"synthetic"`: learnt from generated series),
+                `None` for random ones, or a weights file.
+        """
+        its_input = cls(window, channels)
+        inputs, features, about, loaded = its_input._behind(backbone, weights, head)
+        if level:
+            features = keras.layers.Concatenate(name="with_level")([features, about])
+        return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
+
+    @classmethod
+    def assemble_forecaster(
+        cls,
+        backbone: str | keras.Model,
+        *,
+        window: int,
+        channels: int = 1,
+        head: str = "last",
+        weights: Any = "pretrained",
+    ) -> Assembled:
+        """Puts a backbone behind the scaling of windows.
+
+        Args:
+            backbone: `"patch_transformer"`, whose weights ship with tlkeras, `"lstm"`,
+                `"gru"`, `"tcn"`, or a functional `keras.Model` of your own, from
+                `(batch, window, 2 * channels)`, scaled values and marks of gaps, to
+                `(batch, places, width)` or `(batch, width)`.
+            window: Steps of a window, what is seen before the horizon; those of the
+                data.
+            channels: Values of each step; those of the data.
+            head: `"last"`: the last place, which has seen all, `"flatten"`: all places,
+                `"pool"`: their mean.
+            weights: `"pretrained"` (or `"synthetic"`: learnt from generated series),
+                `None` for random ones, or a weights file.
+        """
+        its_input = cls(window, channels)
+        inputs, features, _, loaded = its_input._behind(backbone, weights, head)
+        return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
+
+    def _behind(self, backbone: Any, weights: Any, head: str) -> tuple:
+        """Returns inputs, features, level, and the backbone as it was loaded."""
+        check_choice("head", head, ("pool", "last", "flatten"))
+        loaded = self.load_backbone(backbone, weights, self.steps, self.channels)
+        inputs = keras.Input(
+            (self.steps, self.channels), dtype="float32", name="window"
+        )
+        scaled, level = WindowScaling(name="scaling")(inputs)
+        if loaded.model.input_shape[-1] == self.channels:
+            scaled = scaled[..., : self.channels]
+        places = loaded.model(scaled)
+        if head == "last" and len(places.shape) == 3:
+            features = LastPlace(name="last")(places)
+        else:
+            features = to_vector(places, "pool" if head == "last" else head)
+        return inputs, features, level, loaded
+
+    def builder_arguments(self) -> dict[str, Any]:
+        return {"window": self.steps, "channels": self.channels}
+
+    @classmethod
+    def timed_as(cls, **arguments: Any) -> tuple[str, Callable[[Any], keras.Model]]:
+        form = arguments["window"], arguments["channels"]
+
+        def build(name: Any) -> keras.Model:
+            return cls.load_backbone(name, None, *form).model
+
+        return f" at {form}", build
+
+    def check_reading(self, other: Input, part: str) -> None:
+        if type(other) is not type(self):
+            return
+        if (other.steps, other.channels) != (self.steps, self.channels):
+            raise ValueError(
+                f"`{part}` holds {other._window}; the model takes {self._window}. "
+                f"Build it with window={other.steps}, channels={other.channels}."
+            )
+        if None not in (self.columns, other.columns) and self.columns != other.columns:
+            raise ValueError(
+                f"`{part}` has the columns {[*other.columns]}, the model was trained "
+                f"on {[*self.columns]}. Read them in that order."
+            )
+
+    def check(self, model: keras.Model, inputs: Any, part: str) -> None:
+        try:
+            super().check(model, inputs, part)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} The model takes {self._window}: build it with `window` and "
+                "`channels` of the data, `data.problem.input.builder_arguments()`."
+            ) from None
+
+    def adopt(self, other: Input) -> Input:
+        return other if type(other) is type(self) and other.columns else self
+
+    def check_values(self, model: keras.Model, inputs: Any, part: str) -> None:
+        is_array = isinstance(inputs, np.ndarray) and inputs.dtype.kind == "f"
+        if is_array and np.isinf(inputs).any():
+            raise ValueError(
+                f"`{part}` must be finite, NaN where a value is missing. Received: inf."
+            )
+
+    def read(self, inputs: Any, shape: tuple | None = None) -> np.ndarray:
+        if hasattr(inputs, "element_spec") or isinstance(inputs, keras.utils.PyDataset):
+            raise ValueError(
+                "A model of series takes windows. Received a dataset, "
+                f"{type(inputs).__name__}: pass the inputs of a batch, "
+                "`next(iter(data))[0]`, or ask `model.predict(data)`."
+            )
+        inputs = in_order("inputs", inputs)
+        if hasattr(inputs, "__len__") and not len(inputs):
+            return np.zeros((0, self.steps, self.channels), "float32")
+        if isinstance(inputs, (list, tuple)) and not np.ndim(inputs[0]):
+            inputs = np.asarray(inputs)
+        form = np.shape(inputs) if hasattr(inputs, "shape") else ()
+        if form in ((self.steps, self.channels), (self.steps,)):
+            inputs = np.asarray(inputs)[None]
+        windows = as_windows("inputs", inputs, self.channels)
+        if windows.shape[1] > self.steps:
+            raise ValueError(
+                f"The model takes {self._window}. Received windows of "
+                f"{windows.shape[1]} steps: cut the last {self.steps} of each, "
+                f"`x[:, -{self.steps}:]`."
+            )
+        short = self.steps - windows.shape[1]
+        fill = ((0, 0), (short, 0), (0, 0))
+        return np.pad(windows, fill, constant_values=np.nan) if short else windows
+
+    def frames(self, inputs: Any) -> Scale:
+        return scale_of(self.read(inputs))
+
+    def latest(self, frame: Any) -> Ahead:
+        if self.columns is None:
+            raise ValueError(
+                "Which columns the model forecasts is not known: it was not trained on "
+                "data of tl.from_series. `model.classify(windows)` forecasts windows "
+                "(n, steps, channels)."
+            )
+        series, freq = read_series(frame, self.time, self.columns, self.id, self.freq)
+        windows = np.full((len(series), self.steps, self.channels), np.nan, "float32")
+        for window, one in zip(windows, series, strict=True):
+            kept = one.values[-self.steps :]
+            window[len(window) - len(kept) :] = kept
+        return Ahead(windows, scale_of(windows), self.columns, series, self, freq)
+
+    # Pretraining.
+
+    def pretext(self, model: keras.Model) -> keras.Model:
+        return hidden_spans(find_backbone(model), self.steps, self.channels)
+
+    # Export.
+
+    def made_up(self, shapes: Sequence[tuple], count: int) -> Any:
+        rng = np.random.default_rng(0)
+        steps = rng.normal(size=(count, self.steps, self.channels))
+        return [np.cumsum(steps, axis=1).astype("float32")]
+
+    def export_facts(self) -> dict[str, Any]:
+        return {"window": self.steps, "channels": self.channels}
+
+    def signature_notes(self) -> Iterator[str]:
+        yield (
+            f"'window' takes {self.steps} steps x {self.channels} channel(s) in the "
+            "units of the series, NaN where missing; 'scaled' of a forecaster is in "
+            "deviations from the window's mean: value = scaled * deviation + mean"
+        )
+
+    def tensor_notes(self) -> Iterator[str]:
+        return self.signature_notes()
+
+    # The card.
+
+    def usage(self) -> Usage:
+        return Usage(f"np.zeros((1, {self.steps}, {self.channels}))", None)
+
+    def limits(self) -> Iterator[str]:
+        yield (
+            f"It sees {self._window} at a time, and of these the shape: what happens "
+            "less often than once in a window it cannot know."
+        )
+
+
+@keras.saving.register_keras_serializable("tlkeras")
+class LastPlace(keras.layers.Layer):
+    """Takes the last place of a sequence, which has seen all before it.
+
+    Call arguments: `(batch, places, width)`.
+
+    Example:
+
+    >>> LastPlace()(np.array([[[1.0], [2.0]]])).numpy().tolist()
+    [[2.0]]
+    """
+
+    def call(self, x):
+        return ops.take(x, -1, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], input_shape[2]

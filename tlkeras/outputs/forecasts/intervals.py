@@ -1,0 +1,83 @@
+"""Intervals around forecasts, of errors on data that nothing was learnt from."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Which errors are kept: their quantiles at these levels.
+LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+COVERAGES = (0.5, 0.8, 0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """What `tl.calibrate` found for a forecaster; prints itself.
+
+    Attributes:
+        windows: How many windows it is of.
+        coverage: From each coverage that can be asked for to the share of the values
+            of these windows that lie within.
+        width: From each coverage to the intervals' mean width, in deviations of the
+            windows.
+    """
+
+    windows: int
+    coverage: dict[float, float]
+    width: dict[float, float]
+
+    def __str__(self) -> str:
+        each = ", ".join(
+            f"{level:.0%} within {self.width[level]:.3g} deviations"
+            for level in self.coverage
+        )
+        return f"intervals of {self.windows} windows: {each}"
+
+
+def error_quantiles(errors: np.ndarray) -> np.ndarray:
+    """Returns conformal quantiles of errors of each step, `(levels, units)`.
+
+    Upper ones are so large, and lower ones so small, that a further error lies beyond
+    them no more often than the level says, were it drawn as these were.
+
+    Args:
+        errors: True minus forecast, `(n, units)`, NaN where unknown.
+
+    Raises:
+        ValueError: If a step has fewer than 39 known errors.
+
+    Reference:
+        Lei et al., Distribution-Free Predictive Inference for Regression (2018).
+    """
+    found = np.empty((len(LEVELS), errors.shape[1]))
+    for unit, column in enumerate(errors.T):
+        known = np.sort(column[~np.isnan(column)])
+        count = len(known)
+        least = round(1 / LEVELS[0]) - 1
+        if count < least:
+            raise ValueError(
+                f"Intervals take at least {least} windows with a known value at each "
+                f"step of the horizon. Received: {count} at step {unit + 1}. Take a "
+                "larger validation part, or a smaller `stride`."
+            )
+        for row, level in enumerate(LEVELS):
+            place = (count + 1) * level
+            # Rounded away from the middle, but for what floats add.
+            rank = math.floor(place + 1e-9) if level < 0.5 else math.ceil(place - 1e-9)
+            found[row, unit] = known[min(max(rank, 1), count) - 1]
+    return found
+
+
+def bounds_of(coverage: Any) -> tuple[int, int]:
+    """Returns the rows of the lower and the upper bound of an interval.
+
+    Raises:
+        ValueError: If `coverage` is none of `COVERAGES`.
+    """
+    if coverage not in COVERAGES:
+        raise ValueError(
+            f"`coverage` must be one of {COVERAGES}. Received: coverage={coverage!r}."
+        )
+    low = min(range(len(LEVELS)), key=lambda i: abs(LEVELS[i] - (1 - coverage) / 2))
+    return low, len(LEVELS) - 1 - low
