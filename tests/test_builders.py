@@ -632,3 +632,17 @@ def test_a_backbone_that_is_not_shared_is_silent():
     copy.set_weights(kept.backbone.get_weights())
     new = tl.image_classifier(copy, 3)
     assert not {id(w) for w in new.weights} & {id(w) for w in kept.weights}
+
+
+def test_data_say_what_a_model_of_them_is_for():
+    x, y = solid_colours(24, 3, size=8)
+    data = tl.from_arrays(
+        x, [CLASSES[i] for i in y], class_names=CLASSES, image_size=16
+    )
+    model = tl.image_classifier(tiny_backbone(16), data, dropout=0.2)
+    assert model.class_names == tuple(CLASSES)
+    assert model.record.arguments["classes"]["names"] == CLASSES
+    # Of another size than the model: they are read as the data were.
+    assert model.problem.input == data.problem.input
+    with pytest.raises(ValueError, match="not for these data.*`tl.image_classifier`"):
+        tl.image_regressor(tiny_backbone(16), data)

@@ -83,9 +83,7 @@ def pretrain(
     >>> a = np.random.default_rng(0).normal(size=200)
     >>> frame = pd.DataFrame({"a": a, "twice": 2 * a, "sold": a > 0})
     >>> data = tl.from_dataframe(frame, features="all", label="sold")
-    >>> model = tl.table_classifier(
-    ...     "ft_transformer", data.class_names, columns=data.columns, width=8, blocks=1
-    ... )
+    >>> model = tl.table_classifier("ft_transformer", data, width=8, blocks=1)
     >>> history = tl.pretrain(model, data, epochs=5, learning_rate=0.01, verbose=0)
     >>> model.record.pretrained[-1].examples
     {'train': 140, 'val': 30}

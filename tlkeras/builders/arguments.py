@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tlkeras.data import Splits
 from tlkeras.inputs import Input
 from tlkeras.outputs import Boxes, Classes, Forecast, Labels, Numbers, Output
 
@@ -190,7 +191,8 @@ _CLASSES = """\
 The number of classes, or their names in the order of the labels; of a number the model
 takes the names of the data that it is trained on. Or an output, such as
 `tl.Classes([...], class_weight="balanced")`, or several by name:
-`{"species": tl.Classes([...]), "length": tl.Numbers(1, weight=0.1)}`."""
+`{"species": tl.Classes([...]), "length": tl.Numbers(1, weight=0.1)}`. Or the data,
+`Splits`, whose outputs and inputs the model is then for."""
 
 _SMOOTHING = "Share of each label spread over all classes, in [0, 1)."
 
@@ -207,7 +209,8 @@ here too."""
 _OUTPUTS_TEXT = """\
 Numbers to predict for each input. Or an output, such as
 `tl.Numbers(2, loss="huber")`, or several by name:
-`{"length": tl.Numbers(), "species": tl.Classes([...], weight=0.1)}`."""
+`{"length": tl.Numbers(), "species": tl.Classes([...], weight=0.1)}`. Or the data,
+`Splits`, whose outputs and inputs the model is then for."""
 
 _NUMBER_LOSS = """\
 `None`: the mean squared error. Or a Keras loss, its name, or a function of targets and
@@ -220,7 +223,7 @@ GOALS = (
         name="classifier",
         target=Argument(
             "classes",
-            int | Sequence[str] | Output | Mapping[str, Output],
+            int | Sequence[str] | Output | Mapping[str, Output] | Splits,
             inspect.Parameter.empty,
             _CLASSES,
         ),
@@ -239,7 +242,7 @@ GOALS = (
     Goal(
         name="regressor",
         target=Argument(
-            "outputs", int | Output | Mapping[str, Output], 1, _OUTPUTS_TEXT
+            "outputs", int | Output | Mapping[str, Output] | Splits, 1, _OUTPUTS_TEXT
         ),
         arguments=(Argument("loss", Any, None, _NUMBER_LOSS),),
         summary="Builds a {noun} regressor on a frozen backbone, compiled, ready to "
@@ -252,12 +255,16 @@ GOALS = (
 
 _BOX_CLASSES = """\
 The classes' names in the order of their numbers, `data.class_names`, or how many there
-are. Or `tl.Boxes([...], iou_threshold=0.6)`."""
+are. Or `tl.Boxes([...], iou_threshold=0.6)`, or the data, `Splits`, whose classes and
+inputs the model is then for."""
 
 DETECTOR = Goal(
     name="detector",
     target=Argument(
-        "classes", int | Sequence[str] | Output, inspect.Parameter.empty, _BOX_CLASSES
+        "classes",
+        int | Sequence[str] | Output | Splits,
+        inspect.Parameter.empty,
+        _BOX_CLASSES,
     ),
     arguments=(),
     summary="Builds a {noun} detector on a frozen backbone, compiled, ready to "
@@ -283,12 +290,15 @@ classes' scores.""",
 )
 
 _HORIZON = """\
-How many steps ahead. Or `data.problem.output`, or `tl.Forecast(24, targets=2)`, where
-several channels are forecast."""
+The data of `tl.from_series`, whose channels, window and horizon the model is then for.
+Or how many steps ahead, or `tl.Forecast(24, targets=2)`, where several channels are
+forecast."""
 
 FORECASTER = Goal(
     name="forecaster",
-    target=Argument("horizon", int | Output, inspect.Parameter.empty, _HORIZON),
+    target=Argument(
+        "horizon", int | Output | Splits, inspect.Parameter.empty, _HORIZON
+    ),
     arguments=(
         Argument(
             "loss",

@@ -1,6 +1,7 @@
 """The builders of each kind of input, made of one set of arguments and one method."""
 
 import contextlib
+import functools
 import inspect
 import os
 import textwrap
@@ -22,6 +23,7 @@ from tlkeras.builders.arguments import (
 )
 from tlkeras.builders.sharing import sharing_is_told
 from tlkeras.builders.transfer_model import TransferModel
+from tlkeras.data import Splits
 from tlkeras.features.precision import dtype_policy, faster_precision
 from tlkeras.freezing import freeze
 from tlkeras.heads import stack_hidden
@@ -93,11 +95,7 @@ def build_for(problem: Problem, backbone: Any, **arguments: Any) -> TransferMode
     name = f"{problem.input.prefix}_{goal}"
     if name not in BUILDERS:
         raise unknown_name("builder", name, BUILDERS)
-    outputs = problem.face(problem.outputs)
-    given = {**problem.input.builder_arguments(), **arguments}
-    model = BUILDERS[name](backbone, outputs, **given)
-    adopt_reading(model, problem)
-    return model
+    return BUILDERS[name](backbone, problem, **arguments)
 
 
 def _make_builder(kind: type[Input], goal: Goal) -> Builder:
@@ -137,9 +135,46 @@ def _make_builder(kind: type[Input], goal: Goal) -> Builder:
         "return": TransferModel,
     }
     build.__doc__ = _docstring(kind, goal, arguments)
-    builder = recording.recorded(build)
+    builder = _takes_data(recording.recorded(build), kind, goal)
     BUILDERS[build.__name__] = builder
     return builder
+
+
+def _takes_data(builder: Builder, kind: type[Input], goal: Goal) -> Builder:
+    """Has a builder take data, or their problem, in place of the outputs."""
+    signature = inspect.signature(builder)
+
+    @functools.wraps(builder)
+    def build(*args: Any, **kwargs: Any) -> TransferModel:
+        # What data say need not be said again.
+        bound = signature.bind_partial(*args, **kwargs)
+        problem = bound.arguments.get(goal.target.name)
+        if isinstance(problem, Splits):
+            problem = problem.problem
+        if not isinstance(problem, Problem):
+            return builder(*args, **kwargs)
+        _check_suits(problem, kind, goal)
+        given = {**problem.input.builder_arguments(), **bound.arguments}
+        # Records keep what the data said, not the data.
+        given[goal.target.name] = problem.face(problem.outputs)
+        model = builder(**given)
+        adopt_reading(model, problem)
+        return model
+
+    return build
+
+
+def _check_suits(problem: Problem, kind: type[Input], goal: Goal) -> None:
+    """Raises `ValueError` unless a builder is for what data are for."""
+    # One of named heads says where both builders would do, as classes and numbers.
+    goals = {output.goal for output in problem.outputs.values()}
+    if not isinstance(problem.input, kind) or goal.name not in goals:
+        wanted = next(iter(problem.outputs.values())).goal
+        raise ValueError(
+            f"`tl.{kind.prefix}_{goal.name}` is not for these data, which are "
+            f"{problem.input.nouns} for a {wanted}: use "
+            f"`tl.{problem.input.prefix}_{wanted}`."
+        )
 
 
 def _docstring(kind: type[Input], goal: Goal, arguments: list[Argument]) -> str:

@@ -90,8 +90,8 @@ def from_series(
         seed: Seed of the order of training, and of the split of labelled windows.
 
     Returns:
-        `Splits`. `data.problem.output` is what `tl.series_forecaster` takes,
-        `data.problem.input.builder_arguments()` its `window` and `channels`.
+        `Splits`, which `tl.series_forecaster` takes: they say channels, window and
+        horizon.
 
     Raises:
         ValueError: If a column is missing or holds no numbers or times, times repeat,

@@ -74,16 +74,14 @@ class Tables(Input):
     builder_examples: ClassVar[Mapping[str, str]] = {
         "classifier": f"""{_FRAME}
 >>> data = tl.from_dataframe(frame, features="all", label="fraud")
->>> model = tl.table_classifier(
-...     "ft_transformer", data.class_names, columns=data.columns
-... )
+>>> model = tl.table_classifier("ft_transformer", data)
 >>> model.classify(frame.iloc[:1])[0].label in data.class_names
 True
 """,
         "regressor": f"""{_FRAME}
 >>> data = tl.from_dataframe(frame, features=["shop", "fraud"], label="amount",
 ...                          task="regression")
->>> tl.table_regressor("ft_transformer", columns=data.columns).output_shape
+>>> tl.table_regressor("ft_transformer", data).output_shape
 (None, 1)
 """,
     }
@@ -200,7 +198,7 @@ True
         if arguments.get("columns") is None:
             raise ValueError(
                 f"{backbone!r} is made for the columns of a table: "
-                f"tl.table_classifier({backbone!r}, classes, columns=data.columns)."
+                f"tl.table_classifier({backbone!r}, data)."
                 "backbone."
             )
         return backbones.load_backbone(backbone, **arguments)[0]
