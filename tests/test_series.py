@@ -348,7 +348,6 @@ def test_a_backbone_is_pretrained_trained_whole_and_exported(fitted, tmp_path):
         model,
         data.train,
         data.val,
-        head_epochs=1,
         epochs=2,
         unfreeze_from=1.0,
         verbose=0,
