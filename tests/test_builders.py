@@ -150,6 +150,9 @@ def test_a_head_of_ours_gives_probabilities():
 # The builders themselves.
 
 
+TARGETS = {"regressor": "outputs", "forecaster": "horizon"}
+
+
 @pytest.mark.parametrize("name", sorted(set(BUILDERS) & set(tl.__all__)))
 def test_a_builder_says_all_of_its_arguments(name):
     builder = getattr(tl, name)
@@ -163,7 +166,7 @@ def test_a_builder_says_all_of_its_arguments(name):
     positional = [p.name for p in signature.parameters.values() if p.kind == 1]
     assert positional == [
         "backbone",
-        name.endswith("regressor") * "outputs" or "classes",
+        TARGETS.get(name.partition("_")[2], "classes"),
     ]
     assert "As in" not in text and "as in" not in listed and ">>>" in text
     assert max(map(len, builder.__doc__.splitlines())) <= 88
