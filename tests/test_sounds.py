@@ -426,6 +426,12 @@ def test_windows_are_drawn_out_of_long_sounds_in_training_alone():
     assert len(starts) == 4
     with pytest.raises(ValueError, match="augmentation.*mixup"):
         resolve_augment("mixup", domain=its_input.augmentations)
+    with pytest.raises(ValueError, match="Step 1 of `augment`.*sounds of the shape"):
+        # The drawn windows are the first step, though not the user's.
+        cut = resolve_augment(lambda x: x[:, 9:], domain=its_input.augmentations)
+        cut(wide, np.zeros(2), 0)
+    with pytest.raises(ValueError, match="a function of sounds"):
+        resolve_augment(3, domain=its_input.augmentations)
 
 
 # A model through all verbs.
