@@ -141,14 +141,17 @@ def test_bad_files_are_left_out_and_bad_sounds_are_found(folder, tmp_path):
     cut = write(up / "cut.flac", glide(True, seed=50, seconds=3)).read_bytes()
     (up / "cut.flac").write_bytes(cut[: len(cut) // 3])
     write(up / "nan.wav", np.where(wave > 0.4, np.nan, wave), subtype="FLOAT")
-    with pytest.warns(UserWarning, match="Skipped 3 of 53 files.*its length is 0"):
+    early = np.tile(wave, 3)
+    early[5] = np.nan  # far from the middle, which is all that a window reads
+    write(up / "early.wav", early, subtype="FLOAT")
+    with pytest.warns(UserWarning, match="Skipped 3 of 54 files.*its length is 0"):
         data = tl.audio_folder(copy, **WINDOW, **WHOLE)
     reasons = {path.rsplit("/")[-1]: why for path, why in data.skipped}
     assert reasons["empty.wav"] == "is empty"
     assert "no sound file that can be read" in reasons["text.wav"]
     found = {each.kind: " ".join(each.examples) for each in data.check(verbose=0)}
     for kind, *names in (
-        ("damaged sounds", "cut.flac", "nan.wav"),
+        ("damaged sounds", "cut.flac", "nan.wav", "early.wav"),
         ("silent sounds", "silent.wav", "phase.wav"),
         ("clipped sounds", "loud.wav"),
         ("short sounds", "short.wav"),
@@ -423,6 +426,12 @@ def test_windows_are_drawn_out_of_long_sounds_in_training_alone():
     assert len(starts) == 4
     with pytest.raises(ValueError, match="augmentation.*mixup"):
         resolve_augment("mixup", domain=its_input.augmentations)
+    with pytest.raises(ValueError, match="Step 1 of `augment`.*sounds of the shape"):
+        # The drawn windows are the first step, though not the user's.
+        cut = resolve_augment(lambda x: x[:, 9:], domain=its_input.augmentations)
+        cut(wide, np.zeros(2), 0)
+    with pytest.raises(ValueError, match="a function of sounds"):
+        resolve_augment(3, domain=its_input.augmentations)
 
 
 # A model through all verbs.
@@ -589,6 +598,8 @@ def test_data_that_a_model_does_not_take_are_refused(trained, folder):
             ask([np.full(1_000, 9_000.0)])
     with pytest.raises(ValueError, match=r"shape \(0,\)"):
         model.classify_stream(np.zeros(0))
+    with pytest.raises(ValueError, match="`relative` must be.*Received: relative='no'"):
+        tl.audio_classifier("glyphnet", 2, relative="no")
     layer = LogMelSpectrogram(RATE, name="spectrogram")
     with pytest.raises(ValueError, match="'spectrogram' needs waves of one length"):
         layer(keras.Input((None,)))

@@ -121,7 +121,7 @@ class Step:
                 f"{self._which()} must return {what} of the shape that it got. "
                 f"Received: {new.dtype.name} of shape {new.shape} for "
                 f"{old.dtype.name} of shape {old.shape}. To crop, zoom in or resize "
-                "back within the step; pictures get their size where the data are read."
+                "back within the step; the size is set where the data are read."
             )
         return tf.ensure_shape(tf.cast(new, old.dtype), old.shape)
 
@@ -161,7 +161,9 @@ class Step:
         return ", {} {:g} to {:g}".format(self.domain.values, *self.domain.limits)
 
     def _which(self) -> str:
-        return f"Step {self.position + 1} of `augment` ({self.name})"
+        # What an input has done before is none of the user's steps.
+        number = self.position + 1 - len(self.domain.first)
+        return f"Step {number} of `augment` ({self.name})"
 
 
 def make_steps(augment: Any, output: Output | None, domain: Domain) -> list[Step]:
@@ -212,7 +214,7 @@ def _flat(augment: Any, output: Output | None, domain: Domain) -> list[Any]:
         raise ValueError(
             "`augment` must be None, one of "
             f"{', '.join(map(repr, [*presets, *mixers]))}, an augmentation layer, a "
-            "function of images (and labels), or a list of these. "
+            f"function of {domain.nouns} (and labels), or a list of these. "
             f"Received: augment={augment!r}."
         )
     return [augment]

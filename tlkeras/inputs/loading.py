@@ -54,7 +54,11 @@ def load_batches(
         befores, here, x = batch
         is_gap = befores != tf.concat([[last], here[:-1]], axis=0)
         lost = befores[tf.argmax(tf.cast(is_gap, tf.int8))]
-        message = ["Could not be read or decoded:", describe(tf.maximum(lost, 0))]
+        message = [
+            "Could not be read or decoded:",
+            describe(tf.maximum(lost, 0)),
+            "Repair or remove it; the data's `check()` finds all such files.",
+        ]
         whole = tf.debugging.Assert(~tf.reduce_any(is_gap), message)
         with tf.control_dependencies([whole]):
             return here[-1], (here, tf.identity(x))

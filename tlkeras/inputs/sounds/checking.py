@@ -18,6 +18,8 @@ _SHORT = 0.25
 # The profile of a window that is compared with others: its loudness in so many spans
 # of time, and in so many octave-like bands.
 _SPANS, _BANDS = 16, 12
+# Seconds of a long recording that are in memory at once.
+_PIECE = 60
 # How far profiles of the same sound are apart, as vectors of length 1: 0.1 is a
 # correlation of 0.995. No two of 3,000 spoken digits, 50 of each by one speaker, are so
 # near (26 pairs within 0.15). Copies at another level are 0 apart, with noise 30 dB
@@ -70,7 +72,7 @@ def _profile(
     nothing = np.zeros(_SPANS * _BANDS, np.float32)
     try:
         wave = examples.wave(position)
-        is_whole = _ends_where_it_should(examples, position)
+        is_whole = _is_whole(examples, position)
     except ValueError:
         return nothing, False, False, False
     loud = np.abs(wave)
@@ -79,9 +81,18 @@ def _profile(
     return (nothing if silent else _vector(wave)), is_whole, silent, clipped
 
 
-def _ends_where_it_should(examples: SoundExamples, position: int) -> bool:
-    """Whether the last tenth of a second is there that the header promises."""
+def _is_whole(examples: SoundExamples, position: int) -> bool:
+    """Whether the last tenth of a second is there that the header promises.
+
+    Raises:
+        ValueError: If the sound is damaged outside of the middle: augmented training
+            and evaluation read all of it.
+    """
     end = int(examples.lengths_whole[position])
+    if end > examples.samples:
+        for start in range(0, end, _PIECE * examples.sample_rate):
+            span = min(_PIECE * examples.sample_rate, end - start)
+            examples._part(position, start, span)
     span = min(end, max(1, examples.sample_rate // 10))
     return len(examples._part(position, end - span, span)) > 0
 

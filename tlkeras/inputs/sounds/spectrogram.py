@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tlkeras._validation import check_int, check_number
+from tlkeras._validation import check_choice, check_int, check_number
 
 # Frames of 25 ms every 10 ms, as Kaldi and HTK compute them for speech.
 _WINDOW, _HOP = 0.025, 0.010
@@ -74,7 +74,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.sample_rate = check_int("sample_rate", sample_rate, 1)
         self.mels = check_int("mels", mels, 1)
-        self.relative = bool(relative)
+        self.relative = bool(check_choice("relative", relative, (True, False)))
         self.pooling = check_int("pooling", pooling, 1)
 
     @property
