@@ -239,7 +239,13 @@ SEEDED = {
 }
 
 
-@pytest.mark.parametrize("make", SEEDED.values(), ids=SEEDED)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=[pytest.mark.slow] * (name != "strong"))
+        for name, make in SEEDED.items()
+    ],
+)
 def test_the_same_seed_augments_alike_and_batches_and_epochs_differ(make):
     images, labels = noise(n=4)
     data = batches(np.concatenate([images] * 3), np.concatenate([labels] * 3))

@@ -193,41 +193,8 @@ def names_of(example):
     return {"tl": tl, "keras": keras, "np": np} | made
 
 
-# Examples that build or train several models, or convert one.
-LONG = {
-    "adapt",
-    "auto",
-    "distill",
-    "export",
-    "find_learning_rate",
-    "find_suspects",
-    "fine_tune",
-    "image_detector",
-    "largest_batch",
-    "learn_class",
-    "load_backbone",
-    "prune",
-    "quantize",
-    "rank_backbones",
-    "rerun",
-    "suggest_labels",
-    "text_classifier",
-    "text_regressor",
-    "tune",
-}
-
-
-@pytest.mark.parametrize(
-    "example",
-    [
-        pytest.param(
-            example,
-            id=example.name,
-            marks=[pytest.mark.slow] * (example.name.rpartition(".")[2] in LONG),
-        )
-        for example in EXAMPLES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_docstring_example_runs_and_shows_what_it_says(example, offline_folder):
     said = []
     test = doctest.DocTest(
