@@ -182,6 +182,7 @@ def test_a_gap_is_found_said_and_drawn():
         tl.domain_gap(model, X, DIM, cache=False, verbose=7)
 
 
+@pytest.mark.slow
 def test_a_report_its_card_and_a_plan_say_that_data_are_others():
     model, source = trained()
     others = DIM, Y[::-1]

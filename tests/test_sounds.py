@@ -328,6 +328,7 @@ def small_moonshine(**arguments):
 SPEECH = {"sample_rate": 16_000, "seconds": 0.25}
 
 
+@pytest.mark.slow
 def test_moonshine_gives_what_its_own_encoder_gives(tmp_path):
     import keras_hub
 

@@ -233,6 +233,7 @@ def test_mixed_precision_learns_and_survives_the_file(tmp_path, policy):
     assert history.history["accuracy"][-1] > 0.9
 
 
+@pytest.mark.slow
 def test_multi_label_and_regression_train():
     both = np.stack([Y, 1 - Y, Y >= 0], axis=1).astype("float32")
     backbone = tiny_backbone(blocks=1)
