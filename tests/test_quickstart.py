@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import importlib.util
 import json
-import re
 from importlib import metadata
 from pathlib import Path
 
@@ -156,18 +155,6 @@ def test_own_texts(tmp_path, preset, capsys):
     assert results(out)["recipe"]["batch_size"] == 8
     assert "by topic" not in capsys.readouterr().out
     assert tl.load(out / "model.keras").class_names == ("bad", "good")
-
-
-@pytest.mark.slow
-def test_the_example_of_the_guide_to_texts(tmp_path, preset, monkeypatch):
-    """Small weights take MiniLM's place, so that all but the download is real."""
-    page = (SENTENCES.parents[1] / "docs" / "texts.md").read_text(encoding="utf-8")
-    block = re.search(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
-    write_films(tmp_path / "reviews.csv", ("text", "label"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tlkeras.inputs.texts.backbones.minilm_folder", lambda: preset)
-    exec(re.sub(r"epochs=\d+", "epochs=1", block), {})
-    assert tl.load("reviews.keras").classify(["we"])[0].label in ("bad", "good")
 
 
 def test_where_minilm_is_not_installed(tmp_path, monkeypatch, capsys):
