@@ -291,9 +291,7 @@ class TransferModel(keras.Model):
         >>> times = pd.date_range("2024-01-01", periods=300, freq="h")
         >>> frame = pd.DataFrame({"at": times, "kwh": np.sin(np.arange(300) * 0.2618)})
         >>> data = tl.from_series(frame, "at", "kwh", window=48, horizon=2)
-        >>> model = tl.series_forecaster(
-        ...     "patch_transformer", data.problem.output, window=48
-        ... )
+        >>> model = tl.series_forecaster("patch_transformer", data)
         >>> history = tl.fit_head(model, data.train, verbose=0)
         >>> model.forecast(frame)["at"].tolist()[-1]
         Timestamp('2024-01-13 13:00:00')

@@ -204,8 +204,8 @@ class Forecast(Output):
             raise ValueError(
                 f"Labels in `{part}` have shape {labels.shape}; a forecaster of "
                 f"{self.horizon} steps and {self.targets} target(s) takes (n, "
-                f"{self.columns}), as tl.from_series makes them. Build it with "
-                "`data.problem.output`."
+                f"{self.columns}), as tl.from_series makes them. Build it of the data: "
+                "tl.series_forecaster(backbone, data)."
             )
 
     def _valid(self, known: np.ndarray) -> tuple[np.ndarray, str]:
