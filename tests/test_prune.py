@@ -412,7 +412,8 @@ def test_a_smaller_model_computes_what_the_large_one_does_without_the_channels(b
         wanted, got = (getattr(m, part)(inputs).numpy() for m in (model, small))
         scale = np.abs(wanted).max()
         assert np.ptp(wanted, axis=0).max() > 1e-3 * scale
-        np.testing.assert_allclose(got, wanted, atol=1e-5 * scale)
+        # 63 layers of float32: some processors differ by 3e-5 where channels are fewer.
+        np.testing.assert_allclose(got, wanted, atol=1e-4 * scale)
     assert small.count_params() < model.count_params()
     old, new = (weights_of(m).keys() for m in (model, small))
     assert [n.split("/")[-2:] for n in old] == [n.split("/")[-2:] for n in new]
