@@ -2,8 +2,9 @@
 
 from tlkeras.choosing.deciding import AutoResult, auto
 from tlkeras.choosing.ranking import Ranking, rank_backbones
-from tlkeras.choosing.searching import Tuning, tune
+from tlkeras.choosing.searching import tune
 from tlkeras.choosing.space import Between
+from tlkeras.choosing.tuning import Tuning
 
 __all__ = [
     "AutoResult",

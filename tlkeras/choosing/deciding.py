@@ -20,8 +20,9 @@ from tlkeras._validation import (
 from tlkeras.choosing.candidates import built, named_candidates
 from tlkeras.choosing.progress import in_words
 from tlkeras.choosing.ranking import Ranked, Ranking, rank_backbones
-from tlkeras.choosing.searching import Tuning, tune
+from tlkeras.choosing.searching import tune
 from tlkeras.choosing.studies import import_optuna
+from tlkeras.choosing.tuning import Tuning
 from tlkeras.data import Splits
 from tlkeras.evaluation import Report, evaluate
 from tlkeras.training import Plan, Recipe, plan

@@ -7,7 +7,6 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +32,9 @@ from tlkeras.choosing.space import (
     default_space,
     with_views,
 )
-from tlkeras.choosing.studies import (
-    import_optuna,
-    model_file,
-    opened_study,
-    study_file,
-)
+from tlkeras.choosing.studies import import_optuna, model_file, opened_study, study_file
+from tlkeras.choosing.tuning import STATES, Tuning, completed, ended, error_of, value_of
 from tlkeras.data import Splits
-from tlkeras.description import Described, Description
 from tlkeras.distribution import Workers, strategy_of
 from tlkeras.inputs.examples import reading_of
 from tlkeras.records.encoding import encode, random_state_kept
@@ -52,7 +46,7 @@ from tlkeras.training.plan_facts import numbered_blocks
 from tlkeras.training.recipe import SETTINGS, settings_of
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 # Of so many trials half are drawn at random, before what they say is followed.
 _MOST_RANDOM = 10
@@ -60,139 +54,8 @@ _MOST_RANDOM = 10
 _SHOWN = 120
 # So many trials that fail, and none that does not, end the search.
 _GIVE_UP = 3
-_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 # Arguments of a builder that a search leaves alone.
 _NOT_SEARCHED = ("weights",)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Tuning(Described):
-    """What a search found; prints as a table, in a notebook as HTML.
-
-    Attributes:
-        recipe: The best `tl.Recipe`, for `tl.fine_tune`.
-        builder: The best arguments for the builder, and those of a plan that the search
-            started from; empty where there are none.
-        model: The best trial's model, with the weights that it was left with.
-        history: Its `FineTuneHistory`; `None` where an earlier process trained it.
-        metric: What was searched by.
-        best_value: What the best trial reached, on the validation data that chose it
-            among all, and so a little too good: the test part tells.
-        default_value: What the first trial reached, that of the settings that the
-            search started from; `None` where it did not, or they are not in the space.
-        settings: The best trial's settings, by name.
-        trials: The trials that have ended, `optuna.trial.FrozenTrial`s.
-        study: The `optuna.Study`.
-        seconds: How long this call took.
-    """
-
-    recipe: Recipe
-    builder: Mapping[str, Any]
-    model: keras.Model = field(repr=False)
-    history: FineTuneHistory | None = field(repr=False)
-    metric: str
-    best_value: float
-    default_value: float | None
-    settings: Mapping[str, Any]
-    trials: tuple[Any, ...] = field(repr=False)
-    study: Any = field(repr=False)
-    seconds: float
-
-    @property
-    def table(self) -> "pd.DataFrame":
-        """A row for each trial: state, the metric, seconds, settings and any error.
-
-        `state` is `"complete"`, `"pruned"` or `"failed"`. Of pruned trials the metric
-        is the last that was seen.
-        """
-        import pandas as pd
-
-        names = list(self.settings)
-        rows = []
-        for trial in self.trials:
-            rows.append(
-                {
-                    "state": _STATES[trial.state.name],
-                    self.metric: _value_of(trial),
-                    "seconds": trial.user_attrs.get("seconds", math.nan),
-                    **{name: trial.params.get(name) for name in names},
-                    "error": _error_of(trial),
-                }
-            )
-        numbers = pd.RangeIndex(1, len(rows) + 1, name="trial")
-        return pd.DataFrame(rows, index=numbers)
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draws what each trial reached, and the best so far.
-
-        Args:
-            ax: A matplotlib axes to draw on; made if `None`.
-
-        Returns:
-            The axes.
-        """
-        from tlkeras.plots import plot_trials
-
-        values = [_value_of(trial) for trial in self.trials]
-        complete = [trial.state.name == "COMPLETE" for trial in self.trials]
-        counted = np.where(complete, values, math.nan)
-        falls = self.study.direction.name == "MINIMIZE"
-        best = (np.fmin if falls else np.fmax).accumulate(counted)
-        pruned = [trial.state.name == "PRUNED" for trial in self.trials]
-        return plot_trials(values, best, ax, ylabel=self.metric, pruned=pruned)
-
-    @property
-    def importances(self) -> dict[str, float]:
-        """How much of the differences between trials each setting explains.
-
-        Shares that sum to 1, by functional analysis of variance (fANOVA): rough, where
-        trials are few.
-
-        Raises:
-            ValueError: If fewer than two trials are complete, or all are alike.
-        """
-        optuna = import_optuna()
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        try:
-            found = optuna.importance.get_param_importances(
-                self.study, evaluator=evaluator
-            )
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                "Importances need at least two complete trials that differ: "
-                f"{error} Search on with more `trials=`."
-            ) from error
-        return dict(found)
-
-    def plot_importances(self, ax: Any = None) -> Any:
-        """Draws how much of the differences between trials each setting explains.
-
-        Args:
-            ax: A matplotlib axes to draw on; made if `None`.
-
-        Returns:
-            The axes.
-        """
-        from tlkeras.plots import plot_importances
-
-        return plot_importances(self.importances, ax)
-
-    def _described(self) -> Description:
-        states = [_STATES[trial.state.name] for trial in self.trials]
-        counts = (f"{states.count(s)} {s}" for s in _STATES.values() if s in states)
-        title = (
-            f"Best {self.metric} {self.best_value:.4g} of {len(states)} trial(s): "
-            f"{', '.join(counts)}"
-        )
-        rows = tuple((name, _shown(value)) for name, value in self.settings.items())
-        notes = ()
-        if self.default_value is not None:
-            notes = (f"The settings that it started from: {self.default_value:.4g}.",)
-        return Description(title, ("setting", "best"), rows, notes)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else repr(value)
 
 
 def tune(
@@ -503,18 +366,18 @@ class _Search:
         if self.start is not None and not study.trials:
             study.enqueue_trial(self.start)
         took: list[float] = []
-        done = len(_ended(study))
+        done = len(ended(study))
         try:
             for number in range(done + 1, trials + 1):
                 usual = float(np.median(took)) if took else 0.0
-                if _complete(study) and clock.left() < usual:
+                if completed(study) and clock.left() < usual:
                     break
                 self._try(study, clock, path)
-                took.append(_ended(study)[-1].user_attrs["seconds"])
+                took.append(ended(study)[-1].user_attrs["seconds"])
                 clock.say(number - done, trials - done, self._said(study, number))
                 self._check_worth(study)
         except KeyboardInterrupt:
-            if not _complete(study):
+            if not completed(study):
                 raise
             if clock.speaks:
                 print("Interrupted: this is the best so far.")
@@ -530,7 +393,7 @@ class _Search:
             settings = self.space.values(trial.params)
             recipe, builder = self._parted(settings)
             model = self._model(builder)
-            may_stop = bool(_complete(study))
+            may_stop = bool(completed(study))
             watch = TrialWatch(trial, self.metric, recipe, clock, may_stop)
             history = self._train(model, recipe, [watch])
             value = self._value(model, history)
@@ -553,7 +416,7 @@ class _Search:
         gc.collect()
 
     def _is_best(self, study: Any, value: float) -> bool:
-        if not _complete(study):
+        if not completed(study):
             return True
         known = study.best_value
         return value < known if self.falls else value > known
@@ -606,24 +469,24 @@ class _Search:
         return float(value)
 
     def _said(self, study: Any, number: int) -> str:
-        trial = _ended(study)[-1]
-        value, state = _value_of(trial), _STATES[trial.state.name]
+        trial = ended(study)[-1]
+        value, state = value_of(trial), STATES[trial.state.name]
         what = f"trial {number}: {self.metric} {value:.4g}"
         if state != "complete":
-            why = textwrap.shorten(_error_of(trial), _SHOWN, placeholder="...")
+            why = textwrap.shorten(error_of(trial), _SHOWN, placeholder="...")
             what = f"trial {number}: {state}, {why}"
-        best = f"best {study.best_value:.4g}" if _complete(study) else "none complete"
+        best = f"best {study.best_value:.4g}" if completed(study) else "none complete"
         return f"{what}; {best}; {in_words(trial.user_attrs['seconds'])}"
 
     def _check_worth(self, study: Any) -> None:
-        trials = _ended(study)
-        if len(trials) < _GIVE_UP or _complete(study):
+        trials = ended(study)
+        if len(trials) < _GIVE_UP or completed(study):
             return
         raise _no_success(study)
 
     def result(self, study: Any, path: Path | None, seconds: float) -> Tuning:
         """Returns what was found."""
-        if not _complete(study):
+        if not completed(study):
             raise _no_success(study)
         best = study.best_trial
         settings = self.space.values(best.params)
@@ -643,7 +506,7 @@ class _Search:
             best_value=float(best.value),
             default_value=first.value if is_default else None,
             settings=settings,
-            trials=tuple(_ended(study)),
+            trials=tuple(ended(study)),
             study=study,
             seconds=seconds,
         )
@@ -664,27 +527,7 @@ def _keep(model: keras.Model, path: Path) -> None:
         model.save(unfinished)
 
 
-def _ended(study: Any) -> list[Any]:
-    return [t for t in study.get_trials(deepcopy=False) if t.state.name in _STATES]
-
-
-def _complete(study: Any) -> list[Any]:
-    return [t for t in _ended(study) if t.state.name == "COMPLETE"]
-
-
-def _value_of(trial: Any) -> float:
-    if trial.value is not None and trial.state.name == "COMPLETE":
-        return float(trial.value)
-    seen = trial.intermediate_values
-    return float(seen[max(seen)]) if seen else math.nan
-
-
-def _error_of(trial: Any) -> str:
-    known = trial.user_attrs.get("error", "")
-    return known or ("interrupted" if trial.state.name == "FAIL" else "")
-
-
 def _no_success(study: Any) -> ValueError:
-    errors = dict.fromkeys(map(_error_of, _ended(study)))
+    errors = dict.fromkeys(map(error_of, ended(study)))
     listed = "\n".join(filter(None, errors))
     return ValueError(f"No trial succeeded.\n{listed}")
