@@ -8,13 +8,22 @@ import keras
 import numpy as np
 from keras import ops
 
-from tlkeras._validation import few, unknown_name
+from tlkeras._validation import few
 from tlkeras.findings import Finding
 from tlkeras.linear import Targets
 from tlkeras.metrics import classification
 from tlkeras.metrics.table import ClassTable, number, one_line
 from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, scaling
+from tlkeras.outputs.class_labels import (
+    check_several,
+    check_shares,
+    check_truth,
+    checked_numbers,
+    class_numbers,
+    numbers_of_names,
+    numbers_of_rows,
+)
 from tlkeras.outputs.column import ClassLookup, name_of
 from tlkeras.outputs.divergence import of_classes, of_labels
 from tlkeras.outputs.features import is_class
@@ -25,7 +34,6 @@ from tlkeras.outputs.naming import (
     class_shares_of,
     name_classes,
     names_config,
-    numbered,
     sum_to_one,
     unfit,
     unit_values,
@@ -134,9 +142,9 @@ class Classes(Probabilities):
         cls, values: np.ndarray, names: tuple[str, ...] | None
     ) -> tuple["Classes", np.ndarray]:
         if values.ndim == 2:
-            numbers, names = _numbers_of_rows(values, names)
+            numbers, names = numbers_of_rows(values, names)
         elif values.dtype.kind == "U":
-            numbers, names = _numbers_of_names(values, names)
+            numbers, names = numbers_of_names(values, names)
         elif values.dtype.kind == "f":
             raise ValueError(
                 f"With task='classification', `y` must hold whole numbers or strings. "
@@ -144,12 +152,12 @@ class Classes(Probabilities):
                 "`y.astype('int32')`."
             )
         else:
-            numbers, names = _checked_numbers(values, names)
+            numbers, names = checked_numbers(values, names)
         check_several(numbers, names)
         return cls(names), numbers
 
     def check(self, labels: np.ndarray, part: str) -> None:
-        _check_truth(labels, self.names, f"Labels in `{part}`")
+        check_truth(labels, self.names, f"Labels in `{part}`")
         count = len(self.names)
         if labels.ndim > 1 and labels.shape[-1] != 1:
             if labels.shape[-1] != self.units:
@@ -157,7 +165,7 @@ class Classes(Probabilities):
                     f"Labels in `{part}` have shape {labels.shape}; the model has "
                     f"{count} classes and takes labels of shape (n, {self.units})."
                 )
-            _check_shares(labels, f"Labels in `{part}`")
+            check_shares(labels, f"Labels in `{part}`")
             return
         low, high = labels.min(), labels.max()
         # The loss of a single unit takes a probability as well.
@@ -185,7 +193,7 @@ class Classes(Probabilities):
 
     def pack(self, labels: Any, count: int, about: str) -> np.ndarray:
         values = np.asarray(labels)
-        _check_truth(values, self.names, about)
+        check_truth(values, self.names, about)
         if not self.one_hot:
             return super().pack(values, count, about)
         if are_numbers(values.shape, len(self.names)):
@@ -194,7 +202,7 @@ class Classes(Probabilities):
             numbers = np.where(known, rows, 0)[:, 0].astype(int)
             return np.where(known, np.eye(self.units)[numbers], np.nan)
         rows = super().pack(values, count, about)
-        _check_shares(rows[~np.isnan(rows).any(axis=1)], about)
+        check_shares(rows[~np.isnan(rows).any(axis=1)], about)
         return rows
 
     def _valid(self, known: np.ndarray) -> tuple[np.ndarray, str]:
@@ -322,12 +330,12 @@ class Classes(Probabilities):
     def read_predictions(
         self, labels: np.ndarray, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        _check_truth(labels, self.names, "Labels")
+        check_truth(labels, self.names, "Labels")
         probabilities = _probabilities(outputs, self.logits)
         classes = probabilities.shape[1]
         check_count(self.names, classes)
         if labels.reshape(len(labels), -1).shape[1] == 1:
-            return _class_numbers(labels.ravel(), classes), probabilities
+            return class_numbers(labels.ravel(), classes), probabilities
         if labels.shape[1] != classes:
             raise unfit(labels, outputs, f"one column, or {classes} for one-hot rows")
         if not are_zero_or_one(labels) and sum_to_one(labels):
@@ -601,136 +609,9 @@ def _with_shares(counts: Sequence[int]) -> list[str]:
     return [f"{count} ({count / total:.0%})" for count in counts]
 
 
-def check_several(numbers: np.ndarray, names: Sequence[str]) -> None:
-    """Raises `ValueError` where the examples are not of at least two classes."""
-    present = np.unique(numbers)
-    if len(present) < 2:
-        only = ", ".join(repr(names[i]) for i in present)
-        raise ValueError(
-            "A classifier needs examples of at least two classes. Received: "
-            f"{len(numbers)} examples of {only or 'none'}."
-        )
-
-
-def _check_truth(labels: np.ndarray, names: Sequence[str], about: str) -> None:
-    """Raises `ValueError` for booleans whose positions turn the names round."""
-    if labels.dtype != bool or not are_numbers(labels.shape, len(names)):
-        return
-    if ClassLookup(names).turned_round([False, True]) is not None:
-        raise ValueError(
-            f"{about} are booleans, which stand for positions here: False would be "
-            f"{names[0]!r}, True {names[1]!r}. Pass `~y`, or read the data with "
-            "`tl.from_arrays(x, y, class_names=model.class_names)`."
-        )
-
-
-def _check_shares(rows: np.ndarray, about: str) -> None:
-    """Raises `ValueError` unless each row holds one class, or shares of several."""
-    if rows.shape[-1] > 1 and not sum_to_one(rows.astype("float64")):
-        sums = rows.sum(axis=-1)
-        first = int(np.argmax((rows < 0).any(axis=-1) | (np.abs(sums - 1) > 1e-2)))
-        raise ValueError(
-            f"{about} must be one-hot rows, or shares of the classes that "
-            "sum to 1: the model gives each input one class. Received: "
-            f"{rows[first].tolist()[:10]} at index {first}. Where an input may have "
-            "several labels, or none, build the model with multi_label=True (a sigmoid "
-            "for each, binary cross-entropy)."
-        )
-
-
-def _numbers_of_rows(
-    values: np.ndarray, names: tuple[str, ...] | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    names = check_rows(values, names, "classification")
-    off = values.sum(axis=1) != 1
-    if off.any():
-        raise ValueError(
-            "With task='classification', each row of a 2-D `y` must have exactly one "
-            f"1. {off.sum()} of {len(off)} rows have not, first at index "
-            f"{int(np.argmax(off))}. If labels are not exclusive, pass "
-            "task='multi_label'."
-        )
-    return values.argmax(axis=1).astype(np.int32), names
-
-
-def check_rows(
-    values: np.ndarray, names: tuple[str, ...] | None, task: str
-) -> tuple[str, ...]:
-    """Returns the names of columns of 0 and 1, or raises `ValueError`."""
-    if not are_zero_or_one(values):
-        text = values.dtype.kind == "U"
-        came = "strings" if text else f"values from {values.min()} to {values.max()}"
-        raise ValueError(
-            f"With task={task!r}, `y` of shape {values.shape} must hold only 0 and 1. "
-            f"Received: {came}."
-        )
-    names = names or numbered(values.shape[1])
-    if len(names) != values.shape[1]:
-        raise ValueError(
-            f"`y` has {values.shape[1]} columns, but `class_names` has {len(names)} "
-            "names. There must be one name per column."
-        )
-    return names
-
-
-def _numbers_of_names(
-    values: np.ndarray, names: tuple[str, ...] | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    present = np.unique(values)
-    names = names or tuple(present.tolist())
-    for name in present.tolist():
-        if name not in names:
-            raise unknown_name("class name", name, names)
-    ids = np.array([names.index(name) for name in present.tolist()], np.int32)
-    return ids[np.searchsorted(present, values)], names
-
-
-def _checked_numbers(
-    values: np.ndarray, names: tuple[str, ...] | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    if len(values) and values.min() < 0:
-        raise ValueError(
-            "Class ids in `y` must not be negative. Received: "
-            f"{int(values.min())} at index {int(values.argmin())}."
-        )
-    top = int(values.max()) if len(values) else 0
-    if names is not None and top >= len(names):
-        raise ValueError(
-            f"Class ids in `y` must be 0 to {len(names) - 1}, one per name in "
-            f"`class_names` ({len(names)}). Received: {top} at index "
-            f"{int(values.argmax())}."
-        )
-    if names is None:
-        _check_no_gaps(values, top)
-    return values.astype(np.int32), names or numbered(top + 1)
-
-
-def _check_no_gaps(values: np.ndarray, top: int) -> None:
-    present = np.unique(values)
-    if len(present) == top + 1:
-        return
-    absent = np.setdiff1d(np.arange(min(top + 1, 10_000)), present)
-    raise ValueError(
-        f"Class ids in `y` go up to {top}, but {len(present)} of them occur; missing "
-        f"are {absent[:5].tolist()}{' and more' * (len(absent) > 5)}. Number the "
-        "classes from 0 without gaps, or pass `class_names` with a name for every id."
-    )
-
-
 def _probabilities(outputs: np.ndarray, logits: bool | None) -> np.ndarray:
     """Returns probabilities per class; a single output is that of class 1."""
     if outputs.shape[1] > 1:
         return class_shares_of(outputs, logits)
     positive = unit_values(outputs, logits)
     return np.concatenate([1 - positive, positive], axis=1)
-
-
-def _class_numbers(labels: np.ndarray, classes: int) -> np.ndarray:
-    wrong = labels[(labels < 0) | (labels >= classes) | (labels != np.floor(labels))]
-    if wrong.size:
-        raise ValueError(
-            f"Labels must be class numbers from 0 to {classes - 1}: the model tells "
-            f"{classes} classes apart. Received {wrong.size} other labels, such as "
-            f"{wrong[0]}."
-        )
-    return labels.astype("int64")

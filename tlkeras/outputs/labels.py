@@ -14,7 +14,7 @@ from tlkeras.metrics.multi_label import check_thresholds
 from tlkeras.metrics.table import ClassTable
 from tlkeras.outputs import label_findings
 from tlkeras.outputs.base import Prediction, scaling
-from tlkeras.outputs.classes import check_rows
+from tlkeras.outputs.class_labels import check_rows
 from tlkeras.outputs.divergence import of_labels
 from tlkeras.outputs.features import is_class, is_sequence
 from tlkeras.outputs.losses import LabelLoss, classifier_loss
