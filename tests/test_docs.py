@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import importlib.metadata
 import inspect
 import pkgutil
 import re
@@ -239,6 +240,16 @@ def test_the_usual_files_are_there(name):
 
 def test_the_readme_is_short():
     assert (ROOT / "README.md").stat().st_size <= 6_000
+
+
+def test_an_index_of_packages_shows_a_readme_whose_links_lead_somewhere():
+    shown = importlib.metadata.metadata("tlkeras").get_payload()
+    assert shown.startswith("# tlkeras")
+    targets = re.findall(r"\]\((.*?)\)", shown)
+    assert len(targets) > 30
+    assert {target.split(":")[0] for target in targets} == {"https"}
+    raw = "https://raw.githubusercontent.com/tlkeras/tlkeras/main/"
+    assert f"]({raw}docs/images/quickstart.png)" in shown
 
 
 def test_the_citation_is_of_this_version():
