@@ -590,6 +590,7 @@ def test_data_without_an_end_are_refused_by_each_verb(form):
             use()
 
 
+@pytest.mark.slow
 def test_data_that_do_not_tell_their_end_are_read_so_far(monkeypatch):
     monkeypatch.setattr(given, "_MOST_BATCHES", 6)
     once = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)

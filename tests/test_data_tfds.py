@@ -460,6 +460,7 @@ def test_bad_arguments(arguments, kwargs, message):
         from_tfds(arguments, **kwargs)
 
 
+@pytest.mark.slow
 def test_fingerprint_of_a_data_set(tmp_path):
     def fingerprint(builder, **kwargs):
         data = from_tfds(builder, validation_split=0, **kwargs)

@@ -98,6 +98,7 @@ def free_addresses(count):
         return tuple(f"127.0.0.1:{server.getsockname()[1]}" for server in servers)
 
 
+@pytest.mark.slow
 def test_workers_wait_until_all_are_there():
     addresses, ends = free_addresses(3), {}
 
@@ -117,6 +118,7 @@ def test_workers_wait_until_all_are_there():
     assert min(ends.values()) - began >= 1.0
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_come_up_is_named_in_time(monkeypatch):
     addresses = free_addresses(3)
     began = time.monotonic()

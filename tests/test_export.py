@@ -277,6 +277,7 @@ def test_formats_without_tokenizer_take_tokens_and_say_so(format, tmp_path):
     assert report.difference < 1e-5 and report.examples > 5
 
 
+@pytest.mark.slow
 def test_the_heads_of_a_saved_model_have_names(tmp_path):
     model = several()
     report = exported(model, tmp_path, "saved_model")

@@ -324,6 +324,7 @@ METRICS = {
 }
 
 
+@pytest.mark.slow
 def test_metrics_take_class_numbers_and_one_hot_rows(tmp_path):
     metrics = [name for name in METRICS if name not in ("auc", "f1_score")]
     metrics += [keras.metrics.AUC(name="auc"), keras.metrics.F1Score("macro")]

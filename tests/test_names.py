@@ -53,6 +53,7 @@ def model_of(classes):
     return tl.image_classifier(tiny_backbone(blocks=1), classes)
 
 
+@pytest.mark.slow
 def test_a_model_of_a_number_takes_the_names_of_its_data(tmp_path, folder, data):
     model = model_of(4)
     assert model.class_names == ("0", "1", "2", "3")

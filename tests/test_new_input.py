@@ -134,6 +134,7 @@ def test_what_it_lacks_is_refused_by_one_error(trained):
         tl.explain(model, WAVES[:2])
 
 
+@pytest.mark.slow
 def test_several_heads_of_hums():
     labels = {"pitch": IDS, "loudness": np.abs(WAVES).max(axis=1)}
     heads = {"pitch": tl.Classes(NAMES), "loudness": tl.Numbers(1, weight=0.1)}

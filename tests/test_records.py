@@ -253,6 +253,7 @@ def test_precision_and_what_was_left_out_are_repeated(half_precision):
     assert same(again, model)
 
 
+@pytest.mark.slow
 def test_functions_and_callbacks_have_to_be_given():
     def halve(images):
         return images / 2

@@ -112,6 +112,7 @@ def test_what_cannot_be_solved_is_trained_and_told(arguments, given, reason, cap
     assert reason in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_head_by_gradient_begins_with_a_kernel_of_zeros():
     seen = []
     note = keras.callbacks.LambdaCallback(

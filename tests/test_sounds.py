@@ -608,6 +608,7 @@ def test_data_that_a_model_does_not_take_are_refused(trained, folder):
         model.classify_stream(["a.wav", "b.wav"])
 
 
+@pytest.mark.slow
 def test_backbones_of_pictures_are_candidates_for_sounds(data):
     ranking = tl.rank_backbones(data, ["glyphnet"], cache=False, verbose=0)
     assert ranking.best == "glyphnet"

@@ -196,6 +196,7 @@ def test_wrong_labels_of_pictures_are_found_by_a_model():
     assert {x.place.name for x in found.label_errors[:2]} == {"x[8]", "x[31]"}
 
 
+@pytest.mark.slow
 def test_texts_are_looked_at_too(tmp_path):
     write_preset(tmp_path / "bert", *tiny_bert(num_layers=1))
     good, bad = "the film was very good {}", "a dull story and i hated it {}"

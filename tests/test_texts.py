@@ -423,6 +423,7 @@ def test_a_model_of_pairs_stays_one(tmp_path, read_both):
         single.classify(pairs)
 
 
+@pytest.mark.slow
 def test_the_first_pairs_make_a_model_one_of_pairs():
     model = classifier(small_bert)
     columns = tuple(map(list, PAIRS.T))
