@@ -1,16 +1,17 @@
 """What a ranking and a search are worth: next to training all, next to the defaults.
 
     KERAS_HOME=../shared/keras_home python tests/benchmarks/choosing.py
-        --shared ../shared [--sets ants_bees trec digits fashion trec6] [--seeds 0]
-        [--pixels 224] [--size 16] [--trials 20] [--out results.jsonl]
+        --shared ../shared [--sets ants_bees trec clothes digits fashion trec6]
+        [--seeds 0] [--pixels 224] [--size 16] [--trials 20] [--out results.jsonl]
     python tests/benchmarks/choosing.py --table [--out results.jsonl]
 
 | set | candidates | training, validation, test |
 | --- | --- | --- |
 | ants_bees | MobileNetV2, cuts of it, glyphnet on grey, random | 207, 36, its own 153 |
+| clothes (Fashion-MNIST at 96 px) | the same | 510, 90, 1,000 |
 | trec, 6 classes | MiniLM, its first 1 to 5 layers, random | 510, 90, 1,000 |
 
-rank    Of these two: `tl.rank_backbones` once on the training part. Then each
+rank    Of these: `tl.rank_backbones` once on the training part. Then each
         candidate is trained on the same part, by `tl.fit_head` and by `tl.fine_tune`
         with their defaults, and tested: the rank correlation (Spearman) of each score
         with these accuracies.
@@ -54,7 +55,34 @@ def photographs(shared, pixels, seed):
     """Returns ants and bees, and candidates for them."""
     folder = shared / "data" / "ants_bees"
     data = tl.image_folder(folder, image_size=pixels, seed=seed)
-    shape = (pixels, pixels, 3)
+    return data, for_pictures(data, (pixels, pixels, 3), seed)
+
+
+def clothes(shared, pixels, seed):
+    """Returns Fashion-MNIST, 60 examples of each class, and candidates for them."""
+    found = read_set("fashion", shared)
+    rows, test = draw(found, "60", seed), found.test[:1000]
+    data = apart(found, rows, test, seed)
+    return data, for_pictures(data, found.x.shape[1:], seed)
+
+
+def apart(found, rows, test, seed):
+    """Returns splits of some rows, validation among them, and of others as test."""
+
+    def read(rows, **shares):
+        x, y = found.x[rows], found.y[rows]
+        return tl.from_arrays(
+            x, y, class_names=found.names, test_split=0, seed=seed, **shares
+        )
+
+    train = read(rows, validation_split=0.15)
+    parts = dict(train._parts)
+    parts["test"] = tl.inputs.examples_of(read(test, validation_split=0).train)
+    return tl.Splits(parts, problem=train.problem, batch_size=32, seed=seed)
+
+
+def for_pictures(data, shape, seed):
+    """Returns what makes models on backbones for pictures, by name."""
 
     def whole(weights=None, before=None, **head):
         if weights is None:
@@ -89,32 +117,14 @@ def photographs(shared, pixels, seed):
     made["random mobilenet_v2"] = whole
     made["random, up to block_6"] = functools.partial(whole, before=BLOCKS[2])
     made["random glyphnet"] = functools.partial(glyphs, None)
-    return data, made
+    return made
 
 
 def texts(shared, pixels, seed):
     """Returns kinds of questions, and candidates for them."""
     found = questions(shared, fine=False)
     rows = np.random.default_rng(seed).permutation(found.pool)[:600]
-    train = tl.from_arrays(
-        found.x[rows],
-        found.y[rows],
-        class_names=found.names,
-        validation_split=0.15,
-        test_split=0,
-        seed=seed,
-    )
-    parts = dict(train._parts)
-    parts["test"] = tl.inputs.examples_of(
-        tl.from_arrays(
-            found.x[found.test],
-            found.y[found.test],
-            class_names=found.names,
-            validation_split=0,
-            test_split=0,
-        ).train
-    )
-    data = tl.Splits(parts, problem=train.problem, batch_size=32, seed=seed)
+    data = apart(found, rows, found.test, seed)
 
     def minilm(layers=6, weights="pretrained", **head):
         keras.utils.set_random_seed(seed)
@@ -215,6 +225,7 @@ def tune(run, shared):
 SETS = {
     "ants_bees": functools.partial(rank, photographs),
     "trec": functools.partial(rank, texts),
+    "clothes": functools.partial(rank, clothes),
     "digits": tune,
     "fashion": tune,
     "trec6": tune,
