@@ -314,7 +314,9 @@ def test_trains_on_both_domains_and_leaves_a_plain_model(
         # The first of these goes on after an epoch, the second is done already.
         for _ in range(2):
             twin = adapt(kind, method, epochs=2, **named)
-            assert_equal_weights(after, weights_of(twin))
+            # Gradients of kernels are sums of several threads: the last bit may differ.
+            for name, value in weights_of(twin).items():
+                np.testing.assert_allclose(value, after[name], atol=1e-6, err_msg=name)
             assert twin.record.adapted[-1].done == adapted.record.adapted[-1].done
         with pytest.raises(ValueError, match="epochs was 2 and is 3"):
             adapt(kind, method, epochs=3, **named)
