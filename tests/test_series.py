@@ -223,6 +223,12 @@ def test_a_forecaster_gives_values_beside_their_times(fitted, tmp_path):
         again.forecast(frame.drop(columns="heat"))
     with pytest.raises(ValueError, match="`coverage` must be one of"):
         again.forecast(frame, coverage=0.7)
+    with pytest.warns(UserWarning, match=r"reads 24 steps; 1 of 1 series .* down to 9"):
+        assert len(again.forecast(frame.iloc[-9:])) == len(table)
+    with pytest.raises(ValueError, match=r"data are for a forecaster: .*tl\.compare"):
+        tl.rank_backbones(data, ["lstm"])
+    with pytest.raises(TypeError, match=r"needs `window`.*\(backbone, data\)"):
+        tl.series_forecaster("lstm", 4)
 
 
 def test_its_report_compares_with_the_seasonal_naive_forecast(fitted, tmp_path):

@@ -137,6 +137,10 @@ def test_rows_come_in_all_forms(trained, data):
     for rows in rows_of(few):
         answers = [list(a.probabilities.values()) for a in model.classify(rows)]
         np.testing.assert_allclose(answers, wanted, atol=1e-6)
+    one, several = model.classify(few.iloc[2]), model.classify([*few.iloc[:3].iloc])
+    answers = [answer.probabilities["yes"] for answer in (*one, several[2])]
+    np.testing.assert_allclose(answers, wanted[2, 1], atol=1e-6)
+    assert model.classify(few.iloc[:0]) == model.classify([]) == []
     found = model.predict(few.to_dict("records"), **QUIET)
     np.testing.assert_allclose(found, wanted, atol=1e-6)
     # Encoded, and as verbs take them.

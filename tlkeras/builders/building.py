@@ -152,6 +152,7 @@ def _takes_data(builder: Builder, kind: type[Input], goal: Goal) -> Builder:
         if isinstance(problem, Splits):
             problem = problem.problem
         if not isinstance(problem, Problem):
+            _check_complete(signature, bound.arguments, builder.__name__, goal)
             return builder(*args, **kwargs)
         _check_suits(problem, kind, goal)
         given = {**problem.input.builder_arguments(), **bound.arguments}
@@ -162,6 +163,23 @@ def _takes_data(builder: Builder, kind: type[Input], goal: Goal) -> Builder:
         return model
 
     return build
+
+
+def _check_complete(
+    signature: inspect.Signature, given: Mapping[str, Any], name: str, goal: Goal
+) -> None:
+    """Raises `TypeError` where an argument is missing that data would say."""
+    lacking = [
+        one.name
+        for one in signature.parameters.values()
+        if one.default is one.empty and one.name not in given
+    ]
+    if lacking:
+        raise TypeError(
+            f"tl.{name}() needs {' and '.join(f'`{one}`' for one in lacking)}. Data "
+            f"say what their model needs: tl.{name}(backbone, data), with data in "
+            f"place of `{goal.target.name}`."
+        )
 
 
 def _check_suits(problem: Problem, kind: type[Input], goal: Goal) -> None:

@@ -302,6 +302,15 @@ def rank_backbones(
         check_int("examples", examples, _FEWEST)
     if seconds is not None:
         check_number("seconds", seconds, above=0)
+    for output in _outputs(data):
+        if _link(output) is None:
+            raise ValueError(
+                "Backbones are ranked by linear models of their features, for classes, "
+                f"labels or numbers. These data are for a {output.goal}: train one on "
+                "each backbone by `tl.fit_head`, and compare reports on `data.val` by "
+                "`tl.compare`. "
+                f"Received: {data!r}."
+            )
     if by == "h_score" and all(_link(one) != "softmax" for one in _outputs(data)):
         raise ValueError(
             "The H-score is of exclusive classes, which these data have not. Received: "

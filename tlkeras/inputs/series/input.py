@@ -1,5 +1,6 @@
 """`Series`: the kind of input that windows of time series are."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -392,6 +393,16 @@ True
         for window, one in zip(windows, series, strict=True):
             kept = one.values[-self.steps :]
             window[len(window) - len(kept) :] = kept
+        short = [one for one in series if len(one.values) < self.steps]
+        if short:
+            fewest = min(len(one.values) for one in short)
+            warnings.warn(
+                f"The model reads {self.steps} steps; {len(short)} of {len(series)} "
+                f"series have fewer, down to {fewest}: what came before is taken as "
+                "missing.",
+                UserWarning,
+                stacklevel=4,
+            )
         return Ahead(windows, scale_of(windows), self.columns, series, self, freq)
 
     # Pretraining.

@@ -369,8 +369,8 @@ def table_of(inputs: Any, columns: Columns) -> dict[str, Sequence[Any]]:
     """Returns what `classify` is given as the cells of each column.
 
     Args:
-        inputs: A dictionary of cells or of columns, a pandas DataFrame, a list of
-            dictionaries, or rows in the order of the columns.
+        inputs: A dictionary of cells or of columns, a pandas DataFrame or a row of one,
+            a list of such rows or dictionaries, or rows in the order of the columns.
         columns: Those that are read. Of columns that are missing all cells are.
 
     Raises:
@@ -379,6 +379,7 @@ def table_of(inputs: Any, columns: Columns) -> dict[str, Sequence[Any]]:
     """
     if hasattr(inputs, "iloc") and hasattr(inputs, "columns"):
         inputs = {str(name): inputs[name].tolist() for name in inputs.columns}
+    inputs = _as_dictionary(inputs)
     if isinstance(inputs, Mapping):
         table = {str(name): _cells(value) for name, value in inputs.items()}
         lengths = {len(cells) for cells in table.values()}
@@ -388,7 +389,7 @@ def table_of(inputs: Any, columns: Columns) -> dict[str, Sequence[Any]]:
                 f"{ {name: len(cells) for name, cells in table.items()} }."
             )
         return _complete(table, columns)
-    rows = list(inputs)
+    rows = [_as_dictionary(row) for row in inputs]
     if all(isinstance(row, Mapping) for row in rows):
         names = dict.fromkeys(str(name) for row in rows for name in row)
         by_name = [{str(name): cell for name, cell in row.items()} for row in rows]
@@ -403,6 +404,11 @@ def table_of(inputs: Any, columns: Columns) -> dict[str, Sequence[Any]]:
         )
     cells = zip(*rows, strict=True) if rows else [()] * len(columns)
     return dict(zip(columns.names, map(list, cells), strict=True))
+
+
+def _as_dictionary(row: Any) -> Any:
+    """Returns a row of a DataFrame, a `pandas.Series`, by column; all else as it is."""
+    return row.to_dict() if hasattr(row, "iloc") and hasattr(row, "to_dict") else row
 
 
 def _cells(value: Any) -> list[Any]:
@@ -449,7 +455,7 @@ def _numbers_of(column: Column, cells: Sequence[Any]) -> np.ndarray:
     if column.kind == "number":
         return found[:, np.newaxis]
     parts = date_parts(found)
-    return np.stack([parts[part] for part in column.parts], 1).reshape(len(cells), -1)
+    return np.stack([parts[part] for part in column.parts], axis=1)
 
 
 def _codes_of(column: Column, cells: Sequence[Any]) -> np.ndarray:

@@ -70,8 +70,11 @@ class TableExplanation(Explanation):
 
     def _rows(self, count: int) -> list[tuple[str, float]]:
         """Returns the strongest columns with their cells, and their scores."""
-        cells = dict(zip(self.columns, self.cells, strict=True))
-        return [(f"{name} = {cells[name]}", score) for name, score in self.top(count)]
+        texts = {
+            name: f"{name} missing" if cell in ("", None) else f"{name} = {cell}"
+            for name, cell in zip(self.columns, self.cells, strict=True)
+        }
+        return [(texts[name], score) for name, score in self.top(count)]
 
     @staticmethod
     def plot_all(
