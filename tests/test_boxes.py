@@ -347,6 +347,24 @@ def test_it_finds_boxes_in_pictures_of_any_size(trained, data, folder):
         tl.image_classifier("glyphnet", 2).detect(np.zeros((32, 32, 1)))
 
 
+def test_the_score_of_one_box_is_explained(trained, folder):
+    model, _, _ = trained
+    picture = folder / "images" / "0001.png"
+    surest = model.detect(picture, thresholds=0)[0]
+    [found] = tl.explain(model, picture, steps=32, tolerance=1)
+    assert (found.target, found.method) == (surest.labels[0], "integrated_gradients")
+    assert found.probability == pytest.approx(surest.scores[0], rel=1e-4)
+    cell = np.asarray(model(found.image[None]))[0, found.index // len(NAMES)]
+    np.testing.assert_allclose(found.box, cell[:4] * 64, atol=1e-3)
+    assert found.map.shape == (64, 64) and found.gap < 0.1
+    assert abs(found.map.sum() - (found.logit - found.baseline)) < 0.1 * 14
+    assert len(found.plot().patches) == 1
+    two = [NAMES[1], found.index]
+    other, same = tl.explain(model, [picture] * 2, target=two, layer="block3_conv")
+    assert (other.target, other.method) == (NAMES[1], "grad_cam")
+    assert (same.target, same.index) == (found.target, found.index)
+
+
 def test_it_is_evaluated_and_its_worst_pictures_drawn(trained, data):
     model, _, _ = trained
     report = tl.evaluate(model, data.test, verbose=0)
@@ -490,6 +508,16 @@ def test_it_learns_to_find_signs(tmp_path):
         verbose=0,
     )
     assert tl.evaluate(model, data.test, verbose=0).metrics["ap50"] > 0.6
+    # What speaks for a box lies in it, and hangs on what was learnt.
+    pixels = np.concatenate([x for x, _ in data.test])[:8]
+    sure = [one for one in tl.explain(model, pixels, steps=64) if one.output > 0.5]
+    assert len(sure) > 2
+    for one in sure:
+        x1, y1, x2, y2 = np.clip(one.box, 0, 64).round().astype(int)
+        evidence = np.maximum(one.map, 0)
+        density = evidence[y1:y2, x1:x2].mean() / evidence.mean()
+        assert density > 1.5
+    assert tl.sanity_check(model, pixels, stages=2).passed
 
 
 @pytest.mark.slow
