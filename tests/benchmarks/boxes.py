@@ -142,11 +142,11 @@ def fit_keras_hub(data, epochs: int, note) -> None:
     backbone = retinanet()
     backbone.trainable = False
     model = keras_hub.models.RetinaNetObjectDetector(
-        backbone, len(data.class_names), bounding_box_format="rel_xyxy"
+        backbone, len(data.class_names), bounding_box_format="xyxy"
     )
     model.compile("adam", jit_compile=False)
     pairs = data.train.map(
-        lambda x, y: (x / 127.5 - 1, {"boxes": y[..., :4], "labels": y[..., 4]})
+        lambda x, y: (x / 127.5 - 1, {"boxes": SIZE * y[..., :4], "labels": y[..., 4]})
     )
     model.fit(pairs, epochs=epochs, callbacks=[note], verbose=0)
 
