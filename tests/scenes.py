@@ -11,7 +11,16 @@ import PIL.ImageDraw
 SHAPES = ("stop", "yield", "speed", "parking", "priority", "crossing")
 
 
-def scenes(n, classes=2, size=(64, 64), most=2, sides=(0.25, 0.5), photos=(), seed=0):
+def scenes(
+    n,
+    classes=2,
+    size=(64, 64),
+    most=2,
+    sides=(0.25, 0.5),
+    photos=(),
+    seed=0,
+    stamps=None,
+):
     """Returns pictures with drawn signs, and for each its boxes and class numbers.
 
     Args:
@@ -22,6 +31,8 @@ def scenes(n, classes=2, size=(64, 64), most=2, sides=(0.25, 0.5), photos=(), se
         sides: The least and the greatest side of a sign, as a share of the picture's.
         photos: Pictures that lie behind; noise of one colour where there is none.
         seed: Of everything.
+        stamps: In place of signs, for each class masks of 0 to 255 `(height, width)`,
+            one of which is drawn in a bright colour, its longer side as above.
     """
     rng = np.random.default_rng(seed)
     found = []
@@ -36,7 +47,10 @@ def scenes(n, classes=2, size=(64, 64), most=2, sides=(0.25, 0.5), photos=(), se
             if any(_overlap(box, other) for other in boxes):
                 continue
             number = int(rng.integers(classes))
-            _draw(PIL.ImageDraw.Draw(image), SHAPES[number], box, rng)
+            if stamps is None:
+                _draw(PIL.ImageDraw.Draw(image), SHAPES[number], box, rng)
+            else:
+                box = _stamp(image, stamps[number], box, rng)
             boxes.append(box)
             numbers.append(number)
         found.append((np.asarray(image), boxes, numbers))
@@ -89,6 +103,16 @@ def _draw(draw, shape, box, rng):
         draw.ellipse((x - edge, y, x + edge, y + 2 * edge), (20, 20, 20))
 
 
+def _stamp(image, masks, box, rng):
+    """Draws one of several masks at the corner of a box; returns its own box."""
+    mask = PIL.Image.fromarray(masks[rng.integers(len(masks))])
+    ratio = (box[2] - box[0]) / max(mask.size)
+    size = tuple(max(2, round(side * ratio)) for side in mask.size)
+    colour = tuple(rng.integers(200, 256, 3).tolist())
+    image.paste(colour, tuple(box[:2]), mask.resize(size, PIL.Image.BILINEAR))
+    return [*box[:2], box[0] + size[0], box[1] + size[1]]
+
+
 def write_pictures(folder, found, start=0):
     """Writes pictures as PNG files into a folder; returns their names."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +122,7 @@ def write_pictures(folder, found, start=0):
     return names
 
 
-def write_coco(root: Path, found, classes=2):
+def write_coco(root: Path, found, classes=2, called=SHAPES):
     """Writes scenes as COCO's JSON; returns the file and the folder of pictures."""
     names = write_pictures(root / "images", found)
     rows = [
@@ -117,7 +141,7 @@ def write_coco(root: Path, found, classes=2):
             | {"bbox": [x1, y1, x2 - x1, y2 - y1]}
             for number, (i, (x1, y1, x2, y2), k) in enumerate(rows)
         ],
-        "categories": [{"id": k + 1, "name": SHAPES[k]} for k in range(classes)],
+        "categories": [{"id": k + 1, "name": called[k]} for k in range(classes)],
     }
     (root / "coco.json").write_text(json.dumps(content))
     return root / "coco.json", root / "images"

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 import scenes
@@ -20,6 +21,7 @@ from tlkeras.augmentation import resolve_augment
 from tlkeras.inputs import Pictures
 from tlkeras.inputs.pictures.decoding import resize_image
 from tlkeras.inputs.pictures.geometry import frames
+from tlkeras.inputs.pictures.pyramids import pyramid
 from tlkeras.metrics import detection
 from tlkeras.outputs import output_from_config
 from tlkeras.outputs.boxes.loss import DetectionLoss
@@ -45,6 +47,11 @@ def folder(drawn, tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(folder):
     return tl.boxes_from_coco(folder / "coco.json", folder / "images", **READ)
+
+
+@pytest.fixture(scope="module")
+def coco_labels(data):
+    return labels_of(data)
 
 
 def small_detector(classes=NAMES):
@@ -106,11 +113,11 @@ def labels_of(data):
     ids=["voc", "yolo", "csv"],
 )
 def test_every_form_of_a_data_set_gives_the_same_data(
-    write, read, drawn, data, tmp_path
+    write, read, drawn, data, coco_labels, tmp_path
 ):
     other = read(write(tmp_path, drawn), class_names=NAMES, **READ)
     assert other.class_names == data.class_names == NAMES
-    for ours, coco in zip(labels_of(other), labels_of(data), strict=True):
+    for ours, coco in zip(labels_of(other), coco_labels, strict=True):
         np.testing.assert_allclose(ours, coco, atol=1e-6)
     with pytest.raises(ValueError, match="nowhere"):
         read(tmp_path / "nowhere", **READ)
@@ -345,6 +352,20 @@ def test_it_finds_boxes_in_pictures_of_any_size(trained, data, folder):
         tl.image_classifier("glyphnet", 2).detect(np.zeros((32, 32, 1)))
 
 
+def test_the_score_of_one_box_is_explained(trained, folder):
+    model, _, _ = trained
+    picture = folder / "images" / "0001.png"
+    surest = model.detect(picture, thresholds=0)[0]
+    [found] = tl.explain(model, picture, steps=32, tolerance=1)
+    assert (found.target, found.method) == (surest.labels[0], "integrated_gradients")
+    assert found.probability == pytest.approx(surest.scores[0], rel=1e-4)
+    cell = np.asarray(model(found.image[None]))[0, found.index // len(NAMES)]
+    np.testing.assert_allclose(found.box, cell[:4] * 64, atol=1e-3)
+    assert found.map.shape == (64, 64) and found.gap < 0.1
+    assert abs(found.map.sum() - (found.logit - found.baseline)) < 0.1 * 14
+    assert len(found.plot().patches) == 1
+
+
 def test_it_is_evaluated_and_its_worst_pictures_drawn(trained, data):
     model, _, _ = trained
     report = tl.evaluate(model, data.test, verbose=0)
@@ -376,6 +397,7 @@ def test_it_is_evaluated_and_its_worst_pictures_drawn(trained, data):
         (lambda m, d: small_detector(tl.Classes(2)), "a classifier is"),
         (lambda m, d: tl.image_detector("glyphnet", 2, strides=(8, 12)), "twice"),
         (lambda m, d: tl.image_detector("glyphnet", 2, strides=(64,)), "no feature"),
+        (lambda m, d: tl.image_detector("dfine_nano_coco", 2), "not an image backbone"),
         (
             lambda m, d: tl.evaluate(m, (np.zeros((4, 64, 64, 3)), np.zeros(4))),
             "labels|Labels",
@@ -487,6 +509,20 @@ def test_it_learns_to_find_signs(tmp_path):
         verbose=0,
     )
     assert tl.evaluate(model, data.test, verbose=0).metrics["ap50"] > 0.6
+    # What speaks for a box lies in it, and hangs on what was learnt.
+    pixels = np.concatenate([x for x, _ in data.test])[:8]
+    sure = [one for one in tl.explain(model, pixels, steps=64) if one.output > 0.5]
+    assert len(sure) > 2
+    for one in sure:
+        x1, y1, x2, y2 = np.clip(one.box, 0, 64).round().astype(int)
+        evidence = np.maximum(one.map, 0)
+        density = evidence[y1:y2, x1:x2].mean() / evidence.mean()
+        assert density > 1.5
+    assert tl.sanity_check(model, pixels, stages=2).passed
+    two = [NAMES[1], sure[0].index]
+    other, same = tl.explain(model, pixels[:2], target=two, layer="block3_conv")
+    assert (other.target, other.method) == (NAMES[1], "grad_cam")
+    assert (same.target, same.index) == (sure[0].target, sure[0].index)
 
 
 @pytest.mark.slow
@@ -515,6 +551,87 @@ def test_the_command_line_finds_boxes(trained, folder):
     # The model itself may have been trained on since it was saved.
     found = tl.load(trained[2]).detect(folder / "images" / "0001.png")[0]
     assert [box["label"] for box in said["boxes"]] == list(found.labels)
+
+
+# KerasHub's RetinaNet.
+
+
+@pytest.fixture(scope="module")
+def retinanet(tmp_path_factory):
+    """A folder with a small RetinaNet and its preprocessing, as KerasHub saves them."""
+    models = keras_hub.models
+    encoder = models.DenseNetBackbone(
+        stackwise_num_repeats=[1, 1, 1, 1], compression_ratio=0.25, growth_rate=4
+    )
+    folder = str(tmp_path_factory.mktemp("presets") / "retinanet")
+    models.RetinaNetBackbone(encoder, 3, 6, use_p5=False).save_to_preset(folder)
+    converter = keras_hub.layers.RetinaNetImageConverter(
+        image_size=(64, 64), scale=[0.01, 0.02, 0.03], offset=[-1.0, -2.0, -3.0]
+    )
+    models.RetinaNetObjectDetectorPreprocessor(converter).save_to_preset(folder)
+    return folder
+
+
+@pytest.mark.contract
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_retinanet_gives_the_maps_of_its_own_pyramid(retinanet):
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3))
+    ready = keras_hub.layers.ImageConverter.from_preset(retinanet)(pixels)
+    backbone = keras_hub.models.Backbone.from_preset(retinanet)
+    theirs = backbone(ready)
+    model = tl.image_detector(retinanet, NAMES, strides=(8, 16, 32, 64))
+    ours = model.backbone(model.get_layer("preprocessing")(pixels))
+    for stride, found, expected in zip(
+        (8, 16, 32, 64), ours, theirs.values(), strict=True
+    ):
+        assert found.shape[1] == 64 // stride
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    # Each layer of the encoder and of the pyramid is a freeze point.
+    tl.freeze(model, "stack4")
+    trained = [layer.name for layer in model.backbone.layers if layer.trainable_weights]
+    assert trained[0].startswith("stack4")
+    assert {"lateral_conv_P5", "output_conv_P3", "coarser_P6"} < set(trained)
+    assert pyramid(backbone, (64,), (64, 128)).output_shape == (None, 1, 2, 256)
+    with pytest.raises(ValueError, match="must be multiples of 32 pixels"):
+        pyramid(backbone, (8,), (48, 48))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_retinanet_trains_on_cached_maps_and_is_saved_and_exported(
+    retinanet, data, tmp_path
+):
+    # Of a backbone that takes pictures of any size, at one of them.
+    backbone = keras_hub.models.Backbone.from_preset(retinanet)
+    with pytest.raises(ValueError, match="pass `input_shape=`"):
+        tl.image_detector(backbone, data, input_shape=None, preprocessing=None)
+    model = tl.image_detector(backbone, data, width=16, depth=1, preprocessing=None)
+    history = tl.fine_tune(
+        model,
+        data.train,
+        data.val,
+        head_epochs=1,
+        epochs=1,
+        unfreeze_from="stack4",
+        cache="memory",
+        verbose=0,
+    )
+    assert [phase.extraction_seconds > 0 for phase in history.phases] == [True, False]
+    assert np.isfinite(history.history["loss"]).all()
+    model.save(tmp_path / "signs.keras")
+    pixels = np.concatenate([x for x, _ in data.test])
+    np.save(tmp_path / "pixels.npy", pixels)
+    code = (
+        "import numpy as np, sys, tlkeras as tl\n"
+        "model = tl.load('signs.keras')\n"
+        "np.save('found.npy', model.predict(np.load('pixels.npy'), verbose=0))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    expected = model.predict(pixels, verbose=0)
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)
+    for name in ("signs", "signs.tflite"):
+        report = tl.export(model, tmp_path / name)
+        assert report.difference < report.tolerance and report.agreement == 1
 
 
 def test_pictures_say_where_they_lie():

@@ -45,13 +45,18 @@ def explain(
 
     Args:
         model: A functional `keras.Model` with outputs `(batch, units)`, made by tlkeras
-            or not. Texts need one that tlkeras made, which has its tokenizer.
+            or not, or a detector. Texts need one that tlkeras made, which has its
+            tokenizer.
         inputs: Pictures, sounds, texts or rows, as `model.classify` takes them; of
             longer sounds the middle.
         method: `"grad_cam"` (pictures, sounds) or `"integrated_gradients"`. `"auto"`:
-            Grad-CAM where the model has a feature map with a height and a width.
+            Grad-CAM where the model has a feature map with a height and a width, and
+            does not find boxes.
         target: The class, by name or number; of a regression the number of the output;
-            or a list with one for each input. By default the most probable class.
+            or a list with one for each input. By default the most probable class. Of a
+            detector the name of a class, whose surest box is explained (by default the
+            surest of all), or a score's number: that of the cell, a row of what
+            `predict` gives, times the number of classes, plus the class number.
         head: Which head, of a model with several.
         layer: Of Grad-CAM, the layer whose feature map is read. By default the last one
             that does not pool.
@@ -148,11 +153,7 @@ def _facts(
     probe: Probe, index: int, logits: np.ndarray, outputs: np.ndarray
 ) -> dict[str, Any]:
     """Returns what an explanation says of its target."""
-    names, output = probe.names, float(outputs[index])
-    return {
-        "target": index if names is None else names[index],
-        "index": index,
-        "probability": output if probe.gives_probabilities else None,
-        "output": output,
-        "logit": float(logits[index]),
-    }
+    facts = probe.answer.explained_facts(index, outputs)
+    probability = facts["output"] if probe.gives_probabilities else None
+    about = {"index": index, "logit": float(logits[index])}
+    return {"probability": probability, **facts, **about}

@@ -31,7 +31,8 @@ class Probe:
             gradients would become zero in half precision.
         graph: Its calls.
         output: The slot of the head's output.
-        units: Width of the output.
+        units: How many scores there are to explain: the width of the output, or of
+            boxes the number of cells times that of classes.
         input: What the model takes, an `Input`.
         answer: What the head answers, an `Output`.
 
@@ -50,16 +51,16 @@ class Probe:
         self.graph = Graph(self.model)
         number, name = _find_head(self.model, head)
         self.output = self.graph.outputs[number]
-        shape = self.graph.tensors[self.output].shape
-        if len(shape) != 2 or shape[1] is None:
-            raise ValueError(
-                "Outputs to explain must have the shape (batch, units). Received: a "
-                f"model with outputs of shape {tuple(shape)}."
-            )
-        self.units = shape[1]
+        shape = tuple(self.graph.tensors[self.output].shape)
+        if len(shape) not in (2, 3) or None in shape[1:]:
+            raise _unexplained(shape)
         self._logits, self._activation, self._squashing = self._find_logits()
         self.input = input_of(model)
-        self.answer = _answer(model, name, self._squashing, self.units)
+        self.answer = _answer(model, name, self._squashing, shape[-1])
+        scores = self.answer.explained_scores(self.graph.tensors[self._logits])
+        if len(scores.shape) != 2:
+            raise _unexplained(shape)
+        self.units = scores.shape[1]
         # Traced, it forgets each feature map when it is read, and does not warn of a
         # softmax over the single token of a short text.
         self.forward = self._traced(self._forward, self._specs)
@@ -74,7 +75,7 @@ class Probe:
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """Names of the outputs; `None` where they have none."""
+        """Names of what can be explained; `None` where there are none."""
         return self.answer.unit_names
 
     @property
@@ -100,8 +101,8 @@ class Probe:
             values[slot] = value
             with tf.GradientTape() as tape:
                 tape.watch(value)
-                logits = self._run_to_logits(values)
-                chosen = tf.reduce_sum(logits * choice, axis=1)
+                scores = self._run_to_scores(values)
+                chosen = tf.reduce_sum(scores * choice, axis=1)
             return chosen, _connected(tape.gradient(chosen, value))
 
         choice = tf.TensorSpec((None, self.units), "float32")
@@ -125,8 +126,8 @@ class Probe:
             features = self.graph.run(values, slot)
             with tf.GradientTape() as tape:
                 tape.watch(features)
-                logits = self._run_to_logits({slot: features, **values})
-                chosen = tf.reduce_sum(logits * choice, axis=1)
+                scores = self._run_to_scores({slot: features, **values})
+                chosen = tf.reduce_sum(scores * choice, axis=1)
             return features, _connected(tape.gradient(chosen, features))
 
         choice = tf.TensorSpec((None, self.units), "float32")
@@ -168,13 +169,15 @@ class Probe:
     def _forward(self, *inputs: Any) -> tuple[Any, Any]:
         """Returns logits and outputs."""
         values = dict(zip(self.graph.inputs, inputs, strict=True))
-        logits = self._run_to_logits(values)
+        scores = self._run_to_scores(values)
+        logits = values[self._logits]
         activated = logits if self._activation is None else self._activation(logits)
-        return logits, self.graph.run({self._logits: activated}, self.output)
+        return scores, self.graph.run({self._logits: activated}, self.output)
 
-    def _run_to_logits(self, values: dict[int, Any]) -> Any:
+    def _run_to_scores(self, values: dict[int, Any]) -> Any:
         with self._linear():
-            return self.graph.run(values, self._logits)
+            logits = self.graph.run(values, self._logits)
+        return self.answer.explained_scores(logits)
 
     @contextlib.contextmanager
     def _linear(self) -> Iterator[None]:
@@ -214,7 +217,7 @@ def choose(probe: Probe, target: Any, outputs: np.ndarray) -> np.ndarray:
     Args:
         probe: The model.
         target: As in `explain`.
-        outputs: The model's outputs, `(n, units)`.
+        outputs: The model's outputs, of each input one.
 
     Raises:
         ValueError: If there is no such output, or which one is not to be told.
@@ -229,10 +232,11 @@ def choose(probe: Probe, target: Any, outputs: np.ndarray) -> np.ndarray:
             f"{len(target)} targets for {count} inputs."
         )
     targets = list(target) if several else [target] * count
-    return np.array([_number_of(probe, each) for each in targets], "int64")
+    pairs = zip(targets, outputs, strict=True)
+    return np.array([_number_of(probe, *pair) for pair in pairs], "int64")
 
 
-def _number_of(probe: Probe, target: Any) -> int:
+def _number_of(probe: Probe, target: Any, output: np.ndarray) -> int:
     names = probe.names
     if isinstance(target, str):
         if names is None:
@@ -243,13 +247,20 @@ def _number_of(probe: Probe, target: Any) -> int:
             )
         if target not in names:
             raise unknown_name("class", target, names)
-        return names.index(target)
+        return probe.answer.explained_of(output, names.index(target))
     whole = hasattr(target, "__index__") and not isinstance(target, bool)
     if whole and 0 <= int(target) < probe.units:
         return int(target)
     raise ValueError(
         f"`target` must be a class of the model or a number from 0 to "
         f"{probe.units - 1}. Received: target={target!r}."
+    )
+
+
+def _unexplained(shape: tuple) -> ValueError:
+    return ValueError(
+        "Outputs to explain must have the shape (batch, units). Received: a model "
+        f"with outputs of shape {shape}."
     )
 
 

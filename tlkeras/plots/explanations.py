@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlkeras.plots._figure import PALETTE, new_axes, short_label
+from tlkeras.plots.boxes import draw_boxes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +25,12 @@ _LINE = 0.27
 
 
 def plot_heat(
-    image: np.ndarray, map: np.ndarray, ax: "Axes | None" = None, *, title: str = ""
+    image: np.ndarray,
+    map: np.ndarray,
+    ax: "Axes | None" = None,
+    *,
+    title: str = "",
+    box: np.ndarray | None = None,
 ) -> "Axes":
     """Draws a map of evidence over the grey picture that it belongs to.
 
@@ -37,6 +43,7 @@ def plot_heat(
         map: `(height, width)`; at least 0, or with both signs.
         ax: Matplotlib axes. Defaults to an axes of a new figure.
         title: What stands above.
+        box: Left, top, right and bottom of a box to draw, in pixels.
 
     Returns:
         The axes.
@@ -52,11 +59,11 @@ def plot_heat(
     ax.imshow(_colours(map), interpolation="bilinear")
     ax.set_title(short_label(title, 30), fontsize=9, parse_math=False)
     ax.set_axis_off()
-    return ax
+    return ax if box is None else draw_boxes(ax, box[None], [""], "black", "--")
 
 
 def plot_heats(
-    triples: Sequence[tuple[np.ndarray, np.ndarray, str]],
+    heats: Sequence[tuple],
     ax: "Axes | None" = None,
     *,
     columns: int | None = None,
@@ -64,7 +71,8 @@ def plot_heats(
     """Draws pictures with their maps in rows.
 
     Args:
-        triples: For each a picture, its map and a title, as `plot_heat` takes them.
+        heats: For each a picture, its map, a title and, if there is one, a box, as
+            `plot_heat` takes them.
         ax: Matplotlib axes. Defaults to an axes of a new figure.
         columns: Pictures per row. By default as many as make the grid square.
 
@@ -76,16 +84,16 @@ def plot_heats(
     >>> len(ax.child_axes)
     3
     """
-    columns = columns or math.ceil(math.sqrt(len(triples)))
-    rows = math.ceil(len(triples) / columns)
+    columns = columns or math.ceil(math.sqrt(len(heats)))
+    rows = math.ceil(len(heats) / columns)
     if ax is None:
         ax = new_axes((columns * _CELL, rows * _CELL))
     ax.set_axis_off()
-    for number, (image, map, title) in enumerate(triples):
+    for number, (image, map, title, *box) in enumerate(heats):
         row, column = divmod(number, columns)
         left, bottom = column / columns, 1 - (row + 1) / rows
         cell = ax.inset_axes([left, bottom, _FILL / columns, _FILL / rows])
-        plot_heat(image, map, cell, title=title)
+        plot_heat(image, map, cell, title=title, box=box[0] if box else None)
     return ax
 
 

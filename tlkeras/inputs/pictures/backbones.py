@@ -1,17 +1,16 @@
 """From an image backbone's name, preset or model to that and its preprocessing."""
 
-import itertools
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import keras
 
-from tlkeras._keras import graph_nodes, is_functional
+from tlkeras._keras import is_functional
 from tlkeras._validation import unknown_name
 from tlkeras.backbones import hub
 from tlkeras.backbones.applications import full_input_shape, load_entry
@@ -167,6 +166,7 @@ def _resolve_preset(
     preset: str, weights: Weights, input_shape: InputShape, preprocessing: Preprocessing
 ) -> LoadedImageBackbone:
     backbone, converter, shape = load_preset(preset, weights, input_shape)
+    refuse_whole_model(backbone)
     model = _one_image_to_one_tensor(backbone)
     name = hub.preset_name(preset)
     if converter is None:
@@ -295,53 +295,6 @@ def _deepest(outputs: list[keras.KerasTensor]) -> keras.KerasTensor:
         return (0 if None in sides else -math.prod(sides), index)
 
     return max(enumerate(outputs), key=depth)[1]
-
-
-def pyramid(model: keras.Model, strides: Sequence[int]) -> keras.Model:
-    """Returns a model of the same layers that gives its feature maps at some strides.
-
-    Of each size it is the last one before the next smaller.
-
-    Args:
-        model: A functional model with one image input of a fixed size.
-        strides: Pixels between the cells of each map, each twice the one before.
-
-    Raises:
-        ValueError: If `strides` are not as described, or there is no such feature map.
-
-    Example:
-
-    >>> base = keras.applications.MobileNetV2(weights=None, include_top=False,
-    ...                                       input_shape=(96, 96, 3))
-    >>> [x.shape[1:3] for x in pyramid(base, (16, 32)).outputs]
-    [(6, 6), (3, 3)]
-    """
-    steps = list(strides) if isinstance(strides, (list, tuple)) else []
-    doubled = all(b == 2 * a for a, b in itertools.pairwise(steps))
-    if not steps or not doubled or not all(isinstance(s, int) and s > 0 for s in steps):
-        raise ValueError(
-            "`strides` must be numbers of pixels, each twice the one before, such as "
-            f"(8, 16, 32). Received: strides={strides!r}."
-        )
-    size = model.inputs[0].shape[1:3]
-    last: dict[tuple, keras.KerasTensor] = {}
-    for node in graph_nodes(model):
-        for tensor in node.outputs:
-            padded = isinstance(node.operation, keras.layers.ZeroPadding2D)
-            if len(tensor.shape) == 4 and not padded:
-                last[tuple(tensor.shape[1:3])] = tensor
-    wanted = [tuple(math.ceil(side / step) for side in size) for step in steps]
-    missing = [s for s, w in zip(steps, wanted, strict=True) if w not in last]
-    if missing:
-        known = sorted({round(size[0] / each[0]) for each in last if each[0]})
-        raise ValueError(
-            f"The backbone {model.name!r} has no feature map at the strides {missing} "
-            f"for pictures of {size[0]} x {size[1]} pixels. It has maps at {known}: "
-            "pass such `strides=`, each twice the one before, and an `input_shape=` "
-            "that the largest divides."
-        )
-    maps = [last[each] for each in wanted]
-    return keras.Model(model.inputs, maps, name=model.name)
 
 
 def _check_no_classifier(model: keras.Model) -> None:

@@ -38,11 +38,14 @@ class ImageExplanation(Explanation):
         gap: Of integrated gradients, how far `map.sum()` is from `logit - baseline`,
             as a share of the logit's range on the path between them.
         steps: Of integrated gradients, the points on the path.
+        box: Of a detector, the box whose score is explained: left, top, right and
+            bottom in pixels of `image`.
     """
 
     image: np.ndarray
     map: np.ndarray
     layer: str | None = None
+    box: np.ndarray | None = None
 
     @property
     def values(self) -> np.ndarray:
@@ -59,7 +62,7 @@ class ImageExplanation(Explanation):
         """
         from tlkeras.plots import plot_heat
 
-        return plot_heat(self.image, self.map, ax, title=self.title)
+        return plot_heat(self.image, self.map, ax, title=self.title, box=self.box)
 
     @staticmethod
     def plot_all(
@@ -69,12 +72,11 @@ class ImageExplanation(Explanation):
     ) -> "Axes":
         from tlkeras.plots import plot_heats
 
-        triples = [(one.image, one.map, one.title) for one in found]
-        return plot_heats(triples, ax, columns=columns)
+        return plot_heats(_heats(found), ax, columns=columns)
 
     @staticmethod
     def html_of_all(found: Sequence["ImageExplanation"]) -> str:
-        return _figure([(one.image, one.map, one.title) for one in found])
+        return _figure(_heats(found))
 
     def __repr__(self) -> str:
         at = f" at {self.layer!r}" if self.layer else ""
@@ -99,7 +101,9 @@ class PictureExplainer(Explainer):
         self._pictures = pictures
         _check_settings(settings)
         self._place = None
-        if not _is_path(settings):
+        # Grad-CAM averages gradients over the picture; those of a box are of one place.
+        by_path = settings.method == "auto" and settings.layer is None
+        if not (_is_path(settings) or (by_path and probe.answer.has_places)):
             self._place = feature_map(probe, settings.layer)
         if self._place is None and settings.method == "grad_cam":
             raise ValueError(
@@ -122,7 +126,11 @@ class PictureExplainer(Explainer):
         maps = grad_cam(self.probe, slot, ready, targets, size, ready.shape[1:3])
         return [
             ImageExplanation(
-                **about, method=self.method, image=image, map=map, layer=layer
+                **_placed(about, image),
+                method=self.method,
+                image=image,
+                map=map,
+                layer=layer,
             )
             for about, image, map in zip(facts, ready, maps, strict=True)
         ]
@@ -136,7 +144,7 @@ class PictureExplainer(Explainer):
         found = []
         for image, target, about in zip(pixels, targets, facts, strict=True):
             integral = integrate(
-                _at_pixels(function, np.eye(probe.units, dtype="float32")[target]),
+                _at_pixels(function, _choice(target, probe.units)),
                 baseline,
                 image,
                 settings.steps,
@@ -145,7 +153,7 @@ class PictureExplainer(Explainer):
             )
             found.append(
                 ImageExplanation(
-                    **about,
+                    **_placed(about, image),
                     method=self.method,
                     image=image,
                     map=integral.attributions.sum(axis=-1),
@@ -248,7 +256,7 @@ def grad_cam(
         size: Height and width of the maps.
     """
     function = probe.features_function(slot)
-    choice = np.eye(probe.units, dtype="float32")[targets]
+    choice = _choice(targets[:, None], probe.units)
     maps = []
     for first in range(0, len(inputs), batch_size):
         here = slice(first, first + batch_size)
@@ -262,6 +270,20 @@ def grad_cam(
         )
         maps.append(keras.ops.convert_to_numpy(fine)[..., 0])
     return np.concatenate(maps)
+
+
+def _choice(targets: Any, units: int) -> np.ndarray:
+    """Returns ones at targets' numbers; a detector has too many for an identity."""
+    return (targets == np.arange(units)).astype("float32")
+
+
+def _placed(about: dict[str, Any], image: np.ndarray) -> dict[str, Any]:
+    """Returns facts with their box, if there is one, in pixels of a picture."""
+    if "box" not in about:
+        return about
+    height, width = image.shape[:2]
+    sides = np.array([width, height, width, height], "float32")
+    return {**about, "box": about["box"] * sides}
 
 
 def _at_pixels(function: Any, choice: np.ndarray) -> Any:
@@ -290,13 +312,17 @@ def _baseline(baseline: Any, shape: tuple[int, ...]) -> np.ndarray:
     )
 
 
-def _figure(triples: Sequence[tuple[np.ndarray, np.ndarray, str]]) -> str:
+def _heats(found: Sequence[ImageExplanation]) -> list[tuple]:
+    return [(one.image, one.map, one.title, one.box) for one in found]
+
+
+def _figure(heats: Sequence[tuple]) -> str:
     """Returns pictures under their maps, each with a title, as HTML."""
     from tlkeras.plots import heats_size, plot_heats, to_jpeg
 
-    data = to_jpeg(lambda ax: plot_heats(triples, ax), heats_size(len(triples)))
+    data = to_jpeg(lambda ax: plot_heats(heats, ax), heats_size(len(heats)))
     encoded = base64.b64encode(data).decode()
-    alt = escape("; ".join(_where(map, title) for _, map, title in triples))
+    alt = escape("; ".join(_where(map, title) for _, map, title, _ in heats))
     return (
         f'<figure><img src="data:image/jpeg;base64,{encoded}" alt="{alt}" '
         'style="max-width: 100%; background: white"></figure>'

@@ -51,6 +51,7 @@ from tlkeras.inputs.pictures.pixels import (
     read_pixels,
 )
 from tlkeras.inputs.pictures.planning import PicturePlanRules
+from tlkeras.inputs.pictures.pyramids import pyramid
 from tlkeras.inputs.pictures.scale import takes_raw_pixels
 from tlkeras.inputs.pictures.sizing import at_size
 from tlkeras.inputs.planning import QUADRANT, SMALL
@@ -347,7 +348,9 @@ class Pictures(Input):
         Args:
             backbone: A name from `tl.list_backbones()`, a KerasHub preset name or local
                 preset folder, or a functional `keras.Model` of your own: a
-                convolutional one, with feature maps of several sizes.
+                convolutional one, with feature maps of several sizes. Of KerasHub's
+                RetinaNet (`"retinanet_resnet50_fpn_coco"`) backbone and feature pyramid
+                serve, without the predictors of its own classes.
             strides: Pixels between the cells of each feature map that boxes are looked
                 for on, each twice the one before. Small objects need small ones, which
                 cost most; a box of fewer than 8 cells is found on the finest.
@@ -373,7 +376,7 @@ class Pictures(Input):
             )
         inputs = keras.Input(loaded.input_shape, dtype="float32", name="image")
         x = loaded.preprocessing(inputs) if loaded.preprocessing else inputs
-        features = backbones.pyramid(loaded.model, strides)(x)
+        features = pyramid(loaded.model, strides, size)(x)
         its_input = cls(size, channels)
         return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
 

@@ -18,8 +18,8 @@ from tlkeras.backbones.weights import (
 )
 from tlkeras.inputs.pictures.preprocessing import Scaling, scaling_layer
 
-# The KerasHub backbones that turn one image into features. Those for segmentation,
-# detection or several inputs at once are built around one of these.
+# The KerasHub backbones that turn one image into features: a vector, tokens or feature
+# maps. Those for segmentation or several inputs at once are built around one of these.
 IMAGE_BACKBONES = (
     "CSPNetBackbone",
     "DINOV2Backbone",
@@ -32,6 +32,7 @@ IMAGE_BACKBONES = (
     "MobileNetBackbone",
     "MobileNetV5Backbone",
     "ResNetBackbone",
+    "RetinaNetBackbone",
     "SwinTransformerBackbone",
     "VGGBackbone",
     "ViTBackbone",

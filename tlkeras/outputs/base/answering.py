@@ -133,11 +133,39 @@ class Answering(Kind):
 
     @property
     def unit_names(self) -> tuple[str, ...] | None:
-        """Names of what each output speaks for; `None` where they have none."""
+        """Names of what can be explained; `None` where outputs have none."""
         return self.class_names
 
+    def explained_scores(self, logits: Any) -> Any:
+        """Returns the numbers of which one is explained, `(batch, scores)`.
+
+        Args:
+            logits: The model's outputs before softmax or sigmoid, a tensor.
+        """
+        return logits
+
+    def explained_of(self, output: np.ndarray, number: int) -> int:
+        """Returns which score is explained of an input, where a name was said.
+
+        Args:
+            output: What the model gives for the input.
+            number: The name's, in `unit_names`.
+        """
+        return number
+
+    def explained_facts(self, index: int, output: np.ndarray) -> dict[str, Any]:
+        """Returns what is said of an explained score: `target`, `output` and such.
+
+        Args:
+            index: The number of the score.
+            output: What the model gives for the input.
+        """
+        names = self.unit_names
+        target = index if names is None else names[index]
+        return {"target": target, "output": float(output[index])}
+
     def explained(self, outputs: np.ndarray) -> np.ndarray:
-        """Returns which output is explained of each input, where none was named.
+        """Returns which score is explained of each input, where none was named.
 
         Args:
             outputs: Float32 `(n, units)`, as the model gives them.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from keras import ops
 
 from tlkeras._validation import check_int, check_number
 from tlkeras.findings import Finding
@@ -35,6 +36,9 @@ from tlkeras.outputs.weighing import Weighing
 
 # From which score on a box is given where nothing else was said.
 THRESHOLD = 0.3
+
+# Logits are those of scores this far from 0 and 1 at least.
+_NO_SCORE = 1e-7
 
 # Of the longer side of a picture: smaller boxes are hardly ever meant.
 _TINY = 0.01
@@ -118,10 +122,6 @@ class Boxes(Output):
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.names
-
-    @property
-    def unit_names(self) -> None:
-        return None
 
     @property
     def least(self) -> np.ndarray:
@@ -403,6 +403,29 @@ class Boxes(Output):
                 for a, b in pairs
             ]
         )
+
+    # Explanations.
+
+    def explained_scores(self, logits: Any) -> Any:
+        """Returns the logits of all classes, of one cell after the other."""
+        scores = logits[..., OUTPUT_COLUMNS:]
+        p = ops.clip(scores, _NO_SCORE, 1.0 - _NO_SCORE)
+        count = scores.shape[1] * scores.shape[2]
+        return ops.reshape(ops.log(p) - ops.log(1.0 - p), (-1, count))
+
+    def explained_of(self, output: np.ndarray, number: int) -> int:
+        cell = output[:, OUTPUT_COLUMNS + number].argmax()
+        return int(cell) * len(self.names) + number
+
+    def explained_facts(self, index: int, output: np.ndarray) -> dict[str, Any]:
+        cell, number = divmod(index, len(self.names))
+        score = float(output[cell, OUTPUT_COLUMNS + number])
+        facts = {"target": self.names[number], "output": score, "probability": score}
+        return {**facts, "box": output[cell, BOX]}
+
+    def explained(self, outputs: np.ndarray) -> np.ndarray:
+        scores = outputs[..., OUTPUT_COLUMNS:]
+        return scores.reshape(len(scores), -1).argmax(axis=1)
 
     # The report.
 
