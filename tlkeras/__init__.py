@@ -85,6 +85,7 @@ from tlkeras.inputs.tables.explaining import TableExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.outputs import (
+from tlkeras.metrics.costs import CostCurve
     Boxes,
     Classes,
     Detections,
@@ -128,6 +129,7 @@ __all__ = [
     "Cosine",
     "Detections",
     "DistillationReport",
+    "CostCurve",
     "DomainGap",
     "Explanations",
     "ExportError",
