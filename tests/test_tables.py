@@ -285,6 +285,27 @@ def test_pretraining_that_fails_leaves_the_backbone(data):
     model = build(data, blocks=1)
     before = weights_of(model.backbone)
     with pytest.raises(tl.PhaseError, match="not finite|No epoch lowered"):
+def test_columns_are_shuffled_one_by_one(trained, data):
+    found = tl.permutation_importance(trained[0], data.test, repeats=3, **QUIET)
+    assert found.columns == data.columns.names and found.rises.shape == (4, 3)
+    assert {name for name, score in found.top(2)} == {"amount", "shop"}
+    assert found.loss == pytest.approx(trained[2].loss, abs=1e-5)
+    assert found.examples == 36
+    # By hand: the cells of one column in another order, all else as it is.
+    rows = np.concatenate([x.numpy() for x, _ in data.test])
+    name, mixed = next(data.problem.input.shuffled(rows, 3, seed=0))
+    assert name == "amount" and not np.array_equal(mixed[:36, 0], rows[:, 0])
+    np.testing.assert_array_equal(np.sort(mixed[:36, 0]), np.sort(rows[:, 0]))
+    np.testing.assert_array_equal(mixed[:, 1:], np.tile(rows[:, 1:], (3, 1)))
+    y = np.concatenate([y.numpy() for _, y in data.test])
+    said = trained[0].predict(mixed, **QUIET)
+    loss = -np.log(said[np.arange(108), np.tile(y, 3)]).mean()
+    assert found.scores[0] == pytest.approx(loss - found.loss, abs=1e-5)
+    assert len(found.plot().patches) == 4 and str(found).count("+") == 4
+    with pytest.raises(tl.UnsupportedError, match="permutation_importance.* for: rows"):
+        tl.problem_of(keras.Sequential([keras.Input((2,))])).input.shuffled(rows, 1, 0)
+
+
         tl.pretrain(model, FRAME, epochs=1, learning_rate=1e30, **QUIET)
     assert_equal_weights(before, weights_of(model.backbone))
 

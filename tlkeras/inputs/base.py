@@ -714,6 +714,21 @@ class Input:
     # Explanations.
 
     def explainer(self, probe: Any, settings: Settings) -> Explainer:
+    def shuffled(
+        self, rows: np.ndarray, repeats: int, seed: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Returns each column's name, and rows among which its cells are shuffled.
+
+        Args:
+            rows: As the model's graph takes them, `(n, ...)`.
+            repeats: How many times each column is shuffled.
+            seed: Seed of the shuffles.
+
+        Returns:
+            Pairs; the rows of all repeats lie behind each other, `(repeats * n, ...)`.
+        """
+        raise self.unsupported("tl.permutation_importance", "shuffled")
+
         """Returns what explains inputs of this kind to a model.
 
         Args:

@@ -342,6 +342,18 @@ True
         run, specs, lookups = exporting.of_columns(exported, self.columns)
         for lookup in lookups:
             archive.track(lookup)
+    def shuffled(
+        self, rows: np.ndarray, repeats: int, seed: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        random = np.random.default_rng(seed)
+        order = np.concatenate([random.permutation(len(rows)) for _ in range(repeats)])
+        for place, name in enumerate(self.columns.names):
+            # All numbers of a date together.
+            cells = self.columns.owners == place
+            mixed = np.tile(rows, (repeats, 1))
+            mixed[:, cells] = rows[order][:, cells]
+            yield name, mixed
+
         return {
             "serving_default": Signature(run, specs),
             "encoded": Signature(exported.labelled, exported.specs()),
