@@ -280,6 +280,24 @@ class Input:
         """Returns why a cell is no input, as half a sentence; `None` where it is."""
         return None
 
+    def column_problem(self, name: Any) -> Callable[[Any], str | None]:
+        """Returns what says of a column's cells what `cell_problem` says.
+
+        Args:
+            name: The column's name.
+        """
+        return self.cell_problem
+
+    def told_by(self, cells: Cells) -> "Input":
+        """Returns an input that knows what cells of training tell of its columns.
+
+        Other parts' cells must be as those are: its `column_problem` says so.
+
+        Args:
+            cells: The rows of training, those without a label among them.
+        """
+        return self
+
     def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
         """Returns the examples that rows of a table are.
 
@@ -696,6 +714,21 @@ class Input:
         """
         raise self.unsupported("tl.boosting_report", "plain_rows")
 
+    def shuffled(
+        self, rows: np.ndarray, repeats: int, seed: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Returns each column's name, and rows among which its cells are shuffled.
+
+        Args:
+            rows: As the model's graph takes them, `(n, ...)`.
+            repeats: How many times each column is shuffled.
+            seed: Seed of the shuffles.
+
+        Returns:
+            Pairs; the rows of all repeats lie behind each other, `(repeats * n, ...)`.
+        """
+        raise self.unsupported("tl.permutation_importance", "shuffled")
+
     # Pretraining.
 
     def pretext(self, model: keras.Model) -> keras.Model:
@@ -714,21 +747,6 @@ class Input:
     # Explanations.
 
     def explainer(self, probe: Any, settings: Settings) -> Explainer:
-    def shuffled(
-        self, rows: np.ndarray, repeats: int, seed: int
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Returns each column's name, and rows among which its cells are shuffled.
-
-        Args:
-            rows: As the model's graph takes them, `(n, ...)`.
-            repeats: How many times each column is shuffled.
-            seed: Seed of the shuffles.
-
-        Returns:
-            Pairs; the rows of all repeats lie behind each other, `(repeats * n, ...)`.
-        """
-        raise self.unsupported("tl.permutation_importance", "shuffled")
-
         """Returns what explains inputs of this kind to a model.
 
         Args:

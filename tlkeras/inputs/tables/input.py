@@ -26,6 +26,7 @@ from tlkeras.inputs.base import (
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.tables import backbones, exporting
+from tlkeras.inputs.tables.cells import kind_of_cells, kind_problem
 from tlkeras.inputs.tables.checking import check_columns
 from tlkeras.inputs.tables.columns import MISSING, Columns, read_columns, table_of
 from tlkeras.inputs.tables.layers import TableCells
@@ -120,6 +121,25 @@ True
             features = as_list("features", features)
             return cls(wanted=dict.fromkeys(features, "auto")), features
         return cls(), None
+
+    def column_problem(self, name: Any) -> Callable[[Any], str | None]:
+        kinds = self.wanted or {}
+        if self.columns is not None:
+            kinds = {column.name: column.kind for column in self.columns}
+        kind = kinds.get(name, "auto")
+        return lambda cell: kind_problem(kind, cell)
+
+    def told_by(self, cells: Cells) -> "Tables":
+        if self.columns is not None:
+            return self
+        wanted = self.wanted or dict.fromkeys(cells.names, "auto")
+        kinds = {}
+        for name, column in zip(cells.names, cells.columns, strict=True):
+            kind, why = kind_of_cells(column, cells.is_parsed)
+            # Of a column that is left out any cell will do.
+            found = kind if why is None else "auto"
+            kinds[name] = found if wanted[name] == "auto" else wanted[name]
+        return type(self)(wanted=kinds)
 
     def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
         table = dict(zip(cells.names, cells.columns, strict=True))
@@ -322,6 +342,18 @@ True
         rows[:, codes] = np.where(rows[:, codes] == MISSING, np.nan, rows[:, codes])
         return rows, codes
 
+    def shuffled(
+        self, rows: np.ndarray, repeats: int, seed: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        random = np.random.default_rng(seed)
+        order = np.concatenate([random.permutation(len(rows)) for _ in range(repeats)])
+        for place, name in enumerate(self.columns.names):
+            # All numbers of a date together.
+            cells = self.columns.owners == place
+            mixed = np.tile(rows, (repeats, 1))
+            mixed[:, cells] = rows[order][:, cells]
+            yield name, mixed
+
     # Pretraining.
 
     def pretext(self, model: keras.Model) -> keras.Model:
@@ -342,18 +374,6 @@ True
         run, specs, lookups = exporting.of_columns(exported, self.columns)
         for lookup in lookups:
             archive.track(lookup)
-    def shuffled(
-        self, rows: np.ndarray, repeats: int, seed: int
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        random = np.random.default_rng(seed)
-        order = np.concatenate([random.permutation(len(rows)) for _ in range(repeats)])
-        for place, name in enumerate(self.columns.names):
-            # All numbers of a date together.
-            cells = self.columns.owners == place
-            mixed = np.tile(rows, (repeats, 1))
-            mixed[:, cells] = rows[order][:, cells]
-            yield name, mixed
-
         return {
             "serving_default": Signature(run, specs),
             "encoded": Signature(exported.labelled, exported.specs()),
