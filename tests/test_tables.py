@@ -12,6 +12,7 @@ import pytest
 from helpers import assert_equal_weights, weights_of
 
 import tlkeras as tl
+from tlkeras.inputs import Texts
 from tlkeras.inputs.tables.columns import FIRST, MISSING, OTHER
 from tlkeras.inputs.tables.layers import WIDTH_OF_NUMBER, TableCells
 from tlkeras.predict_command import run_predict
@@ -198,6 +199,19 @@ def test_wrong_features_are_refused(named, said):
         read(**named)
 
 
+def test_frames_are_arrays_too(data):
+    x, y = FRAME.drop(columns="fraud"), FRAME["fraud"]
+    found = tl.from_arrays(x, y)
+    assert found.columns == data.columns and found.class_names == ("no", "yes")
+    later = x.iloc[:40].assign(shop="new")[["day", "shop", "age", "amount"]]
+    parts = tl.from_arrays({"train": x, "test": later}, {"train": y, "test": y[:40]})
+    rows = np.concatenate([x.numpy() for x, _ in parts.test])
+    np.testing.assert_allclose(rows[:, 0], later["amount"], rtol=1e-6)
+    assert rows[:, -1].tolist() == [OTHER] * 40
+    texts = tl.from_arrays(x[["id", "shop"]].fillna("none"), y)
+    assert texts.columns is None
+
+
 def test_cells_of_another_kind_are_skipped_with_their_rows():
     bad = FRAME.astype({"amount": object})
     bad.loc[3, "amount"] = "much"
@@ -303,7 +317,7 @@ def test_columns_are_shuffled_one_by_one(trained, data):
     assert found.scores[0] == pytest.approx(loss - found.loss, abs=1e-5)
     assert len(found.plot().patches) == 4 and str(found).count("+") == 4
     with pytest.raises(tl.UnsupportedError, match="permutation_importance.* for: rows"):
-        tl.problem_of(keras.Sequential([keras.Input((2,))])).input.shuffled(rows, 1, 0)
+        Texts().shuffled(rows, repeats=1, seed=0)
 
 
 def test_the_command_line_reads_files_of_rows(trained, tmp_path, capsys):

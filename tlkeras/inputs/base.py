@@ -242,6 +242,14 @@ class Input:
         """
         raise cls.unsupported("tl.from_arrays")
 
+    def of_another_part(self, x: Any) -> tuple["Input", np.ndarray]:
+        """Returns what `of_arrays` does for a part after that of training.
+
+        Args:
+            x: Its inputs.
+        """
+        return read_arrays(x)
+
     def of_rows(
         self, rows: np.ndarray, labels: np.ndarray, **reading: Any
     ) -> tuple["Input", Any]:

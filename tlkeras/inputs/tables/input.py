@@ -122,6 +122,20 @@ True
             return cls(wanted=dict.fromkeys(features, "auto")), features
         return cls(), None
 
+    @classmethod
+    def claims(cls, x: Any) -> bool:
+        # One of texts alone holds these.
+        return _is_frame(x) and any(kind.kind not in "OSU" for kind in x.dtypes)
+
+    @classmethod
+    def of_arrays(cls, x: Any) -> tuple["Tables", np.ndarray]:
+        table = {str(name): x[name].tolist() for name in x.columns}
+        columns = read_columns(table, list(table), is_parsed=True)
+        return cls(columns), columns.encode(table)
+
+    def of_another_part(self, x: Any) -> tuple["Tables", np.ndarray]:
+        return self, self.read(x)
+
     def column_problem(self, name: Any) -> Callable[[Any], str | None]:
         kinds = self.wanted or {}
         if self.columns is not None:
@@ -433,4 +447,8 @@ def _is_table(x: Any) -> bool:
     if isinstance(x, list) and x:
         # Rows; Keras takes a list of arrays, too.
         x = x[0]
-    return isinstance(x, Mapping) or (hasattr(x, "iloc") and hasattr(x, "columns"))
+    return isinstance(x, Mapping) or _is_frame(x)
+
+
+def _is_frame(x: Any) -> bool:
+    return hasattr(x, "iloc") and hasattr(x, "columns")
