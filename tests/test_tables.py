@@ -315,7 +315,7 @@ def test_columns_are_shuffled_one_by_one(trained, data):
     said = trained[0].predict(mixed, **QUIET)
     loss = -np.log(said[np.arange(108), np.tile(y, 3)]).mean()
     assert found.scores[0] == pytest.approx(loss - found.loss, abs=1e-5)
-    assert len(found.plot().patches) == 4 and str(found).count("+") == 4
+    assert len(found.plot().patches) == 4 and repr(found).count("+") == 4
     with pytest.raises(tl.UnsupportedError, match="permutation_importance.* for: rows"):
         Texts().shuffled(rows, repeats=1, seed=0)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DRAWN = 15
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Importances(Described):
     """How much the loss rises where a column's cells are shuffled among the rows.
 
