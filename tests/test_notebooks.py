@@ -106,6 +106,7 @@ SHORTER = {
         "trials=6": "trials=3",
     },
     "09_spoken_words.ipynb": {"for shots in (1, 3, 10)": "for shots in (1, 10)"},
+    "11_tables.ipynb": {"for labels in (50, 200, 800)": "for labels in (50, 800)"},
 }
 
 # Those that take a minute at most. The others are run when they change, and before a
