@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from tlkeras.data import Splits, from_arrays
-from tlkeras.data.splitting import PARTS, parts_of, split_positions
+from tlkeras.data.splitting import PARTS, parts_of, split_by_time, split_positions
 from tlkeras.inputs.examples import examples_of, reading_of
 from tlkeras.outputs import read_labels
 
@@ -64,6 +64,30 @@ def test_parts_have_the_right_size_in_total(class_sizes, validation_split, test_
     parts = split_positions(groups, validation_split, test_split, seed=0)
     assert abs(len(parts["val"]) - validation_split * len(groups)) <= 1
     assert abs(len(parts["test"]) - test_split * len(groups)) <= 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=3), FRACTIONS, FRACTIONS)
+def test_the_latest_are_for_testing(times, validation_split, test_split):
+    times = np.array(times, "float64")
+    asked = 1 + (validation_split > 0) + (test_split > 0)
+    if len(np.unique(times)) < asked:
+        with pytest.raises(ValueError, match="Too few times"):
+            split_by_time(times, validation_split, test_split)
+        return
+    parts = split_by_time(times, validation_split, test_split)
+    found = [times[parts[part]] for part in PARTS if len(parts[part])]
+    assert len(found) == asked and sum(map(len, found)) == len(times)
+    for earlier, later in zip(found[:-1], found[1:], strict=True):
+        assert earlier.max() < later.min()
+
+
+def test_parts_by_time_are_as_large_as_asked_for():
+    drawn = split_by_time(np.arange(100.0)[::-1], 0.2, 0.1)
+    assert [len(drawn[part]) for part in PARTS] == [70, 20, 10]
+    assert drawn["test"].tolist() == list(range(10))
+    days = split_by_time(np.repeat(np.arange(3.0), [50, 5, 45]), 0.1, 0.1)
+    assert [len(days[part]) for part in PARTS] == [50, 5, 45]
 
 
 def test_a_class_with_too_few_examples_is_named_before_anything_is_split():

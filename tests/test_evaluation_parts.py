@@ -350,6 +350,28 @@ def test_thresholds_of_the_model_are_used():
     assert evaluate(model, (p, y), thresholds=0.5, verbose=0).accuracy == 0.0
 
 
+def test_costs_are_those_of_each_decision():
+    rng = np.random.default_rng(0)
+    y, missed = np.arange(60) % 2, rng.integers(0, 9, 60)
+    p = np.round(0.4 * y + 0.6 * rng.random(60), 1).astype("float32")
+    report = Report(y, np.stack([1 - p, p], axis=1))
+    curve = report.cost_curve(false_negative=missed, false_positive=2)
+    for threshold, cost in zip(curve.thresholds, curve.costs, strict=True):
+        said = p >= threshold
+        by_hand = np.where(y == 1, missed * ~said, 2 * said).mean()
+        assert cost == pytest.approx(by_hand)
+        assert curve.at(threshold) == pytest.approx(by_hand)
+    assert curve.cost == curve.costs.min() == curve.at(curve.threshold)
+    assert curve.never == pytest.approx((missed * y).mean()) and curve.always == 1
+    # What is certain is said from every threshold on.
+    assert len(report_of([1, 1]).cost_curve(false_negative=1).thresholds) == 2
+    assert np.isnan(curve.calibrated)
+    assert report.cost_curve(false_negative=3).calibrated == 0.25
+    both = Report(np.stack([y, 1 - y], 1), np.stack([p, p], 1), task="multi_label")
+    costs = {"false_negative": missed, "false_positive": 2}
+    np.testing.assert_equal(both.cost_curve(class_name="0", **costs).costs, curve.costs)
+
+
 # Examples
 
 
@@ -553,6 +575,21 @@ def test_regressions_are_compared_by_their_errors():
         (lambda: report_of([1]).subset([3]), "from 0 to 0"),
         (lambda: report_of([1]).thresholds, "'multi_label'"),
         (lambda: report_of([1]).interval(1.5), "below 1"),
+        (lambda: report_of([1, 1]).cost_curve(false_negative=-1), "from 0 on"),
+        (lambda: report_of([1, 1]).cost_curve(false_negative=[1] * 3), "of the 2"),
+        (
+            lambda: report_of([1, 1]).cost_curve(false_negative=0, false_positive=0),
+            "not all be 0",
+        ),
+        (
+            lambda: Report([0, 1, 2], np.eye(3)).cost_curve(false_negative=1),
+            "must say which",
+        ),
+        (
+            lambda: report_of([1]).cost_curve(false_negative=1, class_name="yes"),
+            "No such class",
+        ),
+        (lambda: report_of([1]).cost_curve(false_negative=1).at(-1), "`threshold`"),
         (
             lambda: Report([0.5], [0.5]).plot_roc(),
             "task 'regression'.* for: 'classification', 'multi_label'",

@@ -19,6 +19,7 @@ DRAWINGS = {
     "roc": lambda ax: plots.plot_roc(CURVE, ax),
     "precision_recall": lambda ax: plots.plot_precision_recall(CURVE, ax),
     "reliability": lambda ax: plots.plot_reliability(*BINS, ax),
+    "costs": lambda ax: report_of(2).plot_cost_curve(ax, false_negative=50),
     "slices": lambda ax: plots.plot_slices(ROWS, "mae", ax, title="place"),
     "pictures": lambda ax: plots.plot_examples(PICTURES, ["a", "b"], ax),
     "texts": lambda ax: plots.plot_examples(["x", "y"], ["a", "b"], ax),

@@ -69,6 +69,14 @@ FINDINGS = {
         r"^frozen +AP50 ([\d.]+)": (0.7, 1),
         r"^fine-tuned +AP50 ([\d.]+)": (0.85, 1),
     },
+    "11_tables.ipynb": {
+        r"^cancer, network +([\d.]+)$": (0.97, 1),
+        r"^cancer, boosting +([\d.]+)$": (0.97, 1),
+        r"^50 labels, boosting +([\d.]+)$": (0.4, 0.7),
+        r"^50 labels, north +([\d.]+)$": (0.75, 0.95),
+        r"^800 labels, fine-tuned +([\d.]+)$": (0.83, 0.95),
+        r"^800 labels, both, boosting +([\d.]+)$": (0.85, 0.95),
+    },
 }
 
 # From the environment variables that notebooks read to where their material lies.
@@ -98,6 +106,7 @@ SHORTER = {
         "trials=6": "trials=3",
     },
     "09_spoken_words.ipynb": {"for shots in (1, 3, 10)": "for shots in (1, 10)"},
+    "11_tables.ipynb": {"for labels in (50, 200, 800)": "for labels in (50, 800)"},
 }
 
 # Those that take a minute at most. The others are run when they change, and before a

@@ -369,7 +369,9 @@ def test_a_report_tells_what_classify_tells(case):
 
 def test_what_a_kind_has_not_is_refused_by_one_error(case):
     y_true, outputs, _ = read(case)
+    name = (case.output.class_names or (None,))[0]
     arguments = {
+        "cost_curve": (y_true, outputs, 5, 1, name),
         "areas": (y_true, outputs),
         "reliability": (y_true, outputs, 10),
         "temperature": (y_true, outputs),

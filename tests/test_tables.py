@@ -12,6 +12,7 @@ import pytest
 from helpers import assert_equal_weights, weights_of
 
 import tlkeras as tl
+from tlkeras.inputs import Texts
 from tlkeras.inputs.tables.columns import FIRST, MISSING, OTHER
 from tlkeras.inputs.tables.layers import WIDTH_OF_NUMBER, TableCells
 from tlkeras.predict_command import run_predict
@@ -188,14 +189,65 @@ def test_wrong_rows_are_refused_by_name(trained, rows, said):
         ({"features": ["amount", "fraud"]}, "must not name the columns of labels"),
         ({"features": ["amount", "id"]}, "240 different texts"),
         ({"features": {"amount": "float"}}, "must be one of 'auto', 'number'"),
-        ({"features": {"shop": "number"}}, "column 'shop', which is a number"),
+        ({"features": {"shop": "number"}}, "'a', which is no number.*column 'shop'"),
         ({"features": ["amont"]}, "Did you mean 'amount'"),
         ({"features": "all", "text": "shop"}, "`text` or `features`"),
+        ({"time": "dya"}, "Did you mean 'day'"),
+        ({"time": "shop"}, "'a', neither a date nor a number, in column 'shop'"),
+        ({"time": "age"}, "has no time in column 'age'"),
+        ({"time": "day", "groups": "shop"}, "not both"),
     ],
 )
 def test_wrong_features_are_refused(named, said):
     with pytest.raises(ValueError, match=said):
         read(**named)
+
+
+def test_frames_are_arrays_too(data):
+    x, y = FRAME.drop(columns="fraud"), FRAME["fraud"]
+    found = tl.from_arrays(x, y)
+    assert found.columns == data.columns and found.class_names == ("no", "yes")
+    later = x.iloc[:40].assign(shop="new")[["day", "shop", "age", "amount"]]
+    parts = tl.from_arrays({"train": x, "test": later}, {"train": y, "test": y[:40]})
+    rows = np.concatenate([x.numpy() for x, _ in parts.test])
+    np.testing.assert_allclose(rows[:, 0], later["amount"], rtol=1e-6)
+    assert rows[:, -1].tolist() == [OTHER] * 40
+    texts = tl.from_arrays(x[["id", "shop"]].fillna("none"), y)
+    assert texts.columns is None
+
+
+def test_cells_of_another_kind_are_skipped_with_their_rows():
+    bad = FRAME.astype({"amount": object})
+    bad.loc[3, "amount"] = "much"
+    skip = {"errors": "skip"}
+    with pytest.warns(UserWarning, match="'much', which is no number"):
+        found = read(bad, {"amount": "number", "shop": "category"}, **skip)
+    assert found.skipped[0][0] == "frame.iloc[3]" and len(found.skipped) == 1
+    # What training tells of columns holds for all parts.
+    parts = {"train": FRAME, "test": bad[:40]}
+    with pytest.raises(ValueError, match=r"1 of 280 rows.*test'\].iloc\[3\]"):
+        read(parts)
+    with pytest.warns(UserWarning, match="1 of 280 rows"):
+        assert len(read(parts, **skip).skipped) == 1
+
+
+def test_parts_follow_time(tmp_path):
+    found = read(time="day")
+    assert found.columns.names == ("amount", "age", "shop")
+    days = read(FRAME, {"day": "date", "amount": "number"}, time="day")
+    ends = []
+    for part in (days.train, days.val, days.test):
+        rows = np.concatenate([x.numpy() for x, _ in part])
+        ends += [rows[:, 0].min(), rows[:, 0].max()]
+    assert ends == sorted(ends) and len(set(ends)) == 6
+    FRAME.to_csv(tmp_path / "sales.csv", index=False)
+    filed = {"features": "all", "label": "fraud", "time": "day"}
+    again = tl.from_csv(tmp_path / "sales.csv", **filed)
+    mine, its = (next(iter(each.test))[0].numpy() for each in (again, found))
+    np.testing.assert_allclose(mine, its, rtol=1e-5)
+    late = FRAME.assign(n=np.arange(240), fraud=np.where(FRAME.index > 200, "a", "b"))
+    with pytest.warns(UserWarning, match="training part has no example of 'a'"):
+        read(late, ["amount"], time="n", validation_split=0, test_split=0.5)
 
 
 def test_data_that_are_read_otherwise_are_refused(trained, data):
@@ -249,6 +301,27 @@ def test_columns_are_explained(trained):
         assert one.scores.sum() == pytest.approx(one.logit - one.baseline, abs=0.05)
     assert {name for name, _ in found[0].top(2)} == {"amount", "shop"}
     assert len(found.plot().patches) == 8 and "amount" in found._repr_html_()
+
+
+def test_columns_are_shuffled_one_by_one(trained, data):
+    found = tl.permutation_importance(trained[0], data.test, repeats=3, **QUIET)
+    assert found.columns == data.columns.names and found.rises.shape == (4, 3)
+    assert {name for name, score in found.top(2)} == {"amount", "shop"}
+    assert found.loss == pytest.approx(trained[2].loss, abs=1e-5)
+    assert found.examples == 36
+    # By hand: the cells of one column in another order, all else as it is.
+    rows = np.concatenate([x.numpy() for x, _ in data.test])
+    name, mixed = next(data.problem.input.shuffled(rows, 3, seed=0))
+    assert name == "amount" and not np.array_equal(mixed[:36, 0], rows[:, 0])
+    np.testing.assert_array_equal(np.sort(mixed[:36, 0]), np.sort(rows[:, 0]))
+    np.testing.assert_array_equal(mixed[:, 1:], np.tile(rows[:, 1:], (3, 1)))
+    y = np.concatenate([y.numpy() for _, y in data.test])
+    said = trained[0].predict(mixed, **QUIET)
+    loss = -np.log(said[np.arange(108), np.tile(y, 3)]).mean()
+    assert found.scores[0] == pytest.approx(loss - found.loss, abs=1e-5)
+    assert len(found.plot().patches) == 4 and repr(found).count("+") == 4
+    with pytest.raises(tl.UnsupportedError, match="permutation_importance.* for: rows"):
+        Texts().shuffled(rows, repeats=1, seed=0)
 
 
 def test_the_command_line_reads_files_of_rows(trained, tmp_path, capsys):

@@ -51,6 +51,7 @@ from tlkeras.environment import report_environment
 from tlkeras.evaluation import (
     Comparison,
     DomainGap,
+    Importances,
     Report,
     Temperature,
     boosting_report,
@@ -58,6 +59,7 @@ from tlkeras.evaluation import (
     compare,
     domain_gap,
     evaluate,
+    permutation_importance,
 )
 from tlkeras.explain import Explanations, SanityCheck, explain, sanity_check
 from tlkeras.export import (
@@ -83,6 +85,7 @@ from tlkeras.inputs.pictures.explaining import ImageExplanation
 from tlkeras.inputs.sounds.explaining import SoundExplanation
 from tlkeras.inputs.tables.explaining import TableExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
+from tlkeras.metrics.costs import CostCurve
 from tlkeras.optimizers import Constant, Cosine, OneCycle
 from tlkeras.outputs import (
     Boxes,
@@ -126,6 +129,7 @@ __all__ = [
     "Comparison",
     "Constant",
     "Cosine",
+    "CostCurve",
     "Detections",
     "DistillationReport",
     "DomainGap",
@@ -138,6 +142,7 @@ __all__ = [
     "Forecasted",
     "Heard",
     "ImageExplanation",
+    "Importances",
     "Intervals",
     "LabelSuggestions",
     "Labels",
@@ -213,6 +218,7 @@ __all__ = [
     "load_images",
     "merge_lora",
     "model_card",
+    "permutation_importance",
     "plan",
     "pretrain",
     "problem_of",

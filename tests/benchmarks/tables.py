@@ -2,14 +2,17 @@
 
     nice -n 15 python tests/benchmarks/tables.py tables.jsonl --minutes 20
 
-Writes a line of JSON for each seed, number of labels and method. scikit-learn's breast
-cancer, wine and diabetes; made sales of two regions, of which one has 4,000 labels; and
-made transactions of which one in 500 is fraud. A fifth of the labels is held out for
-validation by tlkeras; boosting and regression learn from all of them.
+Writes a line of JSON for each seed, number of labels and method, and skips those that
+are in the file. scikit-learn's breast cancer, wine and diabetes; made sales of two
+regions, of which one has 4,000 labels; and made transactions of which one in 500 is
+fraud. A fifth of the labels is held out for validation by tlkeras; boosting and
+regression learn from all of them. `--print` prints medians and ranges.
 """
 
 import argparse
 import json
+import pathlib
+import tempfile
 import time
 import warnings
 
@@ -32,6 +35,8 @@ import tlkeras as tl
 
 LABEL = "label"
 SIZE = {"width": 32, "blocks": 2}
+FOLDER = tempfile.TemporaryDirectory()
+FILES = pathlib.Path(FOLDER.name)
 
 
 def of_sklearn(name):
@@ -94,7 +99,7 @@ def fraud(seed):
 TABLES = {
     "regions": (regions, (50, 200, None)),
     "breast cancer": (of_sklearn("breast_cancer"), (50, 200, None)),
-    "diabetes": (of_sklearn("diabetes"), (50, None)),
+    "diabetes": (of_sklearn("diabetes"), (50, 200, None)),
     "fraud 1:500": (fraud, (None,)),
     "wine": (of_sklearn("wine"), (50, None)),
 }
@@ -105,7 +110,8 @@ def scores(said, test, names):
     if names is None:
         wanted = test[LABEL].to_numpy()
         error = np.mean((said - wanted) ** 2)
-        return {"r2": 1 - error / wanted.var(), "rmse": error**0.5}
+        mae = np.mean(np.abs(said - wanted))
+        return {"r2": 1 - error / wanted.var(), "mae": mae}
     said = said / said.sum(axis=1, keepdims=True)
     ids = np.array([names.index(name) for name in test[LABEL]])
     found = {
@@ -163,7 +169,7 @@ def plain(frame):
     """Returns rows as scikit-learn takes them."""
     frame = frame.drop(columns=LABEL)
     if "day" in frame:
-        frame = frame.assign(day=frame["day"].dt.dayofyear)
+        frame = frame.assign(day=frame["day"].dt.day_of_year)
         shops = pd.CategoricalDtype([f"s{i}" for i in range(8)])
         frame = frame.assign(shop=frame["shop"].astype(shops))
     return frame
@@ -194,7 +200,7 @@ def said_of(model, test):
     return found[:, 0] if found.shape[1] == 1 else found
 
 
-def networks(train, pool, test, far, names, seed, solved):
+def networks(table, train, pool, test, far, names, seed, solved):
     """Yields what an FT-Transformer says: new, pretrained, of another table."""
     data = read(train, "all", seed)
     model = build("ft_transformer", data, names)
@@ -204,19 +210,16 @@ def networks(train, pool, test, far, names, seed, solved):
         return
     tl.fine_tune(model, data, verbose=0)
     yield "new, fine-tuned", said_of(model, test)
-    unlabelled = read(pool, "all", seed)
-    data = read(train, unlabelled.columns, seed)
-    model = build("ft_transformer", data, names)
-    tl.pretrain(model, unlabelled, epochs=epochs_for(len(pool)), seed=seed, verbose=0)
-    tl.fit_head(model, data, verbose=0)
-    yield "pretrained, frozen", said_of(model, test)
-    tl.fine_tune(model, data, verbose=0)
-    yield "pretrained, fine-tuned", said_of(model, test)
     if far is None:
         return
-    related = read(far, "all", seed)
-    source = build("ft_transformer", related, names)
-    tl.fine_tune(source, related, verbose=0)
+    if len(train) < len(pool):
+        model = tl.load(made_once("pretrained", table, pool, names, seed))
+        data = read(train, model.problem.input.columns, seed)
+        tl.fit_head(model, data, verbose=0)
+        yield "pretrained, frozen", said_of(model, test)
+        tl.fine_tune(model, data, verbose=0)
+        yield "pretrained, fine-tuned", said_of(model, test)
+    source = tl.load(made_once("fine-tuned", table, far, names, seed))
     yield "of the other region, as it is", said_of(source, test)
     data = read(train, "all", seed)
     model = build(source, data, names)
@@ -224,6 +227,24 @@ def networks(train, pool, test, far, names, seed, solved):
     yield "of the other region, frozen", said_of(model, test)
     tl.fine_tune(model, data, verbose=0)
     yield "of the other region, fine-tuned", said_of(model, test)
+    data = read(train, source.problem.input.columns, seed)
+    tl.fine_tune(source, data, head_epochs=0, verbose=0)
+    yield "of the other region, fine-tuned with its head", said_of(source, test)
+
+
+def made_once(how, table, frame, names, seed):
+    """Returns the file of a model of a table, which is made where it is missing."""
+    path = FILES / f"{table} {how} {seed}.keras"
+    if not path.exists():
+        data = read(frame, "all", seed)
+        model = build("ft_transformer", data, names)
+        if how == "pretrained":
+            epochs = epochs_for(len(frame))
+            tl.pretrain(model, data, epochs=epochs, seed=seed, verbose=0)
+        else:
+            tl.fine_tune(model, data, verbose=0)
+        model.save(path)
+    return path
 
 
 def epochs_for(rows):
@@ -243,11 +264,13 @@ def run(table, labels, seed, solved):
         train = pool.groupby(strata, group_keys=False).sample(
             frac=share, random_state=seed
         )
-    about = {"table": table, "labels": len(train), "seed": seed}
+    about = {"table": table, "wanted": labels, "labels": len(train), "seed": seed}
+    all_said = {}
 
     def told(methods, prefix=""):
         start = time.time()
         for method, said in methods:
+            all_said[prefix + method] = said
             found = {k: float(v) for k, v in scores(said, test, names).items()}
             seconds = round(time.time() - start, 1)
             yield {**about, "method": prefix + method, **found, "seconds": seconds}
@@ -258,7 +281,31 @@ def run(table, labels, seed, solved):
         both = pd.concat([train, far])
         yield from told(others(both, test, names), "both regions, ")
     keras.utils.set_random_seed(seed)
-    yield from told(networks(train, pool, test, far, names, seed, solved))
+    yield from told(networks(table, train, pool, test, far, names, seed, solved))
+    if not solved:
+        both = (all_said["new, fine-tuned"] + all_said["boosting"]) / 2
+        yield from told([("mean of new, fine-tuned and boosting", both)])
+
+
+def lines_of(path):
+    path = pathlib.Path(path)
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def print_table(path):
+    """Prints the median of each figure, and its range over seeds."""
+    rows = pd.DataFrame(map(json.loads, lines_of(path)))
+    rows = rows.drop(columns=["wanted", "seed", "seconds"])
+    for about, group in rows.groupby(["table", "labels"], sort=False):
+        print(*about)
+        figures = group.drop(columns=["table", "labels"]).dropna(axis=1)
+        each = figures.groupby("method", sort=False)
+        for method, found in each:
+            said = [
+                f"{name} {values.median():.3f} ({values.min():.3f}-{values.max():.3f})"
+                for name, values in found.drop(columns="method").items()
+            ]
+            print(f"  {method:40} {len(found)}  {'  '.join(said)}")
 
 
 def main():
@@ -270,19 +317,29 @@ def main():
         "--solved", action="store_true", help="of networks the solved head of a new one"
     )
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--print", action="store_true", help="print what was found")
     args = parser.parse_args()
+    if args.print:
+        return print_table(args.path)
     warnings.simplefilter("ignore")
     end = time.process_time() + 60 * args.minutes
-    with open(args.path, "a", encoding="utf-8") as file:
-        for seed in range(args.seeds):
-            for table, (_, counts) in TABLES.items():
-                for labels in counts:
-                    if args.labels not in (None, labels or 0):
-                        continue
-                    if time.process_time() > end:
-                        return
-                    for row in run(table, labels, seed, args.solved):
-                        print(json.dumps(row), file=file, flush=True)
+    runs = [
+        (table, labels, seed)
+        for seed in range(args.seeds)
+        for table, (_, counts) in TABLES.items()
+        for labels in counts
+        if table in args.only and args.labels in (None, labels or 0)
+    ]
+    found = map(json.loads, lines_of(args.path))
+    done = {(row["table"], row["wanted"], row["seed"]) for row in found}
+    for each in runs:
+        if each in done or time.process_time() > end:
+            continue
+        # All rows of a run together: what is in the file is whole.
+        rows = [json.dumps(row) + "\n" for row in run(*each, args.solved)]
+        with open(args.path, "a", encoding="utf-8") as file:
+            file.writelines(rows)
 
 
 if __name__ == "__main__":

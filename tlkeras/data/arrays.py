@@ -33,7 +33,7 @@ def from_arrays(
     seed: int = 0,
     groups: Sequence | Mapping[str, Sequence] | None = None,
 ) -> Splits:
-    """Makes `Splits` from images, texts or sounds in memory.
+    """Makes `Splits` from images, texts, sounds or rows of a table in memory.
 
     Args:
         x: Pixels 0 to 255, uint8 or float, `(n, height, width)` or
@@ -41,7 +41,10 @@ def from_arrays(
             models of tlkeras take raw pixels. Or texts: strings `(n,)`, or pairs of
             them, `(n, 2)` or a tuple `(a, b)` of two columns. Or with `sample_rate`
             waves of one channel: `(n, samples)`, or a list of `(samples,)` of any
-            lengths, floats from -1 to 1 or whole numbers. Data with parts of their
+            lengths, floats from -1 to 1 or whole numbers. Or a pandas DataFrame with a
+            column of numbers or dates: rows of a table, all of whose columns are read,
+            as `from_dataframe(features="all")` does, which can be told what they are.
+            Data with parts of their
             own are dictionaries of such by part, `{"train": x, "test": x}`; or without
             `y` pairs by part, `{"train": (x, y), "test": (x, y)}`, the pairs that
             `load_data()` of Keras' data sets returns, or arrays by names such as
@@ -101,6 +104,10 @@ def from_arrays(
     >>> data = tl.from_arrays(waves, y, sample_rate=8_000, seconds=0.1)
     >>> next(iter(data.test))[0].shape
     TensorShape([9, 800])
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"amount": np.arange(60.0), "shop": ["a", "b"] * 30})
+    >>> tl.from_arrays(frame, y).columns.names
+    ('amount', 'shop')
     >>> sizes = np.linspace(1, 2, 60)
     >>> data = tl.from_arrays(x, {"animal": y, "size": sizes})
     >>> {name: y.shape for name, y in next(iter(data.val))[1].items()}
@@ -113,7 +120,12 @@ def from_arrays(
     if sample_rate is not None:
         Sounds(sample_rate)  # Raises where that is no sample rate.
         read_part = Sounds.of_arrays
-    inputs = {part: read_part(in_order("x", each)) for part, each in xs.items()}
+    inputs: dict[str, Any] = {}
+    for part, each in xs.items():
+        inputs[part] = read_part(in_order("x", each))
+        # What training tells of how rows are read holds for all parts.
+        if sample_rate is None:
+            read_part = inputs["train"][0].of_another_part
     outputs, labels = _read_labels(ys, class_names, task)
     for part, (_, rows) in inputs.items():
         if len(rows) != len(labels[part]):

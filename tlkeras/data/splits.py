@@ -12,7 +12,7 @@ from tlkeras._validation import check_choice, check_int
 from tlkeras.data.checks import Checks, check_splits
 from tlkeras.data.groups import check_apart, split_groups
 from tlkeras.data.skipped import skipped_notes
-from tlkeras.data.splitting import PARTS, split_positions
+from tlkeras.data.splitting import PARTS, split_by_time, split_positions
 from tlkeras.description import Description, Descriptions
 from tlkeras.inputs.examples import Examples, Reading
 from tlkeras.problem import Problem, input_of
@@ -309,6 +309,7 @@ def make_splits(
     seed: int,
     skipped: Sequence[tuple[str, str]] = (),
     groups: Mapping[str, Sequence[Hashable]] | None = None,
+    times: np.ndarray | None = None,
 ) -> Splits:
     """Splits the parts that are missing from `train`, and makes the `Splits`.
 
@@ -324,13 +325,14 @@ def make_splits(
         skipped: As in `Splits`.
         groups: For each part that came with the data the group of each example, where
             groups stay together.
+        times: The time of each example of `train`, where parts follow time.
 
     Returns:
         The `Splits`.
 
     Raises:
         ValueError: If there is only one class, a class is too small to split, there
-            are too few groups or one is in two parts.
+            are too few groups or times, or a group is in two parts.
     """
     problem.check_train(train.labels)
     fractions = (
@@ -338,7 +340,9 @@ def make_splits(
         0 if test is not None else test_split,
     )
     strata, names = problem.strata(train.labels)
-    if groups is None:
+    if times is not None:
+        drawn = split_by_time(times, *fractions)
+    elif groups is None:
         drawn = split_positions(strata, *fractions, seed, names)
     else:
         check_apart(groups)
@@ -355,6 +359,9 @@ def make_splits(
         for part in ("val", "test")
         if given[part] is not None or len(parts[part])
     }
+    if times is not None:
+        # A class may be so new that training has none of it.
+        measured["training"] = parts["train"].labels
     _warn_of_absent_classes(train.labels, measured, problem)
     return Splits(
         parts,
@@ -370,15 +377,17 @@ def make_splits(
 def _warn_of_absent_classes(
     train: np.ndarray, parts: Mapping[str, np.ndarray], problem: Problem
 ) -> None:
-    """Warns where a part to measure on lacks a class of training."""
+    """Warns where a part lacks a class of the data that training is drawn from."""
     for part, labels in parts.items():
         for head, absent in problem.lost(train, labels).items():
             named = ", ".join(map(repr, absent[:10]))
             more = f" and {len(absent) - 10} more" * (len(absent) > 10)
             of_head = f" of head {head!r}" if problem.named else ""
+            unknown = "nothing will be known there about how well the model does on it"
+            if part == "training":
+                unknown = "a model will not learn to tell it"
             warnings.warn(
-                f"The {part} part has no example of {named}{more}{of_head}: nothing "
-                "will be known there about how well the model does on it.",
+                f"The {part} part has no example of {named}{more}{of_head}: {unknown}.",
                 UserWarning,
                 stacklevel=4,
             )

@@ -168,6 +168,48 @@ def split_positions(
     }
 
 
+def split_by_time(
+    times: np.ndarray, validation_split: float, test_split: float
+) -> dict[str, np.ndarray]:
+    """Splits examples by time: the latest are for testing, those before for validation.
+
+    Examples of one time stay in one part, which is then only nearly as large as asked
+    for.
+
+    Args:
+        times: float `(n,)`, each example's time.
+        validation_split: Fraction for validation, in [0, 1].
+        test_split: Fraction for testing, in [0, 1].
+
+    Returns:
+        As `split_positions`.
+
+    Raises:
+        ValueError: If there are fewer different times than parts to fill.
+    """
+    fractions = (1 - validation_split - test_split, validation_split, test_split)
+    asked = [(part, x) for part, x in zip(PARTS, fractions, strict=True) if x > 0]
+    moments, place, counts = np.unique(times, return_inverse=True, return_counts=True)
+    if len(moments) < len(asked):
+        raise ValueError(
+            f"Too few times to split by: there are {len(moments)} different ones, but "
+            f"each of the {len(asked)} parts needs at least one. Leave `time` out, or "
+            "set `validation_split=0` or `test_split=0`."
+        )
+    before = np.append(0, np.cumsum(counts))
+    starts, share = [0], 0.0
+    for following, (_, fraction) in enumerate(asked[:-1], 1 - len(asked)):
+        share += fraction
+        # Each part that follows needs a time, too.
+        free = np.arange(starts[-1] + 1, len(moments) + following + 1)
+        starts.append(free[np.abs(before[free] - share * len(times)).argmin()])
+    starts.append(len(moments))
+    drawn = {part: np.zeros(0, np.int64) for part in PARTS}
+    for (part, _), start, end in zip(asked, starts[:-1], starts[1:], strict=True):
+        drawn[part] = np.flatnonzero((place >= start) & (place < end))
+    return drawn
+
+
 def _check_sizes(
     present: np.ndarray, sizes: np.ndarray, parts: int, names: Sequence[str] | None
 ) -> None:

@@ -23,6 +23,7 @@ class TableColumns(NamedTuple):
     inputs: tuple[Any, ...]
     labels: dict[str | None, tuple[Any, ...]]
     groups: tuple[Any, ...]
+    time: tuple[Any, ...]
 
 
 def by_part(argument: str, value: Any) -> dict[str, Any]:
@@ -81,6 +82,7 @@ def choose_columns(
     label: Any,
     split: Any,
     groups: Any,
+    time: Any,
 ) -> dict[str, TableColumns]:
     """Returns the columns of each part, all of them there.
 
@@ -91,6 +93,7 @@ def choose_columns(
         label: As in `from_csv`.
         split: As in `from_csv`.
         groups: As in `from_csv`.
+        time: As in `from_csv`.
 
     Raises:
         ValueError: If a column is not there, or it is not clear which holds inputs.
@@ -101,12 +104,17 @@ def choose_columns(
         labels = _label_columns(label, part, table)
         together = () if groups is None else _group_column(groups, part, table)
         others = {*sum(labels.values(), ()), *together, split}
+        # Where parts follow time, it is an input only where it is named as one.
+        ordered = () if time is None or part != "train" else (time,)
+        if ordered:
+            table.check_column("time", time)
         if its_input.takes_all and named == "all":
-            chosen = tuple(name for name in table.columns if name not in others)
+            rest = others | set(ordered)
+            chosen = tuple(name for name in table.columns if name not in rest)
             # Those of training are to be in all parts.
             named = list(chosen)
         elif named is None:
-            chosen = (_only_likely_column(table, its_input, others),)
+            chosen = (_only_likely_column(table, its_input, others | set(ordered)),)
         else:
             chosen = _named_columns(argument, named, part, table)
         if its_input.takes_all and others & set(chosen):
@@ -119,7 +127,7 @@ def choose_columns(
                 f"`{argument}` must name one column{' or two' * (most > 1)}. "
                 f"Received: {argument}={named!r}."
             )
-        columns[part] = TableColumns(chosen, labels, together)
+        columns[part] = TableColumns(chosen, labels, together, ordered)
     _check_alike({part: len(each.inputs) for part, each in columns.items()}, "inputs")
     _check_alike(
         {

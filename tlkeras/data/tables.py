@@ -35,6 +35,7 @@ from tlkeras.inputs import (
     Texts,
 )
 from tlkeras.inputs import Columns as ColumnsOfTable
+from tlkeras.inputs.tables.cells import as_number, as_seconds
 from tlkeras.inputs.texts.reading import NOT_UTF8, text_problem
 from tlkeras.outputs.cells import CellLabels, read_cells
 from tlkeras.problem import Problem
@@ -63,6 +64,7 @@ def from_csv(
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     split: str | None = None,
     groups: str | None = None,
+    time: str | None = None,
     image_size: int | tuple[int, int] = 224,
     color_mode: str = "rgb",
     fit: str = "crop",
@@ -120,6 +122,10 @@ def from_csv(
         groups: A column that says what belongs together, such as a patient. Examples
             of one group stay in one part, which is then only nearly as large as asked
             for.
+        time: A column of dates (`"2024-05-31"`, with a time of day or without) or of
+            numbers that parts follow: the latest rows are for testing, those before
+            them for validation, and rows of one time stay in one part. It is no input
+            unless `features` names it.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
         fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
@@ -137,9 +143,10 @@ def from_csv(
         seed: Seed of the split and of the order of training.
         encoding: The encoding of the files.
         errors: What to do with rows that cannot be used (no text, no label, an
-            unknown label, a wrong number of cells): `"raise"`, or `"skip"` to leave
-            them out with a warning and record them in `Splits.skipped`. Image
-            and sound files that cannot be read are always skipped.
+            unknown label, a text in a column of numbers, a wrong number of cells):
+            `"raise"`, or `"skip"` to leave them out with a warning and record them in
+            `Splits.skipped`. Image and sound files that cannot be read are always
+            skipped.
 
     Returns:
         The `Splits`. Texts are strings `(batch,)`, pairs `(batch, 2)`.
@@ -172,6 +179,7 @@ def from_csv(
         class_names=class_names,
         split=split,
         groups=groups,
+        time=time,
         root=image_root if audio is None else audio_root,
         errors=check_choice("errors", errors, ("raise", "skip")),
     )
@@ -203,6 +211,7 @@ def from_dataframe(
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     split: str | None = None,
     groups: str | None = None,
+    time: str | None = None,
     image_size: int | tuple[int, int] = 224,
     color_mode: str = "rgb",
     fit: str = "crop",
@@ -253,6 +262,10 @@ def from_dataframe(
         groups: A column that says what belongs together, such as a patient. Examples
             of one group stay in one part, which is then only nearly as large as asked
             for.
+        time: A column of dates (`"2024-05-31"`, with a time of day or without) or of
+            numbers that parts follow: the latest rows are for testing, those before
+            them for validation, and rows of one time stay in one part. It is no input
+            unless `features` names it.
         image_size: Side, or `(height, width)`, in pixels.
         color_mode: `"rgb"` or `"grayscale"`.
         fit: How pictures come to the shape of `image_size`: `"crop"` keeps the largest
@@ -268,9 +281,9 @@ def from_dataframe(
         test_split: Fraction for testing where there is no such part; 0 for none.
         seed: Seed of the split and of the order of training.
         errors: What to do with rows that cannot be used (no text, no label, an
-            unknown label): `"raise"`, or `"skip"` to leave them out with a warning and
-            record them in `Splits.skipped`. Image and sound files that cannot be read
-            are always skipped.
+            unknown label, a text in a column of numbers): `"raise"`, or `"skip"` to
+            leave them out with a warning and record them in `Splits.skipped`. Image and
+            sound files that cannot be read are always skipped.
 
     Returns:
         The `Splits`. Texts are strings `(batch,)`, pairs `(batch, 2)`.
@@ -301,6 +314,7 @@ def from_dataframe(
         class_names=class_names,
         split=split,
         groups=groups,
+        time=time,
         root=image_root if audio is None else audio_root,
         errors=check_choice("errors", errors, ("raise", "skip")),
     )
@@ -331,6 +345,7 @@ class _Wanted(NamedTuple):
     class_names: Any
     split: str | None
     groups: str | None
+    time: str | None
     root: Path | None
     errors: str
 
@@ -376,6 +391,8 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
     """
     if wanted.split is not None:
         tables = parts_of_column(tables, wanted.split)
+    if wanted.time is not None:
+        _check_time(tables, wanted)
     columns = choose_columns(
         tables,
         wanted.input,
@@ -383,6 +400,7 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
         wanted.label,
         wanted.split,
         wanted.groups,
+        wanted.time,
     )
     tables, found, skipped = _usable_rows(tables, columns, wanted)
     outputs, labels = _rows_of_labels(found)
@@ -407,7 +425,33 @@ def _read_tables(tables: dict[str, Table], wanted: _Wanted) -> dict[str, Any]:
             for name in columns[part].groups
         }
         or None,
+        "times": _times(tables["train"], wanted.time, parts["train"].rows),
     }
+
+
+def _check_time(tables: dict[str, Table], wanted: _Wanted) -> None:
+    if wanted.groups is not None:
+        raise ValueError(
+            "Parts follow `time`, or keep `groups` together, not both. Received: "
+            f"time={wanted.time!r}, groups={wanted.groups!r}."
+        )
+    if len(tables) == len(PARTS):
+        raise ValueError(
+            f"The data have all parts, {list(tables)}: there is nothing to split by "
+            "time. Leave `time` out."
+        )
+
+
+def _times(table: Table, time: Any, rows: Sequence[int]) -> np.ndarray | None:
+    """Returns the time of each row that parts follow."""
+    if time is None:
+        return None
+    cells = [table.columns[time][row] for row in rows]
+    for read in (as_number, as_seconds):
+        times = [read(cell) for cell in cells]
+        if None not in times:
+            return np.array(times)
+    raise ValueError(f"The column {time!r} must hold dates or numbers, not both.")
 
 
 def _usable_rows(
@@ -423,8 +467,13 @@ def _usable_rows(
             for part, table in tables.items()
         }
 
+    readers = dict.fromkeys(tables, wanted.input)
+    if len(tables) > 1:
+        named, prefix = columns["train"].inputs, wanted.input.prefix
+        cells = _input_cells(tables["train"], named, wanted.root, prefix)
+        readers |= dict.fromkeys(set(tables) - {"train"}, wanted.input.told_by(cells))
     problems = {
-        part: _cell_problems(table, columns[part], wanted.input)
+        part: _cell_problems(table, columns[part], readers[part])
         for part, table in tables.items()
     }
     tables = without(tables, problems)
@@ -518,8 +567,9 @@ def _cell_problems(
                 problems[row] = f"has no label in any of the columns {list(labels)}"
     checks = [
         *((name, label_problem) for name in labels),
-        *((name, its_input.cell_problem) for name in columns.inputs),
+        *((name, its_input.column_problem(name)) for name in columns.inputs),
         *((name, _group_problem) for name in columns.groups),
+        *((name, _time_problem) for name in columns.time),
     ]
     for name, problem_of in checks:
         for row, cell in enumerate(table.columns[name]):
@@ -541,6 +591,13 @@ def _text_problem(cell: Any) -> str | None:
 
 def _group_problem(cell: Any) -> str | None:
     return "has no group" if is_blank(cell) else None
+
+
+def _time_problem(cell: Any) -> str | None:
+    times = [time for time in (as_number(cell), as_seconds(cell)) if time is not None]
+    if times and not np.isfinite(times[0]):
+        return "has no time"
+    return None if times else f"has {cell!r}, neither a date nor a number,"
 
 
 def _drop(table: Table, problems: Sequence[str | None], faults: list[Fault]) -> Table:

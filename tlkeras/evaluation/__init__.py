@@ -5,11 +5,13 @@ from tlkeras.evaluation.calibrating import Temperature, calibrate
 from tlkeras.evaluation.comparison import Comparison, compare
 from tlkeras.evaluation.evaluating import evaluate
 from tlkeras.evaluation.gap import DomainGap, domain_gap
+from tlkeras.evaluation.importance import Importances, permutation_importance
 from tlkeras.evaluation.report import Report
 
 __all__ = [
     "Comparison",
     "DomainGap",
+    "Importances",
     "Report",
     "Temperature",
     "boosting_report",
@@ -17,4 +19,5 @@ __all__ = [
     "compare",
     "domain_gap",
     "evaluate",
+    "permutation_importance",
 ]

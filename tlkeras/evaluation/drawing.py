@@ -1,6 +1,6 @@
 """The drawing methods of a report: figures onto axes."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tlkeras._validation import unknown_name
 from tlkeras.evaluation.figures import Figures
@@ -141,6 +141,44 @@ class Drawing(Figures):
             Guo et al., On Calibration of Modern Neural Networks (2017), figure 1.
         """
         return self.output.plot_reliability(self, ax, bins)
+
+    def plot_cost_curve(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        false_negative: Any,
+        false_positive: Any = 1.0,
+        class_name: str | None = None,
+    ) -> "Axes":
+        """Draws what it costs to say a class from each probability on.
+
+        Args:
+            ax: Matplotlib axes. Defaults to an axes of a new figure.
+            false_negative: What it costs not to say the class of an example that is of
+                it: a number, or one for each example.
+            false_positive: What it costs to say it of another example, as well.
+            class_name: The class. May be left out where there are two, of which it is
+                the second one, or one label.
+
+        Returns:
+            The axes.
+
+        Raises:
+            UnsupportedError: If the output has no probabilities.
+            ValueError: As `cost_curve` does.
+
+        Example:
+        >>> report = tl.Report([0, 1], [[0.9, 0.1], [0.8, 0.2]])
+        >>> ax = report.plot_cost_curve(false_negative=10)
+        """
+        from tlkeras.plots import plot_cost_curve
+
+        curve = self.cost_curve(
+            false_negative=false_negative,
+            false_positive=false_positive,
+            class_name=class_name,
+        )
+        return plot_cost_curve(curve, ax)
 
     def plot_slices(self, name: str | None = None, ax: "Axes | None" = None) -> "Axes":
         """Draws the main figure of each slice with its interval.

@@ -20,6 +20,7 @@ from tlkeras.evaluation.arguments import (
 from tlkeras.evaluation.gap import DomainGap
 from tlkeras.evaluation.plain import plain
 from tlkeras.metrics import calibration
+from tlkeras.metrics.costs import CostCurve
 from tlkeras.metrics.intervals import estimate_of, shown_interval
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.resampling import CONFIDENCE, Interval
@@ -222,6 +223,51 @@ class Figures:
         found on, they flatter.
         """
         return self.output.best_thresholds(self.y_true, self.outputs)
+
+    def cost_curve(
+        self,
+        *,
+        false_negative: Any,
+        false_positive: Any = 1.0,
+        class_name: str | None = None,
+    ) -> CostCurve:
+        """Says what it costs to say a class from each probability on.
+
+        Where one mistake costs more than the other, 0.5 is the wrong probability to
+        decide at. Find the threshold on validation data, and ask the report of the test
+        part what it costs there: `.at(threshold)`. Where validation data have only a
+        handful of the class, `.calibrated` scatters less than `.threshold`, once
+        probabilities are calibrated.
+
+        Args:
+            false_negative: What it costs not to say the class of an example that is of
+                it, such as a fraud that is missed: a number, or one for each example,
+                such as its amount.
+            false_positive: What it costs to say it of another example, as well.
+            class_name: The class. May be left out where there are two, of which it is
+                the second one, or one label.
+
+        Returns:
+            A `CostCurve`, with `.threshold`, `.cost` and the curve.
+
+        Raises:
+            UnsupportedError: If the output has no probabilities.
+            ValueError: If a cost is negative or of another form, or it is not clear
+                which class is meant.
+
+        Example:
+        >>> rows = [[0.9, 0.1], [0.7, 0.3], [0.8, 0.2], [0.2, 0.8]]
+        >>> report = tl.Report([0, 0, 1, 1], rows, class_names=["fine", "fraud"])
+        >>> curve = report.cost_curve(false_negative=10)
+        >>> round(curve.threshold, 3), curve.cost, curve.at(0.5)
+        (0.15, 0.25, 2.5)
+
+        Reference:
+            Elkan, The Foundations of Cost-Sensitive Learning (2001).
+        """
+        return self.output.cost_curve(
+            self.y_true, self.outputs, false_negative, false_positive, class_name
+        )
 
     @functools.cached_property
     def areas(self) -> tuple[np.ndarray, np.ndarray]:

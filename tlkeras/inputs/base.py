@@ -242,6 +242,14 @@ class Input:
         """
         raise cls.unsupported("tl.from_arrays")
 
+    def of_another_part(self, x: Any) -> tuple["Input", np.ndarray]:
+        """Returns what `of_arrays` does for a part after that of training.
+
+        Args:
+            x: Its inputs.
+        """
+        return read_arrays(x)
+
     def of_rows(
         self, rows: np.ndarray, labels: np.ndarray, **reading: Any
     ) -> tuple["Input", Any]:
@@ -279,6 +287,24 @@ class Input:
     def cell_problem(cls, cell: Any) -> str | None:
         """Returns why a cell is no input, as half a sentence; `None` where it is."""
         return None
+
+    def column_problem(self, name: Any) -> Callable[[Any], str | None]:
+        """Returns what says of a column's cells what `cell_problem` says.
+
+        Args:
+            name: The column's name.
+        """
+        return self.cell_problem
+
+    def told_by(self, cells: Cells) -> "Input":
+        """Returns an input that knows what cells of training tell of its columns.
+
+        Other parts' cells must be as those are: its `column_problem` says so.
+
+        Args:
+            cells: The rows of training, those without a label among them.
+        """
+        return self
 
     def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
         """Returns the examples that rows of a table are.
@@ -695,6 +721,21 @@ class Input:
             Float `(n, numbers)`, NaN where they are missing; bool `(numbers,)`.
         """
         raise self.unsupported("tl.boosting_report", "plain_rows")
+
+    def shuffled(
+        self, rows: np.ndarray, repeats: int, seed: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Returns each column's name, and rows among which its cells are shuffled.
+
+        Args:
+            rows: As the model's graph takes them, `(n, ...)`.
+            repeats: How many times each column is shuffled.
+            seed: Seed of the shuffles.
+
+        Returns:
+            Pairs; the rows of all repeats lie behind each other, `(repeats * n, ...)`.
+        """
+        raise self.unsupported("tl.permutation_importance", "shuffled")
 
     # Pretraining.
 

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tlkeras.metrics import calibration, ranking
+from tlkeras._validation import few, unknown_name
+from tlkeras.metrics import calibration, costs, ranking
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.ranking import Curve
 from tlkeras.metrics.table import number
@@ -94,6 +95,31 @@ class Probabilities(Output):
 
     def temperature(self, y_true: np.ndarray, outputs: np.ndarray) -> float:
         return calibration.fit_temperature(y_true, outputs)
+
+    def cost_curve(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        false_negative: Any,
+        false_positive: Any,
+        class_name: str | None,
+    ) -> costs.CostCurve:
+        names = list(self.class_names)
+        said = self._told_apart(np.arange(len(names)))
+        if class_name is None and len(said) > 1:
+            raise ValueError(
+                f"`class_name` must say which of {few(names)} costs are of: a "
+                "threshold is for one of them against all others."
+            )
+        class_name = names[said[0]] if class_name is None else class_name
+        if class_name not in names:
+            raise unknown_name("class", class_name, names)
+        place = names.index(class_name)
+        truth = ranking.as_rows(y_true, len(names))[:, place]
+        scores = self.probabilities(outputs)[:, place]
+        return costs.cost_curve(
+            truth, scores, false_negative, false_positive, class_name
+        )
 
     def plot_roc(self, report: Any, ax: Any = None) -> Any:
         from tlkeras.plots import plot_roc

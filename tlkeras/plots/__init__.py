@@ -9,6 +9,7 @@ from tlkeras.plots.choosing import (
     plot_trials,
 )
 from tlkeras.plots.confusion import plot_confusion
+from tlkeras.plots.costs import plot_cost_curve
 from tlkeras.plots.curves import plot_precision_recall, plot_roc
 from tlkeras.plots.examples import plot_examples, to_jpeg
 from tlkeras.plots.explanations import (
@@ -32,6 +33,7 @@ __all__ = [
     "pareto_front",
     "plot_bars",
     "plot_confusion",
+    "plot_cost_curve",
     "plot_examples",
     "plot_heat",
     "plot_heats",

@@ -134,13 +134,17 @@ def plot_trials(
 
 
 def plot_importances(
-    importances: Mapping[str, float], ax: "Axes | None" = None
+    importances: Mapping[str, float],
+    ax: "Axes | None" = None,
+    *,
+    errors: Mapping[str, float] | None = None,
 ) -> "Axes":
-    """Draws how much of the differences between trials each setting explains.
+    """Draws how important settings or columns are, the most important on top.
 
     Args:
-        importances: From each setting to a share, from 0 to 1.
+        importances: From each name to its importance, such as a share from 0 to 1.
         ax: Matplotlib axes to draw on. Defaults to an axes of a new figure.
+        errors: From each name to the deviation of its importance.
 
     Returns:
         The axes.
@@ -153,7 +157,12 @@ def plot_importances(
     shares = sorted(importances.items(), key=lambda pair: pair[1])
     if ax is None:
         ax = new_axes((6.0, 1.2 + 0.35 * len(shares)))
-    ax.barh([name for name, _ in shares], [share for _, share in shares], color=GREY)
+    style = {"color": GREY, "ecolor": PALETTE[1], "capsize": 2}
+    if errors is not None:
+        style["xerr"] = [errors[name] for name, _ in shares]
+    ax.barh(range(len(shares)), [share for _, share in shares], **style)
+    names = [short_label(name) for name, _ in shares]
+    ax.set_yticks(range(len(shares)), names, parse_math=False)
     ax.set_xlabel("importance")
     ax.grid(axis="x", alpha=0.3)
     ax.set_axisbelow(True)

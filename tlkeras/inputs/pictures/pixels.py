@@ -65,10 +65,13 @@ def _check_dtype(pixels: np.ndarray) -> None:
 
 def _check_shape(pixels: np.ndarray) -> None:
     if pixels.ndim != 4 or 0 in pixels.shape:
-        sounds = " Of sounds say their `sample_rate=`, too." * (pixels.ndim == 2)
+        others = (
+            " Of sounds say their `sample_rate=`, too; rows of a table come as a "
+            "DataFrame."
+        ) * (pixels.ndim == 2)
         raise ValueError(
             "`x` must have shape (n, height, width) or (n, height, width, channels). "
-            f"Received: shape {pixels.shape}.{sounds}"
+            f"Received: shape {pixels.shape}.{others}"
         )
     channels = pixels.shape[3]
     if channels in (1, 3):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import is_blank
+from tlkeras._validation import is_blank, shown
 
 # What stands for no number in files; empty cells do everywhere.
 _NO_NUMBER = {"na", "n/a", "nan", "null", "none", "-", "?"}
@@ -49,6 +49,17 @@ def as_number(cell: Any) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def kind_problem(kind: str, cell: Any) -> str | None:
+    """Returns why a cell is not of a kind, as half a sentence; `None` where it is."""
+    if kind not in ("number", "date"):
+        return None
+    number = as_number(cell) if kind == "number" else as_seconds(cell)
+    if number is not None and not math.isinf(number):
+        return None
+    like = "3.5" if kind == "number" else "2024-05-31"
+    return f"has {shown(cell)}, which is no {kind} such as {like!r},"
 
 
 def as_category(cell: Any) -> str | None:

@@ -26,6 +26,7 @@ from tlkeras.inputs.base import (
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.grouping import Group
 from tlkeras.inputs.tables import backbones, exporting
+from tlkeras.inputs.tables.cells import kind_of_cells, kind_problem
 from tlkeras.inputs.tables.checking import check_columns
 from tlkeras.inputs.tables.columns import MISSING, Columns, read_columns, table_of
 from tlkeras.inputs.tables.layers import TableCells
@@ -120,6 +121,39 @@ True
             features = as_list("features", features)
             return cls(wanted=dict.fromkeys(features, "auto")), features
         return cls(), None
+
+    @classmethod
+    def claims(cls, x: Any) -> bool:
+        # One of texts alone holds these.
+        return _is_frame(x) and any(kind.kind not in "OSU" for kind in x.dtypes)
+
+    @classmethod
+    def of_arrays(cls, x: Any) -> tuple["Tables", np.ndarray]:
+        table = {str(name): x[name].tolist() for name in x.columns}
+        columns = read_columns(table, list(table), is_parsed=True)
+        return cls(columns), columns.encode(table)
+
+    def of_another_part(self, x: Any) -> tuple["Tables", np.ndarray]:
+        return self, self.read(x)
+
+    def column_problem(self, name: Any) -> Callable[[Any], str | None]:
+        kinds = self.wanted or {}
+        if self.columns is not None:
+            kinds = {column.name: column.kind for column in self.columns}
+        kind = kinds.get(name, "auto")
+        return lambda cell: kind_problem(kind, cell)
+
+    def told_by(self, cells: Cells) -> "Tables":
+        if self.columns is not None:
+            return self
+        wanted = self.wanted or dict.fromkeys(cells.names, "auto")
+        kinds = {}
+        for name, column in zip(cells.names, cells.columns, strict=True):
+            kind, why = kind_of_cells(column, cells.is_parsed)
+            # Of a column that is left out any cell will do.
+            found = kind if why is None else "auto"
+            kinds[name] = found if wanted[name] == "auto" else wanted[name]
+        return type(self)(wanted=kinds)
 
     def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
         table = dict(zip(cells.names, cells.columns, strict=True))
@@ -322,6 +356,18 @@ True
         rows[:, codes] = np.where(rows[:, codes] == MISSING, np.nan, rows[:, codes])
         return rows, codes
 
+    def shuffled(
+        self, rows: np.ndarray, repeats: int, seed: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        random = np.random.default_rng(seed)
+        order = np.concatenate([random.permutation(len(rows)) for _ in range(repeats)])
+        for place, name in enumerate(self.columns.names):
+            # All numbers of a date together.
+            cells = self.columns.owners == place
+            mixed = np.tile(rows, (repeats, 1))
+            mixed[:, cells] = rows[order][:, cells]
+            yield name, mixed
+
     # Pretraining.
 
     def pretext(self, model: keras.Model) -> keras.Model:
@@ -401,4 +447,8 @@ def _is_table(x: Any) -> bool:
     if isinstance(x, list) and x:
         # Rows; Keras takes a list of arrays, too.
         x = x[0]
-    return isinstance(x, Mapping) or (hasattr(x, "iloc") and hasattr(x, "columns"))
+    return isinstance(x, Mapping) or _is_frame(x)
+
+
+def _is_frame(x: Any) -> bool:
+    return hasattr(x, "iloc") and hasattr(x, "columns")

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from tlkeras.metrics.calibration import Reliability
+from tlkeras.metrics.costs import CostCurve
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.table import ClassTable
 from tlkeras.outputs.base.kind import Kind
@@ -148,6 +149,26 @@ class Reporting(Kind):
             outputs: Float32 `(n, units)`, as `read_predictions` returned them.
         """
         raise self.unsupported("Report.thresholds", "best_thresholds")
+
+    def cost_curve(
+        self,
+        y_true: np.ndarray,
+        outputs: np.ndarray,
+        false_negative: Any,
+        false_positive: Any,
+        class_name: str | None,
+    ) -> CostCurve:
+        """Returns what it costs to say a name from each probability on.
+
+        Args:
+            y_true: What is right, as `read_predictions` returned it.
+            outputs: Float32 `(n, units)`, as `read_predictions` returned them.
+            false_negative: What it costs not to say the name where it is right: a
+                number, or one for each example.
+            false_positive: What it costs to say it where it is wrong, as well.
+            class_name: The name; `None` where there is one to be said or not.
+        """
+        raise self.unsupported("Report.cost_curve", "cost_curve")
 
     def plot_confusion(
         self, report: Any, ax: Any = None, normalize: bool = False
