@@ -289,6 +289,19 @@ def test_data_and_model_must_agree(fitted):
         tl.series_forecaster(small_network(24, 3), 5, window=24, channels=2)
 
 
+@pytest.mark.parametrize("lags", [True, False])
+def test_the_head_sees_the_window_itself_unless_told_not_to(lags):
+    # What comes next was seen 24 steps ago, which this backbone cannot reach.
+    kwh = np.tile(np.random.default_rng(0).normal(size=24), 8)
+    kwh = kwh + np.random.default_rng(1).normal(0, 0.01, len(kwh))
+    data = tl.from_series(
+        pd.DataFrame({"kwh": kwh}), target="kwh", window=24, horizon=1, test_split=0.5
+    )
+    model = tl.series_forecaster(small_network(24, 2), data, lags=lags)
+    tl.fit_head(model, data.train, verbose=0)
+    assert (tl.evaluate(model, data.test, verbose=0).mae < 0.05) == lags
+
+
 # Against others, and from several origins.
 
 
