@@ -295,6 +295,77 @@ def test_data_and_model_must_agree(fitted):
         tl.series_forecaster(small_network(24, 3), 5, window=24, channels=2)
 
 
+@pytest.mark.parametrize("lags", [True, False])
+def test_the_head_sees_the_window_itself_unless_told_not_to(lags):
+    # What comes next was seen 24 steps ago, which this backbone cannot reach.
+    kwh = np.tile(np.random.default_rng(0).normal(size=24), 8)
+    kwh = kwh + np.random.default_rng(1).normal(0, 0.01, len(kwh))
+    data = tl.from_series(
+        pd.DataFrame({"kwh": kwh}), target="kwh", window=24, horizon=1, test_split=0.5
+    )
+    model = tl.series_forecaster(small_network(24, 2), data, lags=lags)
+    tl.fit_head(model, data.train, verbose=0)
+    assert (tl.evaluate(model, data.test, verbose=0).mae < 0.05) == lags
+
+
+# Against others, and from several origins.
+
+
+def test_a_backtest_trains_on_what_came_before_each_origin():
+    frame = made_frame(ids=("a", "b"))
+    seen = []
+
+    def train(data):
+        seen.append(data)
+        model = tl.series_forecaster(small_network(24, 2), data)
+        # Repeats the last value, which takes no training.
+        return model
+
+    found = tl.backtest(
+        *(train, frame, "at", "kwh"),
+        id="who",
+        window=24,
+        horizon=6,
+        folds=2,
+        test_split=0.5,
+        verbose=0,
+    )
+    begins, ends = [], []
+    for data in seen:
+        test = tl.inputs.examples_of(data.test)
+        times = pd.to_datetime([name.split(", ")[1] for name in test.titles])
+        begins.append(times.min())
+        ends.append(times.max() + pd.Timedelta(hours=6))
+        for part in (data.train, data.val):
+            titles = tl.inputs.examples_of(part).titles
+            last = pd.to_datetime([name.split(", ")[1] for name in titles]).max()
+            assert last + pd.Timedelta(hours=6) <= begins[-1]
+    half, quarter = frame["at"].iloc[200], frame["at"].iloc[300]
+    assert begins == [half, quarter]
+    assert ends == [quarter, frame["at"].iloc[-1] + pd.Timedelta(hours=1)]
+    assert found.origins[0] == f"a, {half}" and found.mase.shape == (2,)
+    assert found.training_windows[1] - found.training_windows[0] == 200
+    assert "seasonal naive" in str(found) and str(found.origins[1]) in str(found)
+    with pytest.raises(ValueError, match="must return the model"):
+        tl.backtest(lambda data: None, frame, "at", "kwh", id="who", horizon=6)
+    with pytest.raises(ValueError, match="no argument 'labels'|'labels'"):
+        tl.backtest(train, frame, "at", "kwh", labels=[1], horizon=6)
+
+
+def test_theta_forecasts_the_same_windows():
+    pytest.importorskip("statsmodels")
+    frame = made_frame(steps=200)
+    frame.loc[150:152, "kwh"] = NAN
+    data = read(frame, window=72, test_split=0.2)
+    found = tl.theta_report(data)
+    labels = np.concatenate([y for _, y in data.test])
+    np.testing.assert_array_equal(found.y_true, labels)
+    # By its season it repeats days, and less of their noise than the last one has.
+    assert found.mase < found.naive_mase < tl.theta_report(data, season=1).mase
+    with pytest.raises(ValueError, match="test part"):
+        tl.theta_report(data.train)
+
+
 # Classes.
 
 

@@ -49,17 +49,20 @@ from tlkeras.data import (
 from tlkeras.distribution import WorkerError
 from tlkeras.environment import report_environment
 from tlkeras.evaluation import (
+    Backtest,
     Comparison,
     DomainGap,
     Importances,
     Report,
     Temperature,
+    backtest,
     boosting_report,
     calibrate,
     compare,
     domain_gap,
     evaluate,
     permutation_importance,
+    theta_report,
 )
 from tlkeras.explain import Explanations, SanityCheck, explain, sanity_check
 from tlkeras.export import (
@@ -121,6 +124,7 @@ from tlkeras.training import (
 
 __all__ = [
     "AutoResult",
+    "Backtest",
     "Between",
     "Boxes",
     "CacheInfo",
@@ -179,6 +183,7 @@ __all__ = [
     "audio_folder",
     "audio_regressor",
     "auto",
+    "backtest",
     "boosting_report",
     "boxes_from_coco",
     "boxes_from_csv",
@@ -237,6 +242,7 @@ __all__ = [
     "table_regressor",
     "text_classifier",
     "text_regressor",
+    "theta_report",
     "trainable_summary",
     "tune",
 ]

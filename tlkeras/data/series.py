@@ -1,13 +1,14 @@
 """Splits of series: windows and what follows them, split by time; or with labels."""
 
+import inspect
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_int, in_order
+from tlkeras._validation import check_int, in_order, unknown_name
 from tlkeras.data.groups import groups_of_array
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PARTS, check_splitting
@@ -127,13 +128,112 @@ def from_series(
         raise ValueError(
             "`groups`, `class_names` and `task` are for windows with `labels`."
         )
-    cut = _Cut(
-        check_int("horizon", _given("horizon", horizon), 1),
-        check_int("stride", stride, 1),
-        check_int("gap", gap, 0),
-        validation_split,
-        test_split,
+    whole = _read(
+        *(frame, time, target),
+        id=id,
+        features=features,
+        window=window,
+        horizon=horizon,
+        stride=stride,
+        gap=gap,
+        freq=freq,
+        season=season,
     )
+    shares = 1 - validation_split - test_split, 1 - test_split
+    borders = _borders(whole.series, shares)
+    return _splits(whole, borders, batch_size=batch_size, seed=seed)
+
+
+def rolling_splits(
+    frame: Any,
+    time: Hashable | None = None,
+    target: Hashable | Sequence[Hashable] | None = None,
+    *,
+    folds: int,
+    batch_size: int = 32,
+    validation_split: float = 0.2,
+    test_split: float = 0.4,
+    seed: int = 0,
+    **settings: Any,
+) -> Iterator[Splits]:
+    """Yields the splits of several origins: each knows what came before its test part.
+
+    Args:
+        frame: As in `from_series`, like all that is not named here.
+        time: The column of times.
+        target: The column to forecast, or several.
+        folds: How many origins there are.
+        batch_size: Windows per batch.
+        validation_split: Fraction of all the time that is for validation, before each
+            test part.
+        test_split: Fraction of the time, its end, that is cut into test parts of equal
+            length.
+        seed: Seed of the order of training.
+        settings: As in `from_series`: `id`, `features`, `window`, `horizon` and so on.
+
+    Raises:
+        ValueError: As `from_series` does.
+    """
+    check_splitting(batch_size, seed, validation_split, test_split)
+    known = inspect.signature(_read).parameters
+    for name in settings:
+        if name not in known:
+            raise unknown_name("argument", name, known)
+    whole = _read(frame, time, target, **{"stride": 1, "gap": 0, **settings})
+    each, begin = test_split / folds, 1 - test_split
+    for fold in range(folds):
+        origin = begin + fold * each
+        shares = origin - validation_split, origin, origin + each
+        borders = _borders(whole.series, shares)
+        past = [
+            one.until(end) for one, (*_, end) in zip(whole.series, borders, strict=True)
+        ]
+        yield _splits(
+            whole._replace(series=past),
+            [border[:2] for border in borders],
+            batch_size=batch_size,
+            seed=seed,
+        )
+
+
+class _Whole(NamedTuple):
+    """Series as they were read, and how they are cut into windows.
+
+    Attributes:
+        series: All of them.
+        input: What windows are.
+        output: What labels are.
+        season: Steps after which things repeat.
+        stride: Steps from one training window to the next.
+        gap: Steps that are left out before a border.
+    """
+
+    series: Sequence[OneSeries]
+    input: Series
+    output: Forecast
+    season: int
+    stride: int
+    gap: int
+
+
+def _read(
+    frame: Any,
+    time: Hashable | None,
+    target: Any,
+    *,
+    stride: int,
+    gap: int,
+    id: Hashable | None = None,
+    features: Sequence[Hashable] = (),
+    window: int | None = None,
+    horizon: int | None = None,
+    freq: str | None = None,
+    season: int | None = None,
+) -> _Whole:
+    """Reads series to forecast. The arguments are those of `from_series`."""
+    horizon = check_int("horizon", _given("horizon", horizon), 1)
+    check_int("stride", stride, 1)
+    check_int("gap", gap, 0)
     targets = [*target] if isinstance(target, (list, tuple)) else [target]
     _given("target", target)
     columns = [*targets, *features]
@@ -142,35 +242,32 @@ def from_series(
     series, step = read_series(as_frame(frame), time, columns, id, freq)
     season = season_of(step) if season is None else check_int("season", season, 1)
     if window is None:
-        wanted = max(_LEAST_WINDOW, _SEASONS * season, 2 * cut.horizon)
+        wanted = max(_LEAST_WINDOW, _SEASONS * season, 2 * horizon)
         window = min(wanted, LONGEST)
     window = check_int("window", window, 2)
-    output = Forecast(cut.horizon, targets=len(targets))
+    output = Forecast(horizon, targets=len(targets))
     names = [str(name) for name in columns]
     if names != columns:
         raise ValueError(
             f"Columns must have names that are strings. Received: {columns}."
         )
     its_input = Series(window, len(columns), names, time, id, step)
-    parts, blocks = _windows(series, cut, window, season, output)
-    output.check_train(parts["train"].labels)
+    return _Whole(series, its_input, output, season, stride, gap)
+
+
+def _splits(
+    whole: _Whole, borders: Sequence[tuple[int, ...]], *, batch_size: int, seed: int
+) -> Splits:
+    """Returns splits at the steps of each series at which validation and test begin."""
+    parts, blocks = _windows(whole, borders)
+    whole.output.check_train(parts["train"].labels)
     return Splits(
         parts,
-        problem=Problem(its_input, output),
+        problem=Problem(whole.input, whole.output),
         batch_size=batch_size,
         seed=seed,
         groups=blocks,
     )
-
-
-class _Cut(NamedTuple):
-    """How series are cut into windows and parts."""
-
-    horizon: int
-    stride: int
-    gap: int
-    validation_split: float
-    test_split: float
 
 
 def _given(name: str, value: Any) -> Any:
@@ -219,25 +316,28 @@ def _labelled(
 
 
 def _windows(
-    series: Sequence[OneSeries], cut: _Cut, window: int, season: int, output: Forecast
+    whole: _Whole, borders: Sequence[tuple[int, ...]]
 ) -> tuple[dict[str, WindowExamples], list[int]]:
     """Returns the windows of each part, and the blocks of time of the training part."""
-    borders = _borders(series, cut)
+    series, output, window = whole.series, whole.output, whole.input.steps
+    horizon = output.horizon
     values = np.concatenate([one.values for one in series]).astype("float32")
     found: dict[str, list[tuple]] = {part: [] for part in PARTS}
     blocks: list[int] = []
     offset, flat, short = 0, 0, []
     for number, one in enumerate(series):
         train_end = borders[number][0]
-        naive_error = _naive_error(one.values[:train_end, : output.targets], season)
-        if len(one.values) < window + cut.horizon:
+        naive_error = _naive_error(
+            one.values[:train_end, : output.targets], whole.season
+        )
+        if len(one.values) < window + horizon:
             short.append(one.id)
-        for part, origins in _origins(len(one.values), borders[number], window, cut):
+        for part, origins in _origins(len(one.values), borders[number], whole):
             seen = _view(one.values, origins - window, window)
             scale = scale_of(seen)
             targets = slice(output.targets)
-            true = _view(one.values[:, targets], origins, cut.horizon)
-            naive = _naive(seen[..., targets], season, cut.horizon)
+            true = _view(one.values[:, targets], origins, horizon)
+            naive = _naive(seen[..., targets], whole.season, horizon)
             still = scale.flat[:, targets].any(axis=1)
             keep = ~still & ~np.isnan(true).all(axis=(1, 2))
             flat += int(np.sum(~keep))
@@ -259,19 +359,19 @@ def _windows(
     if short:
         of = "" if series[0].id is None else f" {len(short)} of {len(series)} series"
         message = (
-            f"Windows take {window} + {cut.horizon} steps (`window` and `horizon`);"
+            f"Windows take {window} + {horizon} steps (`window` and `horizon`);"
             f"{of or ' the series'} has fewer."
         )
         if len(short) == len(series):
             raise ValueError(
                 f"{message} The longest has {max(len(s.values) for s in series)}."
             )
-        warnings.warn(f"{message} They are left out.", UserWarning, stacklevel=3)
+        warnings.warn(f"{message} They are left out.", UserWarning, stacklevel=4)
     examples = {part: _examples(values, each, window) for part, each in found.items()}
     if not len(examples.get("train") or ()):
         lengths = [len(one.values) for one in series]
         raise ValueError(
-            f"No training window of {window} + {cut.horizon} steps is left: the "
+            f"No training window of {window} + {horizon} steps is left: the "
             f"longest series has {max(lengths)} steps, of which validation and test "
             "take the last. Take a smaller `window` or `horizon`, or smaller splits."
         )
@@ -280,7 +380,7 @@ def _windows(
             f"{flat} windows are left out: their values never change, or nothing of "
             "what follows is known.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return {part: each for part, each in examples.items() if each is not None}, blocks
 
@@ -301,9 +401,10 @@ def _examples(
     )
 
 
-def _borders(series: Sequence[OneSeries], cut: _Cut) -> list[tuple[int, int]]:
-    """Returns of each series the steps at which validation and test begin."""
-    shares = 1 - cut.validation_split - cut.test_split, 1 - cut.test_split
+def _borders(
+    series: Sequence[OneSeries], shares: Sequence[float]
+) -> list[tuple[int, ...]]:
+    """Returns of each series the steps before which these shares of the time lie."""
     if series[0].times is None:
         return [
             tuple(round(share * len(one.values)) for share in shares) for one in series
@@ -319,15 +420,16 @@ def _borders(series: Sequence[OneSeries], cut: _Cut) -> list[tuple[int, int]]:
 
 
 def _origins(
-    steps: int, borders: tuple[int, int], window: int, cut: _Cut
+    steps: int, borders: tuple[int, ...], whole: _Whole
 ) -> list[tuple[str, np.ndarray]]:
     """Returns for each part the steps at which horizons begin."""
+    window, horizon = whole.input.steps, whole.output.horizon
     begins = [window, *borders]
-    ends = [*(border - cut.gap for border in borders), steps]
+    ends = [*(border - whole.gap for border in borders), steps]
     found = []
     for part, begin, end in zip(PARTS, begins, ends, strict=True):
-        step = cut.stride if part == "train" else 1
-        origins = np.arange(max(begin, window), end - cut.horizon + 1, step)
+        step = whole.stride if part == "train" else 1
+        origins = np.arange(max(begin, window), end - horizon + 1, step)
         if len(origins):
             found.append((part, origins))
     return found

@@ -1,5 +1,6 @@
 """How good a trained model is: one pass over held-out data, one report."""
 
+from tlkeras.evaluation.backtesting import Backtest, backtest
 from tlkeras.evaluation.boosting import boosting_report
 from tlkeras.evaluation.calibrating import Temperature, calibrate
 from tlkeras.evaluation.comparison import Comparison, compare
@@ -7,17 +8,21 @@ from tlkeras.evaluation.evaluating import evaluate
 from tlkeras.evaluation.gap import DomainGap, domain_gap
 from tlkeras.evaluation.importance import Importances, permutation_importance
 from tlkeras.evaluation.report import Report
+from tlkeras.evaluation.theta import theta_report
 
 __all__ = [
+    "Backtest",
     "Comparison",
     "DomainGap",
     "Importances",
     "Report",
     "Temperature",
+    "backtest",
     "boosting_report",
     "calibrate",
     "compare",
     "domain_gap",
     "evaluate",
     "permutation_importance",
+    "theta_report",
 ]

@@ -256,7 +256,7 @@ True
                 `None` for random ones, or a weights file.
         """
         its_input = cls(window, channels)
-        inputs, features, about, loaded = its_input._behind(backbone, weights, head)
+        inputs, features, _, about, loaded = its_input._behind(backbone, weights, head)
         if level:
             features = keras.layers.Concatenate(name="with_level")([features, about])
         return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
@@ -269,6 +269,7 @@ True
         window: int,
         channels: int = 1,
         head: str = "last",
+        lags: bool = True,
         weights: Any = "pretrained",
     ) -> Assembled:
         """Puts a backbone behind the scaling of windows.
@@ -283,29 +284,36 @@ True
             channels: Values of each step; those of the data.
             head: `"last"`: the last place, which has seen all, `"flatten"`: all places,
                 `"pool"`: their mean.
+            lags: Whether the head also sees the scaled window itself, so that it can
+                do what a linear model of lags does (Zeng et al. 2023): repeat last
+                week, less its noise.
             weights: `"pretrained"` (or `"synthetic"`: learnt from generated series),
                 `None` for random ones, or a weights file.
         """
         its_input = cls(window, channels)
-        inputs, features, _, loaded = its_input._behind(backbone, weights, head)
+        inputs, features, scaled, _, loaded = its_input._behind(backbone, weights, head)
+        if lags:
+            seen = keras.layers.Flatten(name="lags")(scaled[..., :channels])
+            features = keras.layers.Concatenate(name="with_lags")([features, seen])
         return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
 
     def _behind(self, backbone: Any, weights: Any, head: str) -> tuple:
-        """Returns inputs, features, level, and the backbone as it was loaded."""
+        """Returns inputs, features, scaled windows, level, and the backbone loaded."""
         check_choice("head", head, ("pool", "last", "flatten"))
         loaded = self.load_backbone(backbone, weights, self.steps, self.channels)
         inputs = keras.Input(
             (self.steps, self.channels), dtype="float32", name="window"
         )
         scaled, level = WindowScaling(name="scaling")(inputs)
+        taken = scaled
         if loaded.model.input_shape[-1] == self.channels:
-            scaled = scaled[..., : self.channels]
-        places = loaded.model(scaled)
+            taken = scaled[..., : self.channels]
+        places = loaded.model(taken)
         if head == "last" and len(places.shape) == 3:
             features = LastPlace(name="last")(places)
         else:
             features = to_vector(places, "pool" if head == "last" else head)
-        return inputs, features, level, loaded
+        return inputs, features, scaled, level, loaded
 
     def builder_arguments(self) -> dict[str, Any]:
         return {"window": self.steps, "channels": self.channels}

@@ -1,7 +1,6 @@
 """The networks that series go through: blocks of Keras layers, by name."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -163,19 +162,6 @@ def build_tcn(steps: int, channels: int = 1) -> keras.Model:
         y = keras.layers.LayerNormalization(name=f"{block}_norm")(y)
         x = keras.layers.Add(name=f"{block}_add")([x, y])
     return keras.Model(inputs, x, name="tcn")
-
-
-def patch_transformer_weights_path() -> Path:
-    """Returns the path of the pretrained weights that ship with the package.
-
-    `tests/benchmarks/series_pretrain.py` in the repository makes them.
-
-    Example:
-
-    >>> patch_transformer_weights_path().name
-    'patch_transformer.weights.h5'
-    """
-    return Path(__file__).with_name("patch_transformer.weights.h5")
 
 
 NETWORKS = {

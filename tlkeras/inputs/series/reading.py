@@ -34,6 +34,11 @@ class OneSeries:
         at = f"step {step}" if self.times is None else str(self.times[step])
         return at if self.id is None else f"{self.id}, {at}"
 
+    def until(self, step: int) -> "OneSeries":
+        """Returns what comes before a step."""
+        times = None if self.times is None else self.times[:step]
+        return OneSeries(self.id, times, self.values[:step])
+
 
 def as_frame(frame: Any) -> Any:
     """Returns a frame, read where it is the path of a CSV file; a series as a column.
