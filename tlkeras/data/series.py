@@ -370,10 +370,16 @@ def _windows(
     examples = {part: _examples(values, each, window) for part, each in found.items()}
     if not len(examples.get("train") or ()):
         lengths = [len(one.values) for one in series]
+        why = (
+            f"{flat} have values that never change, or nothing of what follows is "
+            "known."
+            if flat
+            else f"the longest series has {max(lengths)} steps, of which validation "
+            "and test take the last. Take a smaller `window` or `horizon`, or smaller "
+            "splits."
+        )
         raise ValueError(
-            f"No training window of {window} + {horizon} steps is left: the "
-            f"longest series has {max(lengths)} steps, of which validation and test "
-            "take the last. Take a smaller `window` or `horizon`, or smaller splits."
+            f"No training window of {window} + {horizon} steps is left: {why}"
         )
     if flat:
         warnings.warn(
