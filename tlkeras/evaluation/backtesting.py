@@ -19,7 +19,7 @@ from tlkeras.metrics.table import number
 _FIGURES = ("mae", "mase", "naive_mase")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Backtest(Described):
     """What `tl.backtest` found; prints a row for each origin.
 
