@@ -84,6 +84,7 @@ def trained(data, tmp_path_factory):
         epochs=2,
         unfreeze_from="block4_conv",
         cache="memory",
+        callbacks=[tl.EpochReports(data.val, ["ap50", "ar"])],
         verbose=0,
     )
     # Whatever it finds is of a low score after four epochs.
@@ -121,6 +122,61 @@ def test_every_form_of_a_data_set_gives_the_same_data(
         np.testing.assert_allclose(ours, coco, atol=1e-6)
     with pytest.raises(ValueError, match="nowhere"):
         read(tmp_path / "nowhere", **READ)
+
+
+def as_tfds(folder, parts, crowds=()):
+    """Writes scenes as a data set of TensorFlow Datasets, whose boxes are relative."""
+    import tensorflow_datasets as tfds
+    from test_data_tfds import IMAGE, write_dataset
+
+    def example(part, image, boxes, numbers):
+        height, width = image.shape[:2]
+        shares = [
+            tfds.features.BBox(y1 / height, x1 / width, y2 / height, x2 / width)
+            for x1, y1, x2, y2 in boxes
+        ]
+        objects = [
+            {"bbox": box, "label": number, "is_crowd": part in crowds}
+            for box, number in zip(shares, numbers, strict=True)
+        ]
+        return {"image": image, "objects": objects}
+
+    one = {
+        "bbox": tfds.features.BBoxFeature(),
+        "label": tfds.features.ClassLabel(names=list(NAMES)),
+        "is_crowd": np.bool_,
+    }
+    features = {"image": IMAGE, "objects": tfds.features.Sequence(one)}
+    splits = {}
+    for part, some in parts.items():
+        # Two files hold them, every other one each: in their order in the end.
+        half = len(some) // 2
+        pairs = zip(some[:half], some[half:], strict=True)
+        splits[part] = [example(part, *each) for pair in pairs for each in pair]
+    return write_dataset(folder, splits, features, None)
+
+
+@pytest.mark.filterwarnings("ignore:The val part has no example")
+def test_a_data_set_of_tfds_gives_the_same_data(drawn, data, coco_labels, tmp_path):
+    builder = as_tfds(tmp_path / "a", {"train": drawn})
+    other = tl.boxes_from_tfds(builder, **READ)
+    assert other.class_names == data.class_names == NAMES
+    for ours, coco in zip(labels_of(other), coco_labels, strict=True):
+        np.testing.assert_allclose(ours, coco, atol=1e-6)
+    for (ours, _), (theirs, _) in zip(other.test, data.test, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    without = [(image, [], []) for image, *_ in drawn[:4]]
+    parts = {"train": drawn, "validation": drawn[:4], "test": without}
+    builder = as_tfds(tmp_path / "b", parts, crowds=("validation",))
+    with pytest.warns(UserWarning, match="'test' of .* has no boxes"):
+        crowds = tl.boxes_from_tfds(builder, class_names=[*NAMES[::-1]], **READ)
+    assert crowds.class_names == NAMES[::-1]
+    assert crowds.test is not None
+    for part, ignored in ((crowds.val, True), (crowds.test, False)):
+        labels = np.concatenate([y for _, y in part])
+        assert (labels[..., 5] == (ignored & (labels[..., 4] >= 0))).all()
+    with pytest.raises(ValueError, match="No such feature of boxes.*'things'"):
+        tl.boxes_from_tfds(builder, objects="things")
 
 
 def test_what_cannot_be_is_left_out_and_reported(drawn, tmp_path):
@@ -367,9 +423,16 @@ def test_the_score_of_one_box_is_explained(trained, folder):
 
 
 def test_it_is_evaluated_and_its_worst_pictures_drawn(trained, data):
-    model, _, _ = trained
+    model, history, _ = trained
     report = tl.evaluate(model, data.test, verbose=0)
     assert {"ap", "ap50", "ap_small", "ar"} <= set(report.metrics)
+    # While it was trained, after each epoch.
+    for name in ("val_ap50", "val_ar"):
+        assert len(history.history[name]) == 4
+        assert 0 <= min(history.history[name]) and max(history.history[name]) <= 1
+    best = history.best["epoch"] if history.best["phase"] != "start" else None
+    of_best = tl.evaluate(model, data.val, verbose=0).metrics["ar"]
+    assert best is None or of_best == history.history["val_ar"][best]
     cells = report.plot_top_losses(2).child_axes
     assert sum(len(cell.patches) for cell in cells)
     assert report.thresholds.shape == (2,)

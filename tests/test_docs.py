@@ -18,6 +18,7 @@ from helpers import tiny_backbone
 from images import encode, picture
 from scenes import scenes, write_coco, write_csv, write_voc, write_yolo
 from sounds import glide, write
+from test_boxes import as_tfds
 from test_data_tfds import numbered, write_dataset
 from test_quickstart import write_films
 from text_models import tiny_bert, write_preset
@@ -27,6 +28,7 @@ from tlkeras import runtime
 from tlkeras.backbones import weights as weights_module
 from tlkeras.backbones.applications import build_entry
 from tlkeras.data import tfds as tfds_module
+from tlkeras.data.boxes import tfds as boxes_module
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -135,7 +137,8 @@ def offline_folder(tmp_path, monkeypatch, flowers, words, signs):
     (tmp_path / "signs").symlink_to(signs)
     shutil.copytree(flowers, tmp_path / "flowers")
     (tmp_path / "words").symlink_to(words)
-    monkeypatch.setattr(tfds_module, "_prepared_builder", generated_tfds)
+    monkeypatch.setattr(tfds_module, "prepared_builder", generated_tfds)
+    monkeypatch.setattr(boxes_module, "prepared_builder", generated_boxes)
     # The published weights of VGG16 and its like cannot be had offline: random ones
     # take their place, as a file, so that all but the download itself is real.
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -164,6 +167,11 @@ def write_random_weights(entry, input_shape):
 def generated_tfds(name, data_dir):
     """Stands in for a prepared data set of TensorFlow Datasets."""
     return write_dataset(Path.cwd() / "tfds", {"train": numbered(20)})
+
+
+def generated_boxes(name, data_dir):
+    """Stands in for a prepared data set with boxes."""
+    return as_tfds(Path.cwd() / "tfds", {"train": scenes(20)})
 
 
 def flower_data():

@@ -4,6 +4,7 @@ from tlkeras.data.arrays import from_arrays
 from tlkeras.data.boxes import (
     boxes_from_coco,
     boxes_from_csv,
+    boxes_from_tfds,
     boxes_from_voc,
     boxes_from_yolo,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "audio_folder",
     "boxes_from_coco",
     "boxes_from_csv",
+    "boxes_from_tfds",
     "boxes_from_voc",
     "boxes_from_yolo",
     "from_arrays",

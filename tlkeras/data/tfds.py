@@ -92,7 +92,7 @@ def from_tfds(
     """
     pictures = Pictures.of_arguments(image_size, color_mode, fit)
     check_splitting(batch_size, seed, validation_split, test_split)
-    builder = _prepared_builder(name_or_builder, data_dir)
+    builder = prepared_builder(name_or_builder, data_dir)
     sounds = Sounds(sample_rate, seconds)
     offered = ((pictures, None), (Texts(), text), (sounds, audio))
     keys = _find_keys(builder, offered, groups)
@@ -110,7 +110,7 @@ def from_tfds(
     )
 
 
-def _prepared_builder(name_or_builder: Any, data_dir: str | os.PathLike | None) -> Any:
+def prepared_builder(name_or_builder: Any, data_dir: str | os.PathLike | None) -> Any:
     """Returns a builder whose data is on disk."""
     if not isinstance(name_or_builder, str):
         if not hasattr(name_or_builder, "as_dataset"):
@@ -269,7 +269,7 @@ def _read_parts(
     groups: dict[str, list[Hashable]] = {}
     skipped: list[tuple[str, str]] = []
     problem = None
-    for split, part in _splits_in_use(builder).items():
+    for split, part in splits_in_use(builder).items():
         table = _read_table(builder, split, keys)
         output, labels = read_feature(builder.info.features[keys.label], table.labels)
         if output.are_hidden(labels):
@@ -298,7 +298,7 @@ def _check_not_train(builder: Any, split: str, part: str) -> None:
         )
 
 
-def _splits_in_use(builder: Any) -> dict[str, str]:
+def splits_in_use(builder: Any) -> dict[str, str]:
     """Returns which of a data set's splits is which part, train first."""
     used: dict[str, str] = {}
     # Of several for one part the one with the usual name.

@@ -4,6 +4,7 @@ from tlkeras.evaluation.backtesting import Backtest, backtest
 from tlkeras.evaluation.boosting import boosting_report
 from tlkeras.evaluation.calibrating import Temperature, calibrate
 from tlkeras.evaluation.comparison import Comparison, compare
+from tlkeras.evaluation.epochs import EpochReports
 from tlkeras.evaluation.evaluating import evaluate
 from tlkeras.evaluation.gap import DomainGap, domain_gap
 from tlkeras.evaluation.importance import Importances, permutation_importance
@@ -14,6 +15,7 @@ __all__ = [
     "Backtest",
     "Comparison",
     "DomainGap",
+    "EpochReports",
     "Importances",
     "Report",
     "Temperature",

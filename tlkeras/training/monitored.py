@@ -8,6 +8,7 @@ import keras
 
 from tlkeras import _keras
 from tlkeras._validation import unknown_name
+from tlkeras.evaluation import EpochReports
 from tlkeras.training.own_loss import own_loss
 
 # In Keras' logs wherever a callback changes the learning rate.
@@ -39,6 +40,10 @@ def check_monitors(
     of_training = [*known, _RATE]
     reported = [*of_training, *(f"val_{name}" for name in known if validates)]
     for callback in callbacks:
+        if isinstance(callback, EpochReports):
+            if callback.metrics is None:
+                return
+            reported += [f"val_{name}" for name in callback.metrics]
         if not type(callback).__module__.startswith(("keras.", "tlkeras.")) or (
             type(callback) is keras.callbacks.LambdaCallback
         ):

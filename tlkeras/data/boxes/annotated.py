@@ -1,9 +1,9 @@
 """Pictures with their boxes, whatever files these came from, made `Splits`."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from tlkeras.data.skipped import first_skipped, warn_of_skipped
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import check_splitting
 from tlkeras.inputs import Pictures
+from tlkeras.inputs.pictures.geometry import Frames
 from tlkeras.outputs import Boxes
 from tlkeras.outputs.boxes.layout import CLASS, LABEL_COLUMNS, LEAST_SEEN
 from tlkeras.outputs.naming import check_class_names
@@ -99,6 +100,37 @@ def check_format(format: str) -> str:
     return check_choice("format", format, FORMATS)
 
 
+class Read(NamedTuple):
+    """The pictures of a part that can be read.
+
+    Attributes:
+        examples: `Examples`, whose labels are their numbers among all of the part.
+        frames: Where they lie in what is read of them.
+        titles: What each is called.
+        skipped: What the others are called, and why they cannot be read.
+    """
+
+    examples: Any
+    frames: Frames
+    titles: Sequence[str]
+    skipped: list[tuple[str, str]]
+
+
+def of_files(root: str, its_input: Pictures, pictures: Sequence[Annotated]) -> Read:
+    """Reads the pictures of a part that are files.
+
+    Args:
+        root: The folder that names of files are relative to.
+        its_input: How they are read.
+        pictures: All of them.
+    """
+    paths = [one.path for one in pictures]
+    found = its_input.of_files(root, paths, np.arange(len(pictures)))
+    skipped = [(os.path.relpath(file, root), why) for file, why in found.skipped]
+    frames = its_input.frames_of(found.examples)
+    return Read(found.examples, frames, found.examples.files, skipped)
+
+
 def splits_of(
     parts: Mapping[str, Sequence[Annotated]],
     *,
@@ -108,18 +140,22 @@ def splits_of(
     class_names: Sequence[str] | None,
     skipped: Sequence[tuple[str, str]],
     settings: Settings,
+    read_part: Callable[[str, Pictures, Sequence[Annotated]], Read] | None = None,
 ) -> Splits:
     """Makes `Splits` of pictures with boxes.
 
     Args:
         parts: The pictures of each part, `"train"` among them.
-        root: The folder that names of files are relative to.
+        root: The folder that names of files are relative to, or what the data set is
+            called.
         format: What the boxes' numbers are, as Keras' `convert_format` calls it.
         names: The classes that the files name, in their order.
         class_names: Those that the user wants, in the order of their numbers; `None`:
             all of them.
         skipped: What was left out already, and why.
         settings: How pictures are read and split.
+        read_part: From a part's name, how pictures are read, and these, to what can be
+            read. `None`: they are files.
     """
     its_input = settings.pictures()
     _check_unit(parts, root, format)
@@ -142,13 +178,12 @@ def splits_of(
         ],
     )
     for part, pictures in parts.items():
-        found = its_input.of_files(
-            root, [one.path for one in pictures], np.arange(len(pictures))
-        )
-        skipped += [(os.path.relpath(file, root), why) for file, why in found.skipped]
-        read[part] = _rows(
-            found.examples, pictures, its_input, format, numbers, class_names, skipped
-        )
+        if read_part is None:
+            found = of_files(root, its_input, pictures)
+        else:
+            found = read_part(part, its_input, pictures)
+        skipped += found.skipped
+        read[part] = _rows(found, pictures, format, numbers, class_names, skipped)
     most = max([1, *(len(rows) for _, each in read.values() for rows in each)])
     examples = {
         part: some.with_labels(_filled_up(rows, most))
@@ -207,9 +242,8 @@ def _filled_up(pictures: Sequence[np.ndarray], most: int) -> np.ndarray:
 
 
 def _rows(
-    examples: Any,
+    read: Read,
     pictures: Sequence[Annotated],
-    its_input: Pictures,
     format: str,
     numbers: Mapping[str, int],
     wanted: Sequence[str] | None,
@@ -218,20 +252,19 @@ def _rows(
     """Returns the pictures whose size is right, and each one's boxes.
 
     Args:
-        examples: The pictures that can be read; their labels are their numbers.
+        read: The pictures that can be read.
         pictures: All of them.
-        its_input: How they are read.
         format: What boxes' numbers are.
         numbers: From names of classes to their numbers.
         wanted: Those that the user named, `None` where she named none.
         skipped: What is left out is added to it.
     """
-    frames = its_input.frames_of(examples)
+    examples, frames = read.examples, read.frames
     corners = as_corners([one.boxes for one in pictures], format)
     kept, found = [], []
     for position, number in enumerate(examples.labels.tolist()):
         one, own = pictures[number], tuple(frames.sizes[position].tolist())
-        file = examples.files[position]
+        file = read.titles[position]
         if one.size is not None and tuple(one.size) != own:
             skipped.append(
                 (
