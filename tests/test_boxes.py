@@ -136,7 +136,7 @@ def as_tfds(folder, parts, crowds=()):
             for x1, y1, x2, y2 in boxes
         ]
         objects = [
-            {"bbox": box, "label": number, "is_crowd": part in crowds}
+            {"bbox": box, "label": number, "is_crowd": part in crowds, "a_pose": 0}
             for box, number in zip(shares, numbers, strict=True)
         ]
         return {"image": image, "objects": objects}
@@ -145,6 +145,8 @@ def as_tfds(folder, parts, crowds=()):
         "bbox": tfds.features.BBoxFeature(),
         "label": tfds.features.ClassLabel(names=list(NAMES)),
         "is_crowd": np.bool_,
+        # A second class of each object, as VOC has.
+        "a_pose": tfds.features.ClassLabel(names=["left", "right"]),
     }
     features = {"image": IMAGE, "objects": tfds.features.Sequence(one)}
     splits = {}

@@ -2,7 +2,8 @@
 
     python tests/benchmarks/boxes.py --shared ../shared [--of digits]
         [--backbone retinanet] [--methods cached uncached ...] [--train 200]
-        [--epochs 30] [--seed 0] [--longer 1] [--out boxes.jsonl]
+        [--epochs 30] [--seed 0] [--unfreeze_from block_14_expand] [--longer 1]
+        [--out boxes.jsonl]
 
 Signs of six classes are drawn on photographs of ants and bees, at most four in a scene,
 each 0.12 to 0.4 of its sides: 200 scenes to learn from, 100 to test, of 224 pixels;
@@ -232,7 +233,7 @@ def run(data, method: str, args, budget: float) -> dict:
             data.train,
             head_epochs=0,
             epochs=epochs // 3,
-            unfreeze_from="block_14_expand",
+            unfreeze_from=args.unfreeze_from,
             fine_tune_learning_rate=3e-4,
             verbose=0,
         )
@@ -252,6 +253,7 @@ def main():
     parser.add_argument("--train", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--unfreeze_from", default="block_14_expand")
     parser.add_argument("--longer", type=float, default=1.0)
     parser.add_argument("--out", type=Path, default="boxes.jsonl")
     args = parser.parse_args()

@@ -115,6 +115,7 @@ def from_arrays(
     """
     check_splitting(batch_size, seed, validation_split, test_split)
     x, class_names = names_beside(x, class_names)
+    _check_index(x, y)
     xs, ys = arrays_by_part(in_order("x", x), y)
     read_part = read_arrays
     if sample_rate is not None:
@@ -156,6 +157,17 @@ def from_arrays(
         seed=seed,
         groups=None if groups is None else _read_groups(groups, labels),
     )
+
+
+def _check_index(x: Any, y: Any) -> None:
+    """Raises `ValueError` for pandas objects whose rows are in different orders."""
+    if not (hasattr(x, "iloc") and hasattr(y, "iloc")) or len(x) != len(y):
+        return
+    if not x.index.equals(y.index) and x.index.isin(y.index).all():
+        raise ValueError(
+            "`x` and `y` have the same index in different orders, but go together by "
+            "position. Pass `y.loc[x.index]`."
+        )
 
 
 def _read_labels(

@@ -25,8 +25,7 @@ class Backtest(Described):
 
     Attributes:
         reports: A `Report` of each origin's test part, in the order of time.
-        origins: What the first window of each test part is called: the series, and
-            when its horizon begins.
+        origins: When the horizon of the first window of each test part begins.
         training_windows: How many windows each model learned from.
     """
 
@@ -128,6 +127,11 @@ def backtest(
         Athanasopoulos, Forecasting: Principles and Practice (2021), section 5.10.
     """
     check_int("folds", folds, 2)
+    if isinstance(train, keras.Model) or not callable(train):
+        raise ValueError(
+            "`train` must be a function that takes the `Splits` of an origin and "
+            f"returns a new model, trained on them. Received: {type(train).__name__}."
+        )
     reports, origins, sizes = [], [], []
     for data in rolling_splits(
         *(frame, time, target),
@@ -149,6 +153,8 @@ def backtest(
                 f"{type(model).__name__}."
             )
         reports.append(evaluate(model, data.test, verbose=verbose))
-        origins.append(examples_of(data.test).titles[0].item())
+        # Of several series all are tested from there on, not the first alone.
+        title = examples_of(data.test).titles[0].item()
+        origins.append(title.rpartition(", ")[2])
         sizes.append(len(examples_of(data.train)))
     return Backtest(tuple(reports), tuple(origins), tuple(sizes))

@@ -23,13 +23,16 @@ class EpochReports(keras.callbacks.Callback):
         data: Labelled data, as `tl.evaluate` takes them, such as `data.val`.
         metrics: Which of a report's `.metrics` are added. `None`: all of them but the
             loss. Of a model with several heads their names begin with the head's:
-            `"species_f1"`.
+            `"species_macro_f1"`. A callback that watches one comes behind this one, and
+            says which way it goes: `keras.callbacks.EarlyStopping("val_ap50",
+            mode="max")`.
 
     Attributes:
         reports: The last epoch's `Report`, by head; empty before the first.
 
     Raises:
-        ValueError: After the first epoch, if there is no such figure.
+        ValueError: If `metrics` are no names; after the first epoch, if there is no
+            such figure.
 
     Example:
 
@@ -47,6 +50,12 @@ class EpochReports(keras.callbacks.Callback):
     def __init__(self, data: Any, metrics: Sequence[str] | None = None):
         super().__init__()
         self.data = data
+        named = () if metrics is None else metrics
+        if isinstance(named, str) or not all(isinstance(one, str) for one in named):
+            raise ValueError(
+                "`metrics` must be a list of names of a report's figures, such as "
+                f"['macro_f1'], or None. Received: metrics={metrics!r}."
+            )
         self.metrics = None if metrics is None else list(metrics)
         self.reports: dict[str, Report] = {}
 

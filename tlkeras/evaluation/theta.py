@@ -96,7 +96,12 @@ def _forecast(
     with warnings.catch_warnings():
         # statsmodels says so where an optimum is flat, as of straight lines.
         warnings.simplefilter("ignore")
+        # Its own test for a season sees none in windows that show it twice.
         fitted = theta(
-            filled, period=period, deseasonalize=period > 1, method="additive"
+            filled,
+            period=period,
+            deseasonalize=period > 1,
+            use_test=False,
+            method="additive",
         ).fit()
         return np.asarray(fitted.forecast(horizon))

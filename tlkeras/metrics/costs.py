@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tlkeras._validation import check_number
+from tlkeras._validation import check_number, shown
 
 
 @dataclass(frozen=True)
@@ -128,14 +128,12 @@ def cost_curve(
 
 def _checked(name: str, cost: Any, count: int) -> np.ndarray:
     """Returns the cost of each example, float64 `(n,)`."""
-    try:
-        costs = np.asarray(cost, "float64")
-    except (TypeError, ValueError):
-        costs = np.array(np.nan)
+    costs = np.asarray(cost)
+    costs = costs.astype("float64") if costs.dtype.kind in "iuf" else np.array(np.nan)
     fits = costs.shape in ((), (count,)) and np.isfinite(costs).all()
     if not fits or (costs < 0).any():
         raise ValueError(
             f"`{name}` must be a number from 0 on, or one for each of the {count} "
-            f"examples. Received: {cost!r}."
+            f"examples in their stored order. Received: {shown(cost)}."
         )
     return np.broadcast_to(costs, (count,))

@@ -160,30 +160,37 @@ def _find_keys(builder: Any, objects: str | None) -> _Keys:
     tfds = import_tfds()
     features = dict(builder.info.features.items())
     images = [k for k, one in features.items() if isinstance(one, tfds.features.Image)]
+    image = _chosen("image", images)
     inner = {name: _inner(feature) for name, feature in features.items()}
-    known = {
-        name: (boxes[0], labels[0])
-        for name, its in inner.items()
-        if (boxes := [k for k in its if isinstance(its[k], tfds.features.BBoxFeature)])
-        and (labels := [k for k in its if is_class(its[k])])
-    }
+    known = {}
+    for name, its in inner.items():
+        boxes = [k for k in its if isinstance(its[k], tfds.features.BBoxFeature)]
+        labels = [k for k in its if is_class(its[k])]
+        # Of several, such as a pose beside the label, those of the usual names.
+        box, label = _chosen("bbox", boxes), _chosen("label", labels)
+        if box is not None and label is not None:
+            known[name] = box, label
     if objects is not None and objects not in known:
         raise unknown_name("feature of boxes and labels", objects, known)
     chosen = [objects] if objects is not None else list(known)
-    if len(images) != 1 or len(chosen) != 1:
+    if image is None or len(chosen) != 1:
         present = {key: type(feature).__name__ for key, feature in features.items()}
         raise ValueError(
             f"The data set {builder.info.full_name!r} must have one picture, and one "
-            "sequence of objects with a box and a class label each; where it has "
-            f"several of these, name one: objects=... Its features are {present}, of "
+            "sequence of objects with a box and a class label each, called 'bbox' and "
+            "'label' where objects have several; of several such sequences name one: "
+            f"objects=... Its features are {present}, of "
             f"boxes and labels {list(known)}."
         )
     (name,) = chosen
     its = inner[name]
     ignored = tuple(key for key in _IGNORED if key in its)
-    return _Keys(
-        images[0], name, *known[name], ignored, tuple(its[known[name][1]].names)
-    )
+    return _Keys(image, name, *known[name], ignored, tuple(its[known[name][1]].names))
+
+
+def _chosen(usual: str, names: Sequence[str]) -> str | None:
+    """Returns the only name, or the usual one of several; `None` for neither."""
+    return usual if usual in names else names[0] if len(names) == 1 else None
 
 
 def _inner(feature: Any) -> Mapping[str, Any]:

@@ -290,6 +290,11 @@ True
             weights: `"pretrained"` (or `"synthetic"`: learnt from generated series),
                 `None` for random ones, or a weights file.
         """
+        if not isinstance(lags, bool):
+            raise ValueError(
+                "`lags` must be True or False: whether the head sees the window. "
+                f"Received: lags={lags!r}."
+            )
         its_input = cls(window, channels)
         inputs, features, scaled, _, loaded = its_input._behind(backbone, weights, head)
         if lags:
@@ -401,13 +406,23 @@ True
         for window, one in zip(windows, series, strict=True):
             kept = one.values[-self.steps :]
             window[len(window) - len(kept) :] = kept
+        known = (~np.isnan(windows)).all(axis=2).sum(axis=1)
+        if not known.all():
+            one = series[int(known.argmin())]
+            of = "" if one.id is None else f" of {one.id!r}"
+            raise ValueError(
+                f"Nothing is known{of} in the {self.steps} steps before the forecast: "
+                "leave out series that have ended."
+            )
+        few = known < self.steps * (1 - _MOST_MISSING)
         short = [one for one in series if len(one.values) < self.steps]
-        if short:
-            fewest = min(len(one.values) for one in short)
+        if few.any() or short:
             warnings.warn(
-                f"The model reads {self.steps} steps; {len(short)} of {len(series)} "
-                f"series have fewer, down to {fewest}: what came before is taken as "
-                "missing.",
+                f"The model reads {self.steps} steps, of which some series have fewer, "
+                f"down to {known.min()}: the others are taken as missing. Received: "
+                f"{len(short)} of {len(series)} series that are shorter, and "
+                f"{int(few.sum())} of which less than half is known. A step is "
+                f"{freq or 'a row'}.",
                 UserWarning,
                 stacklevel=4,
             )

@@ -91,6 +91,8 @@ def read_series(
                 f"There is no column {name!r}. Existing columns are: "
                 f"{[*frame.columns]}."
             )
+    if not len(frame):
+        raise ValueError("The frame has no rows.")
     values = _numbers(frame, columns)
     times = _times(frame, time)
     ids = None if id is None else frame[id].to_numpy()

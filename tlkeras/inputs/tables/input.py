@@ -129,6 +129,10 @@ True
 
     @classmethod
     def of_arrays(cls, x: Any) -> tuple["Tables", np.ndarray]:
+        names = [str(name) for name in x.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"`x` has the same column name twice: {twice}.")
         table = {str(name): x[name].tolist() for name in x.columns}
         columns = read_columns(table, list(table), is_parsed=True)
         return cls(columns), columns.encode(table)
