@@ -188,6 +188,11 @@ def test_wrong_rows_are_refused_by_name(trained, rows, said):
     [
         ({"features": ["amount", "fraud"]}, "must not name the columns of labels"),
         ({"features": ["amount", "id"]}, "240 different texts"),
+        (
+            {"frame": FRAME.assign(age=[*map(str, range(239)), "oops"])}
+            | {"features": ["amount", "age"]},
+            r"numbers but for 1 cell, such as 'oops'.*'age': 'number'}, with errors=",
+        ),
         ({"features": {"amount": "float"}}, "must be one of 'auto', 'number'"),
         ({"features": {"shop": "number"}}, "'a', which is no number.*column 'shop'"),
         ({"features": ["amont"]}, "Did you mean 'amount'"),

@@ -32,6 +32,8 @@ _FIRST_WEEKDAY = 3
 
 # Texts of which so many differ, in so large a share of the rows, name rows.
 _MANY, _MOST_DISTINCT = 20, 0.5
+# Of a column of numbers or dates, the share of cells that may be mistakes.
+_MOST_ODD = 0.1
 
 
 def as_number(cell: Any) -> float | None:
@@ -134,8 +136,30 @@ def kind_of_cells(cells: Sequence[Any], is_parsed: bool) -> tuple[str, str | Non
     if distinct == 1:
         return kind, "has the same value everywhere"
     if kind == "category" and distinct > max(_MANY, _MOST_DISTINCT * len(known)):
+        meant, odd = nearly_all(known)
+        if odd:
+            but = f"{len(odd)} cell{'s' * (len(odd) > 1)}, such as {odd[0]!r}"
+            return meant, f"holds {meant}s but for {but}"
         return kind, f"has {distinct:,} different texts in {len(known):,} rows"
     return kind, None
+
+
+def nearly_all(cells: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Returns what nine in ten cells are, numbers or dates, and the others.
+
+    Args:
+        cells: Cells, of which blank ones do not count.
+
+    Returns:
+        `"number"` or `"date"`, and the cells that are none; no cells where too many
+        are, or none is.
+    """
+    known = [cell for cell in cells if not is_blank(cell)]
+    for kind, read in (("number", as_number), ("date", as_seconds)):
+        odd = [cell for cell in known if read(cell) is None]
+        if len(odd) <= _MOST_ODD * len(known):
+            return kind, odd
+    return "number", []
 
 
 def _kind(known: Sequence[Any], is_parsed: bool) -> str:

@@ -17,6 +17,7 @@ from tlkeras.inputs.tables.cells import (
     as_seconds,
     date_parts,
     kind_of_cells,
+    nearly_all,
 )
 
 KINDS = ("auto", "number", "category", "date")
@@ -345,10 +346,21 @@ def read_columns(
         why = None
         if kind == "auto":
             kind, why = kind_of_cells(cells, is_parsed)
+        # A mistake among numbers is mended, or its row left out; the column stays.
+        is_odd = why is not None and bool(nearly_all(cells)[1])
+        it_is = f"say what it is: {{{name!r}: {kind if is_odd else 'category'!r}}}"
+        skip = ", with errors='skip' to leave out such rows" * is_odd
         if why is not None and chosen:
             raise ValueError(
-                f"The column {name!r} {why}. Leave it out of `features`, or say what "
-                f"it is: {{{name!r}: 'category'}}."
+                f"The column {name!r} {why}. Leave it out of `features`, or {it_is}"
+                f"{skip}."
+            )
+        if is_odd:
+            warnings.warn(
+                f"The column {name!r} is left out: it {why}. Mend it, or name the "
+                f"columns, `features=`, and {it_is}{skip}.",
+                UserWarning,
+                stacklevel=5,
             )
         if why is not None:
             left_out.append((str(name), why))
