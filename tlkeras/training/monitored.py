@@ -78,8 +78,8 @@ def _not_reported(
     unknown = unknown_name("metric", callback.monitor, reported)
     return ValueError(
         f"{type(callback).__name__} watches {callback.monitor!r}, which the model does "
-        f"not report. {unknown} Others are for `model.compile(..., metrics=[...])`, for "
-        "the builder's outputs, or for `tl.EpochReports` before it in `callbacks`."
+        f"not report. {unknown} Others are for `model.compile(..., metrics=[...])`, "
+        "for the builder's outputs, or for `tl.EpochReports` before it in `callbacks`."
     )
 
 
