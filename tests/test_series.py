@@ -229,6 +229,8 @@ def test_a_forecaster_gives_values_beside_their_times(fitted, tmp_path):
         again.forecast(frame.iloc[:0])
     with pytest.raises(ValueError, match="Nothing is known in the 24 steps"):
         again.forecast(frame.assign(kwh=np.nan))
+    # What is not forecast may be missing.
+    assert np.isfinite(again.forecast(frame.assign(heat=np.nan))["kwh"]).all()
     with pytest.warns(UserWarning, match="1 of which less than half is known"):
         again.forecast(frame.iloc[::4])
     with pytest.raises(ValueError, match=r"data are for a forecaster: .*tl\.compare"):

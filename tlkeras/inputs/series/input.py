@@ -406,7 +406,8 @@ True
         for window, one in zip(windows, series, strict=True):
             kept = one.values[-self.steps :]
             window[len(window) - len(kept) :] = kept
-        known = (~np.isnan(windows)).all(axis=2).sum(axis=1)
+        # Of the first column, which is forecast: others may be missing altogether.
+        known = (~np.isnan(windows[..., 0])).sum(axis=1)
         if not known.all():
             one = series[int(known.argmin())]
             of = "" if one.id is None else f" of {one.id!r}"
