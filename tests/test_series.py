@@ -258,7 +258,7 @@ def test_its_report_compares_with_the_seasonal_naive_forecast(fitted, tmp_path):
         np.abs(true - naive).mean() / unit, rel=1e-4
     )
     assert report.mase < report.naive_mase
-    assert 0.7 < report.coverage_90 <= 1 and report.pinball > 0
+    assert 0.7 < report.coverage_90 <= 1 and 0 < report.crps < report.mae
     report.save(tmp_path / "report.html")
     assert "seasonal naive" in (tmp_path / "report.html").read_text("utf-8")
     assert "forecasts the next 6 steps" in str(tl.model_card(model, report=report))
@@ -360,18 +360,33 @@ def test_a_backtest_trains_on_what_came_before_each_origin():
         tl.backtest(train, frame, "at", "kwh", labels=[1], horizon=6)
 
 
-def test_theta_forecasts_the_same_windows():
+@pytest.mark.parametrize(
+    "method", ["theta", pytest.param("ets", marks=pytest.mark.slow)]
+)
+def test_methods_of_statistics_forecast_the_same_windows(method):
     pytest.importorskip("statsmodels")
-    frame = made_frame(steps=200)
-    frame.loc[150:152, "kwh"] = NAN
-    data = read(frame, window=72, test_split=0.2)
-    found = tl.theta_report(data)
+    frame = made_frame(steps=150)
+    frame.loc[120:122, "kwh"] = NAN
+    data = read(frame, window=72, validation_split=0, test_split=0.1)
+    found = tl.classical_report(data, method, verbose=0)
     labels = np.concatenate([y for _, y in data.test])
     np.testing.assert_array_equal(found.y_true, labels)
     # By its season it repeats days, and less of their noise than the last one has.
-    assert found.mase < found.naive_mase < tl.theta_report(data, season=1).mase
+    flat = tl.classical_report(data, method, season=1, verbose=0)
+    assert found.mase < found.naive_mase < flat.mase
+
+
+def test_what_repeats_the_last_season_has_intervals_of_its_errors_on_validation_data():
+    data = read(made_frame(steps=400), window=72, test_split=0.3)
+    found = tl.classical_report(data, "naive")
+    assert found.mase == found.naive_mase
+    assert 0.8 < found.coverage_90 < 1 and found.crps < found.mae
     with pytest.raises(ValueError, match="test part"):
-        tl.theta_report(data.train)
+        tl.classical_report(data.train)
+    with pytest.raises(ValueError, match="that of the data"):
+        tl.classical_report(data, "naive", season=24)
+    with pytest.raises(ValueError, match="`method` must be one of"):
+        tl.classical_report(data, "arima")
 
 
 # Classes.

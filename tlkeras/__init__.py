@@ -60,11 +60,11 @@ from tlkeras.evaluation import (
     backtest,
     boosting_report,
     calibrate,
+    classical_report,
     compare,
     domain_gap,
     evaluate,
     permutation_importance,
-    theta_report,
 )
 from tlkeras.explain import Explanations, SanityCheck, explain, sanity_check
 from tlkeras.export import (
@@ -195,6 +195,7 @@ __all__ = [
     "boxes_from_yolo",
     "cache_info",
     "calibrate",
+    "classical_report",
     "clear_cache",
     "compare",
     "configure",
@@ -246,7 +247,6 @@ __all__ = [
     "table_regressor",
     "text_classifier",
     "text_regressor",
-    "theta_report",
     "trainable_summary",
     "tune",
 ]
