@@ -253,6 +253,9 @@ def test_parts_follow_time(tmp_path):
     late = FRAME.assign(n=np.arange(240), fraud=np.where(FRAME.index > 200, "a", "b"))
     with pytest.warns(UserWarning, match="training part has no example of 'a'"):
         read(late, ["amount"], time="n", validation_split=0, test_split=0.5)
+    years = FRAME.assign(year=2020 + (np.arange(240) > 20) * 1 + (np.arange(240) > 200))
+    with pytest.warns(UserWarning, match="there are 3 different times: train has 9%"):
+        read(years, ["amount"], time="year")
 
 
 def test_data_that_are_read_otherwise_are_refused(trained, data):
