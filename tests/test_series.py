@@ -1,15 +1,20 @@
 """Series: windows split by time, scaled in the graph, forecast and classified."""
 
+import io
+import json
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 import tlkeras as tl
+from tlkeras import predict_command
 from tlkeras._validation import UnsupportedError
 from tlkeras.inputs.series.networks import NETWORKS, build_patch_transformer
 from tlkeras.inputs.series.scaling import WindowScaling, scale_of
 from tlkeras.outputs.forecasts.intervals import LEVELS, error_quantiles
+from tlkeras.predict_command import run_predict
 
 NAN = np.nan
 
@@ -237,6 +242,27 @@ def test_a_forecaster_gives_values_beside_their_times(fitted, tmp_path):
         tl.rank_backbones(data, ["lstm"])
     with pytest.raises(TypeError, match=r"needs `window`.*\(backbone, data\)"):
         tl.series_forecaster("lstm", 4)
+
+
+def test_the_command_line_forecasts_files(fitted, tmp_path, monkeypatch, capsys):
+    frame, _, model = fitted
+    table = model.forecast(frame)
+    frame.to_csv(tmp_path / "kwh.csv", index=False)
+    monkeypatch.setattr(predict_command, "load", lambda path: model)
+    path = str(tmp_path / "kwh.csv")
+    assert run_predict(["m.keras", path]) == 0
+    said = capsys.readouterr().out
+    again = pd.read_csv(io.StringIO(said), parse_dates=["at"])
+    pd.testing.assert_frame_equal(again, table, check_dtype=False, rtol=1e-5)
+    monkeypatch.setattr("sys.stdin", io.StringIO((tmp_path / "kwh.csv").read_text()))
+    assert run_predict(["m.keras", "-"]) == 0
+    assert capsys.readouterr().out == said
+    assert run_predict(["m.keras", "none.csv", path, "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "No such file" in lines[0]["error"] and len(lines) == 1 + len(table)
+    assert lines[1]["input"] == path
+    assert lines[1]["kwh"] == pytest.approx(table["kwh"][0])
+    keras.utils.enable_interactive_logging()
 
 
 def test_its_report_compares_with_the_seasonal_naive_forecast(fitted, tmp_path):
