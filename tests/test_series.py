@@ -443,6 +443,23 @@ def test_windows_with_labels_are_classified():
     assert np.isnan(next(iter(ragged.train))[0]).any()
 
 
+def test_evidence_is_found_at_each_step_of_a_window(fitted):
+    frame, _, model = fitted
+    window = frame[["kwh", "heat"]].to_numpy(copy=True)[-24:]
+    window[3] = NAN
+    (one,) = found = tl.explain(model, window, target=2)
+    assert one.scores.shape == (24, 2) and one.columns == ("kwh", "heat")
+    assert one.scores.sum() == pytest.approx(one.logit - one.baseline, abs=1e-3)
+    assert one.output == pytest.approx(model.predict(window[None], verbose=0)[0, 2])
+    # Of what is missing nothing is known either way.
+    assert not one.scores[3].any() and np.abs(one.over_time).argmax() > 0
+    assert len(found.plot().child_axes) == 2 and "base64" in one._repr_html_()
+    with pytest.raises(ValueError, match="of which nothing is known"):
+        tl.explain(model, window, target=2, baseline=0)
+    with pytest.raises(ValueError, match="Grad-CAM is for pictures"):
+        tl.explain(model, window, target=2, method="grad_cam")
+
+
 # What takes longer.
 
 

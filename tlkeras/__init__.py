@@ -87,6 +87,7 @@ from tlkeras.few_labels import LabelSuggestions, learn_class, suggest_labels
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.inputs.pictures.explaining import ImageExplanation
+from tlkeras.inputs.series.explaining import SeriesExplanation
 from tlkeras.inputs.sounds.explaining import SoundExplanation
 from tlkeras.inputs.tables.explaining import TableExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
@@ -168,6 +169,7 @@ __all__ = [
     "Report",
     "Runtime",
     "SanityCheck",
+    "SeriesExplanation",
     "SoundExplanation",
     "SplitModel",
     "Splits",

@@ -14,6 +14,7 @@ from tlkeras.findings import Finding, Numbering
 from tlkeras.freezing import find_backbone
 from tlkeras.heads import to_vector
 from tlkeras.inputs.base import Assembled, Input, Usage
+from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.series import backbones
 from tlkeras.inputs.series.networks import NETWORKS
 from tlkeras.inputs.series.pretext import hidden_spans
@@ -428,6 +429,11 @@ True
                 stacklevel=4,
             )
         return Ahead(windows, scale_of(windows), self.columns, series, self, freq)
+
+    def explainer(self, probe: Any, settings: Settings) -> Any:
+        from tlkeras.inputs.series.explaining import SeriesExplainer
+
+        return SeriesExplainer(probe, settings, self)
 
     # Pretraining.
 
