@@ -311,6 +311,23 @@ def test_columns_are_explained(trained):
     assert len(found.plot().patches) == 8 and "amount" in found._repr_html_()
 
 
+def test_parts_of_a_table_are_named_by_its_columns(trained, data):
+    by_name = tl.evaluate(
+        trained[0], data.test, slices=["shop", "amount", "day"], verbose=0
+    ).slices
+    rows = np.concatenate([x.numpy() for x, _ in data.test])
+    cells = data.columns.decode(rows)
+    by_value = tl.evaluate(
+        trained[0], data.test, slices={"shop": np.array(cells["shop"])}, verbose=0
+    ).slices
+    assert by_name["shop"] == by_value["shop"] and len(by_name["amount"]) == 4
+    assert "2024-" in by_name["day"][0]["slice"]
+    one = tl.evaluate(trained[0], data.test, slices="shop", verbose=0)
+    assert one.slices["shop"] == by_name["shop"]
+    with pytest.raises(ValueError, match="No such way to name `slices`: 'shops'"):
+        tl.evaluate(trained[0], data.test, slices=["shops"], verbose=0)
+
+
 def test_columns_are_shuffled_one_by_one(trained, data):
     found = tl.permutation_importance(trained[0], data.test, repeats=3, **QUIET)
     assert found.columns == data.columns.names and found.rises.shape == (4, 3)
