@@ -171,6 +171,41 @@ def test_clocks_that_change_change_no_steps():
     assert not any(np.isnan(x).any() for x, _ in data.train)
 
 
+def test_what_is_known_ahead_is_seen_over_the_horizon_and_scaled_by_training():
+    frame = made_frame().assign(off=lambda frame: frame.index % 72 < 24)
+    data = read(frame, features=["heat"], known=["off"], stride=2)
+    assert data.problem.input.columns == ("kwh", "heat", "off")
+    x = next(iter(data.val))[0].numpy()
+    assert x.shape[1:] == (30, 3)
+    assert np.isnan(x[:, 24:, :2]).all() and not np.isnan(x[:, :24]).any()
+    start = examples_start(data, "val", 0)
+    np.testing.assert_array_equal(x[0, :, 2], frame["off"][start : start + 30])
+    past = frame["off"][:240].to_numpy(float)
+    np.testing.assert_allclose(data.problem.input.known, [[past.mean(), past.std()]])
+    other = read(frame, features=["heat", "off"], stride=2)
+    assert (
+        len({tl.inputs.examples_of(one.train).fingerprint() for one in (data, other)})
+        == 2
+    )
+    assert not list(data.check(verbose=0))
+    with pytest.warns(UserWarning, match=r"never change in the training part.*'no'"):
+        read(frame.assign(no=False), known=["no"])
+
+
+def test_windows_are_copied_a_few_at_a_time(monkeypatch):
+    frame = made_frame(ids=("a", "b")).drop(index=range(100, 104))
+    whole = read(frame, id="who")
+    monkeypatch.setattr("tlkeras.data.series._CHUNK", 7)
+    found = read(frame, id="who")
+    for one, other in zip(
+        (whole.train, whole.val, whole.test),
+        (found.train, found.val, found.test),
+        strict=True,
+    ):
+        one, other = map(tl.inputs.examples_of, (one, other))
+        assert one.fingerprint() == other.fingerprint()
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -184,6 +219,20 @@ def test_clocks_that_change_change_no_steps():
         ({"frame": made_frame(steps=40)}, "No training window"),
         ({"freq": "fortnight"}, "`freq` must be a step as pandas"),
         ({"features": ["kwh"]}, "named twice"),
+        ({"features": ["heat"], "known": ["heat"]}, "named twice"),
+        ({"known": "heat"}, "`known` must be a list of columns"),
+        ({"known": ["who"]}, "must hold numbers, or True and False.*'who': '"),
+        (
+            {
+                "labels": [0],
+                "known": ["heat"],
+                "time": None,
+                "target": None,
+                "window": None,
+                "horizon": None,
+            },
+            "`known` is for series to forecast",
+        ),
         ({"frame": [1, 2]}, "must be a pandas DataFrame"),
         ({"labels": [0, 1]}, "`time` is for series to forecast"),
         ({"frame": made_frame().assign(kwh=np.inf)}, "must be finite"),

@@ -72,7 +72,7 @@ class Ahead:
 
 @keras.saving.register_keras_serializable("tlkeras")
 class Series(Input):
-    """Windows of series: float32 `(batch, steps, channels)`, NaN where missing.
+    """Windows of series: float32 `(batch, steps + ahead, channels)`, NaN where missing.
 
     Args:
         steps: Of a window.
@@ -81,6 +81,9 @@ class Series(Input):
         time: The column of times that data were read from, `None` for none.
         id: The column that tells series apart, `None` for none.
         freq: The length of a step as pandas writes it, `None` where it is not known.
+        known: Of each channel that is known ahead, which are the last ones, the mean
+            and the deviation in training, which it is scaled by; `()` for none.
+        ahead: How many steps behind a window these are known; 0 for none.
     """
 
     name: ClassVar[str] = "series"
@@ -122,22 +125,65 @@ True
         time: Any = None,
         id: Any = None,
         freq: str | None = None,
+        known: Sequence[Sequence[float]] = (),
+        ahead: int = 0,
     ):
         self.steps = check_int("window", steps, 2)
         self.channels = check_int("channels", channels, 1)
         self.columns = None if columns is None else tuple(columns)
         self.time, self.id, self.freq = time, id, freq
+        self.known = tuple((float(mean), float(unit)) for mean, unit in known)
+        self.ahead = check_int("ahead", ahead, 0)
+        if len(self.known) >= self.channels or bool(self.known) != bool(self.ahead):
+            raise ValueError(
+                "`known` are the last of the channels, fewer than all, and known "
+                f"`ahead` steps. Received: channels={channels}, known={known!r}, "
+                f"ahead={ahead}."
+            )
 
     def get_config(self) -> dict[str, Any]:
         columns = None if self.columns is None else list(self.columns)
         return {
             **{"steps": self.steps, "channels": self.channels, "columns": columns},
             **{"time": self.time, "id": self.id, "freq": self.freq},
+            **{"known": [list(each) for each in self.known], "ahead": self.ahead},
         }
+
+    @property
+    def own(self) -> int:
+        """How many channels are known in the window alone: the first ones."""
+        return self.channels - len(self.known)
+
+    @property
+    def length(self) -> int:
+        """How many steps an example has: the window's, and those known ahead."""
+        return self.steps + self.ahead
+
+    @property
+    def hidden(self) -> np.ndarray | None:
+        """What is not known yet, bool `(length, channels)`; `None` for nothing."""
+        if not self.known:
+            return None
+        is_ahead = np.arange(self.length)[:, None] >= self.steps
+        return is_ahead & (np.arange(self.channels) < self.own)
+
+    def with_scale(self, values: np.ndarray) -> "Series":
+        """Returns this input with known channels scaled by what they are in training.
+
+        Args:
+            values: `(steps, known channels)`, NaN where missing.
+        """
+        if not self.known:
+            return self
+        scale = scale_of(values[None])
+        known = np.stack([scale.mean[0], scale.deviation[0]], axis=1).tolist()
+        return Series.from_config({**self.get_config(), "known": known})
 
     @property
     def _window(self) -> str:
         of = f" of {self.channels} channels" if self.channels > 1 else ""
+        if self.known:
+            of += f", {len(self.known)} of them known {self.ahead} steps ahead"
         return f"windows of {self.steps} steps{of}"
 
     # Data.

@@ -134,7 +134,8 @@ def _numbers(frame: Any, columns: Sequence[Hashable]) -> np.ndarray:
     except (TypeError, ValueError) as error:
         kinds = {name: str(frame[name].dtype) for name in columns}
         raise ValueError(
-            f"Columns of series must hold numbers. Received: {kinds}."
+            "Columns of series must hold numbers, or True and False. Received: "
+            f"{kinds}."
         ) from error
     if np.isinf(values).any():
         raise ValueError("Series must be finite, NaN where missing. Received: inf.")
