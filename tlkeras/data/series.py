@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_int, in_order, unknown_name
+from tlkeras._validation import check_int, in_order
 from tlkeras.data.groups import groups_of_array
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PARTS, check_splitting
@@ -187,10 +187,6 @@ def rolling_splits(
         ValueError: As `from_series` does.
     """
     check_splitting(batch_size, seed, validation_split, test_split)
-    possible = inspect.signature(_read).parameters
-    for name in settings:
-        if name not in possible:
-            raise unknown_name("argument", name, possible)
     whole = _read(frame, time, target, **{"stride": 1, "gap": 0, **settings})
     each, begin = test_split / folds, 1 - test_split
     for fold in range(folds):
@@ -279,6 +275,13 @@ def _read(
         ahead=horizon if known else 0,
     )
     return _Whole(series, its_input, output, season, stride, gap)
+
+
+# What `rolling_splits` takes, by name.
+SETTINGS = {
+    *inspect.signature(rolling_splits).parameters,
+    *inspect.signature(_read).parameters,
+}
 
 
 def _splits(
