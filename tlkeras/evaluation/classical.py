@@ -14,6 +14,7 @@ from tlkeras.evaluation.report import Report
 from tlkeras.inputs.examples import RandomAccessExamples, examples_of
 from tlkeras.inputs.series.reading import season_of
 from tlkeras.outputs.forecasts import LEAST_ERRORS
+from tlkeras.problem import Problem
 
 METHODS = ("theta", "ets", "naive")
 _TITLES = {
@@ -37,9 +38,10 @@ def classical_report(
     """Evaluates a method of statistics on the test windows of series.
 
     Such methods are hard to beat where a series is short: look before you use a
-    network. Each is fitted anew to each window, of which it sees as much as a model
-    does, its gaps filled by straight lines. `tl.compare` says whether a model differs
-    from it by more than chance.
+    network. Each is fitted anew to each window, of which it sees the targets as a model
+    does, their gaps filled by straight lines, and nothing of features or of columns
+    that are known ahead. `tl.compare` says whether a model differs from it by more than
+    chance.
 
     `"theta"` won the M3 competition of 3,003 series; a window takes some hundredths of
     a second. `"ets"` is exponential smoothing with an additive, damped trend and an
@@ -115,11 +117,11 @@ def classical_report(
 
     output = output.as_trained()
     if val is not None:
-        labels, outputs = _said(val, output, forecast, progress)
+        labels, outputs = _said(val, data.problem, forecast, progress)
         known = (~np.isnan(output.solved(labels))).sum(axis=0)
         if known.min() >= LEAST_ERRORS:
             output, _ = output.calibrated(labels, outputs)
-    labels, outputs = _said(test, output, forecast, progress)
+    labels, outputs = _said(test, data.problem, forecast, progress)
     about = {"model": _TITLES[method], "data": f"{len(labels)} series"}
     return Report(labels, outputs, output=output, about=about)
 
@@ -132,7 +134,7 @@ def _spread(examples: RandomAccessExamples) -> RandomAccessExamples:
 
 def _said(
     examples: RandomAccessExamples,
-    output: Any,
+    problem: Problem,
     forecast: Callable[[np.ndarray, int], np.ndarray] | None,
     progress: Callable[[], None],
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -140,18 +142,19 @@ def _said(
 
     Args:
         examples: The windows.
-        output: What they are labelled for.
+        problem: What they are, and are labelled for.
         forecast: Function of one channel and the horizon; `None`: the naive one that
             labels hold.
         progress: Called after each window.
     """
+    steps, output = problem.input.steps, problem.output
     labels, outputs = [], []
     for windows, rows in examples.dataset(_CHUNK):
         one = output.taken_apart(rows.numpy())
         scaled = one.naive
         if forecast is not None:
             ahead = []
-            for window in windows.numpy()[..., : output.targets]:
+            for window in windows.numpy()[:, :steps, : output.targets]:
                 ahead.append([forecast(each, output.horizon) for each in window.T])
                 progress()
             scaled = (np.swapaxes(ahead, 1, 2) - one.mean) / one.deviation

@@ -119,7 +119,8 @@ class SeriesExplanation(Explanation):
 class SeriesExplainer(Explainer):
     """Integrated gradients from a window of which nothing is known to the window.
 
-    The window's level and size stay as they are along the path. A flat window at its
+    The window's level and size, and columns that are known ahead, stay as they are
+    along the path. A flat window at its
     mean would be the other thing to start from; for networks that learnt to fill in
     gaps it is a window of a shape of its own, and what differs from it hardly tells.
 
@@ -153,7 +154,8 @@ class SeriesExplainer(Explainer):
         return self._input.read(inputs)
 
     def explain(self, ready: np.ndarray, choose: Choose) -> list[SeriesExplanation]:
-        size, channels = self.settings.batch_size, self._input.channels
+        size, channels = self.settings.batch_size, self._input.own
+        shown = slice(self._input.steps), slice(channels)
         batches = [[ready[at : at + size]] for at in range(0, len(ready), size)]
         targets, facts = choose(batches)
         function = self.probe.gradient_function(self._slot)
@@ -186,8 +188,8 @@ class SeriesExplainer(Explainer):
                 SeriesExplanation(
                     **about,
                     method=self.method,
-                    window=window,
-                    columns=tuple(names),
+                    window=window[shown],
+                    columns=tuple(names[:channels]),
                     scores=integral.attributions.reshape(-1, 2, channels).sum(axis=1),
                     baseline=integral.start,
                     gap=integral.gap,
