@@ -288,6 +288,7 @@ def test_a_forecaster_gives_values_beside_their_times(fitted, tmp_path):
         tl.series_forecaster("lstm", 4)
 
 
+@pytest.mark.contract
 def test_what_is_known_ahead_decides_forecasts(tmp_path):
     off = np.random.default_rng(0).uniform(size=400) < 0.3
     frame = made_frame().set_index("at")[["kwh", "heat"]].assign(off=off)
@@ -315,7 +316,7 @@ def test_what_is_known_ahead_decides_forecasts(tmp_path):
     few = pd.concat([frame.iloc[:-6], future.iloc[:3]])
     with pytest.raises(
         ValueError,
-        match=r"\['off'\] must be known.*: 2024-03-17 13:00:00 to .* \(1 steps\).*"
+        match=r"\['off'\] must be known.*: 2024-03-17 13:00:00 to .*, 1 of them\..*"
         r"DataFrame\({'off': \.\.\.}, index=\.\.\.\)",
     ):
         again.forecast(few)
@@ -452,7 +453,7 @@ def test_theta_forecasts_the_same_windows():
     pytest.importorskip("statsmodels")
     frame = made_frame(steps=200)
     frame.loc[150:152, "kwh"] = NAN
-    data = read(frame, window=72, test_split=0.1)
+    data = read(frame, window=72, test_split=0.1, known=["heat"])
     found = tl.theta_report(data)
     labels = np.concatenate([y for _, y in data.test])
     np.testing.assert_array_equal(found.y_true, labels)
@@ -460,6 +461,20 @@ def test_theta_forecasts_the_same_windows():
     assert found.mase < found.naive_mase < tl.theta_report(data, season=1).mase
     with pytest.raises(ValueError, match="test part"):
         tl.theta_report(data.train)
+
+
+@pytest.mark.slow
+def test_a_forecaster_is_trained_again_by_its_record():
+    data = read(made_frame(), known=["heat"])
+    model = tl.series_forecaster("patch_transformer", data)
+    tl.fit_head(model, data.train, verbose=0)
+    again = tl.rerun(model, data.train, verbose=0)
+    x = next(iter(data.test))[0]
+    np.testing.assert_allclose(again(x), model(x), atol=1e-5)
+    # Data of another scale do not change that of the graph.
+    warm = made_frame().assign(heat=lambda frame: 10 * frame["heat"])
+    tl.fit_head(again, read(warm, known=["heat"]).train, verbose=0)
+    assert again.problem.input.known == model.problem.input.known
 
 
 # Classes.
@@ -509,12 +524,11 @@ def test_pretrained_features_forecast_better_than_random_ones():
 
 
 @pytest.mark.slow
-def test_a_backbone_is_pretrained_trained_whole_and_exported(fitted, tmp_path):
-    frame, data, _ = fitted
+@pytest.mark.parametrize("kind", ["features", "known"])
+def test_a_backbone_is_pretrained_trained_whole_and_exported(kind, tmp_path):
+    data = read(made_frame(), **{kind: ["heat"]})
     keras.utils.set_random_seed(0)
-    model = tl.series_forecaster(
-        small_network(24, 4), data.problem.output, window=24, channels=2
-    )
+    model = tl.series_forecaster(small_network(24, 4), data)
     history = tl.pretrain(model, data, epochs=3, verbose=0)
     assert history.history["val_loss"][-1] < history.history["val_loss"][0]
     tl.fine_tune(
