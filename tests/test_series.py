@@ -314,6 +314,7 @@ def test_the_command_line_forecasts_files(fitted, tmp_path, monkeypatch, capsys)
     keras.utils.enable_interactive_logging()
 
 
+@pytest.mark.contract
 def test_what_is_known_ahead_decides_forecasts(tmp_path):
     off = np.random.default_rng(0).uniform(size=400) < 0.3
     frame = made_frame().set_index("at")[["kwh", "heat"]].assign(off=off)
@@ -341,7 +342,7 @@ def test_what_is_known_ahead_decides_forecasts(tmp_path):
     few = pd.concat([frame.iloc[:-6], future.iloc[:3]])
     with pytest.raises(
         ValueError,
-        match=r"\['off'\] must be known.*: 2024-03-17 13:00:00 to .* \(1 steps\).*"
+        match=r"\['off'\] must be known.*: 2024-03-17 13:00:00 to .*, 1 of them\..*"
         r"DataFrame\({'off': \.\.\.}, index=\.\.\.\)",
     ):
         again.forecast(few)
@@ -481,7 +482,7 @@ def test_methods_of_statistics_forecast_the_same_windows(method):
     pytest.importorskip("statsmodels")
     frame = made_frame(steps=150)
     frame.loc[120:122, "kwh"] = NAN
-    data = read(frame, window=72, validation_split=0, test_split=0.1)
+    data = read(frame, window=72, validation_split=0, test_split=0.1, known=["heat"])
     found = tl.classical_report(data, method, verbose=0)
     labels = np.concatenate([y for _, y in data.test])
     np.testing.assert_array_equal(found.y_true, labels)
@@ -501,6 +502,20 @@ def test_what_repeats_the_last_season_has_intervals_of_its_errors_on_validation_
         tl.classical_report(data, "naive", season=24)
     with pytest.raises(ValueError, match="`method` must be one of"):
         tl.classical_report(data, "arima")
+
+
+@pytest.mark.slow
+def test_a_forecaster_is_trained_again_by_its_record():
+    data = read(made_frame(), known=["heat"])
+    model = tl.series_forecaster("patch_transformer", data)
+    tl.fit_head(model, data.train, verbose=0)
+    again = tl.rerun(model, data.train, verbose=0)
+    x = next(iter(data.test))[0]
+    np.testing.assert_allclose(again(x), model(x), atol=1e-5)
+    # Data of another scale do not change that of the graph.
+    warm = made_frame().assign(heat=lambda frame: 10 * frame["heat"])
+    tl.fit_head(again, read(warm, known=["heat"]).train, verbose=0)
+    assert again.problem.input.known == model.problem.input.known
 
 
 # Classes.
@@ -567,12 +582,11 @@ def test_pretrained_features_forecast_better_than_random_ones():
 
 
 @pytest.mark.slow
-def test_a_backbone_is_pretrained_trained_whole_and_exported(fitted, tmp_path):
-    frame, data, _ = fitted
+@pytest.mark.parametrize("kind", ["features", "known"])
+def test_a_backbone_is_pretrained_trained_whole_and_exported(kind, tmp_path):
+    data = read(made_frame(), **{kind: ["heat"]})
     keras.utils.set_random_seed(0)
-    model = tl.series_forecaster(
-        small_network(24, 4), data.problem.output, window=24, channels=2
-    )
+    model = tl.series_forecaster(small_network(24, 4), data)
     history = tl.pretrain(model, data, epochs=3, verbose=0)
     assert history.history["val_loss"][-1] < history.history["val_loss"][0]
     tl.fine_tune(
