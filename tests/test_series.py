@@ -314,6 +314,20 @@ def test_the_command_line_forecasts_files(fitted, tmp_path, monkeypatch, capsys)
     keras.utils.enable_interactive_logging()
 
 
+def test_a_burst_after_a_quiet_window_does_not_decide_what_is_learnt():
+    rng = np.random.default_rng(0)
+    kwh = 5 + np.sin(np.arange(400) * np.pi / 12) / 10 + rng.normal(0, 0.01, 400)
+    maes = []
+    for size in (0, 500):
+        kwh[200] = 5 + size
+        data = tl.from_series(pd.DataFrame({"kwh": kwh}), target="kwh", horizon=4)
+        model = tl.series_forecaster(small_network(64, 2), data)
+        tl.fit_head(model, data.train, verbose=0)
+        maes.append(tl.evaluate(model, data.test, verbose=0).mae)
+    # Without a limit it is hundreds of times as much.
+    assert maes[1] < 3 * maes[0]
+
+
 @pytest.mark.contract
 def test_what_is_known_ahead_decides_forecasts(tmp_path):
     off = np.random.default_rng(0).uniform(size=400) < 0.3

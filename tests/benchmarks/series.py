@@ -1,7 +1,7 @@
 """Series: a backbone pretrained on generated series, against none and the usual rest.
 
-    python tests/benchmarks/series.py --shared ../shared [--study ett few intervals]
-        [--horizons 24 96 336] [--shares 0.05 0.2 1] [--seeds 0 1 2]
+    python tests/benchmarks/series.py --shared ../shared
+        [--study ett few intervals counts] [--horizons 24 96 336] [--shares 0.05 0.2 1] [--seeds 0 1 2]
         [--methods frozen random fine_tune scratch theta] [--out series.jsonl]
     python tests/benchmarks/series.py --table [--out series.jsonl]
 
@@ -11,6 +11,8 @@ ett   ETTh1 (8,780 hours), oil temperature alone, the first 60% to learn from (t
       error of the seasonal naive forecast (24 hours) in all of the training part.
 intervals   ETTh1 as above, all of the training part: MASE, CRPS and coverage of the
       network, frozen and calibrated, and of `tl.classical_report`.
+counts   20 made series of daily sales: Poisson of a low mean, or whole numbers that
+      hardly vary, and bursts on 1% of the days; 14 days ahead; MASE.
 few   GunPoint, ItalyPowerDemand and BasicMotions as sktime ships them, 2, 5, 10 or all
       training examples of each class. Accuracy in their own test parts.
 
@@ -103,6 +105,35 @@ def intervals(shared, horizon, method, seed):
     )
     tl.calibrate(model, data.val, verbose=0)
     return tl.evaluate(model, data.test, verbose=0).metrics
+
+
+def counts(kind, method, seed):
+    """Returns the MASE of a method on made sales."""
+    import pandas as pd
+
+    rng, series = np.random.default_rng(seed), []
+    for number in range(20):
+        days = np.arange(500)
+        week = 1 + 0.5 * np.sin(2 * np.pi * days / 7 + rng.uniform(0, 6))
+        usual = week * np.exp(rng.normal(-1.5 if kind == "low" else 0.5, 1))
+        sold = rng.poisson(usual).astype(float)
+        if kind == "bursts":
+            burst = rng.random(500) < 0.01
+            sold = np.where(burst, sold + rng.uniform(20, 200), np.round(usual))
+        day = pd.Timestamp("2022-01-01") + pd.to_timedelta(days, "D")
+        series.append(pd.DataFrame({"day": day, "sold": sold, "shop": number}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = tl.from_series(pd.concat(series), "day", "sold", id="shop", horizon=14)
+    if method != "frozen":
+        return tl.classical_report(data, method, verbose=0).mase
+    model = trained(
+        lambda weights: tl.series_forecaster("patch_transformer", data),
+        data,
+        method,
+        seed,
+    )
+    return tl.evaluate(model, data.test, verbose=0).mase
 
 
 def theta_error(values, begin, horizon):
@@ -219,6 +250,16 @@ def runs(given):
                         "method": method,
                         "seed": given.seeds[0],
                     }
+    if "counts" in given.study:
+        for kind in ("low", "bursts"):
+            for method in given.methods or ("frozen", "theta", "naive"):
+                for seed in given.seeds:
+                    yield {
+                        "study": "counts",
+                        "kind": kind,
+                        "method": method,
+                        "seed": seed,
+                    }
     if "few" in given.study:
         for name in SETS:
             for shots in SHOTS:
@@ -280,6 +321,8 @@ def main() -> None:
         elif run["study"] == "intervals":
             figures = intervals(given.shared, **arguments)
             values = {name: figures[name] for name in FIGURES}
+        elif run["study"] == "counts":
+            values = {None: float(counts(**arguments))}
         else:
             arguments["name"] = arguments.pop("set")
             values = {None: few(**arguments)}

@@ -19,7 +19,7 @@ from tlkeras.outputs.forecasts.intervals import (
     bounds_of,
     error_quantiles,
 )
-from tlkeras.outputs.forecasts.loss import ForecastLoss
+from tlkeras.outputs.forecasts.loss import FARTHEST, ForecastLoss
 from tlkeras.outputs.shown import Plot, Table
 from tlkeras.outputs.weighing import Weighing
 
@@ -259,7 +259,7 @@ class Forecast(Output):
         return []
 
     def solved(self, labels: np.ndarray) -> np.ndarray:
-        return labels[:, : self.units]
+        return np.clip(labels[:, : self.units], -FARTHEST, FARTHEST)
 
     def weighing(
         self, class_weight: Any, labels: np.ndarray | None, loss: Any = None
@@ -419,7 +419,7 @@ class Forecast(Output):
 
     def losses(self, y_true: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Returns the mean squared error of each window, in deviations."""
-        errors = np.nan_to_num(y_true[:, : self.units] - outputs)
+        errors = np.nan_to_num(self.solved(y_true) - outputs)
         return (errors**2).mean(axis=1)
 
     def verdict(self, true: Any, predicted: Any, outputs: np.ndarray) -> str:
