@@ -50,6 +50,8 @@ from tlkeras.data import (
 from tlkeras.distribution import WorkerError
 from tlkeras.environment import report_environment
 from tlkeras.evaluation import (
+    Anomalies,
+    AnomalyFigures,
     Backtest,
     Comparison,
     DomainGap,
@@ -64,6 +66,7 @@ from tlkeras.evaluation import (
     domain_gap,
     evaluate,
     permutation_importance,
+    series_anomalies,
     theta_report,
 )
 from tlkeras.explain import Explanations, SanityCheck, explain, sanity_check
@@ -125,6 +128,8 @@ from tlkeras.training import (
 )
 
 __all__ = [
+    "Anomalies",
+    "AnomalyFigures",
     "AutoResult",
     "Backtest",
     "Between",
@@ -237,6 +242,7 @@ __all__ = [
     "report_environment",
     "rerun",
     "sanity_check",
+    "series_anomalies",
     "series_classifier",
     "series_forecaster",
     "series_regressor",

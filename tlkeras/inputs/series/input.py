@@ -15,10 +15,12 @@ from tlkeras.freezing import find_backbone
 from tlkeras.heads import to_vector
 from tlkeras.inputs.base import Assembled, Input, Usage
 from tlkeras.inputs.series import backbones
+from tlkeras.inputs.series.along import Along
 from tlkeras.inputs.series.networks import NETWORKS
 from tlkeras.inputs.series.pretext import hidden_spans
 from tlkeras.inputs.series.reading import (
     OneSeries,
+    as_frame,
     as_windows,
     read_series,
     times_after,
@@ -394,14 +396,32 @@ True
     def frames(self, inputs: Any) -> Scale:
         return scale_of(self.read(inputs))
 
-    def latest(self, frame: Any) -> Ahead:
+    def along(self, frame: Any) -> Along:
+        """Returns the whole series of a frame.
+
+        Args:
+            frame: As in `latest`.
+
+        Raises:
+            ValueError: If it lacks a column, or which ones it needs is not known.
+        """
+        frame, columns = as_frame(frame), self._known_columns
+        series, freq = read_series(frame, self.time, columns, self.id, self.freq)
+        return Along(frame, series, self.time, self.id, freq)
+
+    @property
+    def _known_columns(self) -> tuple[str, ...]:
         if self.columns is None:
             raise ValueError(
                 "Which columns the model forecasts is not known: it was not trained on "
                 "data of tl.from_series. `model.classify(windows)` forecasts windows "
                 "(n, steps, channels)."
             )
-        series, freq = read_series(frame, self.time, self.columns, self.id, self.freq)
+        return self.columns
+
+    def latest(self, frame: Any) -> Ahead:
+        columns = self._known_columns
+        series, freq = read_series(frame, self.time, columns, self.id, self.freq)
         windows = np.full((len(series), self.steps, self.channels), np.nan, "float32")
         for window, one in zip(windows, series, strict=True):
             kept = one.values[-self.steps :]

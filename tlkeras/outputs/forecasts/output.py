@@ -18,6 +18,7 @@ from tlkeras.outputs.forecasts.intervals import (
     Intervals,
     bounds_of,
     error_quantiles,
+    usual_errors,
 )
 from tlkeras.outputs.forecasts.loss import ForecastLoss
 from tlkeras.outputs.shown import Plot, Table
@@ -346,6 +347,25 @@ class Forecast(Output):
                 own = part * scale.deviation[of] + scale.mean[of]
                 found[f"{name}{ending}"] = own[..., i]
         return found
+
+    def expected(
+        self, outputs: np.ndarray, scale: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what steps are expected to be, and how far off is usual.
+
+        Args:
+            outputs: Float32 `(n, units)`, as the model gives them.
+            scale: Mean and deviation of each channel of the windows, `(n, channels)`.
+
+        Returns:
+            Values, and deviations from them, each float64 `(n, horizon, targets)`, in
+            the units of the series.
+        """
+        middle, deviation = map(self._steps, usual_errors(self.errors))
+        mean, unit = (
+            part[:, None, : self.targets] for part in (scale.mean, scale.deviation)
+        )
+        return (self._steps(outputs) + middle) * unit + mean, deviation * unit
 
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         return {self.output_name: outputs}

@@ -1,0 +1,209 @@
+"""Anomalies in series: scores, flags, figures, and what is refused."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import tlkeras as tl
+from tlkeras._validation import UnsupportedError
+from tlkeras.metrics.anomalies import anomaly_figures, run_numbers
+
+WINDOW, HORIZON = 24, 4
+
+
+def made_frame(steps=700, ids=("a",), seed=0):
+    """Returns daily waves with noise, a series for each id, and no anomaly."""
+    rng = np.random.default_rng(seed)
+    times = pd.date_range("2024-03-01", periods=steps, freq="h")
+    wave = 9 * np.sin(2 * np.pi * np.arange(steps) / 24)
+    parts = [
+        pd.DataFrame(
+            {
+                "at": times,
+                "who": each,
+                "kwh": 50 + wave + rng.normal(0, 1, steps),
+                "heat": -wave + rng.normal(0, 1, steps),
+            }
+        )
+        for each in ids
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def read(frame, target="kwh", **changes):
+    given = {"id": "who", "window": WINDOW, "horizon": HORIZON, **changes}
+    return tl.from_series(frame, "at", target, **given)
+
+
+def forecaster(data):
+    """Returns a solved forecaster that sees the window alone."""
+    inputs = keras.Input((WINDOW, 2 * data.problem.input.channels))
+    x = keras.layers.Conv1D(2, 3, padding="causal", name="block1_conv")(inputs)
+    keras.utils.set_random_seed(0)
+    model = tl.series_forecaster(keras.Model(inputs, x, name="small"), data)
+    tl.fit_head(model, data.train, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A frame of two series, data, a forecaster, and the frame with anomalies."""
+    frame = made_frame(ids=("a", "b"))
+    data = read(frame)
+    broken = frame.assign(odd=False)
+    rows = [*range(600, 606), 700 + 650]
+    broken.loc[rows, "kwh"] += 12
+    broken.loc[rows, "odd"] = True
+    return frame, data, forecaster(data), broken
+
+
+def test_steps_that_nothing_foretold_are_flagged(fitted):
+    _, data, model, broken = fitted
+    found = tl.series_anomalies(model, broken, data.val)
+    table = found.table
+    assert [*table.columns] == [
+        *("who", "at", "kwh", "kwh_expected", "kwh_low", "kwh_high"),
+        *("score", "flagged"),
+    ]
+    assert len(table) == len(broken) and found.flagged[broken["odd"]].all()
+    # Before the first window of each series nothing is expected.
+    first = np.arange(1400) % 700 < WINDOW
+    np.testing.assert_array_equal(np.isnan(found.scores), first)
+    outside = (table["kwh"] < table["kwh_low"]) | (table["kwh"] > table["kwh_high"])
+    np.testing.assert_array_equal(found.flagged, outside)
+    usual = table[~first & ~broken["odd"]]
+    assert np.abs(usual["kwh"] - usual["kwh_expected"]).mean() < 2
+    events = found.events
+    assert {*zip(events["who"][:2], events["first"][:2], strict=True)} == {
+        ("a", pd.Timestamp("2024-03-26")),
+        ("b", pd.Timestamp("2024-03-28 02:00")),
+    }
+    assert "steps of the reference" in str(found)
+    ax = found.plot("b")
+    assert ax.get_ylabel() == "kwh, b" and len(ax.lines[0].get_xdata()) == 700
+
+
+def test_as_many_ordinary_steps_are_flagged_as_asked_for(fitted):
+    _, data, model, _ = fitted
+    fresh = made_frame(3000, seed=1)
+    found = tl.series_anomalies(model, fresh, data.val, false_alarms=0.05)
+    assert 0.03 < found.flagged.mean() < 0.08
+    # Frames say what is usual as well as data do.
+    again = tl.series_anomalies(
+        model, fresh, made_frame(3000, seed=2), false_alarms=0.05
+    )
+    assert 0.03 < again.flagged.mean() < 0.07
+    assert tl.series_anomalies(model, fresh, data.val, count=7).flagged.sum() == 7
+    with pytest.raises(ValueError, match="at least 999 steps.*Received: 28"):
+        tl.series_anomalies(model, fresh, data.val, false_alarms=0.001)
+    with pytest.raises(ValueError, match="`count` must be less"):
+        tl.series_anomalies(model, fresh, data.val, count=5000)
+
+
+def test_a_calibrated_model_needs_no_reference(fitted):
+    _, data, _, broken = fitted
+    model = forecaster(data)
+    with pytest.raises(ValueError, match=r"`reference=data.val`.*tl\.calibrate"):
+        tl.series_anomalies(model, broken)
+    tl.calibrate(model, data.val, verbose=0)
+    found = tl.series_anomalies(model, broken)
+    assert found.flagged[broken["odd"]].all() and "if errors are normal" in str(found)
+    # The units are the same, the threshold is not.
+    other = tl.series_anomalies(model, broken, data.val)
+    np.testing.assert_allclose(found.scores, other.scores, rtol=1e-3)
+
+
+def test_of_several_targets_the_largest_score_counts(fitted):
+    frame, *_ = fitted
+    data = read(frame[:700], ["kwh", "heat"], id=None)
+    broken = frame[:700].copy()
+    broken.loc[600, "heat"] += 20
+    broken.loc[500, "kwh"] = np.nan
+    broken = broken.drop(index=510)
+    found = tl.series_anomalies(forecaster(data), broken, data.val)
+    table = found.table
+    assert len(table) == 700 and found.flagged[600]
+    both = table[["kwh_score", "heat_score"]].max(axis=1)
+    np.testing.assert_array_equal(both, table["score"])
+    assert table["heat_score"][600] > 3 > table["kwh_score"][600]
+    # What is missing is no anomaly; another target still has its score.
+    assert np.isnan(table["kwh_score"][500]) and not np.isnan(found.scores[500])
+    assert np.isnan(found.scores[510]) and not found.flagged[510]
+    assert found.plot(target="heat").get_ylabel() == "heat"
+    with pytest.raises(ValueError, match=r"`target` must be one of \['kwh', 'heat'\]"):
+        found.plot(target="odd")
+
+
+def test_labels_are_columns_bools_or_intervals(fitted):
+    _, data, model, broken = fitted
+    found = tl.series_anomalies(model, broken, data.val)
+    figures = found.evaluate("odd")
+    assert (figures.anomalous, figures.events, figures.events_found) == (7, 2, 2)
+    assert figures.recall == 1 and figures.roc_auc > 0.99
+    assert figures.false_alarms < 0.04 and figures.average_precision > 0.9
+    assert "random flags" in str(figures) and "Kim et al." in str(figures)
+    assert figures.plot().get_xlabel() == "Recall"
+    spans = {
+        "a": [("2024-03-26 00:00", "2024-03-26 05:00")],
+        "b": [("2024-03-28 02:00", "2024-03-28 02:00")],
+    }
+    for labels in (broken["odd"], broken["odd"].to_numpy(int), spans):
+        assert str(found.evaluate(labels)) == str(figures)
+    # Rows in another order say the same.
+    mixed = broken.sample(frac=1, random_state=0)
+    again = tl.series_anomalies(model, mixed, data.val)
+    assert again.evaluate("odd").recall == 1 == again.evaluate(mixed["odd"]).recall
+    for labels, words in (
+        (broken["odd"][:-1], "a bool for each of its 1400 rows"),
+        ("strange", "No such column: 'strange'"),
+        ("kwh", "must be bools"),
+        ([("2024-03-26", "2024-03-27")], "given by `id`"),
+        ({"c": []}, "no series 'c'"),
+        ({"a": [("2025-01-01", "2025-01-02")]}, "No step lies from"),
+        (broken["odd"] & False, "0 of 1352 steps with a score"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            found.evaluate(labels)
+
+
+def test_figures_are_by_step_and_by_event():
+    # Two events; the second series begins within what would else be one.
+    truth = np.array([0, 1, 1, 1, 0, 0, 1, 1, 0, 0], bool)
+    scores = np.array([np.nan, 1, 9, 2, 3, 0, 0, 0, 8, 1.0])
+    begins = np.array([0, 7])
+    assert run_numbers(truth, begins).tolist() == [0, 1, 1, 1, 0, 0, 2, 3, 0, 0]
+    found = anomaly_figures(truth, scores, scores > 2.5, begins)
+    assert found["steps"] == 9 and found["anomalous"] == 5
+    assert (found["events"], found["events_found"]) == (3, 1)
+    assert (found["alarms"], found["false_alarm_runs"]) == (3, 2)
+    assert found["precision"] == pytest.approx(1 / 3)
+    assert found["recall"] == 0.2 and found["false_alarms"] == 0.5
+    assert found["point_adjusted_f1"] == pytest.approx(2 * 3 / (5 + 5))
+    assert 0 < found["random_point_adjusted_f1"] < 1
+
+
+def test_what_cannot_be_looked_at_is_said(fitted):
+    frame, data, model, _ = fitted
+    short = pd.concat([frame[:700], frame[700:710]])
+    with pytest.warns(
+        UserWarning, match="1 of 2 series have no more than the 24 steps"
+    ):
+        found = tl.series_anomalies(model, short, data.val)
+    assert np.isnan(found.scores[700:]).all()
+    with pytest.raises(ValueError, match="at least 25 steps. Received: 10"):
+        tl.series_anomalies(model, frame[:10], data.val)
+    still = frame[:700].copy()
+    still.loc[300:399, "kwh"] = 1.0
+    with pytest.warns(UserWarning, match="steps have no score.*never change"):
+        found = tl.series_anomalies(model, still, data.val)
+    assert np.isnan(found.scores[340:400]).all() and not np.isnan(found.scores[401])
+    with pytest.raises(ValueError, match="no column 'kwh'"):
+        tl.series_anomalies(model, frame[["at", "who"]], data.val)
+    with pytest.raises(ValueError, match="`reference`, `data.val` or a frame"):
+        tl.series_anomalies(model, frame, data)
+    with pytest.raises(ValueError, match="`false_alarms` must be"):
+        tl.series_anomalies(model, frame, data.val, false_alarms=2)
+    classifier = tl.series_classifier("patch_transformer", 2, window=24, weights=None)
+    with pytest.raises(UnsupportedError, match="series_anomalies"):
+        tl.series_anomalies(classifier, frame, data.val)
