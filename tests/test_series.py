@@ -171,6 +171,41 @@ def test_clocks_that_change_change_no_steps():
     assert not any(np.isnan(x).any() for x, _ in data.train)
 
 
+def test_what_is_known_ahead_is_seen_over_the_horizon_and_scaled_by_training():
+    frame = made_frame().assign(off=lambda frame: frame.index % 72 < 24)
+    data = read(frame, features=["heat"], known=["off"], stride=2)
+    assert data.problem.input.columns == ("kwh", "heat", "off")
+    x = next(iter(data.val))[0].numpy()
+    assert x.shape[1:] == (30, 3)
+    assert np.isnan(x[:, 24:, :2]).all() and not np.isnan(x[:, :24]).any()
+    start = examples_start(data, "val", 0)
+    np.testing.assert_array_equal(x[0, :, 2], frame["off"][start : start + 30])
+    past = frame["off"][:240].to_numpy(float)
+    np.testing.assert_allclose(data.problem.input.known, [[past.mean(), past.std()]])
+    other = read(frame, features=["heat", "off"], stride=2)
+    assert (
+        len({tl.inputs.examples_of(one.train).fingerprint() for one in (data, other)})
+        == 2
+    )
+    assert not list(data.check(verbose=0))
+    with pytest.warns(UserWarning, match=r"never change in the training part.*'no'"):
+        read(frame.assign(no=False), known=["no"])
+
+
+def test_windows_are_copied_a_few_at_a_time(monkeypatch):
+    frame = made_frame(ids=("a", "b")).drop(index=range(100, 104))
+    whole = read(frame, id="who")
+    monkeypatch.setattr("tlkeras.data.series._CHUNK", 7)
+    found = read(frame, id="who")
+    for one, other in zip(
+        (whole.train, whole.val, whole.test),
+        (found.train, found.val, found.test),
+        strict=True,
+    ):
+        one, other = map(tl.inputs.examples_of, (one, other))
+        assert one.fingerprint() == other.fingerprint()
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -179,11 +214,25 @@ def test_clocks_that_change_change_no_steps():
         ({"target": None}, "`target` is missing"),
         ({"horizon": None}, "`horizon` is missing"),
         ({"time": "kwh"}, "which tell no times"),
-        ({"frame": made_frame(ids=("a", "b"))}, "comes more than once.*`id=`"),
+        ({"frame": made_frame(ids=("a", "b"))}, "comes more than once.*id='house'"),
         ({"frame": made_frame(steps=20)}, r"take 24 \+ 6 steps"),
         ({"frame": made_frame(steps=40)}, "No training window"),
         ({"freq": "fortnight"}, "`freq` must be a step as pandas"),
         ({"features": ["kwh"]}, "named twice"),
+        ({"features": ["heat"], "known": ["heat"]}, "named twice"),
+        ({"known": "heat"}, "`known` must be a list of columns"),
+        ({"known": ["who"]}, "must hold numbers, or True and False.*'who': '"),
+        (
+            {
+                "labels": [0],
+                "known": ["heat"],
+                "time": None,
+                "target": None,
+                "window": None,
+                "horizon": None,
+            },
+            "`known` is for series to forecast",
+        ),
         ({"frame": [1, 2]}, "must be a pandas DataFrame"),
         ({"labels": [0, 1]}, "`time` is for series to forecast"),
         ({"frame": made_frame().assign(kwh=np.inf)}, "must be finite"),
@@ -237,6 +286,45 @@ def test_a_forecaster_gives_values_beside_their_times(fitted, tmp_path):
         tl.rank_backbones(data, ["lstm"])
     with pytest.raises(TypeError, match=r"needs `window`.*\(backbone, data\)"):
         tl.series_forecaster("lstm", 4)
+
+
+def test_what_is_known_ahead_decides_forecasts(tmp_path):
+    off = np.random.default_rng(0).uniform(size=400) < 0.3
+    frame = made_frame().set_index("at")[["kwh", "heat"]].assign(off=off)
+    frame["kwh"] -= 20 * off
+    data = tl.from_series(
+        frame, target="kwh", features=["heat"], known=["off"], window=24, horizon=4
+    )
+    model = tl.series_forecaster(small_network(24, 6), data)
+    tl.fit_head(model, data.train, verbose=0)
+    report = tl.evaluate(model, data.test, verbose=0)
+    assert report.mase < 0.2 < 0.9 < report.naive_mase
+    # Rows ahead have no targets; what else they have is left aside.
+    future = frame.iloc[-6:].assign(kwh=NAN)
+    table = model.forecast(pd.concat([frame.iloc[:-6], future]))
+    assert [*table["time"]] == [*future.index[:4]]
+    assert np.abs(table["kwh"].to_numpy() - frame["kwh"].iloc[-6:-2]).max() < 5
+    (said,) = model.classify(frame.to_numpy(float)[-30:-2])
+    np.testing.assert_allclose(said.values[:, 0], table["kwh"], rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = tl.load(tmp_path / "model.keras")
+    assert again.problem == model.problem
+    pd.testing.assert_frame_equal(
+        again.forecast(pd.concat([frame.iloc[:-6], future])), table
+    )
+    few = pd.concat([frame.iloc[:-6], future.iloc[:3]])
+    with pytest.raises(
+        ValueError,
+        match=r"\['off'\] must be known.*: 2024-03-17 13:00:00 to .* \(1 steps\).*"
+        r"DataFrame\({'off': \.\.\.}, index=\.\.\.\)",
+    ):
+        again.forecast(few)
+    gaps = frame.astype(float)
+    gaps.iloc[-9:-7, 2], gaps.iloc[-4:, 0] = NAN, NAN
+    with pytest.warns(UserWarning, match=r"2 values of \['off'\] are missing"):
+        again.forecast(gaps)
+    with pytest.raises(ValueError, match=r"of 28 steps in all.*of 24 steps"):
+        again.classify(np.zeros((2, 24, 3)))
 
 
 def test_its_report_compares_with_the_seasonal_naive_forecast(fitted, tmp_path):
@@ -356,7 +444,7 @@ def test_a_backtest_trains_on_what_came_before_each_origin():
     assert "seasonal naive" in str(found) and str(found.origins[1]) in str(found)
     with pytest.raises(ValueError, match="must return the model"):
         tl.backtest(lambda data: None, frame, "at", "kwh", id="who", horizon=6)
-    with pytest.raises(ValueError, match="no argument 'labels'|'labels'"):
+    with pytest.raises(ValueError, match="No such argument: 'labels'.*folds, frame"):
         tl.backtest(train, frame, "at", "kwh", labels=[1], horizon=6)
 
 

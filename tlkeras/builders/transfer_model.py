@@ -180,7 +180,9 @@ class TransferModel(keras.Model):
                 tables: a dictionary by column of cells or of lists of them, a
                 DataFrame, a list of dictionaries, or rows in the order of the columns.
                 Of a model of series: windows `(n, steps, channels)`, NaN where a value
-                is missing.
+                is missing; with columns that are known ahead `(n, window + horizon,
+                channels)`, these the last ones, and what else comes after the window
+                is left aside.
             batch_size: Inputs per step.
 
         Returns:
@@ -270,7 +272,9 @@ class TransferModel(keras.Model):
         Args:
             frame: Series as `tl.from_series` read them, with the same columns: a
                 `pandas.DataFrame` or the path of a CSV file. The last `window` steps
-                are looked at; what is missing of them is filled.
+                are looked at; what is missing of them is filled. With columns that are
+                `known` ahead it goes on for the steps to forecast, in rows without
+                targets: the forecast begins after the last known target of each series.
             coverage: Of the intervals, 0.5, 0.8, 0.9 or 0.95, where `tl.calibrate`
                 found some; `None`: 0.9.
             batch_size: Series per step.
@@ -281,8 +285,8 @@ class TransferModel(keras.Model):
             where there are intervals, `"<target>_low"` and `"<target>_high"`.
 
         Raises:
-            ValueError: If the frame lacks a column, or the model has no intervals, or
-                was not trained on data of `tl.from_series`.
+            ValueError: If the frame lacks a column, or what is known ahead, or the
+                model has no intervals, or was not trained on data of `tl.from_series`.
             UnsupportedError: If the model does not forecast.
 
         Example:
@@ -300,7 +304,7 @@ class TransferModel(keras.Model):
         output = self._known_problem.output
         if not output.forecasts:
             raise output.unsupported("forecast", "forecast_columns")
-        ahead = self.problem.input.latest(frame)
+        ahead = self.problem.input.latest(frame, output.targets)
         outputs = self.predict(ahead.windows, batch_size=batch_size, verbose=0)
         columns = output.forecast_columns(outputs, ahead.scale, ahead.names, coverage)
         return ahead.table(columns)

@@ -1,6 +1,7 @@
 """Splits of series: windows and what follows them, split by time; or with labels."""
 
 import inspect
+import itertools
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_int, in_order, unknown_name
+from tlkeras._validation import check_int, in_order
 from tlkeras.data.groups import groups_of_array
 from tlkeras.data.splits import Splits, make_splits
 from tlkeras.data.splitting import PARTS, check_splitting
@@ -24,6 +25,8 @@ from tlkeras.problem import Problem
 _SEASONS, _LEAST_WINDOW = 4, 64
 # Windows of a series that are neighbours in time are held out together.
 _BLOCKS = 10
+# So many windows are copied at a time: those of a long series take much memory.
+_CHUNK = 4096
 
 
 def from_series(
@@ -34,6 +37,7 @@ def from_series(
     labels: Any = None,
     id: Hashable | None = None,
     features: Sequence[Hashable] = (),
+    known: Sequence[Hashable] = (),
     window: int | None = None,
     horizon: int | None = None,
     stride: int = 1,
@@ -69,6 +73,10 @@ def from_series(
         labels: Of each window: classes, or numbers, as in `from_arrays`.
         id: The column that tells series apart; `None`: it is one series.
         features: Further columns that are seen in windows and not forecast.
+        known: Further columns that are known ahead, such as holidays, prices or a
+            planned temperature: numbers, or True and False. They are seen over the
+            window and over the horizon, scaled by their mean and deviation in the
+            training part; what is missing is taken for the mean.
         window: Steps that are seen. `None`: four seasons, at least 64 steps and twice
             the horizon, at most 512.
         horizon: Steps that are forecast.
@@ -92,7 +100,8 @@ def from_series(
 
     Returns:
         `Splits`, which `tl.series_forecaster` takes: they say channels, window and
-        horizon.
+        horizon. With `known` columns examples are `(window + horizon, channels)`: the
+        targets, the features, then these; behind the window all others are NaN.
 
     Raises:
         ValueError: If a column is missing or holds no numbers or times, times repeat,
@@ -117,6 +126,7 @@ def from_series(
     if labels is not None:
         _refuse_for_labels(time=time, target=target, id=id, window=window, freq=freq)
         _refuse_for_labels(horizon=horizon, season=season, features=features or None)
+        _refuse_for_labels(known=known or None)
         return _labelled(
             *(frame, labels, groups, class_names, task),
             batch_size=batch_size,
@@ -132,6 +142,7 @@ def from_series(
         *(frame, time, target),
         id=id,
         features=features,
+        known=known,
         window=window,
         horizon=horizon,
         stride=stride,
@@ -169,16 +180,13 @@ def rolling_splits(
         test_split: Fraction of the time, its end, that is cut into test parts of equal
             length.
         seed: Seed of the order of training.
-        settings: As in `from_series`: `id`, `features`, `window`, `horizon` and so on.
+        settings: As in `from_series`: `id`, `features`, `known`, `window`, `horizon`
+            and so on.
 
     Raises:
         ValueError: As `from_series` does.
     """
     check_splitting(batch_size, seed, validation_split, test_split)
-    known = inspect.signature(_read).parameters
-    for name in settings:
-        if name not in known:
-            raise unknown_name("argument", name, known)
     whole = _read(frame, time, target, **{"stride": 1, "gap": 0, **settings})
     each, begin = test_split / folds, 1 - test_split
     for fold in range(folds):
@@ -225,6 +233,7 @@ def _read(
     gap: int,
     id: Hashable | None = None,
     features: Sequence[Hashable] = (),
+    known: Sequence[Hashable] = (),
     window: int | None = None,
     horizon: int | None = None,
     freq: str | None = None,
@@ -236,9 +245,18 @@ def _read(
     check_int("gap", gap, 0)
     targets = [*target] if isinstance(target, (list, tuple)) else [target]
     _given("target", target)
-    columns = [*targets, *features]
+    for name, given in (("features", features), ("known", known)):
+        if isinstance(given, str):
+            raise ValueError(
+                f"`{name}` must be a list of columns. Received: {name}={given!r}."
+            )
+    columns = [*targets, *features, *known]
     if len(set(columns)) < len(columns):
-        raise ValueError(f"A column is named twice. Received: {columns}.")
+        raise ValueError(
+            "A column is named twice: each is a target, a feature, or known ahead and "
+            f"then seen as features are. Received: target={target!r}, "
+            f"features={[*features]}, known={[*known]}."
+        )
     series, step = read_series(as_frame(frame), time, columns, id, freq)
     season = season_of(step) if season is None else check_int("season", season, 1)
     if window is None:
@@ -251,8 +269,19 @@ def _read(
         raise ValueError(
             f"Columns must have names that are strings. Received: {columns}."
         )
-    its_input = Series(window, len(columns), names, time, id, step)
+    its_input = Series(
+        *(window, len(columns), names, time, id, step),
+        known=[(0.0, 1.0)] * len(known),
+        ahead=horizon if known else 0,
+    )
     return _Whole(series, its_input, output, season, stride, gap)
+
+
+# What `rolling_splits` takes, by name.
+SETTINGS = {
+    *inspect.signature(rolling_splits).parameters,
+    *inspect.signature(_read).parameters,
+}
 
 
 def _splits(
@@ -263,11 +292,31 @@ def _splits(
     whole.output.check_train(parts["train"].labels)
     return Splits(
         parts,
-        problem=Problem(whole.input, whole.output),
+        problem=Problem(_with_scale(whole, borders), whole.output),
         batch_size=batch_size,
         seed=seed,
         groups=blocks,
     )
+
+
+def _with_scale(whole: _Whole, borders: Sequence[tuple[int, ...]]) -> Series:
+    """Returns the input that scales known columns as they are in the training part."""
+    values = np.concatenate(
+        [
+            one.values[: border[0], whole.input.own :]
+            for one, border in zip(whole.series, borders, strict=True)
+        ]
+    )
+    still = scale_of(values[None]).flat[0]
+    if still.any():
+        names = [*itertools.compress(whole.input.columns[whole.input.own :], still)]
+        warnings.warn(
+            f"Known columns that never change in the training part tell nothing: "
+            f"{names}.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return whole.input.with_scale(values)
 
 
 def _given(name: str, value: Any) -> Any:
@@ -333,22 +382,12 @@ def _windows(
         if len(one.values) < window + horizon:
             short.append(one.id)
         for part, origins in _origins(len(one.values), borders[number], whole):
-            seen = _view(one.values, origins - window, window)
-            scale = scale_of(seen)
-            targets = slice(output.targets)
-            true = _view(one.values[:, targets], origins, horizon)
-            naive = _naive(seen[..., targets], whole.season, horizon)
-            still = scale.flat[:, targets].any(axis=1)
-            keep = ~still & ~np.isnan(true).all(axis=(1, 2))
-            flat += int(np.sum(~keep))
-            rows = output.rows_of(
-                true[keep],
-                naive[keep],
-                scale.mean[keep, targets],
-                scale.deviation[keep, targets],
-                np.broadcast_to(naive_error, (int(keep.sum()), output.targets)),
-            )
-            kept = origins[keep]
+            chunks = [
+                _rows(one.values, origins[at : at + _CHUNK], naive_error, whole)
+                for at in range(0, len(origins), _CHUNK)
+            ]
+            kept, rows = map(np.concatenate, zip(*chunks, strict=True))
+            flat += len(origins) - len(kept)
             titles = [one.title(step) for step in kept]
             found[part].append((kept - window + offset, rows, titles))
             if part == "train" and len(kept):
@@ -367,7 +406,9 @@ def _windows(
                 f"{message} The longest has {max(len(s.values) for s in series)}."
             )
         warnings.warn(f"{message} They are left out.", UserWarning, stacklevel=4)
-    examples = {part: _examples(values, each, window) for part, each in found.items()}
+    examples = {
+        part: _examples(values, each, whole.input) for part, each in found.items()
+    }
     if not len(examples.get("train") or ()):
         lengths = [len(one.values) for one in series]
         why = (
@@ -391,8 +432,35 @@ def _windows(
     return {part: each for part, each in examples.items() if each is not None}, blocks
 
 
+def _rows(
+    values: np.ndarray, origins: np.ndarray, naive_error: np.ndarray, whole: _Whole
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the origins of a series whose windows tell something, and their labels.
+
+    Args:
+        values: Of the series, `(steps, channels)`.
+        origins: The steps at which horizons begin.
+        naive_error: Of each target, as in `Forecast.rows_of`.
+        whole: What windows and labels are.
+    """
+    window, output = whole.input.steps, whole.output
+    targets = values[:, : output.targets]
+    seen = _view(targets, origins - window, window)
+    true = _view(targets, origins, output.horizon)
+    scale = scale_of(seen)
+    keep = ~scale.flat.any(axis=1) & ~np.isnan(true).all(axis=(1, 2))
+    rows = output.rows_of(
+        true[keep],
+        _naive(seen[keep], whole.season, output.horizon),
+        scale.mean[keep],
+        scale.deviation[keep],
+        np.broadcast_to(naive_error, (int(keep.sum()), output.targets)),
+    )
+    return origins[keep], rows
+
+
 def _examples(
-    values: np.ndarray, found: list[tuple], window: int
+    values: np.ndarray, found: list[tuple], its_input: Series
 ) -> WindowExamples | None:
     found = [each for each in found if len(each[0])]
     if not found:
@@ -401,9 +469,10 @@ def _examples(
     return WindowExamples(
         values,
         np.concatenate(starts).astype("int64"),
-        window,
+        its_input.length,
         np.concatenate(rows),
         [title for each in titles for title in each],
+        its_input.hidden,
     )
 
 

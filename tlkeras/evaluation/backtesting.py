@@ -1,5 +1,6 @@
 """`backtest`: a forecaster trained and tested from several origins in time."""
 
+import inspect
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tlkeras._validation import check_int
-from tlkeras.data.series import rolling_splits
+from tlkeras._validation import check_int, unknown_name
+from tlkeras.data.series import SETTINGS, rolling_splits
 from tlkeras.data.splits import Splits
 from tlkeras.description import Described, Description
 from tlkeras.evaluation.evaluating import evaluate
@@ -99,7 +100,7 @@ def backtest(
         test_split: Fraction of all the time, its end, that the test parts share.
         verbose: Of the evaluations: `"auto"` or 1 (progress bar), 2 (one line) or 0.
         settings: Further arguments of `tl.from_series`: `horizon`, `window`, `id`,
-            `features`, `batch_size` and the like.
+            `features`, `known`, `batch_size` and the like.
 
     Returns:
         A `Backtest`.
@@ -132,6 +133,10 @@ def backtest(
             "`train` must be a function that takes the `Splits` of an origin and "
             f"returns a new model, trained on them. Received: {type(train).__name__}."
         )
+    possible = {*inspect.signature(backtest).parameters, *SETTINGS} - {"settings"}
+    for name in settings:
+        if name not in possible:
+            raise unknown_name("argument", name, possible)
     reports, origins, sizes = [], [], []
     for data in rolling_splits(
         *(frame, time, target),

@@ -20,9 +20,10 @@ def theta_report(data: Splits, *, season: int | None = None) -> Report:
 
     Theta won the M3 competition of 3,003 series and is hard to beat where a series is
     short: look before you use a network. It is fitted anew on each window, of which it
-    sees as much as a model does, its gaps filled by straight lines; that takes about
-    a hundredth of a second for each. `tl.compare` says whether a model differs from it
-    by more than chance.
+    sees the targets as a model does, their gaps filled by straight lines, and nothing
+    of features or of columns that are known ahead; that takes about a hundredth of a
+    second for each. `tl.compare` says whether a model differs from it by more than
+    chance.
 
     Args:
         data: `Splits` of `tl.from_series` with a test part.
@@ -71,7 +72,7 @@ def theta_report(data: Splits, *, season: int | None = None) -> Report:
         one = output.taken_apart(rows.numpy())
         ahead = [
             [_forecast(theta, column, season, output.horizon) for column in window.T]
-            for window in windows.numpy()[..., : output.targets]
+            for window in windows.numpy()[:, : problem.input.steps, : output.targets]
         ]
         scaled = (np.swapaxes(ahead, 1, 2) - one.mean) / one.deviation
         outputs.append(scaled.reshape(len(scaled), -1))

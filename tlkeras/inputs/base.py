@@ -616,11 +616,12 @@ class Input:
         """
         raise self.unsupported("classify", "frames")
 
-    def latest(self, frame: Any) -> Any:
+    def latest(self, frame: Any, targets: int) -> Any:
         """Returns what a model forecasts from: the windows that series end with.
 
         Args:
             frame: What `TransferModel.forecast` was given.
+            targets: How many channels, the first ones, are forecast.
 
         Returns:
             `windows`, as `predict` takes them; `scale` and `names`, as in

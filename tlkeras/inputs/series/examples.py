@@ -20,6 +20,8 @@ class WindowExamples(RandomAccessExamples):
         window: Steps of a window.
         labels: As in `Examples`.
         titles: What each window is called.
+        hidden: bool `(window, channels)`, what no window shows: it is NaN, as if it
+            were missing. `None`: nothing.
     """
 
     def __init__(
@@ -29,10 +31,12 @@ class WindowExamples(RandomAccessExamples):
         window: int,
         labels: np.ndarray,
         titles: Sequence[str],
+        hidden: np.ndarray | None = None,
     ):
         super().__init__(labels)
         self.values, self.starts, self.window = values, starts, window
         self.titles = np.asarray(titles)
+        self.hidden = hidden
         with tf.init_scope(), tf.device("CPU:0"):
             self._columns = tuple(map(tf.constant, (values, starts, labels)))
 
@@ -48,16 +52,21 @@ class WindowExamples(RandomAccessExamples):
             self.window,
             self.labels[positions],
             self.titles[positions],
+            self.hidden,
         )
 
     def in_order(self, positions: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         values, starts, labels = self._columns
         steps = tf.range(self.window, dtype=starts.dtype)
+        hidden = self.hidden
 
         @plain_graph
         def gather(batch):
             places = tf.gather(starts, batch)[:, None] + steps
-            return tf.gather(values, places), tf.gather(labels, batch)
+            windows = tf.gather(values, places)
+            if hidden is not None:
+                windows = tf.where(hidden, np.float32(np.nan), windows)
+            return windows, tf.gather(labels, batch)
 
         return positions.batch(batch_size).map(gather, tf.data.AUTOTUNE)
 
@@ -66,10 +75,14 @@ class WindowExamples(RandomAccessExamples):
 
     def identities(self) -> Iterator[bytes]:
         for start in self.starts:
-            window = np.ascontiguousarray(self.values[start : start + self.window])
-            yield hashlib.blake2b(window).digest()
+            window = self.values[start : start + self.window]
+            if self.hidden is not None:
+                window = np.where(self.hidden, np.float32(np.nan), window)
+            yield hashlib.blake2b(np.ascontiguousarray(window)).digest()
 
     def _inputs_identity(self) -> Iterable[bytes]:
         yield f"{self.window} {self.values.shape}".encode()
+        if self.hidden is not None:
+            yield np.packbits(self.hidden).tobytes()
         yield np.ascontiguousarray(self.values)
         yield np.ascontiguousarray(self.starts)

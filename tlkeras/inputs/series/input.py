@@ -3,13 +3,14 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from tlkeras._validation import check_choice, check_int, in_order
+from tlkeras.backbones.loaded import LoadedBackbone
 from tlkeras.findings import Finding, Numbering
 from tlkeras.freezing import find_backbone
 from tlkeras.heads import to_vector
@@ -25,7 +26,12 @@ from tlkeras.inputs.series.reading import (
     read_series,
     times_after,
 )
-from tlkeras.inputs.series.scaling import Scale, WindowScaling, scale_of
+from tlkeras.inputs.series.scaling import (
+    KnownScaling,
+    Scale,
+    WindowScaling,
+    scale_of,
+)
 
 # Windows are looked at so many at a time.
 _CHUNK = 1024
@@ -38,10 +44,11 @@ class Ahead:
     """What a model forecasts from, as `Input.latest` returns it.
 
     Attributes:
-        windows: float32 `(series, steps, channels)`, the last steps of each series.
+        windows: float32 `(series, steps, channels)`, the last steps of each series,
+            and what is known ahead.
         scale: Of these.
         names: Of the channels.
-        series: The series that they end.
+        series: The series that they end, until there.
         input: The model's input, which names the columns of the table.
         freq: The length of a step.
     """
@@ -74,7 +81,7 @@ class Ahead:
 
 @keras.saving.register_keras_serializable("tlkeras")
 class Series(Input):
-    """Windows of series: float32 `(batch, steps, channels)`, NaN where missing.
+    """Windows of series: float32 `(batch, steps + ahead, channels)`, NaN where missing.
 
     Args:
         steps: Of a window.
@@ -83,6 +90,9 @@ class Series(Input):
         time: The column of times that data were read from, `None` for none.
         id: The column that tells series apart, `None` for none.
         freq: The length of a step as pandas writes it, `None` where it is not known.
+        known: Of each channel that is known ahead, which are the last ones, the mean
+            and the deviation in training, which it is scaled by; `()` for none.
+        ahead: How many steps behind a window these are known; 0 for none.
     """
 
     name: ClassVar[str] = "series"
@@ -93,7 +103,8 @@ class Series(Input):
     goes_in: ClassVar[str] = (
         "Windows `(batch, window, channels)` in the units of the series go in, NaN "
         "where a value is missing; the model scales each channel of a window by its "
-        "own mean and deviation, and marks gaps."
+        "own mean and deviation, and marks gaps. Where channels are known ahead, "
+        "windows are `(batch, window + ahead, channels)`, and NaN ahead in all others."
     )
     builder_references: ClassVar[str] = (
         "Nie et al., A Time Series is Worth 64 Words (2023); Kim et al., Reversible "
@@ -124,22 +135,65 @@ True
         time: Any = None,
         id: Any = None,
         freq: str | None = None,
+        known: Sequence[Sequence[float]] = (),
+        ahead: int = 0,
     ):
         self.steps = check_int("window", steps, 2)
         self.channels = check_int("channels", channels, 1)
         self.columns = None if columns is None else tuple(columns)
         self.time, self.id, self.freq = time, id, freq
+        self.known = tuple((float(mean), float(unit)) for mean, unit in known)
+        self.ahead = check_int("ahead", ahead, 0)
+        if len(self.known) >= self.channels or bool(self.known) != bool(self.ahead):
+            raise ValueError(
+                "`known` are the last of the channels, fewer than all, and known "
+                f"`ahead` steps. Received: channels={channels}, known={known!r}, "
+                f"ahead={ahead}."
+            )
 
     def get_config(self) -> dict[str, Any]:
         columns = None if self.columns is None else list(self.columns)
         return {
             **{"steps": self.steps, "channels": self.channels, "columns": columns},
             **{"time": self.time, "id": self.id, "freq": self.freq},
+            **{"known": [list(each) for each in self.known], "ahead": self.ahead},
         }
+
+    @property
+    def own(self) -> int:
+        """How many channels are known in the window alone: the first ones."""
+        return self.channels - len(self.known)
+
+    @property
+    def length(self) -> int:
+        """How many steps an example has: the window's, and those known ahead."""
+        return self.steps + self.ahead
+
+    @property
+    def hidden(self) -> np.ndarray | None:
+        """What is not known yet, bool `(length, channels)`; `None` for nothing."""
+        if not self.known:
+            return None
+        is_ahead = np.arange(self.length)[:, None] >= self.steps
+        return is_ahead & (np.arange(self.channels) < self.own)
+
+    def with_scale(self, values: np.ndarray) -> "Series":
+        """Returns this input with known channels scaled by what they are in training.
+
+        Args:
+            values: `(steps, known channels)`, NaN where missing.
+        """
+        if not self.known:
+            return self
+        scale = scale_of(values[None])
+        known = np.stack([scale.mean[0], scale.deviation[0]], axis=1).tolist()
+        return Series.from_config({**self.get_config(), "known": known})
 
     @property
     def _window(self) -> str:
         of = f" of {self.channels} channels" if self.channels > 1 else ""
+        if self.known:
+            of += f", {len(self.known)} of them known {self.ahead} steps ahead"
         return f"windows of {self.steps} steps{of}"
 
     # Data.
@@ -177,7 +231,7 @@ True
         for part, examples in parts.items():
             place = 0
             for windows, _ in examples.dataset(_CHUNK):
-                windows = windows.numpy()
+                windows = windows.numpy()[:, : self.steps, : self.own]
                 missing = np.isnan(windows).mean(axis=(1, 2))
                 still = np.flatnonzero(scale_of(windows).flat.all(axis=1))
                 flat += [f"{part}[{place + i}]" for i in still]
@@ -258,10 +312,14 @@ True
                 `None` for random ones, or a weights file.
         """
         its_input = cls(window, channels)
-        inputs, features, _, about, loaded = its_input._behind(backbone, weights, head)
+        scaled = its_input._scaled()
+        features, loaded = its_input._behind(scaled, backbone, weights, head)
         if level:
-            features = keras.layers.Concatenate(name="with_level")([features, about])
-        return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
+            parts = [features, scaled.level]
+            features = keras.layers.Concatenate(name="with_level")(parts)
+        return Assembled(
+            scaled.inputs, features, its_input, loaded.name, loaded.licence
+        )
 
     @classmethod
     def assemble_forecaster(
@@ -270,6 +328,8 @@ True
         *,
         window: int,
         channels: int = 1,
+        known: Sequence[Sequence[float]] = (),
+        ahead: int = 0,
         head: str = "last",
         lags: bool = True,
         weights: Any = "pretrained",
@@ -284,6 +344,10 @@ True
             window: Steps of a window, what is seen before the horizon; those of the
                 data.
             channels: Values of each step; those of the data.
+            known: Of each channel that is known ahead, which are the last ones, the
+                mean and the deviation that it is scaled by; those of the data. The head
+                sees their values over the window and behind it.
+            ahead: How many steps behind the window they are known; those of the data.
             head: `"last"`: the last place, which has seen all, `"flatten"`: all places,
                 `"pool"`: their mean.
             lags: Whether the head also sees the scaled window itself, so that it can
@@ -297,33 +361,58 @@ True
                 "`lags` must be True or False: whether the head sees the window. "
                 f"Received: lags={lags!r}."
             )
-        its_input = cls(window, channels)
-        inputs, features, scaled, _, loaded = its_input._behind(backbone, weights, head)
+        its_input = cls(window, channels, known=known, ahead=ahead)
+        scaled = its_input._scaled()
+        features, loaded = its_input._behind(scaled, backbone, weights, head)
         if lags:
-            seen = keras.layers.Flatten(name="lags")(scaled[..., :channels])
+            seen = scaled.window[..., : its_input.own]
+            seen = keras.layers.Flatten(name="lags")(seen)
             features = keras.layers.Concatenate(name="with_lags")([features, seen])
-        return Assembled(inputs, features, its_input, loaded.name, loaded.licence)
+        if known:
+            values = keras.layers.Flatten(name="known")(scaled.known)
+            features = keras.layers.Concatenate(name="with_known")([features, values])
+        return Assembled(
+            scaled.inputs, features, its_input, loaded.name, loaded.licence
+        )
 
-    def _behind(self, backbone: Any, weights: Any, head: str) -> tuple:
-        """Returns inputs, features, scaled windows, level, and the backbone loaded."""
+    def _scaled(self) -> "_Scaled":
+        """Returns new inputs of a graph, and windows scaled."""
+        inputs = keras.Input(
+            (self.length, self.channels), dtype="float32", name="window"
+        )
+        scale = WindowScaling(name="scaling")
+        if not self.known:
+            return _Scaled(inputs, *scale(inputs))
+        # Whatever comes ahead in other channels, here it is left behind.
+        window, level = scale(inputs[:, : self.steps, : self.own])
+        scaled = KnownScaling(self.known, name="known_scaling")(inputs[..., self.own :])
+        count, seen = len(self.known), scaled[:, : self.steps]
+        parts = [
+            *(window[..., : self.own], seen[..., :count]),
+            *(window[..., self.own :], seen[..., count:]),
+        ]
+        window = keras.layers.Concatenate(name="with_known_channels")(parts)
+        return _Scaled(inputs, window, level, scaled[..., :count])
+
+    def _behind(
+        self, scaled: "_Scaled", backbone: Any, weights: Any, head: str
+    ) -> tuple[keras.KerasTensor, LoadedBackbone]:
+        """Returns the features of scaled windows, and the backbone loaded."""
         check_choice("head", head, ("pool", "last", "flatten"))
         loaded = self.load_backbone(backbone, weights, self.steps, self.channels)
-        inputs = keras.Input(
-            (self.steps, self.channels), dtype="float32", name="window"
-        )
-        scaled, level = WindowScaling(name="scaling")(inputs)
-        taken = scaled
+        taken = scaled.window
         if loaded.model.input_shape[-1] == self.channels:
-            taken = scaled[..., : self.channels]
+            taken = taken[..., : self.channels]
         places = loaded.model(taken)
         if head == "last" and len(places.shape) == 3:
-            features = LastPlace(name="last")(places)
-        else:
-            features = to_vector(places, "pool" if head == "last" else head)
-        return inputs, features, scaled, level, loaded
+            return LastPlace(name="last")(places), loaded
+        return to_vector(places, "pool" if head == "last" else head), loaded
 
     def builder_arguments(self) -> dict[str, Any]:
-        return {"window": self.steps, "channels": self.channels}
+        form = {"window": self.steps, "channels": self.channels}
+        if not self.known:
+            return form
+        return {**form, "known": self.known, "ahead": self.ahead}
 
     @classmethod
     def timed_as(cls, **arguments: Any) -> tuple[str, Callable[[Any], keras.Model]]:
@@ -337,10 +426,12 @@ True
     def check_reading(self, other: Input, part: str) -> None:
         if type(other) is not type(self):
             return
-        if (other.steps, other.channels) != (self.steps, self.channels):
+        forms = [(x.steps, x.channels, x.own, x.ahead) for x in (self, other)]
+        if forms[0] != forms[1]:
             raise ValueError(
                 f"`{part}` holds {other._window}; the model takes {self._window}. "
-                f"Build it with window={other.steps}, channels={other.channels}."
+                f"Build it with window={other.steps}, channels={other.channels}"
+                f"{', and `known` and `ahead` of the data' * bool(other.known)}."
             )
         if None not in (self.columns, other.columns) and self.columns != other.columns:
             raise ValueError(
@@ -358,7 +449,10 @@ True
             ) from None
 
     def adopt(self, other: Input) -> Input:
-        return other if type(other) is type(self) and other.columns else self
+        if type(other) is not type(self) or not other.columns:
+            return self
+        # The graph goes on scaling what is known as it was built to.
+        return Series.from_config({**other.get_config(), "known": self.known})
 
     def check_values(self, model: keras.Model, inputs: Any, part: str) -> None:
         is_array = isinstance(inputs, np.ndarray) and inputs.dtype.kind == "f"
@@ -376,13 +470,22 @@ True
             )
         inputs = in_order("inputs", inputs)
         if hasattr(inputs, "__len__") and not len(inputs):
-            return np.zeros((0, self.steps, self.channels), "float32")
+            return np.zeros((0, self.length, self.channels), "float32")
         if isinstance(inputs, (list, tuple)) and not np.ndim(inputs[0]):
             inputs = np.asarray(inputs)
         form = np.shape(inputs) if hasattr(inputs, "shape") else ()
-        if form in ((self.steps, self.channels), (self.steps,)):
+        if form in ((self.length, self.channels), (self.length,)):
             inputs = np.asarray(inputs)[None]
         windows = as_windows("inputs", inputs, self.channels)
+        if self.known:
+            if windows.shape[1] != self.length:
+                raise ValueError(
+                    f"The model takes {self._window}: of {self.length} steps in all, "
+                    f"other channels NaN in the last {self.ahead}. Received windows of "
+                    f"{windows.shape[1]} steps."
+                )
+            # What comes in other channels is what the model is asked for.
+            return np.where(self.hidden, np.float32(np.nan), windows)
         if windows.shape[1] > self.steps:
             raise ValueError(
                 f"The model takes {self._window}. Received windows of "
@@ -405,12 +508,12 @@ True
         Raises:
             ValueError: If it lacks a column, or which ones it needs is not known.
         """
-        frame, columns = as_frame(frame), self._known_columns
+        frame, columns = as_frame(frame), self._named_columns
         series, freq = read_series(frame, self.time, columns, self.id, self.freq)
         return Along(frame, series, self.time, self.id, freq)
 
     @property
-    def _known_columns(self) -> tuple[str, ...]:
+    def _named_columns(self) -> tuple[str, ...]:
         if self.columns is None:
             raise ValueError(
                 "Which columns the model forecasts is not known: it was not trained on "
@@ -419,56 +522,119 @@ True
             )
         return self.columns
 
-    def latest(self, frame: Any) -> Ahead:
-        columns = self._known_columns
+    def latest(self, frame: Any, targets: int) -> Ahead:
+        columns = self._named_columns
         series, freq = read_series(frame, self.time, columns, self.id, self.freq)
-        windows = np.full((len(series), self.steps, self.channels), np.nan, "float32")
-        for window, one in zip(windows, series, strict=True):
-            kept = one.values[-self.steps :]
-            window[len(window) - len(kept) :] = kept
+        windows = np.full((len(series), self.length, self.channels), np.nan, "float32")
+        past = [one.until(self._origin(one, targets)) for one in series]
+        for window, one, whole in zip(windows, past, series, strict=True):
+            origin = len(one.values)
+            seen = one.values[-self.steps :]
+            window[self.steps - len(seen) : self.steps] = seen
+            ahead = whole.values[origin : origin + self.ahead, self.own :]
+            window[self.steps :, self.own :][: len(ahead)] = ahead
+        self._check_seen(windows, past, freq)
+        self._check_known(windows, past, freq)
+        seen = windows[:, : self.steps]
+        return Ahead(windows, scale_of(seen), self.columns, past, self, freq)
+
+    def _origin(self, one: OneSeries, targets: int) -> int:
+        """Returns the step that comes after all that a series tells of its targets."""
+        if not self.known:
+            return len(one.values)
+        told = np.flatnonzero(~np.isnan(one.values[:, :targets]).all(axis=1))
+        return int(told[-1]) + 1 if len(told) else 0
+
+    def _check_seen(
+        self, windows: np.ndarray, past: Sequence[OneSeries], freq: str | None
+    ) -> None:
+        """Raises, or warns, where little is known of what is to be forecast."""
         # Of the first column, which is forecast: others may be missing altogether.
         known = (~np.isnan(windows[..., 0])).sum(axis=1)
         if not known.all():
-            one = series[int(known.argmin())]
-            of = "" if one.id is None else f" of {one.id!r}"
+            one = past[int(known.argmin())]
             raise ValueError(
-                f"Nothing is known{of} in the {self.steps} steps before the forecast: "
-                "leave out series that have ended."
+                f"Nothing is known{one.of} in the {self.steps} steps before the "
+                "forecast: leave out series that have ended."
             )
         few = known < self.steps * (1 - _MOST_MISSING)
-        short = [one for one in series if len(one.values) < self.steps]
+        short = [one for one in past if len(one.values) < self.steps]
         if few.any() or short:
             warnings.warn(
                 f"The model reads {self.steps} steps, of which some series have fewer, "
                 f"down to {known.min()}: the others are taken as missing. Received: "
-                f"{len(short)} of {len(series)} series that are shorter, and "
+                f"{len(short)} of {len(past)} series that are shorter, and "
                 f"{int(few.sum())} of which less than half is known. A step is "
                 f"{freq or 'a row'}.",
                 UserWarning,
                 stacklevel=4,
             )
-        return Ahead(windows, scale_of(windows), self.columns, series, self, freq)
+
+    def _check_known(
+        self, windows: np.ndarray, past: Sequence[OneSeries], freq: str | None
+    ) -> None:
+        """Raises where what is known ahead is missing, warns where it has gaps."""
+        gone = np.isnan(windows[:, self.steps :, self.own :])
+        names = np.array(self.columns or ())[self.own :]
+        lacking = np.flatnonzero(gone.any(axis=(1, 2)))
+        if len(lacking):
+            one, where = past[lacking[0]], gone[lacking[0]]
+            times = times_after(one.times, freq, self.ahead)[where.any(axis=1)]
+            said = [*map(str, names[where.any(axis=0)])]
+            more = f" and {len(lacking) - 1} more series" if len(lacking) > 1 else ""
+            what = "" if one.times is not None else "steps ahead "
+            keys = [key for key in (self.id, self.time) if key is not None]
+            made = ", ".join(f"{key!r}: ..." for key in [*keys, *map(str, names)])
+            index = ", index=..." if not what and self.time is None else ""
+            raise ValueError(
+                f"{said} must be known for the {self.ahead} steps after the last known "
+                f"target{one.of}. Missing: {what}{times[0]} to {times[-1]} "
+                f"({len(times)} steps){more}. Add rows for these, without targets: "
+                f"`future = pd.DataFrame({{{made}}}{index})`, "
+                "`model.forecast(pd.concat([frame, future]))`."
+            )
+        gaps = [
+            int(np.isnan(one.values[-self.steps :, self.own :]).sum()) for one in past
+        ]
+        if any(gaps):
+            of = past[int(np.argmax(gaps))].of
+            warnings.warn(
+                f"{sum(gaps)} values of {[*map(str, names)]} are missing in the "
+                f"{self.steps} steps before the forecast{of and f', most{of}'}: the "
+                "mean in training is taken for them.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     # Pretraining.
 
     def pretext(self, model: keras.Model) -> keras.Model:
-        return hidden_spans(find_backbone(model), self.steps, self.channels)
+        scaled = self._scaled()
+        return hidden_spans(find_backbone(model), scaled.inputs, scaled.window)
 
     # Export.
 
     def made_up(self, shapes: Sequence[tuple], count: int) -> Any:
         rng = np.random.default_rng(0)
-        steps = rng.normal(size=(count, self.steps, self.channels))
-        return [np.cumsum(steps, axis=1).astype("float32")]
+        steps = rng.normal(size=(count, self.length, self.channels))
+        return [self.read(np.cumsum(steps, axis=1))]
 
     def export_facts(self) -> dict[str, Any]:
-        return {"window": self.steps, "channels": self.channels}
+        facts = {"window": self.steps, "channels": self.channels}
+        if not self.known:
+            return facts
+        return {**facts, "known": len(self.known), "ahead": self.ahead}
 
     def signature_notes(self) -> Iterator[str]:
+        ahead = (
+            f", the last {self.ahead} of them ahead of the window, where all but the "
+            f"last {len(self.known)} channel(s) are NaN"
+        )
         yield (
-            f"'window' takes {self.steps} steps x {self.channels} channel(s) in the "
-            "units of the series, NaN where missing; 'scaled' of a forecaster is in "
-            "deviations from the window's mean: value = scaled * deviation + mean"
+            f"'window' takes {self.length} steps x {self.channels} channel(s) in the "
+            f"units of the series, NaN where missing{ahead * bool(self.known)}; "
+            "'scaled' of a forecaster is in deviations from the window's mean: value = "
+            "scaled * deviation + mean"
         )
 
     def tensor_notes(self) -> Iterator[str]:
@@ -477,13 +643,33 @@ True
     # The card.
 
     def usage(self) -> Usage:
-        return Usage(f"np.zeros((1, {self.steps}, {self.channels}))", None)
+        return Usage(f"np.zeros((1, {self.length}, {self.channels}))", None)
 
     def limits(self) -> Iterator[str]:
         yield (
-            f"It sees {self._window} at a time, and of these the shape: what happens "
-            "less often than once in a window it cannot know."
+            f"It sees windows of {self.steps} steps, and of these the shape: what "
+            "happens less often than once in a window it cannot know."
         )
+        if self.known:
+            names = ", ".join((self.columns or ())[self.own :])
+            of = f" ({names})" if names else ""
+            yield f"It takes what is known ahead{of} for true: errors of a plan add up."
+
+
+class _Scaled(NamedTuple):
+    """Inputs of a graph and what is made of them.
+
+    Attributes:
+        inputs: What data give.
+        window: `(batch, steps, 2 * channels)`, scaled values and marks.
+        level: As `WindowScaling` gives it.
+        known: `(batch, length, known channels)`, scaled; `None` where nothing is.
+    """
+
+    inputs: keras.KerasTensor
+    window: keras.KerasTensor
+    level: keras.KerasTensor
+    known: keras.KerasTensor | None = None
 
 
 @keras.saving.register_keras_serializable("tlkeras")

@@ -3,26 +3,25 @@
 import keras
 from keras import ops
 
-from tlkeras.inputs.series.scaling import WindowScaling
-
 # Steps that are hidden together, and which share of them is.
 _SPAN, _SHARE = 8, 0.4
 _RATE = 5e-4
 
 
-def hidden_spans(backbone: keras.Model, steps: int, channels: int) -> keras.Model:
+def hidden_spans(
+    backbone: keras.Model, inputs: keras.KerasTensor, scaled: keras.KerasTensor
+) -> keras.Model:
     """Returns a compiled model that hides spans of windows and fills them in.
 
     Args:
         backbone: The backbone, all of which trains.
-        steps: Of a window.
-        channels: Of a window.
+        inputs: What data give.
+        scaled: Windows made of it, as `WindowScaling` gives them.
 
     Reference:
         Nie et al., A Time Series is Worth 64 Words (2023), section 3.2.
     """
-    inputs = keras.Input((steps, channels), dtype="float32", name="window")
-    scaled, _ = WindowScaling()(inputs)
+    steps, channels = scaled.shape[1], scaled.shape[2] // 2
     seen, asked = HideSpans()(scaled)
     places = backbone(seen[..., : backbone.input_shape[-1]])
     if len(places.shape) == 2:

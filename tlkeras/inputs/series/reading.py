@@ -29,6 +29,11 @@ class OneSeries:
     times: Any
     values: np.ndarray
 
+    @property
+    def of(self) -> str:
+        """Its name within a sentence; nothing where there is but one."""
+        return "" if self.id is None else f" of {self.id!r}"
+
     def title(self, step: int) -> str:
         """Returns what a window that ends before a step is called."""
         at = f"step {step}" if self.times is None else str(self.times[step])
@@ -109,9 +114,9 @@ def read_series(
         if len(repeated):
             of = "" if each is None else f" of {each!r}"
             raise ValueError(
-                f"The time {repeated[0]}{of} comes more than once. Name the column "
-                "that tells series apart, `id=`, or join rows of one time: "
-                "`frame.groupby(time).mean()`."
+                f"The time {repeated[0]}{of} comes more than once. Join rows of one "
+                "time, `frame.groupby(time).mean()`; or name the column that tells "
+                "series apart when data are read, `tl.from_series(..., id='house')`."
             )
         freq = freq or _step_of(one.index)
         regular, exact = _regular(one, freq)
@@ -121,7 +126,7 @@ def read_series(
         of = "" if id is None else f" of {len(irregular)} series"
         warnings.warn(
             f"The times{of} are at no regular steps: values are means over steps of "
-            f"{freq!r}. Pass `freq=` for other steps.",
+            f"{freq!r}. `tl.from_series(..., freq='D')` takes other steps.",
             UserWarning,
             stacklevel=4,
         )
@@ -134,7 +139,8 @@ def _numbers(frame: Any, columns: Sequence[Hashable]) -> np.ndarray:
     except (TypeError, ValueError) as error:
         kinds = {name: str(frame[name].dtype) for name in columns}
         raise ValueError(
-            f"Columns of series must hold numbers. Received: {kinds}."
+            "Columns of series must hold numbers, or True and False. Received: "
+            f"{kinds}."
         ) from error
     if np.isinf(values).any():
         raise ValueError("Series must be finite, NaN where missing. Received: inf.")
@@ -151,8 +157,8 @@ def _times(frame: Any, time: Hashable | None) -> Any:
     if column.dtype.kind in "iuf":
         raise ValueError(
             f"The column {time!r} holds numbers, which tell no times. Make times of "
-            "them, `pd.to_datetime(frame[time], unit='s')`; or leave `time` out, where "
-            "rows are steps in their order."
+            "them, `pd.to_datetime(frame[time], unit='s')`; or leave `time` of "
+            "`tl.from_series` out, where rows are steps in their order."
         )
     try:
         found = pd.DatetimeIndex(pd.to_datetime(column))
@@ -174,8 +180,8 @@ def _step_of(times: Any) -> str:
 
     if len(times) < 3:
         raise ValueError(
-            "A step cannot be told of fewer than 3 times. Pass `freq=`, such as 'h' or "
-            f"'D'. Received: {len(times)} time(s)."
+            "A step cannot be told of fewer than 3 times: give more, or the step, "
+            f"`tl.from_series(..., freq='h')`. Received: {len(times)} time(s)."
         )
     with warnings.catch_warnings():
         # A later pandas returns an offset, and says so now.

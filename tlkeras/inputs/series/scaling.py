@@ -1,5 +1,6 @@
 """Windows in units of their own: mean and deviation, in graphs and in arrays."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -97,3 +98,42 @@ class WindowScaling(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         batch, steps, channels = input_shape
         return (batch, steps, 2 * channels), (batch, 2 * channels)
+
+
+@keras.saving.register_keras_serializable("tlkeras")
+class KnownScaling(keras.layers.Layer):
+    """Scales channels that are known ahead alike in all windows; marks gaps.
+
+    A holiday means the same whether or not a window has another one. Missing values
+    (NaN) become 0, the mean.
+
+    Args:
+        scale: Of each channel mean and deviation, as they are in training.
+
+    Call arguments: `(batch, steps, channels)`.
+
+    Returns: float `(batch, steps, 2 * channels)`, scaled values and marks, as those of
+    `WindowScaling`.
+
+    Example:
+
+    >>> holidays = np.array([[[1.0], [0.0], [np.nan]]])
+    >>> KnownScaling([(0.5, 0.5)])(holidays).numpy().tolist()
+    [[[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]]
+    """
+
+    def __init__(self, scale: Sequence[Sequence[float]], **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.scale = [[float(mean), float(unit)] for mean, unit in scale]
+
+    def call(self, values):
+        mean, unit = np.array(self.scale, "float32").T
+        missing = ops.isnan(values)
+        scaled = ops.where(missing, ops.zeros_like(values), (values - mean) / unit)
+        return ops.concatenate([scaled, ops.cast(missing, "float32")], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 2 * input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}

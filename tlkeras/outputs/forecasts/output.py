@@ -552,7 +552,7 @@ class Forecast(Output):
         yield (
             f"It forecasts {self.horizon} steps ahead, by what it has seen in one "
             "window: what happens less often than that, such as holidays, it cannot "
-            "know."
+            "know unless a column tells it ahead."
         )
 
     def calibration(
