@@ -17,6 +17,8 @@ double speed. Seeds are of the made series, of places and sizes, and of training
 forecast    `tl.series_anomalies` by a frozen `patch_transformer`, head solved, windows
             of 192 hours, horizon 24, `reference=data.val`
 calibrated  the same without a reference, but `tl.calibrate(model, data.val)`
+around      the same of data with `around=True`: 24 hours in the middle of 216 are filled
+            in; the last 96 steps have no score and are left out
 hour        the same as forecast with a horizon of 1
 first, mean, median    the same forecasts of a step, joined otherwise than by the
             largest score: the last one alone, their mean, their median
@@ -45,7 +47,7 @@ import pandas as pd
 import tlkeras as tl
 from tlkeras.metrics.anomalies import anomaly_figures
 
-METHODS = ("forecast", "calibrated", "hour", "first", "mean", "median")
+METHODS = ("forecast", "around", "calibrated", "hour", "first", "mean", "median")
 METHODS += ("naive", "stl", "forest")
 KINDS = {"spike": 1, "shift": 8, "flat": 10, "burst": 8, "no_peak": 8, "fast": 12}
 FIGURES = ("average_precision", "precision_at_k", "events_found", "false_alarms")
@@ -112,15 +114,16 @@ def series(name, shared, seed):
 
 
 @functools.cache
-def trained(name, shared, seed, horizon):
+def trained(name, shared, seed, horizon, around=False):
     """Returns data and a model of them, calibrated."""
     values, val, test, season = series(name, shared, seed)
     count = len(values)
     data = tl.from_series(
         pd.DataFrame({"y": values}),
         target="y",
-        window=WINDOW,
+        window=WINDOW + horizon * around,
         horizon=horizon,
+        around=around,
         season=season,
         validation_split=(test - val) / count,
         test_split=(count - test) / count,
@@ -135,7 +138,8 @@ def trained(name, shared, seed, horizon):
 def by_model(method, name, shared, seed):
     """Returns a function from values to the scores and flags of the test part."""
     values, val, test, _ = series(name, shared, seed)
-    data, model = trained(name, shared, seed, 1 if method == "hour" else HORIZON)
+    horizon = 1 if method == "hour" else HORIZON
+    data, model = trained(name, shared, seed, horizon, method == "around")
     begin = test - WINDOW - HORIZON
 
     def look(seen):
@@ -159,7 +163,7 @@ def by_model(method, name, shared, seed):
             middle, unit = join(middle, axis=1), join(unit, axis=1)
         return np.abs(seen[first:last] - middle) / unit
 
-    if method in ("forecast", "calibrated", "hour"):
+    if method in ("forecast", "around", "calibrated", "hour"):
         return look
     return beyond(look_joined, values, val, test)
 

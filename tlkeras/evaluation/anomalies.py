@@ -265,7 +265,8 @@ def series_anomalies(
     off a forecast is is counted in its usual errors: deviations, of the same step of
     the horizon, on data without anomalies. A step's score is the largest over its
     windows: one that ended just before tells a spike, one that ended long before tells
-    what later ones have got used to, such as a shift of the level.
+    what later ones have got used to, such as a shift of the level. A model of data with
+    `around=True` fills each step in from both sides instead.
 
     A step is flagged where its score is beyond the conformal quantile of the
     `reference`'s scores: of steps like those, no more than the share `false_alarms` is
@@ -340,24 +341,24 @@ def series_anomalies(
     else:
         threshold, rule = _of_the_highest(_joined(scores), count)
     bands = _bands(output, found, threshold)
-    _say_what_is_left_out(seen, windows.steps, bands["expected"])
+    _say_what_is_left_out(seen, windows, output.horizon, bands["expected"])
     return _found(seen, problem, scores, bands, threshold, rule)
 
 
 class _Windows(NamedTuple):
-    """Windows of series, and the steps behind them.
+    """Windows of series, and the steps that they are asked for.
 
     Attributes:
         values: Float `(steps, channels)`, all series one after the other.
         own: Which series each step is of, int64 `(steps,)`.
         starts: Where windows begin, int64 `(n,)`.
-        steps: Of a window.
+        before: How many of their steps come before those that are asked for.
     """
 
     values: np.ndarray
     own: np.ndarray
     starts: np.ndarray
-    steps: int
+    before: int
 
 
 class _Predicted(NamedTuple):
@@ -369,17 +370,19 @@ class _Predicted(NamedTuple):
 
 
 def _windows_of(seen: Along, problem: Problem) -> _Windows:
-    """Returns all windows of series that have a step behind them."""
-    own, steps = seen.own, problem.input.steps
-    starts = np.arange(max(0, len(own) - steps))
-    starts = starts[own[starts] == own[starts + steps]]
+    """Returns all windows of series that tell something of a step of theirs."""
+    own, its_input = seen.own, problem.input
+    # What is known ahead has to be there for all of it; else one step is enough.
+    is_whole = bool(its_input.around or its_input.known)
+    least = its_input.length if is_whole else its_input.steps + 1
+    starts = np.arange(max(0, len(own) - least + 1))
+    starts = starts[own[starts] == own[starts + least - 1]]
     if not len(starts):
-        longest = np.bincount(own).max()
         raise ValueError(
-            f"A model that looks at {steps} steps takes a series of at least "
-            f"{steps + 1} steps. Received: {longest} at most."
+            f"The model takes series of at least {least} steps. Received: "
+            f"{np.bincount(own).max()} at most."
         )
-    return _Windows(seen.values, own, starts, steps)
+    return _Windows(seen.values, own, starts, its_input.before)
 
 
 def _reference(reference: Any, problem: Problem) -> _Windows:
@@ -395,49 +398,57 @@ def _reference(reference: Any, problem: Problem) -> _Windows:
     examples = reading.examples
     # Neither windows nor what follows them reach from one series into the next.
     own = np.zeros(len(examples.values), "int64")
-    return _Windows(examples.values, own, examples.starts, examples.window)
+    return _Windows(examples.values, own, examples.starts, problem.input.before)
 
 
 def _predicted(model: keras.Model, windows: _Windows, batch_size: int) -> _Predicted:
     """Returns what a model says of windows, but for those whose targets are flat."""
-    targets = slice(problem_of(model).output.targets)
+    problem = problem_of(model)
+    its_input, targets = problem.input, slice(problem.output.targets)
     kept, outputs, scales = [], [], []
     for starts in np.split(windows.starts, range(_CHUNK, len(windows.starts), _CHUNK)):
-        seen = windows.values[starts[:, None] + np.arange(windows.steps)]
-        seen = seen.astype("float32")
-        scale = scale_of(seen)
+        seen = its_input.cut(windows.values, windows.own, starts)
+        # All batches have one shape: TensorFlow would trace each anew.
+        full = np.resize(seen, (len(seen) + -len(seen) % batch_size, *seen.shape[1:]))
+        said = model.predict(full, batch_size, verbose=0)[: len(seen)]
+        scale = scale_of(seen[:, : its_input.steps])
         moves = ~scale.flat[:, targets].any(axis=1)
-        if moves.any():
-            kept.append(starts[moves])
-            outputs.append(model.predict(seen[moves], batch_size, verbose=0))
-            scales.append([part[moves] for part in scale])
-    if not kept:
+        kept.append(starts[moves])
+        outputs.append(said[moves])
+        scales.append([part[moves] for part in scale])
+    if not sum(map(len, kept)):
         raise ValueError(
-            f"No window of {windows.steps} steps tells anything: values never change."
+            "No window tells anything: the values of each never change, or are missing."
         )
     scale = Scale(*map(np.concatenate, zip(*scales, strict=True)))
     windows = windows._replace(starts=np.concatenate(kept))
     return _Predicted(windows, np.concatenate(outputs), scale)
 
 
-def _errors(output: Output, of: _Predicted) -> np.ndarray:
-    """Returns errors in deviations of windows, `(n, units)`, NaN where not known."""
-    windows, targets = of.windows, slice(output.targets)
-    places = windows.starts[:, None] + windows.steps + np.arange(output.horizon)
+def _asked(windows: _Windows, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which steps windows are asked for, and whether their series has these.
+
+    Both are `(n, horizon)`; a step that its series does not have is given as 0.
+    """
+    places = windows.starts[:, None] + windows.before + np.arange(horizon)
     inside = places < len(windows.own)
     places = np.where(inside, places, 0)
-    inside &= windows.own[places] == windows.own[windows.starts, None]
-    true = np.where(inside[..., None], windows.values[places][..., targets], np.nan)
-    scaled = (true - of.scale.mean[:, None, targets]) / of.scale.deviation[
-        :, None, targets
-    ]
-    return scaled.reshape(len(scaled), -1) - of.outputs
+    return places, inside & (windows.own[places] == windows.own[windows.starts, None])
+
+
+def _errors(output: Output, of: _Predicted) -> np.ndarray:
+    """Returns errors in deviations of windows, `(n, units)`, NaN where not known."""
+    targets = slice(output.targets)
+    places, inside = _asked(of.windows, output.horizon)
+    true = np.where(inside[..., None], of.windows.values[places][..., targets], np.nan)
+    mean, unit = (part[:, None, targets] for part in of.scale[:2])
+    return ((true - mean) / unit).reshape(len(true), -1) - of.outputs
 
 
 def _forecasts(
     output: Output, of: _Predicted
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields steps, and what each window before them forecasts, and its usual error.
+    """Yields steps, what each window that is asked for them says, and its usual error.
 
     The latter are `(steps, horizon, targets)`, in the units of the series, NaN where
     there is no such window.
@@ -448,7 +459,7 @@ def _forecasts(
     ahead = np.arange(output.horizon)
     for begin in range(0, len(windows.own), _CHUNK):
         steps = np.arange(begin, min(begin + _CHUNK, len(windows.own)))
-        starts = steps[:, None] - windows.steps - ahead
+        starts = steps[:, None] - windows.before - ahead
         rows = np.where(starts >= 0, row[starts], -1)
         rows[windows.own[starts] != windows.own[steps, None]] = -1
         some = (rows >= 0).any(axis=1)
@@ -465,7 +476,7 @@ def _forecasts(
 
 
 def _scores(output: Output, of: _Predicted) -> np.ndarray:
-    """Returns scores by target, `(steps, targets)`: the largest over windows before."""
+    """Returns scores by target, `(steps, targets)`: the largest over windows."""
     values = of.windows.values[:, : output.targets].astype("float64")
     found = np.full(values.shape, np.nan)
     for steps, expected, unit in _forecasts(output, of):
@@ -491,21 +502,25 @@ def _bands(output: Output, of: _Predicted, threshold: float) -> dict[str, np.nda
     return bands
 
 
-def _say_what_is_left_out(seen: Along, window: int, expected: np.ndarray) -> None:
-    lengths = np.bincount(seen.own)
-    short = int((lengths <= window).sum())
+def _say_what_is_left_out(
+    seen: Along, windows: _Windows, horizon: int, expected: np.ndarray
+) -> None:
+    """Warns of series and of steps that have no score."""
+    count = len(seen.series)
+    short = count - len(np.unique(windows.own[windows.starts]))
     if short:
         warnings.warn(
-            f"{short} of {len(lengths)} series have no more than the {window} steps of "
-            "a window: their steps have no score.",
+            f"{short} of {count} series are shorter than a window and a step: their "
+            "steps have no score.",
             UserWarning,
             stacklevel=3,
         )
-    after = np.arange(len(seen.own)) - seen.begins[seen.own] >= window
-    still = int((after & np.isnan(expected).all(axis=1)).sum())
+    places, inside = _asked(windows, horizon)
+    asked = np.unique(places[inside])
+    still = int(np.isnan(expected[asked]).all(axis=1).sum())
     if still:
         warnings.warn(
-            f"{still} steps have no score: the values of all windows before them never "
+            f"{still} steps have no score: the values of all windows around them never "
             "change, or are missing.",
             UserWarning,
             stacklevel=3,

@@ -61,6 +61,11 @@ def theta_report(data: Splits, *, season: int | None = None) -> Report:
     output = problem.output
     if not output.forecasts:
         raise output.unsupported("tl.theta_report", "forecast_columns")
+    if output.around:
+        raise ValueError(
+            "Theta forecasts; the data ask for hidden steps within windows. Read them "
+            "without `around=True`."
+        )
     theta = optional_import(
         "statsmodels.tsa.forecasting.theta", "`tl.theta_report`", '"tlkeras[series]"'
     ).ThetaModel

@@ -78,6 +78,8 @@ class Forecast(Output):
         targets: How many channels of the windows, the first ones, are forecast.
         errors: Quantiles of errors that intervals are made of, as `tl.calibrate` found
             them, `(9, horizon * targets)`; `None` for no intervals.
+        around: Whether these steps are hidden in the middle of the window, which is
+            seen on both sides of them, and not what comes next.
         hidden: Units of relu layers of this head alone: `(64,)`; `()` for none.
         dropout: Dropout before each Dense layer of this head, in [0, 1).
         loss: `None`: the mean squared error, in deviations. Or a Keras loss, its name,
@@ -100,6 +102,7 @@ class Forecast(Output):
     horizon: int
     targets: int = 1
     errors: Sequence[Sequence[float]] | None = None
+    around: bool = False
 
     task: ClassVar[str] = "forecast"
     title: ClassVar[str] = "forecast"
@@ -148,10 +151,12 @@ class Forecast(Output):
             "horizon": self.horizon,
             "targets": self.targets,
             "errors": self.errors and [list(row) for row in self.errors],
+            "around": self.around,
         }
 
     def takes(self, other: Output) -> bool:
-        return super().takes(other) and self.units == other.units
+        same = [(one.units, one.around) for one in (self, other)]
+        return super().takes(other) and same[0] == same[1]
 
     # Labels.
 
@@ -546,9 +551,14 @@ class Forecast(Output):
     # The card.
 
     def does(self, noun: str, names: str) -> str:
+        if self.around:
+            return f"fills in {self.horizon} hidden steps within each {noun}"
         return f"forecasts the next {self.horizon} steps of each {noun}"
 
     def limits(self, noun: str) -> Iterator[str]:
+        if self.around:
+            yield "It sees what comes before and after: it does not forecast."
+            return
         yield (
             f"It forecasts {self.horizon} steps ahead, by what it has seen in one "
             "window: what happens less often than that, such as holidays, it cannot "
