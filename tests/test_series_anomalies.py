@@ -204,9 +204,9 @@ def test_what_cannot_be_looked_at_is_said(fitted):
         tl.series_anomalies(model, frame, data)
     with pytest.raises(ValueError, match="`false_alarms` must be"):
         tl.series_anomalies(model, frame, data.val, false_alarms=2)
-    classifier = tl.series_classifier("patch_transformer", 2, window=24, weights=None)
+    plain = keras.Sequential([keras.Input((WINDOW, 1)), keras.layers.Dense(1)])
     with pytest.raises(UnsupportedError, match="series_anomalies"):
-        tl.series_anomalies(classifier, frame, data.val)
+        tl.series_anomalies(plain, frame, data.val)
 
 
 # Windows that are seen on both sides of what is asked for.

@@ -17,8 +17,8 @@ double speed. Seeds are of the made series, of places and sizes, and of training
 forecast    `tl.series_anomalies` by a frozen `patch_transformer`, head solved, windows
             of 192 hours, horizon 24, `reference=data.val`
 calibrated  the same without a reference, but `tl.calibrate(model, data.val)`
-around      the same of data with `around=True`: 24 hours in the middle of 216 are filled
-            in; the last 96 steps have no score and are left out
+around      the same of data with `around=True`: 24 hours in the middle of 216 are
+            filled in; the last 96 steps have no score and are left out
 hour        the same as forecast with a horizon of 1
 first, mean, median    the same forecasts of a step, joined otherwise than by the
             largest score: the last one alone, their mean, their median

@@ -105,7 +105,8 @@ def from_series(
     Returns:
         `Splits`, which `tl.series_forecaster` takes: they say channels, window and
         horizon. With `known` columns examples are `(window + horizon, channels)`: the
-        targets, the features, then these; behind the window all others are NaN.
+        targets, the features, then these; behind the window all others are NaN. With
+        `around` the middle of the targets is NaN.
 
     Raises:
         ValueError: If a column is missing or holds no numbers or times, times repeat,

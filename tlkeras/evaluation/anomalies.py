@@ -4,31 +4,35 @@ import dataclasses
 import math
 import statistics
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from tlkeras._validation import check_int, check_number
 from tlkeras.description import Described, Description
-from tlkeras.inputs.examples import reading_of
+from tlkeras.evaluation.expecting import (
+    Windows,
+    asked_of,
+    bands_of,
+    errors_of,
+    predicted,
+    scores_of,
+    windows_of,
+    windows_of_reference,
+)
 from tlkeras.inputs.series.along import Along
-from tlkeras.inputs.series.scaling import Scale, scale_of
 from tlkeras.metrics.anomalies import anomaly_figures, run_numbers
 from tlkeras.metrics.ranking import Curve, precision_recall_curve
 from tlkeras.metrics.table import number
-from tlkeras.outputs.base import Output
 from tlkeras.plots import plot_precision_recall
 from tlkeras.plots.series import plot_anomalies
-from tlkeras.problem import Problem, problem_of
+from tlkeras.problem import Problem, problem_to_learn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Windows, or steps, that are looked at at a time.
-_CHUNK = 1024
 # Runs of flagged steps that are printed at most.
 _SHOWN = 12
 
@@ -269,8 +273,8 @@ def series_anomalies(
     `around=True` fills each step in from both sides instead.
 
     A step is flagged where its score is beyond the conformal quantile of the
-    `reference`'s scores: of steps like those, no more than the share `false_alarms` is
-    flagged on average. That holds as long as ordinary steps are as they were
+    `reference`'s scores: of steps like those, about the share `false_alarms` is flagged
+    on average. That holds as long as ordinary steps are as they were
     (exchangeable with the reference's): look at it again when seasons change.
 
     Args:
@@ -283,7 +287,7 @@ def series_anomalies(
             `tl.calibrate(model, data.val)` kept, and the threshold is that of normal
             ones, of which real ones mostly have more that are large.
         false_alarms: Share of ordinary steps that may be flagged.
-        count: Flags so many steps, those of the highest scores, whatever
+        count: Flags so many steps at most, those of the highest scores, whatever
             `false_alarms` says.
         batch_size: Windows per step of the model.
 
@@ -318,172 +322,31 @@ def series_anomalies(
     if count is not None:
         check_int("count", count, 1)
     check_int("batch_size", batch_size, 1)
-    problem = problem_of(model)
-    if problem is None or not problem.output.forecasts:
-        output = Output if problem is None else problem.output
-        raise output.unsupported("tl.series_anomalies", "forecast_columns")
+    problem = problem_to_learn(model)
+    if not problem.output.forecasts:
+        raise problem.output.unsupported("tl.series_anomalies", "forecast_columns")
     seen = problem.input.along(frame)
-    windows = _windows_of(seen, problem)
+    windows = windows_of(seen, problem)
     output, usual = problem.output, None
     if reference is not None:
-        like = _predicted(model, _reference(reference, problem), batch_size)
-        output, _ = output.calibrated(_errors(output, like), np.zeros(()))
-        usual = _scores(output, like)
+        like = windows_of_reference(reference, problem)
+        like = predicted(model, problem, like, batch_size)
+        output, _ = output.calibrated(errors_of(output, like), np.zeros(()))
+        usual = scores_of(output, like)
     elif output.errors is None:
         raise ValueError(
             "Which errors are usual is not known: pass `reference=data.val`, or "
             "calibrate the model first, `tl.calibrate(model, data.val)`."
         )
-    found = _predicted(model, windows, batch_size)
-    scores = _scores(output, found)
+    found = predicted(model, problem, windows, batch_size)
+    by_target = scores_of(output, found)
     if count is None:
         threshold, rule = _level(usual, false_alarms, output.units)
     else:
-        threshold, rule = _of_the_highest(_joined(scores), count)
-    bands = _bands(output, found, threshold)
+        threshold, rule = _of_the_highest(_joined(by_target), count)
+    bands = bands_of(output, found, threshold)
     _say_what_is_left_out(seen, windows, output.horizon, bands["expected"])
-    return _found(seen, problem, scores, bands, threshold, rule)
-
-
-class _Windows(NamedTuple):
-    """Windows of series, and the steps that they are asked for.
-
-    Attributes:
-        values: Float `(steps, channels)`, all series one after the other.
-        own: Which series each step is of, int64 `(steps,)`.
-        starts: Where windows begin, int64 `(n,)`.
-        before: How many of their steps come before those that are asked for.
-    """
-
-    values: np.ndarray
-    own: np.ndarray
-    starts: np.ndarray
-    before: int
-
-
-class _Predicted(NamedTuple):
-    """Windows that change, what a model says of each, and their scale."""
-
-    windows: _Windows
-    outputs: np.ndarray
-    scale: Scale
-
-
-def _windows_of(seen: Along, problem: Problem) -> _Windows:
-    """Returns all windows of series that tell something of a step of theirs."""
-    own, its_input = seen.own, problem.input
-    # What is known ahead has to be there for all of it; else one step is enough.
-    is_whole = bool(its_input.around or its_input.known)
-    least = its_input.length if is_whole else its_input.steps + 1
-    starts = np.arange(max(0, len(own) - least + 1))
-    starts = starts[own[starts] == own[starts + least - 1]]
-    if not len(starts):
-        raise ValueError(
-            f"The model takes series of at least {least} steps. Received: "
-            f"{np.bincount(own).max()} at most."
-        )
-    return _Windows(seen.values, own, starts, its_input.before)
-
-
-def _reference(reference: Any, problem: Problem) -> _Windows:
-    """Returns windows of the data that errors are taken from."""
-    reading = reading_of(reference)
-    if reading is None:
-        try:
-            seen = problem.input.along(reference)
-        except ValueError as error:
-            raise ValueError(f"`reference`, `data.val` or a frame: {error}") from error
-        return _windows_of(seen, problem)
-    problem.check_fits(reading.problem, "reference")
-    examples = reading.examples
-    # Neither windows nor what follows them reach from one series into the next.
-    own = np.zeros(len(examples.values), "int64")
-    return _Windows(examples.values, own, examples.starts, problem.input.before)
-
-
-def _predicted(model: keras.Model, windows: _Windows, batch_size: int) -> _Predicted:
-    """Returns what a model says of windows, but for those whose targets are flat."""
-    problem = problem_of(model)
-    its_input, targets = problem.input, slice(problem.output.targets)
-    kept, outputs, scales = [], [], []
-    for starts in np.split(windows.starts, range(_CHUNK, len(windows.starts), _CHUNK)):
-        seen = its_input.cut(windows.values, windows.own, starts)
-        # All batches have one shape: TensorFlow would trace each anew.
-        full = np.resize(seen, (len(seen) + -len(seen) % batch_size, *seen.shape[1:]))
-        said = model.predict(full, batch_size, verbose=0)[: len(seen)]
-        scale = scale_of(seen[:, : its_input.steps])
-        moves = ~scale.flat[:, targets].any(axis=1)
-        kept.append(starts[moves])
-        outputs.append(said[moves])
-        scales.append([part[moves] for part in scale])
-    if not sum(map(len, kept)):
-        raise ValueError(
-            "No window tells anything: the values of each never change, or are missing."
-        )
-    scale = Scale(*map(np.concatenate, zip(*scales, strict=True)))
-    windows = windows._replace(starts=np.concatenate(kept))
-    return _Predicted(windows, np.concatenate(outputs), scale)
-
-
-def _asked(windows: _Windows, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which steps windows are asked for, and whether their series has these.
-
-    Both are `(n, horizon)`; a step that its series does not have is given as 0.
-    """
-    places = windows.starts[:, None] + windows.before + np.arange(horizon)
-    inside = places < len(windows.own)
-    places = np.where(inside, places, 0)
-    return places, inside & (windows.own[places] == windows.own[windows.starts, None])
-
-
-def _errors(output: Output, of: _Predicted) -> np.ndarray:
-    """Returns errors in deviations of windows, `(n, units)`, NaN where not known."""
-    targets = slice(output.targets)
-    places, inside = _asked(of.windows, output.horizon)
-    true = np.where(inside[..., None], of.windows.values[places][..., targets], np.nan)
-    mean, unit = (part[:, None, targets] for part in of.scale[:2])
-    return ((true - mean) / unit).reshape(len(true), -1) - of.outputs
-
-
-def _forecasts(
-    output: Output, of: _Predicted
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields steps, what each window that is asked for them says, and its usual error.
-
-    The latter are `(steps, horizon, targets)`, in the units of the series, NaN where
-    there is no such window.
-    """
-    windows = of.windows
-    row = np.full(len(windows.own), -1)
-    row[windows.starts] = np.arange(len(windows.starts))
-    ahead = np.arange(output.horizon)
-    for begin in range(0, len(windows.own), _CHUNK):
-        steps = np.arange(begin, min(begin + _CHUNK, len(windows.own)))
-        starts = steps[:, None] - windows.before - ahead
-        rows = np.where(starts >= 0, row[starts], -1)
-        rows[windows.own[starts] != windows.own[steps, None]] = -1
-        some = (rows >= 0).any(axis=1)
-        rows, steps = rows[some], steps[some]
-        used, place = np.unique(rows, return_inverse=True)
-        place = place.reshape(rows.shape)
-        scale = Scale(*(part[used] for part in of.scale))
-        values, units = output.expected(of.outputs[used], scale)
-        known = (rows >= 0)[..., None]
-        yield (
-            steps,
-            *(np.where(known, each[place, ahead], np.nan) for each in (values, units)),
-        )
-
-
-def _scores(output: Output, of: _Predicted) -> np.ndarray:
-    """Returns scores by target, `(steps, targets)`: the largest over windows."""
-    values = of.windows.values[:, : output.targets].astype("float64")
-    found = np.full(values.shape, np.nan)
-    for steps, expected, unit in _forecasts(output, of):
-        apart = np.abs(values[steps, None] - expected) / unit
-        # `fmax` takes what is known.
-        found[steps] = np.fmax.reduce(apart, axis=1)
-    return found
+    return _found(seen, problem, by_target, bands, threshold, rule)
 
 
 def _joined(scores: np.ndarray) -> np.ndarray:
@@ -491,19 +354,8 @@ def _joined(scores: np.ndarray) -> np.ndarray:
     return np.fmax.reduce(scores, axis=1)
 
 
-def _bands(output: Output, of: _Predicted, threshold: float) -> dict[str, np.ndarray]:
-    """Returns what was expected, and what would not be flagged, `(steps, targets)`."""
-    shape = len(of.windows.own), output.targets
-    bands = {name: np.full(shape, np.nan) for name in ("expected", "low", "high")}
-    for steps, expected, unit in _forecasts(output, of):
-        bands["expected"][steps] = np.nanmedian(expected, axis=1)
-        bands["low"][steps] = np.fmax.reduce(expected - threshold * unit, axis=1)
-        bands["high"][steps] = np.fmin.reduce(expected + threshold * unit, axis=1)
-    return bands
-
-
 def _say_what_is_left_out(
-    seen: Along, windows: _Windows, horizon: int, expected: np.ndarray
+    seen: Along, windows: Windows, horizon: int, expected: np.ndarray
 ) -> None:
     """Warns of series and of steps that have no score."""
     count = len(seen.series)
@@ -515,7 +367,7 @@ def _say_what_is_left_out(
             UserWarning,
             stacklevel=3,
         )
-    places, inside = _asked(windows, horizon)
+    places, inside = asked_of(windows, horizon)
     asked = np.unique(places[inside])
     still = int(np.isnan(expected[asked]).all(axis=1).sum())
     if still:
