@@ -182,10 +182,6 @@ class Anomalies(Described):
         Raises:
             ValueError: If labels are none of these, or no step with a score is
                 anomalous, or all are.
-
-        Example:
-        >>> found.evaluate([(150, 152)]).events_found
-        1
         """
         truth = self.series.labels(labels)
         known = ~np.isnan(self.scores)
@@ -312,6 +308,8 @@ def series_anomalies(
     >>> found = tl.series_anomalies(model, frame, data.val)
     >>> found.flagged[550:554].tolist()
     [True, True, True, True]
+    >>> found.evaluate([(550, 553)]).events_found
+    1
 
     Reference:
         Laptev et al., Generic and Scalable Framework for Automated Time-series Anomaly
