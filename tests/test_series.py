@@ -452,7 +452,7 @@ def test_theta_forecasts_the_same_windows():
     pytest.importorskip("statsmodels")
     frame = made_frame(steps=200)
     frame.loc[150:152, "kwh"] = NAN
-    data = read(frame, window=72, test_split=0.2)
+    data = read(frame, window=72, test_split=0.1)
     found = tl.theta_report(data)
     labels = np.concatenate([y for _, y in data.test])
     np.testing.assert_array_equal(found.y_true, labels)

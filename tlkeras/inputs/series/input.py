@@ -384,7 +384,7 @@ True
             seen = scaled.window[..., : its_input.own]
             seen = keras.layers.Flatten(name="lags")(seen)
             features = keras.layers.Concatenate(name="with_lags")([features, seen])
-        if known:
+        if its_input.known:
             values = keras.layers.Flatten(name="known")(scaled.known)
             features = keras.layers.Concatenate(name="with_known")([features, values])
         return Assembled(
