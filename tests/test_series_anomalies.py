@@ -133,6 +133,8 @@ def test_of_several_targets_the_largest_score_counts(fitted):
     assert np.isnan(table["kwh_score"][500]) and not np.isnan(found.scores[500])
     assert np.isnan(found.scores[510]) and not found.flagged[510]
     assert found.plot(target="heat").get_ylabel() == "heat"
+    with pytest.raises(ValueError, match=r"Rename \['score'\]"):
+        found.series.table([("score", table["kwh"]), ("score", table["heat"])])
     with pytest.raises(ValueError, match=r"`target` must be one of \['kwh', 'heat'\]"):
         found.plot(target="odd")
 

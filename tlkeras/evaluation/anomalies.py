@@ -437,11 +437,11 @@ def _found(
     targets = problem.input.columns[: problem.output.targets]
     scores = _joined(by_target)
     flagged = scores > threshold
-    columns, values = {}, seen.values
+    columns, values = [], seen.values
     for i, name in enumerate(targets):
-        columns[name] = values[:, i]
-        columns |= {f"{name}_{ending}": each[:, i] for ending, each in bands.items()}
+        columns.append((name, values[:, i]))
+        columns += [(f"{name}_{ending}", each[:, i]) for ending, each in bands.items()]
         if len(targets) > 1:
-            columns[f"{name}_score"] = by_target[:, i]
-    table = seen.table(columns | {"score": scores, "flagged": flagged})
+            columns.append((f"{name}_score", by_target[:, i]))
+    table = seen.table([*columns, ("score", scores), ("flagged", flagged)])
     return Anomalies(table, scores, flagged, threshold, targets, rule, seen)

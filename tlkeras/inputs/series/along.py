@@ -57,7 +57,8 @@ class Along:
         """
         ids = [one.id for one in self.series]
         if id not in ids:
-            raise ValueError(f"There is no series {id!r}. Existing are: {shown(ids)}.")
+            names = ", ".join(map(str, ids))
+            raise ValueError(f"There is no series {id!r}. Existing are: {names:.80}.")
         return ids.index(id)
 
     def steps(self, number: int) -> Any:
@@ -65,31 +66,32 @@ class Along:
         one = self.series[number]
         return np.arange(len(one.values)) if one.times is None else one.times
 
-    def table(self, columns: Mapping[str, np.ndarray]) -> Any:
+    def table(self, columns: Sequence[tuple[str, np.ndarray]]) -> Any:
         """Returns a DataFrame with a row for each step.
 
         Args:
-            columns: Each `(steps,)`.
+            columns: Names, and values `(steps,)`.
 
         Raises:
-            ValueError: If two columns have one name.
+            ValueError: If two columns have one name, those of series and time included.
         """
         import pandas as pd
 
-        ids = [one.id for one in self.series]
-        first = {} if self.id is None else {self.id: np.array(ids, object)[self.own]}
         has_times = self.series[0].times is not None
         time = self.time or ("time" if has_times else "step")
-        each = [pd.Series(self.steps(i)) for i in range(len(ids))]
-        taken = {*first, time} & {*columns}
-        if taken:
+        each = [pd.Series(self.steps(i)) for i in range(len(self.series))]
+        columns = [(time, pd.concat(each, ignore_index=True)), *columns]
+        if self.id is not None:
+            ids = np.array([one.id for one in self.series], object)[self.own]
+            columns = [(self.id, pd.Series(ids).infer_objects()), *columns]
+        names = [name for name, _ in columns]
+        twice = sorted({str(name) for name in names if names.count(name) > 1})
+        if twice:
             raise ValueError(
-                f"The table has columns {sorted(map(str, columns))} besides series and "
-                f"time. Rename in the frame: {sorted(map(str, taken))}."
+                f"Rename {twice} in the frame, and train on it: the table that is made "
+                f"of it has columns {names}."
             )
-        times = pd.concat(each, ignore_index=True)
-        table = pd.DataFrame({**first, time: times, **columns})
-        return table if self.id is None else table.infer_objects()
+        return pd.DataFrame(dict(columns))
 
     def labels(self, given: Any) -> np.ndarray:
         """Returns which steps are said to be anomalous, bool `(steps,)`.
