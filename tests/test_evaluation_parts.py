@@ -370,6 +370,14 @@ def test_costs_are_those_of_each_decision():
     both = Report(np.stack([y, 1 - y], 1), np.stack([p, p], 1), task="multi_label")
     costs = {"false_negative": missed, "false_positive": 2}
     np.testing.assert_equal(both.cost_curve(class_name="0", **costs).costs, curve.costs)
+    # Weights count as copies do.
+    twice = np.repeat(np.arange(60), 1 + np.arange(60) % 2)
+    weighed = Report(y, report.outputs, sample_weight=1 + np.arange(60) % 2)
+    copied = Report(y[twice], report.outputs[twice])
+    np.testing.assert_allclose(
+        weighed.cost_curve(false_negative=3).costs,
+        copied.cost_curve(false_negative=3).costs,
+    )
 
 
 # Examples

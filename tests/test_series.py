@@ -1,15 +1,20 @@
 """Series: windows split by time, scaled in the graph, forecast and classified."""
 
+import io
+import json
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 import tlkeras as tl
+from tlkeras import predict_command
 from tlkeras._validation import UnsupportedError
 from tlkeras.inputs.series.networks import NETWORKS, build_patch_transformer
 from tlkeras.inputs.series.scaling import WindowScaling, scale_of
 from tlkeras.outputs.forecasts.intervals import LEVELS, error_quantiles
+from tlkeras.predict_command import run_predict
 
 NAN = np.nan
 
@@ -288,6 +293,28 @@ def test_a_forecaster_gives_values_beside_their_times(fitted, tmp_path):
         tl.series_forecaster("lstm", 4)
 
 
+def test_the_command_line_forecasts_files(fitted, tmp_path, monkeypatch, capsys):
+    frame, _, model = fitted
+    table = model.forecast(frame)
+    frame.to_csv(tmp_path / "kwh.csv", index=False)
+    monkeypatch.setattr(predict_command, "load", lambda path: model)
+    path = str(tmp_path / "kwh.csv")
+    assert run_predict(["m.keras", path]) == 0
+    said = capsys.readouterr().out
+    again = pd.read_csv(io.StringIO(said), parse_dates=["at"])
+    pd.testing.assert_frame_equal(again, table, check_dtype=False, rtol=1e-5)
+    monkeypatch.setattr("sys.stdin", io.StringIO((tmp_path / "kwh.csv").read_text()))
+    assert run_predict(["m.keras", "-"]) == 0
+    assert capsys.readouterr().out == said
+    assert run_predict(["m.keras", "none.csv", path, "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "No such file" in lines[0]["error"] and len(lines) == 1 + len(table)
+    assert lines[1]["input"] == path
+    assert lines[1]["kwh"] == pytest.approx(table["kwh"][0])
+    keras.utils.enable_interactive_logging()
+
+
+@pytest.mark.contract
 def test_what_is_known_ahead_decides_forecasts(tmp_path):
     off = np.random.default_rng(0).uniform(size=400) < 0.3
     frame = made_frame().set_index("at")[["kwh", "heat"]].assign(off=off)
@@ -315,7 +342,7 @@ def test_what_is_known_ahead_decides_forecasts(tmp_path):
     few = pd.concat([frame.iloc[:-6], future.iloc[:3]])
     with pytest.raises(
         ValueError,
-        match=r"\['off'\] must be known.*: 2024-03-17 13:00:00 to .* \(1 steps\).*"
+        match=r"\['off'\] must be known.*: 2024-03-17 13:00:00 to .*, 1 of them\..*"
         r"DataFrame\({'off': \.\.\.}, index=\.\.\.\)",
     ):
         again.forecast(few)
@@ -346,7 +373,7 @@ def test_its_report_compares_with_the_seasonal_naive_forecast(fitted, tmp_path):
         np.abs(true - naive).mean() / unit, rel=1e-4
     )
     assert report.mase < report.naive_mase
-    assert 0.7 < report.coverage_90 <= 1 and report.pinball > 0
+    assert 0.7 < report.coverage_90 <= 1 and 0 < report.crps < report.mae
     report.save(tmp_path / "report.html")
     assert "seasonal naive" in (tmp_path / "report.html").read_text("utf-8")
     assert "forecasts the next 6 steps" in str(tl.model_card(model, report=report))
@@ -448,18 +475,47 @@ def test_a_backtest_trains_on_what_came_before_each_origin():
         tl.backtest(train, frame, "at", "kwh", labels=[1], horizon=6)
 
 
-def test_theta_forecasts_the_same_windows():
+@pytest.mark.parametrize(
+    "method", ["theta", pytest.param("ets", marks=pytest.mark.slow)]
+)
+def test_methods_of_statistics_forecast_the_same_windows(method):
     pytest.importorskip("statsmodels")
-    frame = made_frame(steps=200)
-    frame.loc[150:152, "kwh"] = NAN
-    data = read(frame, window=72, test_split=0.1)
-    found = tl.theta_report(data)
+    frame = made_frame(steps=150)
+    frame.loc[120:122, "kwh"] = NAN
+    data = read(frame, window=72, validation_split=0, test_split=0.1, known=["heat"])
+    found = tl.classical_report(data, method, verbose=0)
     labels = np.concatenate([y for _, y in data.test])
     np.testing.assert_array_equal(found.y_true, labels)
     # By its season it repeats days, and less of their noise than the last one has.
-    assert found.mase < found.naive_mase < tl.theta_report(data, season=1).mase
+    flat = tl.classical_report(data, method, season=1, verbose=0)
+    assert found.mase < found.naive_mase < flat.mase
+
+
+def test_what_repeats_the_last_season_has_intervals_of_its_errors_on_validation_data():
+    data = read(made_frame(steps=400), window=72, test_split=0.3)
+    found = tl.classical_report(data, "naive")
+    assert found.mase == found.naive_mase
+    assert 0.8 < found.coverage_90 < 1 and found.crps < found.mae
     with pytest.raises(ValueError, match="test part"):
-        tl.theta_report(data.train)
+        tl.classical_report(data.train)
+    with pytest.raises(ValueError, match="that of the data"):
+        tl.classical_report(data, "naive", season=24)
+    with pytest.raises(ValueError, match="`method` must be one of"):
+        tl.classical_report(data, "arima")
+
+
+@pytest.mark.slow
+def test_a_forecaster_is_trained_again_by_its_record():
+    data = read(made_frame(), known=["heat"])
+    model = tl.series_forecaster("patch_transformer", data)
+    tl.fit_head(model, data.train, verbose=0)
+    again = tl.rerun(model, data.train, verbose=0)
+    x = next(iter(data.test))[0]
+    np.testing.assert_allclose(again(x), model(x), atol=1e-5)
+    # Data of another scale do not change that of the graph.
+    warm = made_frame().assign(heat=lambda frame: 10 * frame["heat"])
+    tl.fit_head(again, read(warm, known=["heat"]).train, verbose=0)
+    assert again.problem.input.known == model.problem.input.known
 
 
 # Classes.
@@ -490,6 +546,23 @@ def test_windows_with_labels_are_classified():
     assert np.isnan(next(iter(ragged.train))[0]).any()
 
 
+def test_evidence_is_found_at_each_step_of_a_window(fitted):
+    frame, _, model = fitted
+    window = frame[["kwh", "heat"]].to_numpy(copy=True)[-24:]
+    window[3] = NAN
+    (one,) = found = tl.explain(model, window, target=2)
+    assert one.scores.shape == (24, 2) and one.columns == ("kwh", "heat")
+    assert one.scores.sum() == pytest.approx(one.logit - one.baseline, abs=1e-3)
+    assert one.output == pytest.approx(model.predict(window[None], verbose=0)[0, 2])
+    # Of what is missing nothing is known either way.
+    assert not one.scores[3].any() and np.abs(one.over_time).argmax() > 0
+    assert len(found.plot().child_axes) == 2 and "base64" in one._repr_html_()
+    with pytest.raises(ValueError, match="of which nothing is known"):
+        tl.explain(model, window, target=2, baseline=0)
+    with pytest.raises(ValueError, match="Grad-CAM is for pictures"):
+        tl.explain(model, window, target=2, method="grad_cam")
+
+
 # What takes longer.
 
 
@@ -509,12 +582,11 @@ def test_pretrained_features_forecast_better_than_random_ones():
 
 
 @pytest.mark.slow
-def test_a_backbone_is_pretrained_trained_whole_and_exported(fitted, tmp_path):
-    frame, data, _ = fitted
+@pytest.mark.parametrize("kind", ["features", "known"])
+def test_a_backbone_is_pretrained_trained_whole_and_exported(kind, tmp_path):
+    data = read(made_frame(), **{kind: ["heat"]})
     keras.utils.set_random_seed(0)
-    model = tl.series_forecaster(
-        small_network(24, 4), data.problem.output, window=24, channels=2
-    )
+    model = tl.series_forecaster(small_network(24, 4), data)
     history = tl.pretrain(model, data, epochs=3, verbose=0)
     assert history.history["val_loss"][-1] < history.history["val_loss"][0]
     tl.fine_tune(

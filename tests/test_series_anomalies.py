@@ -266,8 +266,8 @@ def test_a_model_that_fills_in_sees_both_sides(filled, tmp_path):
     np.testing.assert_allclose(scores, found.scores, rtol=1e-3)
     with pytest.raises(ValueError, match="it does not forecast"):
         again.forecast(frame)
-    with pytest.raises(ValueError, match="Theta forecasts"):
-        tl.theta_report(data)
+    with pytest.raises(ValueError, match="Classical methods forecast"):
+        tl.classical_report(data)
     with pytest.raises(ValueError, match="`data` were read for 'forecast'|forecast"):
         tl.evaluate(model, read(frame, id=None, features=["heat"]).test, verbose=0)
     assert "hidden steps within" in str(tl.model_card(model))

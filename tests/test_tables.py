@@ -253,6 +253,9 @@ def test_parts_follow_time(tmp_path):
     late = FRAME.assign(n=np.arange(240), fraud=np.where(FRAME.index > 200, "a", "b"))
     with pytest.warns(UserWarning, match="training part has no example of 'a'"):
         read(late, ["amount"], time="n", validation_split=0, test_split=0.5)
+    years = FRAME.assign(year=2020 + (np.arange(240) > 20) * 1 + (np.arange(240) > 200))
+    with pytest.warns(UserWarning, match="there are 3 different times: train has 9%"):
+        read(years, ["amount"], time="year")
 
 
 def test_data_that_are_read_otherwise_are_refused(trained, data):
@@ -306,6 +309,23 @@ def test_columns_are_explained(trained):
         assert one.scores.sum() == pytest.approx(one.logit - one.baseline, abs=0.05)
     assert {name for name, _ in found[0].top(2)} == {"amount", "shop"}
     assert len(found.plot().patches) == 8 and "amount" in found._repr_html_()
+
+
+def test_parts_of_a_table_are_named_by_its_columns(trained, data):
+    by_name = tl.evaluate(
+        trained[0], data.test, slices=["shop", "amount", "day"], verbose=0
+    ).slices
+    rows = np.concatenate([x.numpy() for x, _ in data.test])
+    cells = data.columns.decode(rows)
+    by_value = tl.evaluate(
+        trained[0], data.test, slices={"shop": np.array(cells["shop"])}, verbose=0
+    ).slices
+    assert by_name["shop"] == by_value["shop"] and len(by_name["amount"]) == 4
+    assert "2024-" in by_name["day"][0]["slice"]
+    one = tl.evaluate(trained[0], data.test, slices="shop", verbose=0)
+    assert one.slices["shop"] == by_name["shop"]
+    with pytest.raises(ValueError, match="No such way to name `slices`: 'shops'"):
+        tl.evaluate(trained[0], data.test, slices=["shops"], verbose=0)
 
 
 def test_columns_are_shuffled_one_by_one(trained, data):

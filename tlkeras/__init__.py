@@ -62,12 +62,12 @@ from tlkeras.evaluation import (
     backtest,
     boosting_report,
     calibrate,
+    classical_report,
     compare,
     domain_gap,
     evaluate,
     permutation_importance,
     series_anomalies,
-    theta_report,
 )
 from tlkeras.explain import Explanations, SanityCheck, explain, sanity_check
 from tlkeras.export import (
@@ -90,6 +90,7 @@ from tlkeras.few_labels import LabelSuggestions, learn_class, suggest_labels
 from tlkeras.freezing import find_backbone, freeze, trainable_summary
 from tlkeras.inputs.pictures.decoding import load_images
 from tlkeras.inputs.pictures.explaining import ImageExplanation
+from tlkeras.inputs.series.explaining import SeriesExplanation
 from tlkeras.inputs.sounds.explaining import SoundExplanation
 from tlkeras.inputs.tables.explaining import TableExplanation
 from tlkeras.inputs.texts.explaining import TextExplanation
@@ -173,6 +174,7 @@ __all__ = [
     "Report",
     "Runtime",
     "SanityCheck",
+    "SeriesExplanation",
     "SoundExplanation",
     "SplitModel",
     "Splits",
@@ -200,6 +202,7 @@ __all__ = [
     "boxes_from_yolo",
     "cache_info",
     "calibrate",
+    "classical_report",
     "clear_cache",
     "compare",
     "configure",
@@ -252,7 +255,6 @@ __all__ = [
     "table_regressor",
     "text_classifier",
     "text_regressor",
-    "theta_report",
     "trainable_summary",
     "tune",
 ]

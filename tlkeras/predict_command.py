@@ -58,6 +58,8 @@ def run_predict(arguments: Sequence[str]) -> int:
     _tolerate(sys.stdout, "backslashreplace")
     _tolerate(sys.stderr, "backslashreplace")
     try:
+        if _forecasts(model):
+            return int(_show_forecasts(model, args.inputs, args.json, args.batch_size))
         for answer in answers(model, _given(model, args.inputs), args.batch_size):
             failed |= answer.error is not None
             _show(model.problem, answer, args.json)
@@ -74,7 +76,9 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m tlkeras predict",
         description="Says what a saved model makes of files, texts or whatever it "
         "takes. One line each: the input, the label and its probability, with tabs "
-        "between them; several labels with commas between them. Exit code 0: all went "
+        "between them; several labels with commas between them. A forecaster takes "
+        "CSV files of series and writes CSV: a line for each series and step ahead. "
+        "Exit code 0: all went "
         "well; 1: some inputs could not be read: standard error says which, or with "
         "--json the `error` in their lines; 2: wrong usage, or the model cannot be "
         "loaded or takes nothing that a command line can give.",
@@ -85,7 +89,8 @@ def make_parser() -> argparse.ArgumentParser:
         "inputs",
         nargs="+",
         help="picture or sound files, texts (pairs with a tab between them), CSV files "
-        "or rows as JSON, as the model takes them; or -: one on each line of stdin",
+        "or rows as JSON, as the model takes them; or -: one on each line of stdin, of "
+        "a forecaster the CSV file itself",
     )
     add("--json", action="store_true", help="lines of JSON, with all probabilities")
     add("--batch-size", type=int, default=32, help="inputs at a time (32)")
@@ -132,9 +137,48 @@ def _load(path: str) -> TransferModel:
             f"{path!r} is a Keras model that knows neither its classes nor how its "
             "inputs are read; tl.image_classifier and its like build those that do."
         )
-    # Raises where it can read nothing at all, before standard input is waited for.
-    model.problem.input.read_each([])
+    if not _forecasts(model):
+        # Raises where it can read nothing, before standard input is waited for.
+        model.problem.input.read_each([])
     return model
+
+
+def _forecasts(model: TransferModel) -> bool:
+    return not model.problem.named and model.problem.output.forecasts
+
+
+def _show_forecasts(
+    model: TransferModel, inputs: Sequence[str], as_json: bool, batch_size: int
+) -> bool:
+    """Writes what follows the series of files, and returns whether one failed."""
+    failed = False
+    header = True
+    for item in inputs:
+        try:
+            frame = _table_of_stdin() if item == "-" else item
+            table = model.forecast(frame, batch_size=batch_size)
+        except (ValueError, OSError) as error:
+            failed = True
+            if as_json:
+                print(_json({"input": item, "error": str(error)}), flush=True)
+            else:
+                print(f"tlkeras: {_one_line(item)}: {error}", file=sys.stderr)
+            continue
+        if as_json or len(inputs) > 1:
+            table.insert(0, "input", item)
+        if as_json:
+            text = table.to_json(orient="records", lines=True, date_format="iso")
+        else:
+            text = table.to_csv(index=False, header=header)
+        print(text, end="", flush=True)
+        header = False
+    return failed
+
+
+def _table_of_stdin() -> Any:
+    import pandas as pd
+
+    return pd.read_csv(sys.stdin)
 
 
 def _tolerate(stream: Any, errors: str) -> None:

@@ -13,7 +13,7 @@ from tlkeras._validation import unknown_name
 from tlkeras.builders import TransferModel, recording
 from tlkeras.builders.random_states import set_random_states
 from tlkeras.optimizers import Constant, Cosine, OneCycle
-from tlkeras.outputs import Classes, Labels, Numbers
+from tlkeras.outputs import OUTPUTS
 from tlkeras.records import RunRecord, TrainingRecord
 from tlkeras.records.encoding import decode, missing, without_names
 from tlkeras.saving import load
@@ -22,7 +22,7 @@ from tlkeras.training.job import parts_of
 from tlkeras.training.recipe import SETTINGS
 from tlkeras.training.run_records import compiled_as
 
-_KEPT = (Classes, Labels, Numbers, Constant, Cosine, OneCycle)
+_KEPT = (*OUTPUTS.values(), Constant, Cosine, OneCycle)
 _CLASSES = {kind.__name__: kind for kind in _KEPT}
 
 

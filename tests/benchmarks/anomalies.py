@@ -228,26 +228,28 @@ def figures(name, shared, method, seed):
 
 
 def table(lines):
-    """Prints medians and ranges over seeds."""
-    for figure in FIGURES:
-        print(f"\n{figure}\n\n| set | method | {' | '.join(KINDS)} | mean |")
-        print("| --- " * (len(KINDS) + 3) + "|")
-        keys = dict.fromkeys((line["set"], line["method"]) for line in lines)
-        for name, method in keys:
-            each = [
-                line["found"]
-                for line in lines
-                if (line["set"], line["method"]) == (name, method)
-            ]
-            columns = [[one[kind][figure] for one in each] for kind in KINDS]
-            columns.append(
-                [statistics.mean(seed) for seed in zip(*columns, strict=True)]
-            )
-            cells = [
-                f"{statistics.median(x):.2f} ({min(x):.2f} to {max(x):.2f})"
-                for x in columns
-            ]
-            print(f"| {name} | {method} | {' | '.join(cells)} |")
+    """Prints medians and ranges over seeds: means over kinds, then kind by kind."""
+    found = {}
+    for line in lines:
+        found.setdefault((line["set"], line["method"]), []).append(line["found"])
+    print(f"| set | method | {' | '.join(FIGURES)} |\n{'| --- ' * 6}|")
+    for key, each in found.items():
+        means = [
+            [statistics.mean(one[kind][figure] for kind in KINDS) for one in each]
+            for figure in FIGURES
+        ]
+        print(f"| {' | '.join([*key, *map(spread, means)])} |")
+    print(f"\n| set | method | {' | '.join(KINDS)} |\n{'| --- ' * 8}|")
+    for key, each in found.items():
+        kinds = [[one[kind][FIGURES[0]] for one in each] for kind in KINDS]
+        print(f"| {' | '.join([*key, *map(spread, kinds)])} |")
+
+
+def spread(values):
+    """Returns the median and the range."""
+    middle = statistics.median(values)
+    digits = 3 if middle < 0.05 else 2
+    return f"{middle:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Series: a backbone pretrained on generated series, against none and the usual rest.
 
-    python tests/benchmarks/series.py --shared ../shared [--study ett few]
+    python tests/benchmarks/series.py --shared ../shared [--study ett few intervals]
         [--horizons 24 96 336] [--shares 0.05 0.2 1] [--seeds 0 1 2]
         [--methods frozen random fine_tune scratch theta] [--out series.jsonl]
     python tests/benchmarks/series.py --table [--out series.jsonl]
@@ -9,6 +9,8 @@ ett   ETTh1 (8,780 hours), oil temperature alone, the first 60% to learn from (t
       latest 5%, 20% or all of these windows), 20% for validation, 20% to test. Mean
       absolute scaled error over all windows of the test part; the unit is the mean
       error of the seasonal naive forecast (24 hours) in all of the training part.
+intervals   ETTh1 as above, all of the training part: MASE, CRPS and coverage of the
+      network, frozen and calibrated, and of `tl.classical_report`.
 few   GunPoint, ItalyPowerDemand and BasicMotions as sktime ships them, 2, 5, 10 or all
       training examples of each class. Accuracy in their own test parts.
 
@@ -38,6 +40,8 @@ import tlkeras as tl
 
 METHODS = ("naive", "frozen", "random", "fine_tune", "scratch", "theta")
 FEW_METHODS = ("frozen", "random", "fine_tune", "scratch", "logistic", "dtw")
+CLASSICAL = ("network", "theta", "ets", "naive")
+FIGURES = ("mase", "crps", "coverage_90")
 SETS = ("GunPoint", "ItalyPowerDemand", "BasicMotions")
 SHOTS = (2, 5, 10, None)
 WINDOW, VAL, TEST = 168, 1756, 1756
@@ -45,6 +49,27 @@ WINDOW, VAL, TEST = 168, 1756, 1756
 
 def ett(shared, horizon, share, method, seed):
     """Returns the MASE of a method."""
+    values, unit, data = ett_data(shared, horizon, share)
+    if method == "naive":
+        output = data.problem.output
+        rows = [output.taken_apart(y.numpy()) for _, y in data.test]
+        errors = [np.abs(one.own(one.true) - one.own(one.naive)) for one in rows]
+        return float(np.concatenate(errors).mean() / unit)
+    if method == "theta":
+        return float(theta_error(values, len(values) - TEST, horizon) / unit)
+    model = trained(
+        lambda weights: tl.series_forecaster(
+            "patch_transformer", data.problem.output, window=WINDOW, weights=weights
+        ),
+        data,
+        method,
+        seed,
+    )
+    return float(tl.evaluate(model, data.test, verbose=0).mae / unit)
+
+
+def ett_data(shared, horizon, share):
+    """Returns oil temperatures, what errors are measured in, and windows."""
     import pandas as pd
 
     frame = pd.read_csv(Path(shared, "data/ett/ETTh1.csv"))
@@ -62,22 +87,22 @@ def ett(shared, horizon, share, method, seed):
         validation_split=VAL / len(frame),
         test_split=TEST / len(frame),
     )
-    if method == "naive":
-        output = data.problem.output
-        rows = [output.taken_apart(y.numpy()) for _, y in data.test]
-        errors = [np.abs(one.own(one.true) - one.own(one.naive)) for one in rows]
-        return float(np.concatenate(errors).mean() / unit)
-    if method == "theta":
-        return float(theta_error(values, len(values) - TEST, horizon) / unit)
+    return values, unit, data
+
+
+def intervals(shared, horizon, method, seed):
+    """Returns figures of a method whose errors on validation data give intervals."""
+    _, _, data = ett_data(shared, horizon, 1)
+    if method != "network":
+        return tl.classical_report(data, method, verbose=0).metrics
     model = trained(
-        lambda weights: tl.series_forecaster(
-            "patch_transformer", data.problem.output, window=WINDOW, weights=weights
-        ),
+        lambda weights: tl.series_forecaster("patch_transformer", data),
         data,
-        method,
+        "frozen",
         seed,
     )
-    return float(tl.evaluate(model, data.test, verbose=0).mae / unit)
+    tl.calibrate(model, data.val, verbose=0)
+    return tl.evaluate(model, data.test, verbose=0).metrics
 
 
 def theta_error(values, begin, horizon):
@@ -184,6 +209,16 @@ def runs(given):
                             "method": method,
                             "seed": seed,
                         }
+    if "intervals" in given.study:
+        for horizon in given.horizons:
+            for method in given.methods or CLASSICAL:
+                if method in CLASSICAL:
+                    yield {
+                        "study": "intervals",
+                        "horizon": horizon,
+                        "method": method,
+                        "seed": given.seeds[0],
+                    }
     if "few" in given.study:
         for name in SETS:
             for shots in SHOTS:
@@ -233,21 +268,28 @@ def main() -> None:
     )
     if given.table:
         return table(lines)
-    done = [{k: v for k, v in x.items() if k not in ("value", "cpu")} for x in lines]
+    found = "value", "cpu", "figure"
+    done = [{k: v for k, v in x.items() if k not in found} for x in lines]
     for run in runs(given):
         if run in done:
             continue
         began = time.process_time()
         arguments = {k: v for k, v in run.items() if k != "study"}
         if run["study"] == "ett":
-            value = ett(given.shared, **arguments)
+            values = {None: ett(given.shared, **arguments)}
+        elif run["study"] == "intervals":
+            figures = intervals(given.shared, **arguments)
+            values = {name: figures[name] for name in FIGURES}
         else:
             arguments["name"] = arguments.pop("set")
-            value = few(**arguments)
-        line = {**run, "value": value, "cpu": round(time.process_time() - began, 1)}
-        print(line, flush=True)
-        with out.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            values = {None: few(**arguments)}
+        cpu = round(time.process_time() - began, 1)
+        for figure, value in values.items():
+            named = {} if figure is None else {"figure": figure}
+            line = {**run, **named, "value": value, "cpu": cpu}
+            print(line, flush=True)
+            with out.open("a") as file:
+                file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

@@ -342,6 +342,7 @@ def make_splits(
     strata, names = problem.strata(train.labels)
     if times is not None:
         drawn = split_by_time(times, *fractions)
+        _warn_of_uneven(drawn, fractions, times)
     elif groups is None:
         drawn = split_positions(strata, *fractions, seed, names)
     else:
@@ -372,6 +373,26 @@ def make_splits(
         groups=groups and [groups["train"][row] for row in drawn["train"]],
         fractions=tuple(map(float, fractions)),
     )
+
+
+def _warn_of_uneven(
+    drawn: Mapping[str, np.ndarray], fractions: Sequence[float], times: np.ndarray
+) -> None:
+    """Warns where times are so few that a part is far from what was asked for."""
+    wanted = dict(zip(PARTS, (1 - sum(fractions), *fractions), strict=True))
+    shares = {part: len(drawn[part]) / len(times) for part in PARTS}
+    uneven = [
+        f"{part} has {shares[part]:.0%} of the examples, not {wanted[part]:.0%}"
+        for part in PARTS
+        if abs(shares[part] - wanted[part]) > max(wanted[part] / 2, 1 / len(times))
+    ]
+    if uneven:
+        warnings.warn(
+            f"Examples of one time stay in one part, and there are "
+            f"{len(np.unique(times))} different times: {', '.join(uneven)}.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _warn_of_absent_classes(

@@ -133,11 +133,12 @@ def _named_builder(name: str, data_dir: str | os.PathLike | None) -> Any:
     data_dir = None if data_dir is None else os.path.expanduser(data_dir)
     try:
         return tfds.builder(name, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError as error:
+    except tfds.core.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
+        # Its own words are the names of all data sets.
         raise unknown_name(
             "data set", name.split("/")[0].split(":")[0], known
-        ) from error
+        ) from None
 
 
 def _download(builder: Any) -> None:

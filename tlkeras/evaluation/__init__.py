@@ -4,13 +4,13 @@ from tlkeras.evaluation.anomalies import Anomalies, AnomalyFigures, series_anoma
 from tlkeras.evaluation.backtesting import Backtest, backtest
 from tlkeras.evaluation.boosting import boosting_report
 from tlkeras.evaluation.calibrating import Temperature, calibrate
+from tlkeras.evaluation.classical import classical_report
 from tlkeras.evaluation.comparison import Comparison, compare
 from tlkeras.evaluation.epochs import EpochReports
 from tlkeras.evaluation.evaluating import evaluate
 from tlkeras.evaluation.gap import DomainGap, domain_gap
 from tlkeras.evaluation.importance import Importances, permutation_importance
 from tlkeras.evaluation.report import Report
-from tlkeras.evaluation.theta import theta_report
 
 __all__ = [
     "Anomalies",
@@ -25,10 +25,10 @@ __all__ = [
     "backtest",
     "boosting_report",
     "calibrate",
+    "classical_report",
     "compare",
     "domain_gap",
     "evaluate",
     "permutation_importance",
     "series_anomalies",
-    "theta_report",
 ]

@@ -27,13 +27,15 @@ class Aligned:
     """
 
     def __init__(self, slices: Any, groups: Any, reading: Reading | None):
+        if _are_columns(slices, reading):
+            slices = {name: name for name in slices}
         wanted = {("slices", name): value for name, value in named(slices).items()}
         if groups is not None:
             wanted["groups", "groups"] = groups
         self._known, self._functions = {}, {}
         for key, value in wanted.items():
             if isinstance(value, str):
-                self._known[key] = _folders(value, key[0], reading)
+                self._known[key] = _by_name(value, key[0], reading)
             elif callable(value):
                 _check_takes_batches(value, key[0])
                 self._functions[key] = value
@@ -154,10 +156,29 @@ def _observer(function: Any) -> Observer:
     return observe
 
 
+def _are_columns(slices: Any, reading: Reading | None) -> bool:
+    """Whether slices are names of columns, not a value for each example."""
+    if not isinstance(slices, list | tuple) or reading is None or not slices:
+        return False
+    return all(isinstance(each, str) for each in slices) and (
+        set(slices) <= {*reading.problem.input.column_names}
+        or len(slices) != len(reading.examples)
+    )
+
+
+def _by_name(name: str, argument: str, reading: Reading | None) -> Any:
+    """Returns a value for each example: that of its column, or its folder."""
+    columns = () if reading is None else reading.problem.input.column_names
+    if name in columns:
+        return reading.problem.input.column_values(reading.examples, name)
+    if name not in _FOLDERS:
+        valid = columns or _FOLDERS
+        raise unknown_name(f"way to name `{argument}`", name, valid)
+    return _folders(name, argument, reading)
+
+
 def _folders(kind: str, argument: str, reading: Reading | None) -> np.ndarray:
     """Returns for each image file its folder, or the last part of that."""
-    if kind not in _FOLDERS:
-        raise unknown_name(f"way to name `{argument}`", kind, _FOLDERS)
     names = file_names(reading)
     if names is None:
         raise ValueError(

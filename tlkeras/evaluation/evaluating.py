@@ -80,8 +80,9 @@ def evaluate(
         slices: From names to values, one per example: an array in the order of the
             data; a function of a batch `(x, y)` that returns an array; or, for image
             files, `"folder"` (the class folder and what is below it) or `"subfolder"`
-            (the folder that a file lies in, of whatever class). A data frame's columns,
-            or values alone, will do as well. Numbers that differ in more than 10 ways
+            (the folder that a file lies in, of whatever class); or, of tables, columns
+            that the model reads: `["sex", "age"]`. A data frame's columns, or values
+            alone, will do as well. Numbers that differ in more than 10 ways
             are cut at their quartiles; those that are missing are a slice of their own.
         groups: One value per example, an array in the order of the data or a function
             of a batch `(x, y)`; examples of one value belong together.

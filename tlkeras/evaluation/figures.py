@@ -248,7 +248,8 @@ class Figures:
                 the second one, or one label.
 
         Returns:
-            A `CostCurve`, with `.threshold`, `.cost` and the curve.
+            A `CostCurve`, with `.threshold`, `.cost` and the curve. Where examples have
+            weights, its means are weighted.
 
         Raises:
             UnsupportedError: If the output has no probabilities.
@@ -266,7 +267,9 @@ class Figures:
             Elkan, The Foundations of Cost-Sensitive Learning (2001).
         """
         return self.output.cost_curve(
-            self.y_true, self.outputs, false_negative, false_positive, class_name
+            *(self.y_true, self.outputs, false_negative, false_positive),
+            class_name,
+            self.sample_weight,
         )
 
     @functools.cached_property

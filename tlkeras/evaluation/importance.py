@@ -138,6 +138,11 @@ def permutation_importance(
     found = {}
     for head, report in reports.items():
         rows = report.examples(np.arange(len(report.y_true)))
+        if len(rows) < 2:
+            raise ValueError(
+                "Cells are shuffled among rows: `data` must have at least 2 of them. "
+                f"Received: {len(rows)}."
+            )
         rises = {}
         for name, shuffled in problem.input.shuffled(rows, repeats, seed):
             outputs = model.predict(shuffled, verbose=0)

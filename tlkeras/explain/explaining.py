@@ -25,7 +25,7 @@ def explain(
     tolerance: float = 0.05,
     batch_size: int = 32,
 ) -> Explanations:
-    """Shows which pixels, words, moments of a sound or columns speak for a class.
+    """Shows which pixels, words, columns or moments speak for a class.
 
     An explanation is a hint, not a proof: look at several inputs, and see with
     `tl.sanity_check` whether the maps depend on what the model has learnt at all.
@@ -38,25 +38,26 @@ def explain(
     - `"grad_cam"`: the channels of a feature map, weighted with the mean gradient of
       the logit with respect to them; what is below zero is cut. Coarse and fast.
     - `"integrated_gradients"`: the gradient with respect to the pixels, the
-      spectrogram, the embeddings of the tokens or the scaled cells of a row, averaged
-      along the line from a baseline to the input, times the difference of both. The
-      attributions sum to the difference of the logits (they are complete); how far they
-      are from that is in `.gap`.
+      spectrogram, the embeddings of the tokens, the scaled cells of a row or steps of a
+      window, averaged along the line from a baseline to the input, times the difference
+      of both. The attributions sum to the difference of the logits (they are complete);
+      how far they are from that is in `.gap`.
 
     Args:
         model: A functional `keras.Model` with outputs `(batch, units)`, made by tlkeras
             or not, or a detector. Texts need one that tlkeras made, which has its
             tokenizer.
-        inputs: Pictures, sounds, texts or rows, as `model.classify` takes them; of
-            longer sounds the middle.
+        inputs: Pictures, sounds, texts, rows or windows of series, as `model.classify`
+            takes them; of longer sounds the middle.
         method: `"grad_cam"` (pictures, sounds) or `"integrated_gradients"`. `"auto"`:
             Grad-CAM where the model has a feature map with a height and a width, and
             does not find boxes.
-        target: The class, by name or number; of a regression the number of the output;
-            or a list with one for each input. By default the most probable class. Of a
-            detector the name of a class, whose surest box is explained (by default the
-            surest of all), or a score's number: that of the cell, a row of what
-            `predict` gives, times the number of classes, plus the class number.
+        target: The class, by name or number; of a regression or a forecast the number
+            of the output; or a list with one for each input. By default the most
+            probable class. Of a detector the name of a class, whose surest box is
+            explained (by default the surest of all), or a score's number: that of the
+            cell, a row of what `predict` gives, times the number of classes, plus the
+            class number.
         head: Which head, of a model with several.
         layer: Of Grad-CAM, the layer whose feature map is read. By default the last one
             that does not pool.
@@ -73,8 +74,8 @@ def explain(
 
     Returns:
         `Explanations`, a list with one `ImageExplanation`, `SoundExplanation`,
-        `TextExplanation` or `TableExplanation` for each input, in order. It and each
-        in it has `plot()`.
+        `TextExplanation`, `TableExplanation` or `SeriesExplanation` for each input, in
+        order. It and each in it has `plot()`.
 
     Raises:
         ValueError: If an argument is not one of the above, or the model has nothing of

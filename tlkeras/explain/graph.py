@@ -61,7 +61,8 @@ class Graph:
             given = {id(tensor): values[slot] for tensor, slot in pairs}
             _keras.call_again([call.node], given, training=False)
             made = (given[id(tensor)] for tensor in call.node.outputs)
-            values.update(zip(call.outputs, made, strict=True))
+            for slot, tensor in zip(call.outputs, made, strict=True):
+                values.setdefault(slot, tensor)
         return values[wanted]
 
     def between(self, known: Iterable[int], wanted: int) -> list[Call]:

@@ -712,6 +712,20 @@ class Input:
             ValueError: If the model could make nothing of them.
         """
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Columns that examples can be sliced by; none but of tables."""
+        return ()
+
+    def column_values(self, examples: Any, name: str) -> Any:
+        """Returns what each example holds in a column, for people.
+
+        Args:
+            examples: `Examples` of this kind.
+            name: One of `column_names`.
+        """
+        raise self.unsupported("tl.evaluate(slices=...)", "column_values")
+
     def plain_rows(self, examples: Any) -> tuple[np.ndarray, np.ndarray]:
         """Returns examples as other learners take rows, and which numbers are codes.
 

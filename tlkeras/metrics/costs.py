@@ -1,6 +1,6 @@
 """What decisions cost, by the probability from which a class is said."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,9 @@ class CostCurve:
     """
 
     class_name: str
-    scores: np.ndarray
-    thresholds: np.ndarray
-    costs: np.ndarray
+    scores: np.ndarray = field(repr=False)
+    thresholds: np.ndarray = field(repr=False)
+    costs: np.ndarray = field(repr=False)
     threshold: float
     cost: float
     never: float
@@ -70,6 +70,7 @@ def cost_curve(
     false_negative: Any,
     false_positive: Any,
     class_name: str,
+    weights: np.ndarray | None = None,
 ) -> CostCurve:
     """Computes what it costs to say a class from each probability on.
 
@@ -80,6 +81,7 @@ def cost_curve(
             number, or one for each example.
         false_positive: What it costs to say the class of another example, as well.
         class_name: The class.
+        weights: Of the examples in the means, `(n,)`; `None`: they count alike.
 
     Raises:
         ValueError: If costs are negative, all 0 or of another form.
@@ -99,20 +101,22 @@ def cost_curve(
     )
     if not (missed.any() or alarms.any()):
         raise ValueError(f"Costs must not all be 0. Received: {given}.")
+    is_same = missed.min() == missed.max() and alarms.min() == alarms.max()
+    calibrated = alarms[0] / (alarms[0] + missed[0]) if is_same else np.nan
+    weights = np.ones(len(truth)) if weights is None else weights
+    missed, alarms = missed * weights, alarms * weights
     distinct, place = np.unique(scores.astype("float64"), return_inverse=True)
     count = len(distinct)
     # With the i-th score or more said, those below it are missed.
     below = np.cumsum(np.bincount(place, missed * truth, count))
     above = np.bincount(place, alarms * ~truth, count)[::-1].cumsum()[::-1]
-    costs = (np.append(0, below) + np.append(above, 0)) / len(truth)
+    costs = (np.append(0, below) + np.append(above, 0)) / weights.sum()
     thresholds = np.append(0, (distinct + np.append(distinct[1:], 1)) / 2)
     never, always = costs[-1], costs[0]
     if distinct[-1] >= 1:
         # No probability is left from which it is never said.
         thresholds, costs = thresholds[:-1], costs[:-1]
     best = len(costs) - 1 - int(costs[::-1].argmin())
-    is_same = missed.min() == missed.max() and alarms.min() == alarms.max()
-    calibrated = alarms[0] / (alarms[0] + missed[0]) if is_same else np.nan
     return CostCurve(
         class_name,
         distinct,

@@ -103,6 +103,7 @@ class Probabilities(Output):
         false_negative: Any,
         false_positive: Any,
         class_name: str | None,
+        sample_weight: np.ndarray | None,
     ) -> costs.CostCurve:
         names = list(self.class_names)
         said = self._told_apart(np.arange(len(names)))
@@ -118,7 +119,7 @@ class Probabilities(Output):
         truth = ranking.as_rows(y_true, len(names))[:, place]
         scores = self.probabilities(outputs)[:, place]
         return costs.cost_curve(
-            truth, scores, false_negative, false_positive, class_name
+            truth, scores, false_negative, false_positive, class_name, sample_weight
         )
 
     def plot_roc(self, report: Any, ax: Any = None) -> Any:

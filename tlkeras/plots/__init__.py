@@ -13,7 +13,9 @@ from tlkeras.plots.costs import plot_cost_curve
 from tlkeras.plots.curves import plot_precision_recall, plot_roc
 from tlkeras.plots.examples import plot_examples, to_jpeg
 from tlkeras.plots.explanations import (
+    evidence_size,
     heats_size,
+    plot_evidence,
     plot_heat,
     plot_heats,
     plot_similarities,
@@ -28,6 +30,7 @@ from tlkeras.plots.residuals import plot_residuals
 from tlkeras.plots.slices import plot_slices
 
 __all__ = [
+    "evidence_size",
     "heats_size",
     "image_grid",
     "pareto_front",
@@ -36,6 +39,7 @@ __all__ = [
     "plot_cost_curve",
     "plot_examples",
     "plot_heat",
+    "plot_evidence",
     "plot_heats",
     "plot_history",
     "plot_importances",

@@ -1,4 +1,4 @@
-"""Explanations: maps over pictures, coloured words, likeness of maps by depth."""
+"""Explanations: maps over pictures, coloured words and series, likeness of maps."""
 
 import math
 from collections.abc import Sequence
@@ -19,6 +19,9 @@ _BRIGHTEST = 99.5
 _OPACITY = 0.72
 # Of a map of single pixels, as a share of its side.
 _SMOOTHING = 0.03
+# Width and height in inches of one series, and steps so few that each has a dot.
+_STRIP = (6.4, 1.8)
+_FEW_STEPS = 50
 _TEXT_WIDTH = 7.5
 _FONT = 10
 _LINE = 0.27
@@ -101,6 +104,56 @@ def heats_size(count: int) -> tuple[float, float]:
     """Returns the width and height in inches that suit `count` pictures."""
     columns = math.ceil(math.sqrt(count))
     return columns * _CELL, math.ceil(count / columns) * _CELL
+
+
+def plot_evidence(
+    rows: Sequence[tuple[np.ndarray, np.ndarray, str]],
+    ax: "Axes | None" = None,
+    *,
+    columns: int | None = None,
+) -> "Axes":
+    """Draws series as lines, on a ground whose colours are the evidence at each step.
+
+    Args:
+        rows: For each its values `(steps,)`, NaN where missing, its evidence `(steps,)`
+            and a title. Orange is for, blue against.
+        ax: Matplotlib axes. Defaults to an axes of a new figure.
+        columns: Series per row. By default one.
+
+    Returns:
+        The axes; each series has an inset axes in it (`ax.child_axes`).
+
+    Example:
+    >>> ax = plot_evidence([(np.arange(8.0), np.eye(8)[3], "ant")] * 3)
+    >>> len(ax.child_axes)
+    3
+    """
+    columns = columns or 1
+    lines = math.ceil(len(rows) / columns)
+    if ax is None:
+        ax = new_axes(evidence_size(len(rows), columns))
+    ax.set_axis_off()
+    for number, (values, evidence, title) in enumerate(rows):
+        row, column = divmod(number, columns)
+        left, bottom = column / columns, 1 - (row + 1) / lines
+        cell = ax.inset_axes([left, bottom, 0.94 / columns, 0.62 / lines])
+        cell.imshow(
+            _colours(np.asarray(evidence)[None]),
+            aspect="auto",
+            extent=(-0.5, len(values) - 0.5, 0, 1),
+            transform=cell.get_xaxis_transform(),
+        )
+        marker = "." if len(values) < _FEW_STEPS else None
+        cell.plot(values, color="black", linewidth=1, marker=marker)
+        cell.set_xlim(-0.5, len(values) - 0.5)
+        cell.set_title(short_label(title, 60), fontsize=9, parse_math=False)
+        cell.tick_params(labelsize=7)
+    return ax
+
+
+def evidence_size(count: int, columns: int = 1) -> tuple[float, float]:
+    """Returns the width and height in inches that suit `count` series."""
+    return columns * _STRIP[0], math.ceil(count / columns) * _STRIP[1]
 
 
 def plot_words(

@@ -15,6 +15,7 @@ from tlkeras.findings import Finding, Numbering
 from tlkeras.freezing import find_backbone
 from tlkeras.heads import to_vector
 from tlkeras.inputs.base import Assembled, Input, Usage
+from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.series import backbones
 from tlkeras.inputs.series.along import Along
 from tlkeras.inputs.series.networks import NETWORKS
@@ -626,15 +627,17 @@ True
             one, where = past[lacking[0]], gone[lacking[0]]
             times = times_after(one.times, freq, self.ahead)[where.any(axis=1)]
             said = [*map(str, names[where.any(axis=0)])]
-            more = f" and {len(lacking) - 1} more series" if len(lacking) > 1 else ""
+            more = (
+                f"; and of {len(lacking) - 1} more series" if len(lacking) > 1 else ""
+            )
             what = "" if one.times is not None else "steps ahead "
             keys = [key for key in (self.id, self.time) if key is not None]
             made = ", ".join(f"{key!r}: ..." for key in [*keys, *map(str, names)])
             index = ", index=..." if not what and self.time is None else ""
             raise ValueError(
                 f"{said} must be known for the {self.ahead} steps after the last known "
-                f"target{one.of}. Missing: {what}{times[0]} to {times[-1]} "
-                f"({len(times)} steps){more}. Add rows for these, without targets: "
+                f"target{one.of}. Missing: {what}{times[0]} to {times[-1]}, "
+                f"{len(times)} of them{more}. Add rows for these, without targets: "
                 f"`future = pd.DataFrame({{{made}}}{index})`, "
                 "`model.forecast(pd.concat([frame, future]))`."
             )
@@ -650,6 +653,11 @@ True
                 UserWarning,
                 stacklevel=4,
             )
+
+    def explainer(self, probe: Any, settings: Settings) -> Any:
+        from tlkeras.inputs.series.explaining import SeriesExplainer
+
+        return SeriesExplainer(probe, settings, self)
 
     # Pretraining.
 

@@ -354,6 +354,18 @@ True
                 errors[place] = str(error)
         return rows, errors
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return () if self.columns is None else self.columns.names
+
+    def column_values(self, examples: Any, name: str) -> Any:
+        rows = np.asarray(examples.inputs)[examples.rows]
+        shown = self.columns.decode(rows)[name]
+        kinds = {column.name: column.kind for column in self.columns}
+        if kinds[name] != "date" or "(date)" in shown:
+            return shown
+        return np.array(shown, "datetime64[D]")
+
     def plain_rows(self, examples: Any) -> tuple[np.ndarray, np.ndarray]:
         rows = np.asarray(examples.inputs)[examples.rows].astype("float64")
         codes = np.arange(rows.shape[1]) >= len(self.columns.scales)

@@ -157,6 +157,7 @@ class Reporting(Kind):
         false_negative: Any,
         false_positive: Any,
         class_name: str | None,
+        sample_weight: np.ndarray | None,
     ) -> CostCurve:
         """Returns what it costs to say a name from each probability on.
 
@@ -167,6 +168,7 @@ class Reporting(Kind):
                 number, or one for each example.
             false_positive: What it costs to say it where it is wrong, as well.
             class_name: The name; `None` where there is one to be said or not.
+            sample_weight: Of the examples in the means, or `None`.
         """
         raise self.unsupported("Report.cost_curve", "cost_curve")
 

@@ -10,6 +10,8 @@ import numpy as np
 # Which errors are kept: their quantiles at these levels.
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
+# So many errors the outermost levels take.
+LEAST_ERRORS = round(1 / LEVELS[0]) - 1
 # How wide the 90% interval of a normal distribution is, in its deviations.
 _WIDTH_90 = 2 * statistics.NormalDist().inv_cdf(0.95)
 # Errors of less than this, in deviations of a window, are rounding.
@@ -59,12 +61,11 @@ def error_quantiles(errors: np.ndarray) -> np.ndarray:
     for unit, column in enumerate(errors.T):
         known = np.sort(column[~np.isnan(column)])
         count = len(known)
-        least = round(1 / LEVELS[0]) - 1
-        if count < least:
+        if count < LEAST_ERRORS:
             raise ValueError(
-                f"Intervals take at least {least} windows with a known value at each "
-                f"step of the horizon. Received: {count} at step {unit + 1}. Take a "
-                "larger validation part, or a smaller `stride`."
+                f"Intervals take at least {LEAST_ERRORS} windows with a known value at "
+                f"each step of the horizon. Received: {count} at step {unit + 1}. Take "
+                "a larger validation part, or a smaller `stride`."
             )
         for row, level in enumerate(LEVELS):
             place = (count + 1) * level

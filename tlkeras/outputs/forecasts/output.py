@@ -115,7 +115,7 @@ class Forecast(Output):
     hub_task: ClassVar[str | None] = "time-series-forecasting"
     first_figures: ClassVar[tuple[str, ...]] = (
         *("mae", "rmse", "mase", "naive_mase", "smape"),
-        *("coverage_90", "pinball", "loss"),
+        *("coverage_90", "crps", "loss"),
     )
     headline_figures: ClassVar[tuple[str, ...]] = ("mae", "mase", "naive_mase")
 
@@ -425,7 +425,7 @@ class Forecast(Output):
         }
         if self.errors is not None:
             quantiles = one.own(pred[None] + self._all_errors()[:, None])
-            found["pinball"] = forecasting.pinball(true, quantiles, LEVELS)
+            found["crps"] = forecasting.crps(true, quantiles, LEVELS)
             for coverage in COVERAGES:
                 low, high = (quantiles[row] for row in bounds_of(coverage))
                 inside = np.where(
