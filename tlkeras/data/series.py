@@ -86,7 +86,8 @@ def from_series(
         gap: Further steps that are left out before each border.
         around: To fill in instead of to forecast: the middle `horizon` steps of each
             window are hidden in the targets and asked for, and the window, of `window`
-            steps in all, is seen on both sides of them. For `tl.series_anomalies`.
+            steps in all, is seen on both sides of them, each of which should hold a
+            season. For `tl.series_anomalies`.
         freq: The length of a step as pandas writes it: `"h"`, `"15min"`, `"D"`. `None`:
             what the times tell.
         season: Steps after which things repeat, for the seasonal naive forecast that

@@ -41,7 +41,15 @@ class Predicted(NamedTuple):
 
 
 def windows_of(seen: Along, problem: Problem) -> Windows:
-    """Returns all windows of series that tell something of a step of theirs."""
+    """Returns all windows of series that tell something of a step of theirs.
+
+    Args:
+        seen: The series.
+        problem: What the model is for.
+
+    Raises:
+        ValueError: If all are too short.
+    """
     own, its_input = seen.own, problem.input
     # What is known ahead has to be there for all of it; else one step is enough.
     is_whole = bool(its_input.around or its_input.known)
@@ -57,7 +65,15 @@ def windows_of(seen: Along, problem: Problem) -> Windows:
 
 
 def windows_of_reference(reference: Any, problem: Problem) -> Windows:
-    """Returns windows of the data that errors are taken from."""
+    """Returns windows of the data that errors are taken from.
+
+    Args:
+        reference: A part of `Splits`, or a frame.
+        problem: What the model is for.
+
+    Raises:
+        ValueError: If it is neither, or not read as the model takes it.
+    """
     reading = reading_of(reference)
     if reading is None:
         try:
@@ -75,7 +91,17 @@ def windows_of_reference(reference: Any, problem: Problem) -> Windows:
 def predicted(
     model: keras.Model, problem: Problem, windows: Windows, batch_size: int
 ) -> Predicted:
-    """Returns what a model says of windows, but for those whose targets are flat."""
+    """Returns what a model says of windows, but for those whose targets are flat.
+
+    Args:
+        model: The model.
+        problem: What it is for.
+        windows: What it looks at.
+        batch_size: How many of them at a time.
+
+    Raises:
+        ValueError: If all are flat.
+    """
     its_input, targets = problem.input, slice(problem.output.targets)
     kept, outputs, scales = [], [], []
     for starts in np.split(windows.starts, range(_CHUNK, len(windows.starts), _CHUNK)):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_int
+from tlkeras._validation import check_choice, check_int
 from tlkeras.metrics import forecasting
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.table import number
@@ -122,6 +122,7 @@ class Forecast(Output):
     def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", check_int("horizon", self.horizon, 1))
         object.__setattr__(self, "targets", check_int("targets", self.targets, 1))
+        check_choice("around", self.around, (True, False))
         if self.errors is not None:
             rows = np.asarray(self.errors, "float64")
             if rows.shape != (len(LEVELS), self.units):
