@@ -50,6 +50,8 @@ from tlkeras.data import (
 from tlkeras.distribution import WorkerError
 from tlkeras.environment import report_environment
 from tlkeras.evaluation import (
+    Anomalies,
+    AnomalyFigures,
     Backtest,
     Comparison,
     DomainGap,
@@ -65,6 +67,7 @@ from tlkeras.evaluation import (
     domain_gap,
     evaluate,
     permutation_importance,
+    series_anomalies,
 )
 from tlkeras.explain import Explanations, SanityCheck, explain, sanity_check
 from tlkeras.export import (
@@ -126,6 +129,8 @@ from tlkeras.training import (
 )
 
 __all__ = [
+    "Anomalies",
+    "AnomalyFigures",
     "AutoResult",
     "Backtest",
     "Between",
@@ -240,6 +245,7 @@ __all__ = [
     "report_environment",
     "rerun",
     "sanity_check",
+    "series_anomalies",
     "series_classifier",
     "series_forecaster",
     "series_regressor",

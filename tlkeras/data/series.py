@@ -42,6 +42,7 @@ def from_series(
     horizon: int | None = None,
     stride: int = 1,
     gap: int = 0,
+    around: bool = False,
     freq: str | None = None,
     season: int | None = None,
     groups: Any = None,
@@ -83,6 +84,10 @@ def from_series(
         stride: Steps from one training window to the next. Validation and test take
             every window.
         gap: Further steps that are left out before each border.
+        around: To fill in instead of to forecast: the middle `horizon` steps of each
+            window are hidden in the targets and asked for, and the window, of `window`
+            steps in all, is seen on both sides of them, each of which should hold a
+            season. For `tl.series_anomalies`.
         freq: The length of a step as pandas writes it: `"h"`, `"15min"`, `"D"`. `None`:
             what the times tell.
         season: Steps after which things repeat, for the seasonal naive forecast that
@@ -101,7 +106,8 @@ def from_series(
     Returns:
         `Splits`, which `tl.series_forecaster` takes: they say channels, window and
         horizon. With `known` columns examples are `(window + horizon, channels)`: the
-        targets, the features, then these; behind the window all others are NaN.
+        targets, the features, then these; behind the window all others are NaN. With
+        `around` the middle of the targets is NaN.
 
     Raises:
         ValueError: If a column is missing or holds no numbers or times, times repeat,
@@ -126,7 +132,7 @@ def from_series(
     if labels is not None:
         _refuse_for_labels(time=time, target=target, id=id, window=window, freq=freq)
         _refuse_for_labels(horizon=horizon, season=season, features=features or None)
-        _refuse_for_labels(known=known or None)
+        _refuse_for_labels(known=known or None, around=around or None)
         return _labelled(
             *(frame, labels, groups, class_names, task),
             batch_size=batch_size,
@@ -147,6 +153,7 @@ def from_series(
         horizon=horizon,
         stride=stride,
         gap=gap,
+        around=around,
         freq=freq,
         season=season,
     )
@@ -223,6 +230,19 @@ class _Whole(NamedTuple):
     stride: int
     gap: int
 
+    @property
+    def length(self) -> int:
+        """How many steps a window and what is asked for take."""
+        return self.input.steps + self.output.horizon * (not self.output.around)
+
+    @property
+    def about(self) -> str:
+        """These steps in words."""
+        window, horizon = self.input.steps, self.output.horizon
+        if self.output.around:
+            return f"{window} steps (`window`)"
+        return f"{window} + {horizon} steps (`window` and `horizon`)"
+
 
 def _read(
     frame: Any,
@@ -236,6 +256,7 @@ def _read(
     known: Sequence[Hashable] = (),
     window: int | None = None,
     horizon: int | None = None,
+    around: bool = False,
     freq: str | None = None,
     season: int | None = None,
 ) -> _Whole:
@@ -261,9 +282,11 @@ def _read(
     season = season_of(step) if season is None else check_int("season", season, 1)
     if window is None:
         wanted = max(_LEAST_WINDOW, _SEASONS * season, 2 * horizon)
-        window = min(wanted, LONGEST)
+        window = min(wanted + horizon * around, LONGEST)
     window = check_int("window", window, 2)
-    output = Forecast(horizon, targets=len(targets))
+    if around:
+        _check_around(window, horizon, known)
+    output = Forecast(horizon, targets=len(targets), around=bool(around))
     names = [str(name) for name in columns]
     if names != columns:
         raise ValueError(
@@ -273,8 +296,23 @@ def _read(
         *(window, len(columns), names, time, id, step),
         known=[(0.0, 1.0)] * len(known),
         ahead=horizon if known else 0,
+        around=(horizon, len(targets)) if around else (),
     )
     return _Whole(series, its_input, output, season, stride, gap)
+
+
+def _check_around(window: int, horizon: int, known: Sequence[Hashable]) -> None:
+    if known:
+        raise ValueError(
+            "With `around=True` features are seen beside the hidden steps, too: name "
+            f"columns that are known there as `features`. Received: known={[*known]}."
+        )
+    if window < horizon + 2:
+        raise ValueError(
+            "With `around=True` the `horizon` is hidden within the `window`, which "
+            "must be at least 2 steps longer. Received: "
+            f"window={window}, horizon={horizon}."
+        )
 
 
 # What `rolling_splits` takes, by name.
@@ -368,8 +406,7 @@ def _windows(
     whole: _Whole, borders: Sequence[tuple[int, ...]]
 ) -> tuple[dict[str, WindowExamples], list[int]]:
     """Returns the windows of each part, and the blocks of time of the training part."""
-    series, output, window = whole.series, whole.output, whole.input.steps
-    horizon = output.horizon
+    series, output = whole.series, whole.output
     values = np.concatenate([one.values for one in series]).astype("float32")
     found: dict[str, list[tuple]] = {part: [] for part in PARTS}
     blocks: list[int] = []
@@ -379,7 +416,7 @@ def _windows(
         naive_error = _naive_error(
             one.values[:train_end, : output.targets], whole.season
         )
-        if len(one.values) < window + horizon:
+        if len(one.values) < whole.length:
             short.append(one.id)
         for part, origins in _origins(len(one.values), borders[number], whole):
             chunks = [
@@ -389,7 +426,8 @@ def _windows(
             kept, rows = map(np.concatenate, zip(*chunks, strict=True))
             flat += len(origins) - len(kept)
             titles = [one.title(step) for step in kept]
-            found[part].append((kept - window + offset, rows, titles))
+            starts = kept - whole.input.before + offset
+            found[part].append((starts, rows, titles))
             if part == "train" and len(kept):
                 span = kept[-1] - kept[0] + 1
                 own = (kept - kept[0]) * _BLOCKS // span
@@ -397,10 +435,7 @@ def _windows(
         offset += len(one.values)
     if short:
         of = "" if series[0].id is None else f" {len(short)} of {len(series)} series"
-        message = (
-            f"Windows take {window} + {horizon} steps (`window` and `horizon`);"
-            f"{of or ' the series'} has fewer."
-        )
+        message = f"Windows take {whole.about};{of or ' the series'} has fewer."
         if len(short) == len(series):
             raise ValueError(
                 f"{message} The longest has {max(len(s.values) for s in series)}."
@@ -419,9 +454,7 @@ def _windows(
             "and test take the last. Take a smaller `window` or `horizon`, or smaller "
             "splits."
         )
-        raise ValueError(
-            f"No training window of {window} + {horizon} steps is left: {why}"
-        )
+        raise ValueError(f"No training window of {whole.about} is left: {why}")
     if flat:
         warnings.warn(
             f"{flat} windows are left out: their values never change, or nothing of "
@@ -443,15 +476,17 @@ def _rows(
         naive_error: Of each target, as in `Forecast.rows_of`.
         whole: What windows and labels are.
     """
-    window, output = whole.input.steps, whole.output
+    its_input, output = whole.input, whole.output
     targets = values[:, : output.targets]
-    seen = _view(targets, origins - window, window)
+    seen = _view(targets, origins - its_input.before, its_input.steps)
+    if its_input.around:
+        seen[:, its_input.hidden[:, : output.targets]] = np.nan
     true = _view(targets, origins, output.horizon)
     scale = scale_of(seen)
     keep = ~scale.flat.any(axis=1) & ~np.isnan(true).all(axis=(1, 2))
     rows = output.rows_of(
         true[keep],
-        _naive(seen[keep], whole.season, output.horizon),
+        _naive(seen[keep, : its_input.before], whole.season, output.horizon),
         scale.mean[keep],
         scale.deviation[keep],
         np.broadcast_to(naive_error, (int(keep.sum()), output.targets)),
@@ -498,13 +533,15 @@ def _origins(
     steps: int, borders: tuple[int, ...], whole: _Whole
 ) -> list[tuple[str, np.ndarray]]:
     """Returns for each part the steps at which horizons begin."""
-    window, horizon = whole.input.steps, whole.output.horizon
-    begins = [window, *borders]
+    before = whole.input.before
+    begins = [before, *borders]
     ends = [*(border - whole.gap for border in borders), steps]
     found = []
     for part, begin, end in zip(PARTS, begins, ends, strict=True):
         step = whole.stride if part == "train" else 1
-        origins = np.arange(max(begin, window), end - horizon + 1, step)
+        # What is seen behind hidden steps lies before the border, too.
+        last = end - (whole.length - before)
+        origins = np.arange(max(begin, before), last + 1, step)
         if len(origins):
             found.append((part, origins))
     return found

@@ -1,5 +1,6 @@
 """How good a trained model is: one pass over held-out data, one report."""
 
+from tlkeras.evaluation.anomalies import Anomalies, AnomalyFigures, series_anomalies
 from tlkeras.evaluation.backtesting import Backtest, backtest
 from tlkeras.evaluation.boosting import boosting_report
 from tlkeras.evaluation.calibrating import Temperature, calibrate
@@ -12,6 +13,8 @@ from tlkeras.evaluation.importance import Importances, permutation_importance
 from tlkeras.evaluation.report import Report
 
 __all__ = [
+    "Anomalies",
+    "AnomalyFigures",
     "Backtest",
     "Comparison",
     "DomainGap",
@@ -27,4 +30,5 @@ __all__ = [
     "domain_gap",
     "evaluate",
     "permutation_importance",
+    "series_anomalies",
 ]

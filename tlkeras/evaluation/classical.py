@@ -94,6 +94,11 @@ def classical_report(
     output = data.problem.output
     if not output.forecasts:
         raise output.unsupported("tl.classical_report", "forecast_columns")
+    if output.around:
+        raise ValueError(
+            "Classical methods forecast; the data ask for hidden steps within windows. "
+            "Read them without `around=True`."
+        )
     if method == "naive":
         if season is not None:
             raise ValueError(

@@ -1,8 +1,8 @@
-"""Series: windows as lines, forecasts over what came, errors by step."""
+"""Series: windows as lines, forecasts and flags over what came, errors by step."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -96,6 +96,45 @@ def plot_forecast(
     ax.plot(ahead, true, color="black", label="true")
     ax.plot(ahead, forecast, color=PALETTE[0], label="forecast")
     ax.set_xlabel("steps ahead")
+    ax.legend(fontsize=8)
+    return ax
+
+
+def plot_anomalies(
+    times: Any,
+    values: np.ndarray,
+    expected: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    flagged: np.ndarray,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draws a series over what was expected of it, and marks what is flagged.
+
+    Args:
+        times: Of each step, or its number, `(steps,)`.
+        values: What came, `(steps,)`, NaN where unknown.
+        expected: What was expected, the same.
+        low: Lower ends of what is not flagged, the same.
+        high: Their upper ends, the same.
+        flagged: Bool `(steps,)`.
+        ax: Axes to draw on; a new figure by default.
+
+    Returns:
+        The axes.
+
+    Example:
+    >>> x = np.arange(4.0)
+    >>> ax = plot_anomalies(x, x, x, x - 1, x + 1, x > 2)
+    >>> [line.get_label() for line in ax.lines]
+    ['values', 'expected', 'flagged']
+    """
+    ax = new_axes((9.0, 3.4)) if ax is None else ax
+    ax.fill_between(times, low, high, color=PALETTE[0], alpha=0.2, label="not flagged")
+    ax.plot(times, values, color="black", linewidth=1, label="values")
+    ax.plot(times, expected, color=PALETTE[0], linewidth=1, label="expected")
+    marks = np.where(flagged, values, np.nan)
+    ax.plot(times, marks, "o", color=PALETTE[1], markersize=4, label="flagged")
     ax.legend(fontsize=8)
     return ax
 

@@ -17,10 +17,12 @@ from tlkeras.heads import to_vector
 from tlkeras.inputs.base import Assembled, Input, Usage
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.series import backbones
+from tlkeras.inputs.series.along import Along
 from tlkeras.inputs.series.networks import NETWORKS
 from tlkeras.inputs.series.pretext import hidden_spans
 from tlkeras.inputs.series.reading import (
     OneSeries,
+    as_frame,
     as_windows,
     read_series,
     times_after,
@@ -92,6 +94,8 @@ class Series(Input):
         known: Of each channel that is known ahead, which are the last ones, the mean
             and the deviation in training, which it is scaled by; `()` for none.
         ahead: How many steps behind a window these are known; 0 for none.
+        around: How many steps in the middle of a window are hidden, and of how many
+            channels, the first ones: `()` for none. Windows are seen around them.
     """
 
     name: ClassVar[str] = "series"
@@ -136,6 +140,7 @@ True
         freq: str | None = None,
         known: Sequence[Sequence[float]] = (),
         ahead: int = 0,
+        around: Sequence[int] = (),
     ):
         self.steps = check_int("window", steps, 2)
         self.channels = check_int("channels", channels, 1)
@@ -143,6 +148,7 @@ True
         self.time, self.id, self.freq = time, id, freq
         self.known = tuple((float(mean), float(unit)) for mean, unit in known)
         self.ahead = check_int("ahead", ahead, 0)
+        self.around = tuple(int(each) for each in around)
         if len(self.known) >= self.channels or bool(self.known) != bool(self.ahead):
             raise ValueError(
                 "`known` are the last of the channels, fewer than all, and known "
@@ -156,6 +162,7 @@ True
             **{"steps": self.steps, "channels": self.channels, "columns": columns},
             **{"time": self.time, "id": self.id, "freq": self.freq},
             **{"known": [list(each) for each in self.known], "ahead": self.ahead},
+            "around": list(self.around),
         }
 
     @property
@@ -170,11 +177,20 @@ True
 
     @property
     def hidden(self) -> np.ndarray | None:
-        """What is not known yet, bool `(length, channels)`; `None` for nothing."""
-        if not self.known:
-            return None
-        is_ahead = np.arange(self.length)[:, None] >= self.steps
-        return is_ahead & (np.arange(self.channels) < self.own)
+        """What is not shown, bool `(length, channels)`; `None` for nothing."""
+        steps, channels = np.arange(self.length)[:, None], np.arange(self.channels)
+        if self.around:
+            count, hidden = self.around
+            is_middle = (steps >= self.before) & (steps < self.before + count)
+            return is_middle & (channels < hidden)
+        if self.known:
+            return (steps >= self.steps) & (channels < self.own)
+        return None
+
+    @property
+    def before(self) -> int:
+        """How many steps of an example come before those that are asked for."""
+        return (self.steps - self.around[0]) // 2 if self.around else self.steps
 
     def with_scale(self, values: np.ndarray) -> "Series":
         """Returns this input with known channels scaled by what they are in training.
@@ -193,6 +209,8 @@ True
         of = f" of {self.channels} channels" if self.channels > 1 else ""
         if self.known:
             of += f", {len(self.known)} of them known {self.ahead} steps ahead"
+        if self.around:
+            of += f", the middle {self.around[0]} hidden"
         return f"windows of {self.steps} steps{of}"
 
     # Data.
@@ -492,20 +510,67 @@ True
                 f"`x[:, -{self.steps}:]`."
             )
         short = self.steps - windows.shape[1]
-        fill = ((0, 0), (short, 0), (0, 0))
-        return np.pad(windows, fill, constant_values=np.nan) if short else windows
+        if short:
+            fill = ((0, 0), (short, 0), (0, 0))
+            windows = np.pad(windows, fill, constant_values=np.nan)
+        if self.around:
+            windows = np.where(self.hidden, np.float32(np.nan), windows)
+        return windows
 
     def frames(self, inputs: Any) -> Scale:
         return scale_of(self.read(inputs))
 
-    def latest(self, frame: Any, targets: int) -> Ahead:
+    def along(self, frame: Any) -> Along:
+        """Returns the whole series of a frame.
+
+        Args:
+            frame: As in `latest`.
+
+        Raises:
+            ValueError: If it lacks a column, or which ones it needs is not known.
+        """
+        frame, columns = as_frame(frame), self._named_columns
+        series, freq = read_series(frame, self.time, columns, self.id, self.freq)
+        return Along(frame, series, self.time, self.id, freq)
+
+    @property
+    def _named_columns(self) -> tuple[str, ...]:
         if self.columns is None:
             raise ValueError(
                 "Which columns the model forecasts is not known: it was not trained on "
                 "data of tl.from_series. `model.classify(windows)` forecasts windows "
                 "(n, steps, channels)."
             )
-        series, freq = read_series(frame, self.time, self.columns, self.id, self.freq)
+        return self.columns
+
+    def cut(
+        self, values: np.ndarray, own: np.ndarray, starts: np.ndarray
+    ) -> np.ndarray:
+        """Returns windows of series as `predict` takes them, NaN beyond their ends.
+
+        Args:
+            values: Of all series one after the other, `(steps, channels)`.
+            own: Which series each step is of, `(steps,)`.
+            starts: The steps at which windows begin.
+        """
+        places = starts[:, None] + np.arange(self.length)
+        inside = places < len(own)
+        places = np.where(inside, places, 0)
+        inside &= own[places] == own[starts, None]
+        windows = np.where(inside[..., None], values[places], np.nan)
+        if self.hidden is not None:
+            windows[:, self.hidden] = np.nan
+        return windows.astype("float32")
+
+    def latest(self, frame: Any, targets: int) -> Ahead:
+        if self.around:
+            raise ValueError(
+                "The model fills in steps in the middle of windows that it sees both "
+                "sides of, `around=True`: it does not forecast. "
+                "`tl.series_anomalies(model, frame, data.val)` asks what it expects."
+            )
+        columns = self._named_columns
+        series, freq = read_series(frame, self.time, columns, self.id, self.freq)
         windows = np.full((len(series), self.length, self.channels), np.nan, "float32")
         past = [one.until(self._origin(one, targets)) for one in series]
         for window, one, whole in zip(windows, past, series, strict=True):
@@ -618,6 +683,11 @@ True
             f", the last {self.ahead} of them ahead of the window, where all but the "
             f"last {len(self.known)} channel(s) are NaN"
         )
+        if self.around:
+            yield (
+                f"of 'window' the {self.around[0]} steps in the middle must be NaN in "
+                f"the first {self.around[1]} channel(s): they are what is filled in"
+            )
         yield (
             f"'window' takes {self.length} steps x {self.channels} channel(s) in the "
             f"units of the series, NaN where missing{ahead * bool(self.known)}; "

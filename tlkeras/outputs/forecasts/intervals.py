@@ -1,6 +1,7 @@
 """Intervals around forecasts, of errors on data that nothing was learnt from."""
 
 import math
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,10 @@ LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
 # So many errors the outermost levels take.
 LEAST_ERRORS = round(1 / LEVELS[0]) - 1
+# How wide the 90% interval of a normal distribution is, in its deviations.
+_WIDTH_90 = 2 * statistics.NormalDist().inv_cdf(0.95)
+# Errors of less than this, in deviations of a window, are rounding.
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -82,3 +87,25 @@ def bounds_of(coverage: Any) -> tuple[int, int]:
         )
     low = min(range(len(LEVELS)), key=lambda i: abs(LEVELS[i] - (1 - coverage) / 2))
     return low, len(LEVELS) - 1 - low
+
+
+def usual_errors(quantiles: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the median error of each step, and a deviation around it.
+
+    The deviation is that of normal errors whose 90% interval is as wide: robust, so
+    that a few anomalies among the errors do not hide others. Unlike conformal
+    p-values, which end at one in as many as there were windows, deviations still rank
+    what lies beyond all errors that were seen.
+
+    Args:
+        quantiles: As `error_quantiles` returns them.
+
+    Example:
+    >>> error_quantiles(np.arange(-49.0, 50)[:, None]).shape
+    (9, 1)
+    >>> [x.round(1).tolist() for x in usual_errors(np.arange(9.0)[:, None])]
+    [[4.0], [1.8]]
+    """
+    quantiles = np.asarray(quantiles, "float64")
+    low, high = (quantiles[row] for row in bounds_of(0.9))
+    return quantiles[LEVELS.index(0.5)], np.maximum(high - low, _LEAST) / _WIDTH_90

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tlkeras._validation import check_int
+from tlkeras._validation import check_choice, check_int
 from tlkeras.metrics import forecasting
 from tlkeras.metrics.per_example import PerExample
 from tlkeras.metrics.table import number
@@ -18,6 +18,7 @@ from tlkeras.outputs.forecasts.intervals import (
     Intervals,
     bounds_of,
     error_quantiles,
+    usual_errors,
 )
 from tlkeras.outputs.forecasts.loss import FARTHEST, ForecastLoss
 from tlkeras.outputs.shown import Plot, Table
@@ -77,6 +78,8 @@ class Forecast(Output):
         targets: How many channels of the windows, the first ones, are forecast.
         errors: Quantiles of errors that intervals are made of, as `tl.calibrate` found
             them, `(9, horizon * targets)`; `None` for no intervals.
+        around: Whether these steps are hidden in the middle of the window, which is
+            seen on both sides of them, and not what comes next.
         hidden: Units of relu layers of this head alone: `(64,)`; `()` for none.
         dropout: Dropout before each Dense layer of this head, in [0, 1).
         loss: `None`: the mean squared error, in deviations. Or a Keras loss, its name,
@@ -99,6 +102,7 @@ class Forecast(Output):
     horizon: int
     targets: int = 1
     errors: Sequence[Sequence[float]] | None = None
+    around: bool = False
 
     task: ClassVar[str] = "forecast"
     title: ClassVar[str] = "forecast"
@@ -118,6 +122,7 @@ class Forecast(Output):
     def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", check_int("horizon", self.horizon, 1))
         object.__setattr__(self, "targets", check_int("targets", self.targets, 1))
+        check_choice("around", self.around, (True, False))
         if self.errors is not None:
             rows = np.asarray(self.errors, "float64")
             if rows.shape != (len(LEVELS), self.units):
@@ -147,10 +152,12 @@ class Forecast(Output):
             "horizon": self.horizon,
             "targets": self.targets,
             "errors": self.errors and [list(row) for row in self.errors],
+            "around": self.around,
         }
 
     def takes(self, other: Output) -> bool:
-        return super().takes(other) and self.units == other.units
+        same = [(one.units, one.around) for one in (self, other)]
+        return super().takes(other) and same[0] == same[1]
 
     # Labels.
 
@@ -347,6 +354,25 @@ class Forecast(Output):
                 found[f"{name}{ending}"] = own[..., i]
         return found
 
+    def expected(
+        self, outputs: np.ndarray, scale: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what steps are expected to be, and how far off is usual.
+
+        Args:
+            outputs: Float32 `(n, units)`, as the model gives them.
+            scale: Mean and deviation of each channel of the windows, `(n, channels)`.
+
+        Returns:
+            Values, and deviations from them, each float64 `(n, horizon, targets)`, in
+            the units of the series.
+        """
+        middle, deviation = map(self._steps, usual_errors(self.errors))
+        mean, unit = (
+            part[:, None, : self.targets] for part in (scale.mean, scale.deviation)
+        )
+        return (self._steps(outputs) + middle) * unit + mean, deviation * unit
+
     def graph_answers(self, outputs: Any) -> dict[str, Any]:
         return {self.output_name: outputs}
 
@@ -526,9 +552,14 @@ class Forecast(Output):
     # The card.
 
     def does(self, noun: str, names: str) -> str:
+        if self.around:
+            return f"fills in {self.horizon} hidden steps within each {noun}"
         return f"forecasts the next {self.horizon} steps of each {noun}"
 
     def limits(self, noun: str) -> Iterator[str]:
+        if self.around:
+            yield "It sees what comes before and after: it does not forecast."
+            return
         yield (
             f"It forecasts {self.horizon} steps ahead, by what it has seen in one "
             "window: what happens less often than that, such as holidays, it cannot "
