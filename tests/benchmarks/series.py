@@ -2,7 +2,8 @@
 
     python tests/benchmarks/series.py --shared ../shared
         [--study ett few intervals counts] [--horizons 24 96 336]
-        [--shares 0.05 0.2 1] [--seeds 0 1 2] [--methods frozen random fine_tune scratch theta] [--out series.jsonl]
+        [--shares 0.05 0.2 1] [--seeds 0 1 2] [--methods frozen random theta]
+        [--out series.jsonl]
     python tests/benchmarks/series.py --table [--out series.jsonl]
 
 ett   ETTh1 (8,780 hours), oil temperature alone, the first 60% to learn from (the
