@@ -1,7 +1,7 @@
 """Series: a backbone pretrained on generated series, against none and the usual rest.
 
     python tests/benchmarks/series.py --shared ../shared
-        [--study ett few intervals counts] [--horizons 24 96 336]
+        [--study ett few intervals counts evidence] [--horizons 24 96 336]
         [--shares 0.05 0.2 1] [--seeds 0 1 2] [--methods frozen random theta]
         [--out series.jsonl]
     python tests/benchmarks/series.py --table [--out series.jsonl]
@@ -14,6 +14,9 @@ intervals   ETTh1 as above, all of the training part: MASE, CRPS and coverage of
       network, frozen and calibrated, and of `tl.classical_report`.
 counts   20 made series of daily sales: Poisson of a low mean, or whole numbers that
       hardly vary, and bursts on 1% of the days; 14 days ahead; MASE.
+evidence   made windows of 64 steps; 8 of them, at changing places, are one shape or,
+      in the other class, another (shape) or nothing (noise). Of the 8 steps of the
+      strongest evidence by `tl.explain` the share that lies there, by chance 0.125.
 few   GunPoint, ItalyPowerDemand and BasicMotions as sktime ships them, 2, 5, 10 or all
       training examples of each class. Accuracy in their own test parts.
 
@@ -137,6 +140,31 @@ def counts(kind, method, seed):
     return tl.evaluate(model, data.test, verbose=0).mase
 
 
+def evidence(kind, seed):
+    """Returns how much of the strongest evidence lies where classes differ."""
+    rng, count = np.random.default_rng(seed), 200
+    x = 0.6 * rng.normal(size=(count, 64, 1))
+    is_bump, at = np.arange(count) % 2 == 1, rng.integers(4, 50, count)
+    bump = 3 * np.sin(np.arange(1, 9) * np.pi / 9)
+    for window, own, begin in zip(x, is_bump, at, strict=True):
+        if own:
+            window[begin : begin + 8, 0] += bump
+        elif kind == "shape":
+            window[begin : begin + 8, 0] += bump * np.sign(np.arange(8) - 3.5)
+    names = np.where(is_bump, "bump", "no")
+    data = tl.from_series(x, labels=names, seed=seed)
+    keras.utils.set_random_seed(seed)
+    model = tl.series_classifier("patch_transformer", data, level=False)
+    tl.fine_tune(model, data.train, data.val, verbose=0)
+    shares = []
+    found = tl.explain(model, x[is_bump][:30], target="bump")
+    for one, begin in zip(found, at[is_bump], strict=False):
+        top = np.argsort(-one.over_time)[:8]
+        shares.append(np.mean((top >= begin) & (top < begin + 8)))
+    accuracy = tl.evaluate(model, data.test, verbose=0).accuracy
+    return {"share": float(np.mean(shares)), "accuracy": accuracy}
+
+
 def theta_error(values, begin, horizon):
     """Returns the mean error of Theta over each 24th window from a step on."""
     from statsmodels.tsa.forecasting.theta import ThetaModel
@@ -251,6 +279,10 @@ def runs(given):
                         "method": method,
                         "seed": given.seeds[0],
                     }
+    if "evidence" in given.study:
+        for kind in ("shape", "noise"):
+            for seed in given.seeds:
+                yield {"study": "evidence", "kind": kind, "seed": seed}
     if "counts" in given.study:
         for kind in ("low", "bursts"):
             for method in given.methods or ("frozen", "theta", "naive"):
@@ -322,6 +354,8 @@ def main() -> None:
         elif run["study"] == "intervals":
             figures = intervals(given.shared, **arguments)
             values = {name: figures[name] for name in FIGURES}
+        elif run["study"] == "evidence":
+            values = evidence(**arguments)
         elif run["study"] == "counts":
             values = {None: float(counts(**arguments))}
         else:
