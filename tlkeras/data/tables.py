@@ -41,6 +41,7 @@ from tlkeras.outputs.cells import CellLabels, read_cells
 from tlkeras.problem import Problem
 
 if TYPE_CHECKING:
+    import keras
     import pandas
 
 # How many lost classes a message names.
@@ -59,6 +60,8 @@ def from_csv(
     image: str | Mapping[str, str] | None = None,
     audio: str | Mapping[str, str] | None = None,
     features: str | Sequence[str] | Mapping[str, str] | ColumnsOfTable | None = None,
+    text_backbone: "Path | keras.Model | None" = None,
+    text_length: int = 64,
     label: LabelColumns = "label",
     task: str | Mapping[str, str] | None = None,
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -100,10 +103,15 @@ def from_csv(
         features: In place of texts, the columns that are numbers, categories and dates
             of which each row is an example: `"all"` that are nothing else, of which
             those are left out that cannot be learnt from, such as ids; a list; a
-            dictionary that says what each is, `"number"`, `"category"`, `"date"` or
-            `"auto"`; or how another table was read, `data.columns` or
+            dictionary that says what each is, `"number"`, `"category"`, `"date"`,
+            `"text"` or `"auto"`; or how another table was read, `data.columns` or
             `model.problem.input.columns`. What is to be known of them, such as means
             and names, is that of the training part alone.
+        text_backbone: What reads free text among `features`, as `tl.text_classifier`
+            takes it, such as `"minilm"`; it stays frozen. Columns of sentences are then
+            read without being named. `None`: there are no texts.
+        text_length: Tokens that are read of each text at most, special ones included;
+            what is longer is cut. Fewer are faster.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -172,7 +180,7 @@ def from_csv(
             (Texts(), text),
             (pictures, image),
             (sounds, audio),
-            Tables.of_features(features),
+            Tables.of_features(features, text_backbone, text_length),
         ),
         label=label,
         task=task,
@@ -206,6 +214,8 @@ def from_dataframe(
     image: str | Mapping[str, str] | None = None,
     audio: str | Mapping[str, str] | None = None,
     features: str | Sequence[str] | Mapping[str, str] | ColumnsOfTable | None = None,
+    text_backbone: "Path | keras.Model | None" = None,
+    text_length: int = 64,
     label: LabelColumns = "label",
     task: str | Mapping[str, str] | None = None,
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -239,10 +249,15 @@ def from_dataframe(
         features: In place of texts, the columns that are numbers, categories and dates
             of which each row is an example: `"all"` that are nothing else, of which
             those are left out that cannot be learnt from, such as ids; a list; a
-            dictionary that says what each is, `"number"`, `"category"`, `"date"` or
-            `"auto"`; or how another table was read, `data.columns` or
+            dictionary that says what each is, `"number"`, `"category"`, `"date"`,
+            `"text"` or `"auto"`; or how another table was read, `data.columns` or
             `model.problem.input.columns`. What is to be known of them, such as means
             and names, is that of the training part alone.
+        text_backbone: What reads free text among `features`, as `tl.text_classifier`
+            takes it, such as `"minilm"`; it stays frozen. Columns of sentences are then
+            read without being named. `None`: there are no texts.
+        text_length: Tokens that are read of each text at most, special ones included;
+            what is longer is cut. Fewer are faster.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -307,7 +322,7 @@ def from_dataframe(
             (Texts(), text),
             (pictures, image),
             (sounds, audio),
-            Tables.of_features(features),
+            Tables.of_features(features, text_backbone, text_length),
         ),
         label=label,
         task=task,
