@@ -890,6 +890,10 @@ class Input:
         """Returns how a card shows a model in use."""
         return Usage("inputs", None)
 
+    def other_backbones(self) -> Iterator[str]:
+        """Yields a sentence on each pretrained part beside the backbone, for a card."""
+        yield from ()
+
     def limits(self) -> Iterator[str]:
         """Yields sentences on what a model does not see of its inputs."""
         return iter(())

@@ -506,6 +506,17 @@ True
         row = examples if len(columns) == len(self.columns) else {**examples, "...": 0}
         return Usage(f"[{row!r}]", "rows.csv")
 
+    def other_backbones(self) -> Iterator[str]:
+        if self.columns.texts:
+            reader = self.columns.reader
+            licence = "whose licence is not known to tlkeras: check where they came from"
+            if reader.licence:
+                licence = f"which are under {reader.licence}"
+            yield (
+                f"Its texts are read by the frozen backbone `{reader.name}`, with "
+                f"weights {licence}."
+            )
+
     def limits(self) -> Iterator[str]:
         yield (
             "Names that it saw fewer than twice in training are one to it, and so are "

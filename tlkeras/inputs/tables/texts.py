@@ -31,16 +31,18 @@ class TextReader:
         preprocessor: The `TextPreprocessor` that makes tokens of them.
         name: The text backbone's name.
         width: How many features the backbone makes of a text.
-        backbone: The text backbone up to its tokens' states; `None` of a file, whose
-            model holds it.
-        pool: How these become one vector, as in `TokenPooling`.
+        licence: Of its weights, `None` where it is not known.
+        pool: How its tokens' states become one vector, as in `TokenPooling`.
+        backbone: The text backbone up to these states; `None` of a file, whose model
+            holds it.
     """
 
     preprocessor: TextPreprocessor
     name: str
     width: int
-    backbone: keras.Model | None = None
+    licence: str | None = None
     pool: str = "mean"
+    backbone: keras.Model | None = None
 
     @classmethod
     def of(cls, backbone: str | os.PathLike | keras.Model, length: int) -> "TextReader":
@@ -52,8 +54,8 @@ class TextReader:
         """
         loaded = load_backbone(backbone, sequence_length=length)
         model, pool = with_one_output(loaded, "auto")
-        width = model.output_shape[-1]
-        return cls(loaded.preprocessor, loaded.name, width, model, pool)
+        facts = loaded.name, model.output_shape[-1], loaded.licence
+        return cls(loaded.preprocessor, *facts, pool, model)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what a file keeps beside the model's layers."""
@@ -62,6 +64,7 @@ class TextReader:
             "preprocessor": kept,
             "name": self.name,
             "width": self.width,
+            "licence": self.licence,
             "pool": self.pool,
         }
 
