@@ -376,7 +376,8 @@ class Columns(Described):
 
     def _details(self, column: Column) -> str:
         if column.kind == "text":
-            return f"the first {column.length} tokens, read by {self.reader.name}"
+            by = f", read by {self.reader.name}" if self.reader else ""
+            return f"the first {column.length} tokens{by}"
         if column.kind == "category":
             other = ", others" if column.rare else ""
             return f"{len(column.names)} names{other}: {few(column.names)}"

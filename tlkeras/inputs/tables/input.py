@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tlkeras._validation import as_list
+from tlkeras._validation import as_list, few
 from tlkeras.description import Description
 from tlkeras.findings import Finding, Numbering
 from tlkeras.inputs.arrays import ArrayExamples
@@ -316,6 +316,13 @@ True
         loaded, columns = backbones.load_backbone(
             backbone, columns, width=width, blocks=blocks
         )
+        if columns.texts and getattr(columns.reader, "backbone", None) is None:
+            raise ValueError(
+                "What reads the texts of these columns is known to their model alone. "
+                "Build on the model, `tl.table_classifier(model, data)`, or pass "
+                "`columns=` of data that were read with `text_backbone=`. Received: "
+                f"texts {few([column.name for column in columns.texts])}."
+            )
         rows = keras.Input((len(columns.cells_of_row),), dtype="float32", name="table")
         cells = rows
         if columns.texts:
@@ -509,7 +516,9 @@ True
     def other_backbones(self) -> Iterator[str]:
         if self.columns.texts:
             reader = self.columns.reader
-            licence = "whose licence is not known to tlkeras: check where they came from"
+            licence = (
+                "whose licence is not known to tlkeras: check where they came from"
+            )
             if reader.licence:
                 licence = f"which are under {reader.licence}"
             yield (

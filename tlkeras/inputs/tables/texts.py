@@ -16,6 +16,7 @@ from tlkeras.inputs.texts.backbones import load_backbone
 from tlkeras.inputs.texts.nested import with_one_output
 from tlkeras.inputs.texts.preprocessor import TextPreprocessor, same_reading
 from tlkeras.inputs.texts.token_words import special_ids
+from tlkeras.runtime import current_runtime
 
 # What stands in an encoded row where a text has no token, since ids begin at 0.
 PADDING = -1
@@ -52,8 +53,10 @@ class TextReader:
             backbone: As `tl.text_classifier` takes it.
             length: Tokens per text at most, special ones included.
         """
-        loaded = load_backbone(backbone, sequence_length=length)
-        model, pool = with_one_output(loaded, "auto")
+        # Models are built under the strategy later on.
+        with current_runtime().scope():
+            loaded = load_backbone(backbone, sequence_length=length)
+            model, pool = with_one_output(loaded, "auto")
         facts = loaded.name, model.output_shape[-1], loaded.licence
         return cls(loaded.preprocessor, *facts, pool, model)
 
