@@ -100,16 +100,17 @@ def from_csv(
         image: The column of image paths, in place of texts; may be a dictionary too.
             A path may lack its ending, as the ids of many data sets do.
         audio: The column of paths of sound files, in place of texts, as `image`.
-        features: In place of texts, the columns that are numbers, categories and dates
-            of which each row is an example: `"all"` that are nothing else, of which
-            those are left out that cannot be learnt from, such as ids; a list; a
-            dictionary that says what each is, `"number"`, `"category"`, `"date"`,
+        features: In place of texts, the columns that are numbers, categories, dates
+            and, with `text_backbone=`, free text of which each row is an example:
+            `"all"` that are nothing else, of which those are left out that cannot be
+            learnt from, such as ids; a list; a dictionary that says what each is, `"number"`, `"category"`, `"date"`,
             `"text"` or `"auto"`; or how another table was read, `data.columns` or
             `model.problem.input.columns`. What is to be known of them, such as means
             and names, is that of the training part alone.
-        text_backbone: What reads free text among `features`, as `tl.text_classifier`
-            takes it, such as `"minilm"`; it stays frozen. Columns of sentences are then
-            read without being named. `None`: there are no texts.
+        text_backbone: What reads free text among `features`: `"minilm"`, a preset of
+            KerasHub or its folder, or what `tl.load_backbone` made of one; it stays
+            frozen. `"all"` and `"auto"` then read columns of sentences, three words or
+            more. `None`: there are no texts.
         text_length: Tokens that are read of each text at most, special ones included;
             what is longer is cut. Fewer are faster.
         label: The column of labels, or several columns: 0 and 1 for each label
@@ -246,16 +247,17 @@ def from_dataframe(
         image: The column of image paths, in place of texts; may be a dictionary too.
             A path may lack its ending, as the ids of many data sets do.
         audio: The column of paths of sound files, in place of texts, as `image`.
-        features: In place of texts, the columns that are numbers, categories and dates
-            of which each row is an example: `"all"` that are nothing else, of which
-            those are left out that cannot be learnt from, such as ids; a list; a
-            dictionary that says what each is, `"number"`, `"category"`, `"date"`,
+        features: In place of texts, the columns that are numbers, categories, dates
+            and, with `text_backbone=`, free text of which each row is an example:
+            `"all"` that are nothing else, of which those are left out that cannot be
+            learnt from, such as ids; a list; a dictionary that says what each is, `"number"`, `"category"`, `"date"`,
             `"text"` or `"auto"`; or how another table was read, `data.columns` or
             `model.problem.input.columns`. What is to be known of them, such as means
             and names, is that of the training part alone.
-        text_backbone: What reads free text among `features`, as `tl.text_classifier`
-            takes it, such as `"minilm"`; it stays frozen. Columns of sentences are then
-            read without being named. `None`: there are no texts.
+        text_backbone: What reads free text among `features`: `"minilm"`, a preset of
+            KerasHub or its folder, or what `tl.load_backbone` made of one; it stays
+            frozen. `"all"` and `"auto"` then read columns of sentences, three words or
+            more. `None`: there are no texts.
         text_length: Tokens that are read of each text at most, special ones included;
             what is longer is cut. Fewer are faster.
         label: The column of labels, or several columns: 0 and 1 for each label
