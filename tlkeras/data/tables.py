@@ -103,10 +103,11 @@ def from_csv(
         features: In place of texts, the columns that are numbers, categories, dates
             and, with `text_backbone=`, free text of which each row is an example:
             `"all"` that are nothing else, of which those are left out that cannot be
-            learnt from, such as ids; a list; a dictionary that says what each is, `"number"`, `"category"`, `"date"`,
-            `"text"` or `"auto"`; or how another table was read, `data.columns` or
-            `model.problem.input.columns`. What is to be known of them, such as means
-            and names, is that of the training part alone.
+            learnt from, such as ids; a list; a dictionary that says what each is,
+            `"number"`, `"category"`, `"date"`, `"text"` or `"auto"`; or how another
+            table was read, `data.columns` or `model.problem.input.columns`. What is to
+            be known of them, such as means and names, is that of the training part
+            alone.
         text_backbone: What reads free text among `features`: `"minilm"`, a preset of
             KerasHub or its folder, or what `tl.load_backbone` made of one; it stays
             frozen. `"all"` and `"auto"` then read columns of sentences, three words or
@@ -250,10 +251,11 @@ def from_dataframe(
         features: In place of texts, the columns that are numbers, categories, dates
             and, with `text_backbone=`, free text of which each row is an example:
             `"all"` that are nothing else, of which those are left out that cannot be
-            learnt from, such as ids; a list; a dictionary that says what each is, `"number"`, `"category"`, `"date"`,
-            `"text"` or `"auto"`; or how another table was read, `data.columns` or
-            `model.problem.input.columns`. What is to be known of them, such as means
-            and names, is that of the training part alone.
+            learnt from, such as ids; a list; a dictionary that says what each is,
+            `"number"`, `"category"`, `"date"`, `"text"` or `"auto"`; or how another
+            table was read, `data.columns` or `model.problem.input.columns`. What is to
+            be known of them, such as means and names, is that of the training part
+            alone.
         text_backbone: What reads free text among `features`: `"minilm"`, a preset of
             KerasHub or its folder, or what `tl.load_backbone` made of one; it stays
             frozen. `"all"` and `"auto"` then read columns of sentences, three words or
