@@ -621,10 +621,13 @@ def test_tables_with_texts_take_all_verbs(with_texts):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["comments", "comments.tflite"])
+@pytest.mark.parametrize("name", ["comments", "comments.tflite", "comments.onnx"])
 def test_tables_with_texts_are_exported(with_texts, tmp_path, name):
     import tensorflow as tf
 
+    if name.endswith(".onnx"):
+        pytest.importorskip("tf2onnx")
+        pytest.importorskip("onnxruntime")
     data, model, _ = with_texts
     assert tl.export(model, tmp_path / name, data=data.test).difference < 1e-4
     if name != "comments":
