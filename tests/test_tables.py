@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import assert_equal_weights, weights_of
-from text_models import tiny_bert, write_preset
+from text_models import tiny_bert, tiny_f_net, tiny_gpt2, write_preset
 
 import tlkeras as tl
 from tlkeras.inputs import Texts
 from tlkeras.inputs.tables.columns import FIRST, MISSING, OTHER
 from tlkeras.inputs.tables.layers import WIDTH_OF_NUMBER, TableCells
-from tlkeras.inputs.tables.texts import TextCells
+from tlkeras.inputs.tables.texts import TextCells, TextReader, text_cells
 from tlkeras.predict_command import run_predict
 
 QUIET = {"verbose": 0}
@@ -585,7 +585,26 @@ def test_what_reads_texts_is_taken_over(with_texts):
 
 
 @pytest.mark.slow
-def test_texts_are_read_once(with_texts, reads, monkeypatch):
+@pytest.mark.parametrize("tiny", [tiny_bert, tiny_f_net, tiny_gpt2])
+def test_texts_are_read_as_text_models_read_them(tiny, tmp_path):
+    reader = TextReader.of(write_preset(tmp_path, *tiny()), length=12)
+    texts = ["a good film", "bad", "the film was " * 9]
+    layer = text_cells(reader, columns=2)
+    rows = np.hstack([np.zeros((3, 1)), *[reader.encode(texts), reader.encode(texts)]])
+    found = np.array(layer(rows)).reshape(3, 2, 9)
+    model = tl.text_classifier(tmp_path, 2, sequence_length=12)
+    pooled = keras.Model(model.input, model.get_layer("pooling").output)
+    wanted = np.array(pooled(reader.preprocessor(texts)))
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(found[:, 0, 1:], wanted, atol=1e-5)
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    assert not found[..., 0].any()
+    nothing = np.array(layer(np.hstack([[[0]], reader.encode([""]).repeat(2, axis=1)])))
+    np.testing.assert_array_equal(nothing.reshape(2, 9), np.eye(9)[[0, 0]])
+
+
+@pytest.mark.slow
+def test_texts_are_read_once(with_texts, monkeypatch):
     seen = keras.Variable(0, dtype="int64", trainable=False)
     call = TextCells.call
 

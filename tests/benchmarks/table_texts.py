@@ -194,7 +194,8 @@ def lines_of(path):
 def print_table(path):
     """Prints the median of each figure, and its range over seeds."""
     rows = pd.DataFrame(map(json.loads, lines_of(path)))
-    for about, group in rows.groupby(["table", "labels", "texts"], sort=False):
+    rows["wanted"] = rows["wanted"].map(lambda n: POOL if pd.isna(n) else int(n))
+    for about, group in rows.groupby(["table", "wanted", "texts"]):
         table, labels, texts = about
         print(table, labels, "with texts" if texts else "without texts")
         for method, found in group.groupby("method", sort=False):

@@ -176,7 +176,9 @@ class TextCells(keras.layers.Layer):
         takes = self.backbone.input
         tokens = {name: ops.cast(tokens[name], x.dtype) for name, x in takes.items()}
         states = self.backbone(tokens, training=False)
-        features = ops.stop_gradient(self.pooling([states, read]))
+        # To one that takes no mask, padding is part of the text.
+        masks = [read] if "padding_mask" in takes else []
+        features = ops.stop_gradient(self.pooling([states, *masks]))
         features = ops.where(there, ops.normalize(features, axis=-1), 0.0)
         missing = 1 - ops.cast(there, "float32")
         both = ops.concatenate([missing, features], axis=-1)
