@@ -9,12 +9,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from tlkeras._validation import check_int
 from tlkeras.freezing import set_trainable
 from tlkeras.heads import TokenPooling
 from tlkeras.inputs.tables.cells import as_category
 from tlkeras.inputs.texts.backbones import load_backbone
 from tlkeras.inputs.texts.nested import with_one_output
-from tlkeras.inputs.texts.preprocessor import TextPreprocessor, same_reading
+from tlkeras.inputs.texts.preprocessor import (
+    MINIMUM_LENGTH,
+    TextPreprocessor,
+    same_reading,
+)
 from tlkeras.inputs.texts.token_words import special_ids
 from tlkeras.runtime import current_runtime
 
@@ -52,7 +57,12 @@ class TextReader:
         Args:
             backbone: As `tl.text_classifier` takes it.
             length: Tokens per text at most, special ones included.
+
+        Raises:
+            ValueError: If it is no text backbone, or `length` is below 4 or above what
+                it can read.
         """
+        check_int("text_length", length, MINIMUM_LENGTH)
         # Models are built under the strategy later on.
         with current_runtime().scope():
             loaded = load_backbone(backbone, sequence_length=length)
