@@ -212,6 +212,7 @@ def main():
     parser.add_argument("path", help="the file of JSON lines to write")
     parser.add_argument("--shared", type=pathlib.Path, help="the folder of real data")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--labels", type=int, help="only this number; 0: all of them")
     parser.add_argument("--solved", action="store_true", help="without fine-tuning")
     parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--print", action="store_true", help="print what was found")
@@ -225,7 +226,8 @@ def main():
     done = {(row["table"], row["wanted"], row["seed"]) for row in found}
     for seed in range(args.seeds):
         for table in args.only:
-            left = [n for n in COUNTS if (table, n, seed) not in done]
+            wanted = [n for n in COUNTS if args.labels in (None, n or 0)]
+            left = [n for n in wanted if (table, n, seed) not in done]
             if not left:
                 continue
             frame = TABLES[table](args.shared, np.random.default_rng(seed))
