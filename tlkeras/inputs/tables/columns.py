@@ -354,10 +354,9 @@ class Columns(Described):
 
     def in_words(self, most: int = 6) -> str:
         """Returns how many columns of which kind there are: `"2 numbers (a, b)"`."""
-        kinds = (("number", "numbers"), ("category", "categories"), ("date", "dates"))
-        kinds += (("text", "texts"),)
+        kinds = {"number": "numbers", "category": "categories", "date": "dates"}
         said = []
-        for kind, kinds_of in kinds:
+        for kind, kinds_of in {**kinds, "text": "texts"}.items():
             names = [column.name for column in self if column.kind == kind]
             if names:
                 more = ", ..." if len(names) > most else ""
