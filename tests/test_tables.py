@@ -514,7 +514,7 @@ COMMENTS = commented()
 def reads(tmp_path_factory):
     """Arguments for a tiny text backbone."""
     keras.utils.set_random_seed(1)
-    folder = write_preset(tmp_path_factory.mktemp("tiny"), *tiny_bert())
+    folder = write_preset(tmp_path_factory.mktemp("tiny"), *tiny_bert(num_layers=1))
     return {"text_backbone": folder, "text_length": 12}
 
 
@@ -560,7 +560,7 @@ def test_tables_with_texts_are_learnt_and_kept(with_texts):
     assert_equal_weights(weights_of(model), weights_of(loaded))
     assert loaded.problem.input == model.problem.input
     texts = loaded.get_layer("texts")
-    assert not texts.trainable_weights and len(texts.weights) > 10
+    assert not texts.trainable_weights and len(texts.weights) > 9
     card = str(tl.model_card(loaded))
     assert "first 12 tokens" in card and "frozen by hand" not in card
     assert "read by the frozen backbone" in card
