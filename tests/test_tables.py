@@ -539,7 +539,8 @@ def test_texts_are_read_where_that_is_asked_for(with_texts):
     kinds = {column.name: column.kind for column in columns}
     assert kinds == {"amount": "number", "comment": "text", "note": "text"}
     assert "2 texts (comment, note)" in str(data.describe())
-    assert "the first 12 tokens, read by tiny" in str(columns)
+    # Six words between [CLS] and [SEP].
+    assert "the first 12 tokens (median 8, 0.0% full), read by tiny" in str(columns)
     assert columns.columns[2].missing == pytest.approx(1 / 8, abs=0.05)
     texts = {"comment": ["A good film", "", 7.0], "note": [None] * 3}
     rows = columns.encode({"amount": [1, 2, 3], **texts})

@@ -76,6 +76,9 @@ class Column:
             data were seen.
         length: Of a text, how many tokens are read of it at most.
         width: Of a text, how many features are made of it.
+        tokens: Of a text, how many tokens the middle one of training has.
+        full: Of a text, the share of training rows whose tokens fill all places: they
+            are cut, or nearly.
     """
 
     name: str
@@ -88,6 +91,8 @@ class Column:
     scales: tuple[Scale, ...] = ()
     length: int = 0
     width: int = 0
+    tokens: int = 0
+    full: float = 0.0
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -288,8 +293,8 @@ class Columns(Described):
             place += 1
         first, end = place - len(tables), place
         for column in self.texts:
-            missing = float((rows[:, place] < 0).mean())
-            columns[column.name] = replace(column, missing=missing)
+            tokens = rows[:, place : place + column.length]
+            columns[column.name] = _fitted_text(column, (tokens >= 0).sum(axis=1))
             place += column.length
 
         def recode(encoded: np.ndarray) -> np.ndarray:
@@ -376,7 +381,8 @@ class Columns(Described):
     def _details(self, column: Column) -> str:
         if column.kind == "text":
             by = f", read by {self.reader.name}" if self.reader else ""
-            return f"the first {column.length} tokens{by}"
+            said = f"median {column.tokens}, {column.full:.1%} full"
+            return f"the first {column.length} tokens ({said}){by}"
         if column.kind == "category":
             other = ", others" if column.rare else ""
             return f"{len(column.names)} names{other}: {few(column.names)}"
@@ -616,6 +622,17 @@ def _fitted_names(column: Column, codes: np.ndarray) -> tuple[Column, np.ndarray
     others = tuple(others)
     fitted = replace(column, names=names, shares=others, rare=rare, missing=missing)
     return fitted, recoded
+
+
+def _fitted_text(column: Column, counts: np.ndarray) -> Column:
+    """Returns a column that knows how many tokens the rows of training have."""
+    there = counts[counts > 0]
+    return replace(
+        column,
+        missing=float((counts == 0).mean()),
+        tokens=int(np.median(there)) if len(there) else 0,
+        full=float((counts == column.length).mean()),
+    )
 
 
 def _number_shown(column: Column, cells: np.ndarray) -> Any:
