@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import assert_equal_weights, weights_of
+from text_models import tiny_bert, tiny_f_net, tiny_gpt2, write_preset
 
 import tlkeras as tl
 from tlkeras.inputs import Texts
 from tlkeras.inputs.tables.columns import FIRST, MISSING, OTHER
 from tlkeras.inputs.tables.layers import WIDTH_OF_NUMBER, TableCells
+from tlkeras.inputs.tables.texts import TextCells, TextReader, text_cells
 from tlkeras.predict_command import run_predict
 
 QUIET = {"verbose": 0}
@@ -196,6 +198,8 @@ def test_wrong_rows_are_refused_by_name(trained, rows, said):
         ({"features": {"amount": "float"}}, "must be one of 'auto', 'number'"),
         ({"features": {"shop": "number"}}, "'a', which is no number.*column 'shop'"),
         ({"features": ["amont"]}, "Did you mean 'amount'"),
+        ({"features": {"shop": "text"}}, "'shop' is to be read as text.*text_backbone"),
+        ({"features": None, "text_backbone": "minilm"}, "free text among `features`"),
         ({"features": "all", "text": "shop"}, "`text` or `features`"),
         ({"time": "dya"}, "Did you mean 'day'"),
         ({"time": "shop"}, "'a', neither a date nor a number, in column 'shop'"),
@@ -302,6 +306,7 @@ def test_it_learns_is_kept_and_told_of(trained, data):
     assert not model.backbone.get_layer("block_1").trainable
 
 
+@pytest.mark.slow
 def test_columns_are_explained(trained):
     found = tl.explain(trained[0], FRAME.iloc[:2], target="yes")
     for one in found:
@@ -505,3 +510,173 @@ def test_a_fresh_process_answers_the_same(trained):
     row = {"amount": 3.5, "age": 30, "shop": "a", "day": "2024-05-05"}
     said = json.loads(done.stdout.strip().splitlines()[-1])
     assert said == pytest.approx(trained[0].classify(row)[0].probability, rel=1e-4)
+
+
+def commented():
+    """Returns rows whose label hangs on a number and on a word of a text."""
+    rng = np.random.default_rng(0)
+    words = ["the", "a", "film", "story", "play", "was"]
+    good, amount = rng.random(240) < 0.5, rng.normal(size=240)
+    texts = [
+        " ".join([*rng.choice(words, 5), "good" if each else "bad"]) for each in good
+    ]
+    frame = pd.DataFrame({"amount": amount, "comment": texts, "note": texts[::-1]})
+    frame.loc[::8, "note"] = None
+    frame["id"] = [f"u{i}" for i in range(240)]
+    frame["fraud"] = np.where(good & (amount > -1), "yes", "no")
+    return frame
+
+
+COMMENTS = commented()
+
+
+@pytest.fixture(scope="module")
+def reads(tmp_path_factory):
+    """Arguments for a tiny text backbone."""
+    keras.utils.set_random_seed(1)
+    folder = write_preset(tmp_path_factory.mktemp("tiny"), *tiny_bert(num_layers=1))
+    return {"text_backbone": folder, "text_length": 12}
+
+
+@pytest.fixture(scope="module")
+def with_texts(reads, tmp_path_factory):
+    """Data with texts, a model with a solved head, and the same from its file."""
+    data = read(COMMENTS, **reads)
+    keras.utils.set_random_seed(0)
+    model = build(data, blocks=1)
+    tl.fit_head(model, data, cache="memory", **QUIET)
+    path = tmp_path_factory.mktemp("texts") / "comments.keras"
+    model.save(path)
+    return data, model, tl.load(path)
+
+
+def test_texts_are_read_where_that_is_asked_for(with_texts):
+    left_out = dict(read(COMMENTS).columns.left_out)
+    assert "which `text_backbone=` would read" in left_out["comment"]
+    assert "text_backbone" not in left_out["id"]
+    data = with_texts[0]
+    columns = data.columns
+    kinds = {column.name: column.kind for column in columns}
+    assert kinds == {"amount": "number", "comment": "text", "note": "text"}
+    assert "2 texts (comment, note)" in str(data.describe())
+    # Six words between [CLS] and [SEP].
+    assert "the first 12 tokens (median 8, 0.0% full), read by tiny" in str(columns)
+    assert columns.columns[2].missing == pytest.approx(1 / 8, abs=0.05)
+    texts = {"comment": ["A good film", "", 7.0], "note": [None] * 3}
+    rows = columns.encode({"amount": [1, 2, 3], **texts})
+    assert rows.shape == (3, 1 + 2 * 12)
+    # Of a missing text there is no token; [CLS] and [SEP] are two.
+    assert (rows[:, 1:13] >= 0).sum(axis=1).tolist() == [5, 0, 3]
+    assert not (rows[:, 13:] >= 0).any()
+    assert columns.decode(rows)["comment"] == ["a good film", "", "[UNK]"]
+    assert not any("away" in each.kind for each in data.check())
+
+
+def test_tables_with_texts_are_learnt_and_kept(with_texts):
+    _, model, loaded = with_texts
+    row = {"amount": 2.0, "comment": "the play was bad", "note": None}
+    rows = [row, {**row, "comment": "the play was good"}, {**row, "comment": "  "}]
+    answers = [a.probabilities["yes"] for a in loaded.classify(rows)]
+    assert answers[0] < 0.2 < 0.8 < answers[1]
+    assert_equal_weights(weights_of(model), weights_of(loaded))
+    assert loaded.problem.input == model.problem.input
+    texts = loaded.get_layer("texts")
+    assert not texts.trainable_weights and len(texts.weights) > 9
+    card = str(tl.model_card(loaded))
+    assert "first 12 tokens" in card and "frozen by hand" not in card
+    assert "read by the frozen backbone" in card
+
+
+def test_what_reads_texts_is_taken_over(with_texts):
+    source = with_texts[2]
+    data = read(COMMENTS, source.problem.input.columns)
+    # Of a file the model knows what its columns do not.
+    with pytest.raises(ValueError, match="known to their model alone.*'comment'"):
+        build(data)
+    model = build(data, source)
+    assert_equal_weights(
+        *(weights_of(each.get_layer("texts")) for each in (model, source))
+    )
+    mine, its = (each.backbone.get_layer("tokens") for each in (model, source))
+    for new, old in zip(mine.embeddings, its.embeddings, strict=True):
+        np.testing.assert_array_equal(new, old)
+    other = read(COMMENTS.drop(columns="note"), features=["amount"])
+    with pytest.raises(ValueError, match="it lacks 'comment', 'note'"):
+        tl.evaluate(source, other.test, **QUIET)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tiny", [tiny_bert, tiny_f_net, tiny_gpt2])
+def test_texts_are_read_as_text_models_read_them(tiny, tmp_path):
+    reader = TextReader.of(write_preset(tmp_path, *tiny()), length=12)
+    texts = ["a good film", "bad", "the film was " * 9]
+    layer = text_cells(reader, columns=2)
+    rows = np.hstack([np.zeros((3, 1)), *[reader.encode(texts), reader.encode(texts)]])
+    found = np.array(layer(rows)).reshape(3, 2, 9)
+    model = tl.text_classifier(tmp_path, 2, sequence_length=12)
+    pooled = keras.Model(model.input, model.get_layer("pooling").output)
+    wanted = np.array(pooled(reader.preprocessor(texts)))
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(found[:, 0, 1:], wanted, atol=1e-5)
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    assert not found[..., 0].any()
+    nothing = np.array(layer(np.hstack([[[0]], reader.encode([""]).repeat(2, axis=1)])))
+    np.testing.assert_array_equal(nothing.reshape(2, 9), np.eye(9)[[0, 0]])
+
+
+@pytest.mark.slow
+def test_texts_are_read_once(with_texts, monkeypatch):
+    seen = keras.Variable(0, dtype="int64", trainable=False)
+    call = TextCells.call
+
+    def counted(self, rows):
+        if not isinstance(rows, keras.KerasTensor):
+            seen.assign_add(keras.ops.cast(keras.ops.shape(rows)[0], "int64"))
+        return call(self, rows)
+
+    monkeypatch.setattr(TextCells, "call", counted)
+    data = with_texts[0]
+    model = build(data, blocks=1)
+    tl.fine_tune(model, data, epochs=3, cache="memory", **QUIET)
+    # Rows of training and of validation.
+    assert np.array(seen) == 168 + 36
+
+
+@pytest.mark.slow
+def test_tables_with_texts_take_all_verbs(with_texts):
+    data, model, _ = with_texts
+    row = {"amount": 2.0, "comment": "the play was bad", "note": None}
+    (one,) = tl.explain(model, row, target="no")
+    assert one.columns == ("amount", "comment", "note") and len(one.scores) == 3
+    assert "comment = the play was bad" in repr(one)
+    boosting = tl.boosting_report(data)
+    assert "TF-IDF" in boosting.about["model"] and boosting.accuracy > 0.9
+    found = tl.permutation_importance(model, data.test, repeats=3, **QUIET)
+    assert {name for name, _ in found.top(2)} == {"amount", "comment"}
+    again = tl.rerun(model.record, data, columns=data.columns, **QUIET)
+    assert again.record.runs[0].weights == model.record.runs[0].weights
+    before = weights_of(again.get_layer("texts"))
+    tl.pretrain(again, data, epochs=4, learning_rate=0.01, **QUIET)
+    assert_equal_weights(before, weights_of(again.get_layer("texts")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["comments", "comments.tflite", "comments.onnx"])
+def test_tables_with_texts_are_exported(with_texts, tmp_path, name):
+    import tensorflow as tf
+
+    if name.endswith(".onnx"):
+        pytest.importorskip("tf2onnx")
+        pytest.importorskip("onnxruntime")
+    data, model, _ = with_texts
+    assert tl.export(model, tmp_path / name, data=data.test).difference < 1e-4
+    if name != "comments":
+        return
+    served = tf.saved_model.load(str(tmp_path / name)).signatures["serving_default"]
+    found = served(
+        amount=tf.constant(COMMENTS["amount"], "float32"),
+        comment=tf.constant(COMMENTS["comment"].to_list()),
+        note=tf.constant(COMMENTS["note"].fillna("").to_list()),
+    )
+    wanted = model.predict(COMMENTS, **QUIET)
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-4)

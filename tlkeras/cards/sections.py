@@ -177,7 +177,7 @@ def backbone(facts: Facts) -> str:
         if facts.is_pretrained and facts.published is None:
             sentences.append(f"Weights: `{facts.weights}`.")
         sentences.append(licence_sentence(known, facts.is_pretrained, facts.published))
-    return " ".join(sentences)
+    return " ".join([*sentences, *facts.problem.input.other_backbones()])
 
 
 def training(facts: Facts) -> str:

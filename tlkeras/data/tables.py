@@ -41,6 +41,7 @@ from tlkeras.outputs.cells import CellLabels, read_cells
 from tlkeras.problem import Problem
 
 if TYPE_CHECKING:
+    import keras
     import pandas
 
 # How many lost classes a message names.
@@ -59,6 +60,8 @@ def from_csv(
     image: str | Mapping[str, str] | None = None,
     audio: str | Mapping[str, str] | None = None,
     features: str | Sequence[str] | Mapping[str, str] | ColumnsOfTable | None = None,
+    text_backbone: "Path | keras.Model | None" = None,
+    text_length: int = 64,
     label: LabelColumns = "label",
     task: str | Mapping[str, str] | None = None,
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -97,13 +100,20 @@ def from_csv(
         image: The column of image paths, in place of texts; may be a dictionary too.
             A path may lack its ending, as the ids of many data sets do.
         audio: The column of paths of sound files, in place of texts, as `image`.
-        features: In place of texts, the columns that are numbers, categories and dates
-            of which each row is an example: `"all"` that are nothing else, of which
-            those are left out that cannot be learnt from, such as ids; a list; a
-            dictionary that says what each is, `"number"`, `"category"`, `"date"` or
-            `"auto"`; or how another table was read, `data.columns` or
-            `model.problem.input.columns`. What is to be known of them, such as means
-            and names, is that of the training part alone.
+        features: In place of texts, the columns that are numbers, categories, dates
+            and, with `text_backbone=`, free text of which each row is an example:
+            `"all"` that are nothing else, of which those are left out that cannot be
+            learnt from, such as ids; a list; a dictionary that says what each is,
+            `"number"`, `"category"`, `"date"`, `"text"` or `"auto"`; or how another
+            table was read, `data.columns` or `model.problem.input.columns`. What is to
+            be known of them, such as means and names, is that of the training part
+            alone.
+        text_backbone: What reads free text among `features`: `"minilm"`, a preset of
+            KerasHub or its folder, or what `tl.load_backbone` made of one; it stays
+            frozen. `"all"` and `"auto"` then read columns of sentences, three words or
+            more. `None`: there are no texts.
+        text_length: Tokens that are read of each text at most, special ones included;
+            what is longer is cut. Fewer are faster.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -172,7 +182,7 @@ def from_csv(
             (Texts(), text),
             (pictures, image),
             (sounds, audio),
-            Tables.of_features(features),
+            Tables.of_features(features, text_backbone, text_length),
         ),
         label=label,
         task=task,
@@ -206,6 +216,8 @@ def from_dataframe(
     image: str | Mapping[str, str] | None = None,
     audio: str | Mapping[str, str] | None = None,
     features: str | Sequence[str] | Mapping[str, str] | ColumnsOfTable | None = None,
+    text_backbone: "Path | keras.Model | None" = None,
+    text_length: int = 64,
     label: LabelColumns = "label",
     task: str | Mapping[str, str] | None = None,
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -236,13 +248,20 @@ def from_dataframe(
         image: The column of image paths, in place of texts; may be a dictionary too.
             A path may lack its ending, as the ids of many data sets do.
         audio: The column of paths of sound files, in place of texts, as `image`.
-        features: In place of texts, the columns that are numbers, categories and dates
-            of which each row is an example: `"all"` that are nothing else, of which
-            those are left out that cannot be learnt from, such as ids; a list; a
-            dictionary that says what each is, `"number"`, `"category"`, `"date"` or
-            `"auto"`; or how another table was read, `data.columns` or
-            `model.problem.input.columns`. What is to be known of them, such as means
-            and names, is that of the training part alone.
+        features: In place of texts, the columns that are numbers, categories, dates
+            and, with `text_backbone=`, free text of which each row is an example:
+            `"all"` that are nothing else, of which those are left out that cannot be
+            learnt from, such as ids; a list; a dictionary that says what each is,
+            `"number"`, `"category"`, `"date"`, `"text"` or `"auto"`; or how another
+            table was read, `data.columns` or `model.problem.input.columns`. What is to
+            be known of them, such as means and names, is that of the training part
+            alone.
+        text_backbone: What reads free text among `features`: `"minilm"`, a preset of
+            KerasHub or its folder, or what `tl.load_backbone` made of one; it stays
+            frozen. `"all"` and `"auto"` then read columns of sentences, three words or
+            more. `None`: there are no texts.
+        text_length: Tokens that are read of each text at most, special ones included;
+            what is longer is cut. Fewer are faster.
         label: The column of labels, or several columns: 0 and 1 for each label
             (one-hot or multi-label), or regression targets; may be a dictionary too.
             Cells may list names (`["red", "round"]`, multi-label). Or a dictionary by
@@ -307,7 +326,7 @@ def from_dataframe(
             (Texts(), text),
             (pictures, image),
             (sounds, audio),
-            Tables.of_features(features),
+            Tables.of_features(features, text_backbone, text_length),
         ),
         label=label,
         task=task,

@@ -110,6 +110,22 @@ class Trial(NamedTuple):
     arrays: Mapping[str, np.ndarray]
 
 
+class PlainRows(NamedTuple):
+    """Examples as learners take rows that are no networks.
+
+    Attributes:
+        learnt: Float `(n, numbers)`, NaN where they are missing.
+        others: The same of examples that nothing was learnt from.
+        codes: bool `(numbers,)`, which numbers stand for categories.
+        note: What was made of what these learners do not take; `""` for nothing.
+    """
+
+    learnt: np.ndarray
+    others: np.ndarray
+    codes: np.ndarray
+    note: str = ""
+
+
 class Usage(NamedTuple):
     """How a model's card shows it in use.
 
@@ -726,14 +742,12 @@ class Input:
         """
         raise self.unsupported("tl.evaluate(slices=...)", "column_values")
 
-    def plain_rows(self, examples: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Returns examples as other learners take rows, and which numbers are codes.
+    def plain_rows(self, learnt: Sequence[Any], others: Any) -> PlainRows:
+        """Returns examples as other learners take rows.
 
         Args:
-            examples: `Examples` of this kind.
-
-        Returns:
-            Float `(n, numbers)`, NaN where they are missing; bool `(numbers,)`.
+            learnt: `Examples` of this kind, of each part that is to be learnt from.
+            others: `Examples` that nothing is to be learnt from.
         """
         raise self.unsupported("tl.boosting_report", "plain_rows")
 
@@ -890,6 +904,10 @@ class Input:
     def usage(self) -> Usage:
         """Returns how a card shows a model in use."""
         return Usage("inputs", None)
+
+    def other_backbones(self) -> Iterator[str]:
+        """Yields a sentence on each pretrained part beside the backbone, for a card."""
+        yield from ()
 
     def limits(self) -> Iterator[str]:
         """Yields sentences on what a model does not see of its inputs."""

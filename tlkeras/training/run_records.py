@@ -12,6 +12,7 @@ import keras
 from tlkeras import _keras
 from tlkeras._files import write_whole
 from tlkeras.builders import recording
+from tlkeras.features.splitting import head_of
 from tlkeras.inputs.examples import reading_of
 from tlkeras.problem import Problem
 from tlkeras.records import RunRecord, TrainingRecord
@@ -132,9 +133,9 @@ def _notes(record: TrainingRecord, run: Any, began: str) -> list[str]:
             "The training data came as a dataset that only reading it would identify: "
             "whether a rerun gets the same data in the same order is not known."
         )
-    model = run.job.model
-    head = [x for x in model.layers if x is not model.backbone and x.weights]
-    frozen = [layer.name for layer in head if not layer.trainable]
+    # Before the backbone nothing may train, such as what reads the texts of a table.
+    head = head_of(run.job.model, run.job.backbone).layers
+    frozen = [layer.name for layer in head if layer.weights and not layer.trainable]
     if frozen:
         found.append(f"Layers frozen by hand: {', '.join(frozen)}.")
     return found

@@ -1,4 +1,4 @@
-"""Tables: rows of numbers, categories and dates."""
+"""Tables: rows of numbers, categories, dates and texts."""
 
 from tlkeras.inputs.tables.columns import Columns
 from tlkeras.inputs.tables.input import Tables

@@ -1,6 +1,7 @@
 """Backbones of tables: an FT-Transformer, new or from a model of another table."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -73,7 +74,13 @@ def load_backbone(
             "table, as `tl.table_classifier` builds it, or the path of its '.keras' "
             f"file. Received: {backbone!r}."
         )
-    return _transferred(source.backbone, known, columns), columns.scaled_as(known)
+    loaded = _transferred(source.backbone, known, columns)
+    columns = columns.scaled_as(known)
+    if columns.texts and columns.reader.is_like(known.reader):
+        # A file's columns do not hold what the model holds.
+        its_texts = source.get_layer("texts").backbone
+        columns = columns.read_by(replace(known.reader, backbone=its_texts))
+    return loaded, columns
 
 
 def _transferred(
@@ -102,6 +109,7 @@ def _transfer_tokens(
     mine: CellTokens, columns: Columns, its: CellTokens, known: Columns
 ) -> None:
     """Copies what a layer knows of cells that both tables have, by their names."""
+    alike = columns.reader is not None and columns.reader.is_like(known.reader)
     bias, its_bias = np.array(mine.bias), np.array(its.bias)
     bias[0] = its_bias[0]
     theirs = {name: place for place, name in enumerate(known.cell_names)}
@@ -113,13 +121,17 @@ def _transfer_tokens(
         source, twin = theirs.get(name), twins.get(column.name)
         if source is None or (twin.kind, twin.scales) != (column.kind, column.scales):
             continue
+        if column.kind == "text" and not alike:
+            continue
         bias[1 + place] = its_bias[1 + source]
         if place < mine.numbers:
             kernel[place] = np.array(its.kernel)[source]
             continue
         embedding = mine.embeddings[place - mine.numbers]
         found = np.array(its.embeddings[source - its.numbers])
-        embedding.assign(_names_moved(np.array(embedding), column, found, twin))
+        if column.kind == "category":
+            found = _names_moved(np.array(embedding), column, found, twin)
+        embedding.assign(found)
     mine.bias.assign(bias)
     if kernel is not None:
         mine.kernel.assign(kernel)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tlkeras._validation import is_blank, shown
+from tlkeras.inputs.texts.reading import text_problem
 
 # What stands for no number in files; empty cells do everywhere.
 _NO_NUMBER = {"na", "n/a", "nan", "null", "none", "-", "?"}
@@ -32,6 +33,8 @@ _FIRST_WEEKDAY = 3
 
 # Texts of which so many differ, in so large a share of the rows, name rows.
 _MANY, _MOST_DISTINCT = 20, 0.5
+# From so many words on, of the middle one, they are sentences, not names or ids.
+_SENTENCE = 3
 # Of a column of numbers or dates, the share of cells that may be mistakes.
 _MOST_ODD = 0.1
 
@@ -55,6 +58,8 @@ def as_number(cell: Any) -> float | None:
 
 def kind_problem(kind: str, cell: Any) -> str | None:
     """Returns why a cell is not of a kind, as half a sentence; `None` where it is."""
+    if kind == "text" and isinstance(cell, str):
+        return None if is_blank(cell) else text_problem(cell)
     if kind not in ("number", "date"):
         return None
     number = as_number(cell) if kind == "number" else as_seconds(cell)
@@ -121,12 +126,15 @@ def date_parts(seconds: Any, sine: Any = np.sin, floor: Any = np.floor) -> dict:
     return parts
 
 
-def kind_of_cells(cells: Sequence[Any], is_parsed: bool) -> tuple[str, str | None]:
+def kind_of_cells(
+    cells: Sequence[Any], is_parsed: bool, reads_texts: bool = False
+) -> tuple[str, str | None]:
     """Returns what a column looks like, and why it cannot be learnt from, if so.
 
     Args:
         cells: Its cells.
         is_parsed: Whether they have types. Otherwise all are strings.
+        reads_texts: Whether sentences can be read.
     """
     known = [cell for cell in cells if not is_blank(cell)]
     if not known:
@@ -140,7 +148,11 @@ def kind_of_cells(cells: Sequence[Any], is_parsed: bool) -> tuple[str, str | Non
         if odd:
             but = f"{len(odd)} cell{'s' * (len(odd) > 1)}, such as {odd[0]!r}"
             return meant, f"holds {meant}s but for {but}"
-        return kind, f"has {distinct:,} different texts in {len(known):,} rows"
+        words = np.median([len(str(cell).split()) for cell in known])
+        if words >= _SENTENCE and reads_texts:
+            return "text", None
+        hint = ", which `text_backbone=` would read" if words >= _SENTENCE else ""
+        return kind, f"has {distinct:,} different texts in {len(known):,} rows{hint}"
     return kind, None
 
 

@@ -20,7 +20,7 @@ from tlkeras.inputs.tables.cells import (
     nearly_all,
 )
 
-KINDS = ("auto", "number", "category", "date")
+KINDS = ("auto", "number", "category", "date", "text")
 
 # Codes of a category before those of its names.
 MISSING, OTHER, FIRST = 0, 1, 2
@@ -66,7 +66,7 @@ class Column:
 
     Attributes:
         name: Its name.
-        kind: `"number"`, `"category"` or `"date"`.
+        kind: `"number"`, `"category"`, `"date"` or `"text"`.
         names: Of a category those with codes of their own, in their order.
         shares: Of those, the shares of training rows.
         rare: The share of other names.
@@ -74,6 +74,11 @@ class Column:
         parts: Of a date, which of its parts are kept.
         scales: Of a number one, of a date one for each part; `()` before training
             data were seen.
+        length: Of a text, how many tokens are read of it at most.
+        width: Of a text, how many features are made of it.
+        tokens: Of a text, how many tokens the middle one of training has.
+        full: Of a text, the share of training rows whose tokens fill all places: they
+            are cut, or nearly.
     """
 
     name: str
@@ -84,10 +89,14 @@ class Column:
     missing: float = 0.0
     parts: tuple[str, ...] = ()
     scales: tuple[Scale, ...] = ()
+    length: int = 0
+    width: int = 0
+    tokens: int = 0
+    full: float = 0.0
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Names of the numbers that it is; none of a category."""
+        """Names of the numbers that it is; none of a category or a text."""
         if self.kind == "number":
             return (self.name,)
         return tuple(f"{self.name} {part}" for part in self.parts)
@@ -95,7 +104,7 @@ class Column:
     @property
     def coding(self) -> tuple[Any, ...]:
         """What has to be equal for equal cells to become equal numbers."""
-        return self.name, self.kind, self.names, self.parts
+        return self.name, self.kind, self.names, self.parts, self.length, self.width
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Column":
@@ -115,31 +124,42 @@ class Columns(Described):
 
     A row becomes float32 numbers, first those of numbers and dates in the order of the
     columns, NaN where they are missing, then the codes of categories: 0 missing, 1 rare
-    or unseen, from 2 on the names that training data have often enough.
+    or unseen, from 2 on the names that training data have often enough; then the ids of
+    the tokens of each text, -1 where it has no more.
 
     Args:
         columns: The `Column`s, in the order of the table.
         left_out: `(name, why)` of columns that are not read.
+        reader: The `TextReader` of those that are texts; `None` where none is.
     """
 
     def __init__(
-        self, columns: Sequence[Column], left_out: Sequence[tuple[str, str]] = ()
+        self,
+        columns: Sequence[Column],
+        left_out: Sequence[tuple[str, str]] = (),
+        reader: Any = None,
     ):
         self.columns = tuple(columns)
         self.left_out = tuple(map(tuple, left_out))
+        self.reader = reader
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments as plain values."""
+        """Returns the arguments as plain values, but for the reader of texts."""
         return {
             "columns": [asdict(column) for column in self.columns],
             "left_out": [list(pair) for pair in self.left_out],
         }
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Columns":
-        """Makes the same of what `get_config` returned."""
+    def from_config(cls, config: Mapping[str, Any], reader: Any = None) -> "Columns":
+        """Makes the same of what `get_config` returned.
+
+        Args:
+            config: That.
+            reader: As the argument.
+        """
         columns = map(Column.from_config, config["columns"])
-        return cls(tuple(columns), config["left_out"])
+        return cls(tuple(columns), config["left_out"], reader)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Columns) and self.columns == other.columns
@@ -161,12 +181,17 @@ class Columns(Described):
     @property
     def numbers(self) -> tuple[Column, ...]:
         """The columns that are numbers or dates."""
-        return tuple(column for column in self if column.kind != "category")
+        return tuple(column for column in self if column.kind in ("number", "date"))
 
     @property
     def categories(self) -> tuple[Column, ...]:
         """The columns that are categories."""
         return tuple(column for column in self if column.kind == "category")
+
+    @property
+    def texts(self) -> tuple[Column, ...]:
+        """The columns that are texts."""
+        return tuple(column for column in self if column.kind == "text")
 
     @property
     def scales(self) -> tuple[Scale, ...]:
@@ -175,16 +200,27 @@ class Columns(Described):
 
     @property
     def cell_names(self) -> tuple[str, ...]:
-        """What each number of an encoded row is called."""
+        """What each cell is called: of each number of a row, each category, each text.
+
+        A date is several numbers.
+        """
         numbers = [name for column in self.numbers for name in column.numbers]
-        return (*numbers, *(column.name for column in self.categories))
+        return (*numbers, *(c.name for c in (*self.categories, *self.texts)))
 
     @property
     def owners(self) -> np.ndarray:
-        """Of each number of an encoded row the position of its column."""
+        """Of each cell the position of its column."""
         places = {column.name: place for place, column in enumerate(self)}
         owners = [places[c.name] for c in self.numbers for _ in c.numbers]
-        return np.array([*owners, *(places[c.name] for c in self.categories)], int)
+        others = (*self.categories, *self.texts)
+        return np.array([*owners, *(places[c.name] for c in others)], int)
+
+    @property
+    def cells_of_row(self) -> np.ndarray:
+        """Of each number of an encoded row its cell: a text has many."""
+        first = len(self.cell_names) - len(self.texts)
+        lengths = [*[1] * first, *(column.length for column in self.texts)]
+        return np.repeat(np.arange(len(lengths)), lengths)
 
     @property
     def is_fitted(self) -> bool:
@@ -207,6 +243,7 @@ class Columns(Described):
         """
         parts = [_numbers_of(c, table[c.name]) for c in self.numbers]
         parts += [_codes_of(c, table[c.name]) for c in self.categories]
+        parts += [self.reader.encode(table[c.name]) for c in self.texts]
         return np.concatenate(parts, axis=1).astype("float32")
 
     def decode(self, rows: np.ndarray) -> dict[str, list[Any]]:
@@ -226,6 +263,10 @@ class Columns(Described):
             known = ["", "(other)", *column.names]
             found[column.name] = [known[int(code)] for code in rows[:, place]]
             place += 1
+        for column in self.texts:
+            tokens = rows[:, place : place + column.length]
+            found[column.name] = self.reader.decode(tokens)
+            place += column.length
         return found
 
     def fitted(self, rows: np.ndarray) -> tuple["Columns", Any]:
@@ -250,16 +291,22 @@ class Columns(Described):
             columns[column.name], codes = _fitted_names(column, rows[:, place])
             tables.append(codes)
             place += 1
-        first = place - len(tables)
+        first, end = place - len(tables), place
+        for column in self.texts:
+            tokens = rows[:, place : place + column.length]
+            columns[column.name] = _fitted_text(column, (tokens >= 0).sum(axis=1))
+            place += column.length
 
         def recode(encoded: np.ndarray) -> np.ndarray:
             codes = [
                 codes[encoded[:, first + i].astype(int), np.newaxis]
                 for i, codes in enumerate(tables)
             ]
-            return np.concatenate([encoded[:, kept], *codes], 1).astype("float32")
+            parts = [encoded[:, kept], *codes, encoded[:, end:]]
+            return np.concatenate(parts, axis=1).astype("float32")
 
-        return Columns([columns[c.name] for c in self], self.left_out), recode
+        found = [columns[c.name] for c in self]
+        return Columns(found, self.left_out, self.reader), recode
 
     def scaled_as(self, other: "Columns") -> "Columns":
         """Returns the same with the scales that columns of another table have.
@@ -273,7 +320,15 @@ class Columns(Described):
             twin = theirs.get(column.name)
             same = twin and (twin.kind, twin.parts) == (column.kind, column.parts)
             found.append(replace(column, scales=twin.scales) if same else column)
-        return Columns(found, self.left_out)
+        return Columns(found, self.left_out, self.reader)
+
+    def read_by(self, reader: Any) -> "Columns":
+        """Returns the same with another reader of texts.
+
+        Args:
+            reader: As the argument.
+        """
+        return Columns(self.columns, self.left_out, reader)
 
     def check_same(self, other: "Columns", part: str) -> None:
         """Raises `ValueError` unless rows of both are encoded alike.
@@ -287,6 +342,8 @@ class Columns(Described):
         lacks = [name for name in mine if name not in its]
         more = [name for name in its if name not in mine]
         differ = [name for name in mine if name in its and mine[name] != its[name]]
+        if self.texts and not (differ or lacks or self.reader.is_like(other.reader)):
+            differ = [column.name for column in self.texts]
         if not (lacks or more or differ) and list(mine) == list(its):
             return
         said = (("lacks", lacks), ("also has", more), ("codes differently", differ))
@@ -302,9 +359,9 @@ class Columns(Described):
 
     def in_words(self, most: int = 6) -> str:
         """Returns how many columns of which kind there are: `"2 numbers (a, b)"`."""
-        kinds = (("number", "numbers"), ("category", "categories"), ("date", "dates"))
+        kinds = {"number": "numbers", "category": "categories", "date": "dates"}
         said = []
-        for kind, kinds_of in kinds:
+        for kind, kinds_of in {**kinds, "text": "texts"}.items():
             names = [column.name for column in self if column.kind == kind]
             if names:
                 more = ", ..." if len(names) > most else ""
@@ -314,16 +371,36 @@ class Columns(Described):
 
     def _described(self) -> Description:
         rows = [
-            (column.name, column.kind, f"{column.missing:.1%}", _details(column))
+            (column.name, column.kind, f"{column.missing:.1%}", self._details(column))
             for column in self
         ]
         notes = tuple(f"Left out: {name}, {why}." for name, why in self.left_out)
         header = ("column", "kind", "missing", "in training")
         return Description("", header, tuple(rows), notes)
 
+    def _details(self, column: Column) -> str:
+        if column.kind == "text":
+            by = f", read by {self.reader.name}" if self.reader else ""
+            said = f"median {column.tokens}, {column.full:.1%} full"
+            return f"the first {column.length} tokens ({said}){by}"
+        if column.kind == "category":
+            other = ", others" if column.rare else ""
+            return f"{len(column.names)} names{other}: {few(column.names)}"
+        if not column.scales:
+            return ""
+        scale = column.scales[0]
+        if column.kind == "date":
+            return ", ".join(column.parts)
+        log = ", by its logarithm" if scale.log else ""
+        low, middle, high = scale.edges[0], scale.centre, scale.edges[-1]
+        return f"{low:.4g} to {high:.4g}, median {middle:.4g}{log}"
+
 
 def read_columns(
-    table: Mapping[Any, Sequence[Any]], wanted: Any, is_parsed: bool
+    table: Mapping[Any, Sequence[Any]],
+    wanted: Any,
+    is_parsed: bool,
+    reader: Any = None,
 ) -> Columns:
     """Returns what columns of a table are, before training data are told apart.
 
@@ -332,6 +409,7 @@ def read_columns(
         wanted: From names to kinds, `"auto"` for what it looks like; or the names
             alone, of which those are left out that cannot be learnt from.
         is_parsed: Whether cells have types. Otherwise all are strings.
+        reader: The `TextReader` of texts, where they are to be read.
 
     Raises:
         ValueError: If a column is not of its kind, or looks like nothing that can be
@@ -345,7 +423,7 @@ def read_columns(
         cells = table[name]
         why = None
         if kind == "auto":
-            kind, why = kind_of_cells(cells, is_parsed)
+            kind, why = kind_of_cells(cells, is_parsed, reader is not None)
         # A mistake among numbers is mended, or its row left out; the column stays.
         is_odd = why is not None and bool(nearly_all(cells)[1])
         it_is = f"say what it is: {{{name!r}: {kind if is_odd else 'category'!r}}}"
@@ -365,6 +443,15 @@ def read_columns(
         if why is not None:
             left_out.append((str(name), why))
             continue
+        if kind == "text":
+            if reader is None:
+                raise ValueError(
+                    f"The column {name!r} is to be read as text, and what reads it is "
+                    "not known: pass `text_backbone=`, such as text_backbone='minilm'."
+                )
+            sizes = {"length": reader.length, "width": reader.width}
+            found.append(Column(str(name), kind, **sizes))
+            continue
         names: tuple[str, ...] = ()
         if kind == "category":
             read = map(as_category, cells)
@@ -374,7 +461,8 @@ def read_columns(
     if not found:
         listed = "; ".join(f"{name} {why}" for name, why in left_out)
         raise ValueError(f"No column can be learnt from: {listed}.")
-    return Columns(found, left_out)
+    has_texts = any(column.kind == "text" for column in found)
+    return Columns(found, left_out, reader if has_texts else None)
 
 
 def table_of(inputs: Any, columns: Columns) -> dict[str, Sequence[Any]]:
@@ -536,6 +624,17 @@ def _fitted_names(column: Column, codes: np.ndarray) -> tuple[Column, np.ndarray
     return fitted, recoded
 
 
+def _fitted_text(column: Column, counts: np.ndarray) -> Column:
+    """Returns a column that knows how many tokens the rows of training have."""
+    there = counts[counts > 0]
+    return replace(
+        column,
+        missing=float((counts == 0).mean()),
+        tokens=int(np.median(there)) if len(there) else 0,
+        full=float((counts == column.length).mean()),
+    )
+
+
 def _number_shown(column: Column, cells: np.ndarray) -> Any:
     if np.isnan(cells).any():
         return ""
@@ -546,17 +645,3 @@ def _number_shown(column: Column, cells: np.ndarray) -> Any:
         return "(date)"
     seconds = float(cells[0]) * 365.2425 * 86_400
     return str(np.datetime64(round(seconds / 86_400), "D"))
-
-
-def _details(column: Column) -> str:
-    if column.kind == "category":
-        other = ", others" if column.rare else ""
-        return f"{len(column.names)} names{other}: {few(column.names)}"
-    if not column.scales:
-        return ""
-    scale = column.scales[0]
-    if column.kind == "date":
-        return ", ".join(column.parts)
-    log = ", by its logarithm" if scale.log else ""
-    low, middle, high = scale.edges[0], scale.centre, scale.edges[-1]
-    return f"{low:.4g} to {high:.4g}, median {middle:.4g}{log}"

@@ -8,10 +8,12 @@ import numpy as np
 
 from tlkeras.inputs.tables.cells import date_parts
 from tlkeras.inputs.tables.columns import FIRST, MISSING, Column, Columns
+from tlkeras.inputs.tables.texts import PADDING
 
 _YEAR = 365.2425 * 86_400
 # A name that no table has.
 _UNSEEN = "\x00"
+_TEXTS = ("A short text.", "It was good, and we loved every minute of it!")
 
 
 def of_columns(
@@ -46,11 +48,12 @@ def of_columns(
             tf.cast(lookups[column.name](given[column.name]), "float32")[:, None]
             for column in columns.categories
         ]
+        parts += [_tokens(columns.reader, given[c.name]) for c in columns.texts]
         return exported.labelled(tf.concat(parts, axis=1))
 
-    dtypes = {"number": "float32", "date": "float64", "category": "string"}
+    dtypes = {"number": "float32", "date": "float64"}
     specs = [
-        tf.TensorSpec((None,), dtypes[column.kind], name=name)
+        tf.TensorSpec((None,), dtypes.get(column.kind, "string"), name=name)
         for column, name in zip(columns, tensor_names(columns), strict=True)
     ]
     return run, specs, list(lookups.values())
@@ -78,6 +81,16 @@ def _numbers(column: Column, cells: Any) -> Any:
     return tf.cast(tf.stack([parts[part] for part in column.parts], 1), "float32")
 
 
+def _tokens(reader: Any, texts: Any) -> Any:
+    """Returns texts as `TextReader.encode` does, in a graph."""
+    import tensorflow as tf
+
+    texts = tf.strings.strip(texts)
+    ids, lengths = reader.preprocessor.ids_and_lengths(texts)
+    own = tf.sequence_mask(lengths, reader.length) & (texts != "")[:, None]
+    return tf.where(own, tf.cast(ids, "float32"), float(PADDING))
+
+
 def as_columns(rows: np.ndarray, columns: Columns) -> dict[str, np.ndarray]:
     """Returns encoded rows as the signature of named columns takes them.
 
@@ -96,6 +109,10 @@ def as_columns(rows: np.ndarray, columns: Columns) -> dict[str, np.ndarray]:
         names = np.array(["", _UNSEEN, *column.names], object)
         found[column.name] = names[rows[:, place].astype(int)]
         place += 1
+    for column in columns.texts:
+        tokens = rows[:, place : place + column.length]
+        found[column.name] = np.array(columns.reader.decode(tokens), object)
+        place += column.length
     names = tensor_names(columns)
     return {
         tensor: found[name] for tensor, name in zip(names, columns.names, strict=True)
@@ -132,11 +149,18 @@ def some_rows(columns: Columns, count: int) -> np.ndarray:
             parts.append(np.where(rng.random(count) < 0.1 * missing, np.nan, cells))
     for column in columns.categories:
         parts.append(rng.integers(MISSING, FIRST + len(column.names), count))
-    return np.stack(parts, axis=1).astype("float32")
+    texts = [["", *_TEXTS] for _ in columns.texts]
+    parts += [
+        columns.reader.encode([each[i % len(each)] for i in range(count)]).T
+        for each in texts
+    ]
+    return np.vstack(parts).T.astype("float32")
 
 
 def example_of(column: Column) -> Any:
     """Returns a cell that a column may hold, for people."""
+    if column.kind == "text":
+        return _TEXTS[0]
     if column.kind == "number":
         return float(f"{column.scales[0].centre:.3g}")
     if column.kind == "date":

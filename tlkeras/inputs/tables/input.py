@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tlkeras._validation import as_list
+from tlkeras._validation import as_list, few
 from tlkeras.description import Description
 from tlkeras.findings import Finding, Numbering
 from tlkeras.inputs.arrays import ArrayExamples
@@ -18,6 +18,7 @@ from tlkeras.inputs.base import (
     Assembled,
     Cells,
     Input,
+    PlainRows,
     ReadExamples,
     Signature,
     Trial,
@@ -31,6 +32,7 @@ from tlkeras.inputs.tables.checking import check_columns
 from tlkeras.inputs.tables.columns import MISSING, Columns, read_columns, table_of
 from tlkeras.inputs.tables.layers import TableCells
 from tlkeras.inputs.tables.pretext import masked_cells
+from tlkeras.inputs.tables.texts import TextReader, latent_semantics, text_cells
 
 # How many columns `Splits.show` gives, and how many of them a card's example has.
 _SHOWN, _IN_EXAMPLE = 8, 6
@@ -54,6 +56,8 @@ class Tables(Input):
     Args:
         columns: What the columns are; `None` where nothing was read yet.
         wanted: Of data to be read, the columns' kinds by name; `None`: all columns.
+        reader: Of data to be read, the `TextReader` of free text; `None`: there is
+            none.
     """
 
     name: ClassVar[str] = "rows"
@@ -65,8 +69,8 @@ class Tables(Input):
     takes_all: ClassVar[bool] = True
     small_backbones: ClassVar[tuple[str, ...]] = (backbones.FT_TRANSFORMER,)
     goes_in: ClassVar[str] = (
-        "Rows of a table go in: numbers, categories and dates, some of them missing; "
-        "how they become numbers is part of the model and of its file."
+        "Rows of a table go in: numbers, categories, dates and texts, some of them "
+        "missing; how they become numbers is part of the model and of its file."
     )
     builder_references: ClassVar[str] = (
         "Gorishniy et al., Revisiting Deep Learning Models for Tabular Data (2021); "
@@ -87,16 +91,35 @@ True
 """,
     }
 
-    def __init__(self, columns: Columns | None = None, wanted: Any = None):
-        self.columns, self.wanted = columns, wanted
+    def __init__(
+        self, columns: Columns | None = None, wanted: Any = None, reader: Any = None
+    ):
+        self.columns, self.wanted, self.reader = columns, wanted, reader
 
     def get_config(self) -> dict[str, Any]:
-        return {"columns": self.columns and self.columns.get_config()}
+        config = {"columns": self.columns and self.columns.get_config()}
+        reader = self.columns and self.columns.reader
+        return {**config, **({"reader": reader.get_config()} if reader else {})}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Tables":
-        columns = config["columns"]
-        return cls(None if columns is None else Columns.from_config(columns))
+        columns, reader = config["columns"], config.get("reader")
+        if columns is None:
+            return cls()
+        reader = reader and TextReader.from_config(reader)
+        return cls(Columns.from_config(columns, reader))
+
+    def __eq__(self, other: object) -> bool:
+        # Keras numbers the names in the configurations of tokenizers.
+        return type(self) is type(other) and self.columns == other.columns
+
+    __hash__ = Input.__hash__
+
+    @property
+    def preprocessor(self) -> Any:
+        """What makes tokens of texts, which a model's file keeps; `None`: no texts."""
+        reader = self.columns and self.columns.reader
+        return reader and reader.preprocessor
 
     def __repr__(self) -> str:
         said = "" if self.columns is None else self.columns.in_words(3)
@@ -105,21 +128,38 @@ True
     # Data.
 
     @classmethod
-    def of_features(cls, features: Any) -> tuple["Tables", Any]:
+    def of_features(
+        cls, features: Any, text_backbone: Any = None, text_length: int = 64
+    ) -> tuple["Tables", Any]:
         """Returns the input that is to be read, and its columns, as a table takes them.
 
         Args:
             features: As in `tl.from_csv`.
+            text_backbone: As there.
+            text_length: As there.
         """
+        if text_backbone is not None and (
+            features is None or isinstance(features, Columns)
+        ):
+            raise ValueError(
+                "`text_backbone` reads free text among `features`, where these are not "
+                "the columns of other data or of a model, which bring their own. "
+                f"Received: text_backbone={text_backbone!r}, features={features!r}. "
+                "Leave it out; one column of texts alone is `text=`."
+            )
         if isinstance(features, Columns):
             return cls(features), list(features.names)
+        reader = text_backbone
+        if reader is not None:
+            reader = TextReader.of(text_backbone, text_length)
         if isinstance(features, Mapping):
-            return cls(wanted=dict(features)), list(features)
+            return cls(wanted=dict(features), reader=reader), list(features)
         if isinstance(features, str) and features == "all":
-            return cls(), features
+            return cls(reader=reader), features
         if features is not None:
             features = as_list("features", features)
-            return cls(wanted=dict.fromkeys(features, "auto")), features
+            wanted = dict.fromkeys(features, "auto")
+            return cls(wanted=wanted, reader=reader), features
         return cls(), None
 
     @classmethod
@@ -153,18 +193,19 @@ True
         wanted = self.wanted or dict.fromkeys(cells.names, "auto")
         kinds = {}
         for name, column in zip(cells.names, cells.columns, strict=True):
-            kind, why = kind_of_cells(column, cells.is_parsed)
+            reads = self.reader is not None
+            kind, why = kind_of_cells(column, cells.is_parsed, reads)
             # Of a column that is left out any cell will do.
             found = kind if why is None else "auto"
             kinds[name] = found if wanted[name] == "auto" else wanted[name]
-        return type(self)(wanted=kinds)
+        return type(self)(wanted=kinds, reader=self.reader)
 
     def of_cells(self, cells: Cells, labels: np.ndarray) -> ReadExamples:
         table = dict(zip(cells.names, cells.columns, strict=True))
         columns = self.columns
         if columns is None:
             wanted = self.wanted or cells.names
-            columns = read_columns(table, wanted, cells.is_parsed)
+            columns = read_columns(table, wanted, cells.is_parsed, self.reader)
         by_name = {str(name): column for name, column in table.items()}
         examples = ArrayExamples(columns.encode(by_name), labels)
         return ReadExamples(type(self)(columns), examples, np.arange(len(labels)), [])
@@ -257,8 +298,8 @@ True
             backbone: `"ft_transformer"`, a new FT-Transformer; or a model of another
                 table, or the path of its '.keras' file: its blocks are taken over, and
                 what it knows of columns of the same name and kind, with their scaling.
-                Of categories the names that both have are taken over; all else starts
-                anew.
+                Of categories the names that both have are taken over, of texts what
+                reads them, where that is the same; all else starts anew.
             columns: What the columns are: `data.columns`.
             width: Of a cell's token in a new backbone, a multiple of 4.
             blocks: How many blocks a new backbone has, `block_1` and so on.
@@ -275,8 +316,18 @@ True
         loaded, columns = backbones.load_backbone(
             backbone, columns, width=width, blocks=blocks
         )
-        rows = keras.Input((len(columns.cell_names),), dtype="float32", name="table")
-        cells = TableCells(columns, name="cells")(rows)
+        if columns.texts and getattr(columns.reader, "backbone", None) is None:
+            raise ValueError(
+                "What reads the texts of these columns is known to their model alone. "
+                "Build on the model, `tl.table_classifier(model, data)`, or pass "
+                "`columns=` of data that were read with `text_backbone=`. Received: "
+                f"texts {few([column.name for column in columns.texts])}."
+            )
+        rows = keras.Input((len(columns.cells_of_row),), dtype="float32", name="table")
+        cells = rows
+        if columns.texts:
+            cells = [rows, text_cells(columns.reader, len(columns.texts))(rows)]
+        cells = TableCells(columns, name="cells")(cells)
         features = loaded.model(cells)
         if wide:
             both = [features, cells]
@@ -309,7 +360,7 @@ True
     def read(self, inputs: Any, shape: tuple | None = None) -> np.ndarray:
         if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "fiu":
             rows = np.atleast_2d(inputs)
-            if rows.shape[1] == len(self.columns.cell_names):
+            if rows.shape[1] == len(self.columns.cells_of_row):
                 return rows.astype("float32")
         elif keras.ops.is_tensor(inputs):
             return keras.ops.convert_to_numpy(inputs)
@@ -366,11 +417,25 @@ True
             return shown
         return np.array(shown, "datetime64[D]")
 
-    def plain_rows(self, examples: Any) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.asarray(examples.inputs)[examples.rows].astype("float64")
-        codes = np.arange(rows.shape[1]) >= len(self.columns.scales)
-        rows[:, codes] = np.where(rows[:, codes] == MISSING, np.nan, rows[:, codes])
-        return rows, codes
+    def plain_rows(self, learnt: Sequence[Any], others: Any) -> PlainRows:
+        parts = [*learnt, others]
+        read = [np.asarray(each.inputs)[each.rows] for each in parts]
+        rows = np.concatenate(read).astype("float64")
+        count, columns = len(rows) - len(read[-1]), self.columns
+        first = len(columns.scales)
+        end = first + len(columns.categories)
+        codes = rows[:, first:end]
+        rows[:, first:end] = np.where(codes == MISSING, np.nan, codes)
+        found = [rows[:, :end]]
+        for column in columns.texts:
+            place = end + column.length * (len(found) - 1)
+            tokens = rows[:, place : place + column.length]
+            found.append(latent_semantics(tokens[:count], tokens))
+        rows = np.concatenate(found, axis=1)
+        is_code = np.zeros(rows.shape[1], bool)
+        is_code[first:end] = True
+        note = "; texts as TF-IDF of their tokens, by TruncatedSVD" * bool(found[1:])
+        return PlainRows(rows[:count], rows[count:], is_code, note)
 
     def shuffled(
         self, rows: np.ndarray, repeats: int, seed: int
@@ -378,8 +443,8 @@ True
         random = np.random.default_rng(seed)
         order = np.concatenate([random.permutation(len(rows)) for _ in range(repeats)])
         for place, name in enumerate(self.columns.names):
-            # All numbers of a date together.
-            cells = self.columns.owners == place
+            # All numbers of a date together, and all tokens of a text.
+            cells = self.columns.owners[self.columns.cells_of_row] == place
             mixed = np.tile(rows, (repeats, 1))
             mixed[:, cells] = rows[order][:, cells]
             yield name, mixed
@@ -404,6 +469,8 @@ True
         run, specs, lookups = exporting.of_columns(exported, self.columns)
         for lookup in lookups:
             archive.track(lookup)
+        if self.columns.texts:
+            archive.track(self.preprocessor)
         return {
             "serving_default": Signature(run, specs),
             "encoded": Signature(exported.labelled, exported.specs()),
@@ -428,7 +495,8 @@ True
             column.name: ["(missing)", "(other)", *column.names]
             for column in self.columns.categories
         }
-        return {"columns": list(names), "codes": codes}
+        tokens = {column.name: column.length for column in self.columns.texts}
+        return {"columns": list(names), "codes": codes, "tokens": tokens}
 
     def signature_notes(self) -> Iterator[str]:
         yield (
@@ -436,12 +504,17 @@ True
             "missing), categories as strings ('': missing), dates as seconds since "
             "1970, UTC"
         )
+        if self.columns.texts:
+            yield (
+                "takes texts as strings, too: `import tensorflow_text` before "
+                "tf.saved_model.load, since their tokenizer is made of its operations"
+            )
 
     def tensor_notes(self) -> Iterator[str]:
         yield (
             "takes encoded rows, as `model.problem.input.columns.encode` makes them: "
-            "numbers, then the codes of categories, in the order and with the codes "
-            "that the metadata list"
+            "numbers, then the codes of categories, then the tokens of texts, in the "
+            "order and with the codes that the metadata list"
         )
 
     # The card.
@@ -452,11 +525,27 @@ True
         row = examples if len(columns) == len(self.columns) else {**examples, "...": 0}
         return Usage(f"[{row!r}]", "rows.csv")
 
+    def other_backbones(self) -> Iterator[str]:
+        if self.columns.texts:
+            reader = self.columns.reader
+            licence = (
+                "whose licence is not known to tlkeras: check where they came from"
+            )
+            if reader.licence:
+                licence = f"which are under {reader.licence}"
+            yield (
+                f"Its texts are read by the frozen backbone `{reader.name}`, with "
+                f"weights {licence}."
+            )
+
     def limits(self) -> Iterator[str]:
         yield (
             "Names that it saw fewer than twice in training are one to it, and so are "
             "those that it never saw; numbers beyond those of training are cut."
         )
+        if self.columns.texts:
+            length = self.columns.reader.length
+            yield f"It reads the first {length} tokens of a text; the rest is cut off."
 
 
 def _is_table(x: Any) -> bool:

@@ -18,14 +18,16 @@ class TableCells(keras.layers.Layer):
 
     A number becomes `(scaled, piece 1 ... piece 8, is missing)`, where each piece says
     how much of an interval lies below the number, from 0 to 1; a category a one-hot
-    vector of its codes. What training data never had, a missing number or an unseen
-    name, is all zeros, and so is a cell that is masked.
+    vector of its codes; a text `(is missing, its features)`, as `TextCells` gives them.
+    What training data never had, a missing number or an unseen name, is all zeros, and
+    so is a cell that is masked.
 
     Args:
         columns: The `Columns`, fitted.
         **kwargs: Of every Keras layer.
 
-    Input shape: float32 `(batch, numbers)`, rows as `Columns.encode` makes them.
+    Input shape: float32 `(batch, numbers)`, rows as `Columns.encode` makes them; or a
+    list of these and the features of their texts. Without them texts are masked.
     Output shape: float32 `(batch, width)`.
 
     Reference:
@@ -52,28 +54,31 @@ class TableCells(keras.layers.Layer):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """How many places of the output are each number's, then each category's."""
+        """How many places of the output are each number's, category's, then text's."""
         numbers = [WIDTH_OF_NUMBER] * len(self._log)
         names = [FIRST + len(column.names) for column in self.columns.categories]
-        return (*numbers, *names)
+        return (*numbers, *names, *(1 + column.width for column in self.columns.texts))
 
     def average(self) -> np.ndarray:
         """Returns the output of an average row, float32 `(1, width)`.
 
-        Its numbers are at their medians, its categories as often as in training.
+        Its numbers are at their medians, its categories as often as in training; its
+        texts say nothing.
         """
-        medians = np.zeros((1, len(self.columns.cell_names)), "float32")
+        medians = np.zeros((1, len(self.columns.cells_of_row)), "float32")
         medians[0, : len(self._centre)] = self._centre
         numbers = len(self._log) * WIDTH_OF_NUMBER
         shares = [
             (column.missing, column.rare, *column.shares)
             for column in self.columns.categories
         ]
+        shares = np.concatenate([*shares, []])
         row = np.array(self(medians))
-        row[0, numbers:] = np.concatenate([*shares, []])
+        row[0, numbers : numbers + len(shares)] = shares
         return row
 
-    def call(self, rows):
+    def call(self, inputs):
+        rows, *texts = inputs if isinstance(inputs, list | tuple) else [inputs]
         count = len(self._log)
         vectors = []
         if count:
@@ -84,6 +89,14 @@ class TableCells(keras.layers.Layer):
             known = np.ones(FIRST + len(column.names), "float32")
             known[[MISSING, OTHER]] = column.missing > 0, column.rare > 0
             vectors.append(vector * known)
+        if self.columns.texts:
+            known = [
+                np.r_[column.missing > 0, np.ones(column.width)]
+                for column in self.columns.texts
+            ]
+            known = np.concatenate(known).astype("float32")
+            features = texts[0] if texts else ops.zeros_like(rows[:, :1])
+            vectors.append(features * known)
         return ops.concatenate(vectors, axis=-1)
 
     def _of_numbers(self, x):
@@ -107,7 +120,9 @@ class TableCells(keras.layers.Layer):
         return ops.reshape(vectors, (-1, len(self._log) * WIDTH_OF_NUMBER))
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], sum(self.widths))
+        batch = input_shape[0]
+        is_list = isinstance(batch, list | tuple)
+        return (batch[0] if is_list else batch, sum(self.widths))
 
     def get_config(self):
         return {**super().get_config(), "columns": self.columns.get_config()}

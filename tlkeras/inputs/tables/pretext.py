@@ -19,7 +19,8 @@ class MaskedCells(keras.Model):
 
     The loss is the mean over masked cells: of numbers the squared error of the scaled
     number, of categories the cross-entropy as a share of that of a guess among all
-    names. Cells that are missing, rare or unseen are not asked for.
+    names. Cells that are missing, rare or unseen are not asked for. Texts are neither
+    looked at nor asked for.
 
     Args:
         cells: The layer that scales cells.
@@ -37,7 +38,8 @@ class MaskedCells(keras.Model):
         self.cells, self.backbone = cells, backbone
         self.hidden = keras.layers.Dense(2 * backbone.output_shape[-1], "gelu")
         numbers = len(cells.columns.scales)
-        answers = numbers + sum(cells.widths[numbers:])
+        self._names = cells.widths[numbers:][: len(cells.columns.categories)]
+        answers = numbers + sum(self._names)
         self.answer = keras.layers.Dense(answers, dtype="float32")
         self.random = keras.random.SeedGenerator()
         self.mean_loss = keras.metrics.Mean("loss")
@@ -69,7 +71,7 @@ class MaskedCells(keras.Model):
             losses.append(ops.sum(errors * known))
             counts.append(ops.sum(known))
         place, said = numbers * WIDTH_OF_NUMBER, numbers
-        for cell, width in enumerate(self.cells.widths[numbers:], numbers):
+        for cell, width in enumerate(self._names, numbers):
             wanted = cells[:, place + FIRST : place + width]
             known = masked[:, cell] * ops.sum(wanted, axis=1)
             logs = ops.log_softmax(answers[:, said + FIRST : said + width], axis=-1)

@@ -274,8 +274,8 @@ def _not_text(what: str) -> ValueError:
 def _choose_tokenizer(model: keras.Model, tokenizer: Any, own: Any) -> Any:
     if tokenizer is None and own is None:
         raise ValueError(
-            f"The tokenizer of {model.name!r} is not known. Pass `tokenizer=` a "
-            "KerasHub tokenizer, such as "
+            f"The tokenizer of {model.name!r} is not known. Load it by its name or "
+            "folder, or pass to a builder `tokenizer=` a KerasHub tokenizer, such as "
             "keras_hub.tokenizers.Tokenizer.from_preset(folder) gives."
         )
     if tokenizer is None:

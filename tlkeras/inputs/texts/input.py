@@ -31,8 +31,9 @@ from tlkeras.inputs.texts import backbones, exporting
 from tlkeras.inputs.texts.checking import check_texts, unknown_tokens
 from tlkeras.inputs.texts.explaining import TextExplainer
 from tlkeras.inputs.texts.likeness import TextLikeness
-from tlkeras.inputs.texts.nested import TextBackbone
+from tlkeras.inputs.texts.nested import with_one_output
 from tlkeras.inputs.texts.planning import TextPlanRules
+from tlkeras.inputs.texts.preprocessor import same_reading
 from tlkeras.inputs.texts.reading import (
     NOT_UTF8,
     are_mostly_texts,
@@ -127,7 +128,7 @@ True
         return (
             type(self) is type(other)
             and self.pairs == other.pairs
-            and _same_reading(self.preprocessor, other.preprocessor)
+            and same_reading(self.preprocessor, other.preprocessor)
         )
 
     __hash__ = Input.__hash__
@@ -311,7 +312,7 @@ True
             name: keras.Input((None,), dtype=tensor.dtype, name=name)
             for name, tensor in loaded.model.input.items()
         }
-        model, pool = _with_one_output(loaded, pool)
+        model, pool = with_one_output(loaded, pool)
         features = model(inputs)
         if pool != "pooled":
             mask = [inputs["padding_mask"]] if "padding_mask" in inputs else []
@@ -524,27 +525,6 @@ def _rank_of_texts(x: Any) -> int | None:
     return x.shape.rank if hasattr(x.shape, "rank") else len(x.shape)
 
 
-def _same_reading(first: Any, second: Any) -> bool:
-    """Whether two preprocessors, or none, make the same tokens of all texts."""
-    if first is second or first is None or second is None:
-        return first is second
-    if type(first.tokenizer) is not type(second.tokenizer):
-        return False
-    configs = [
-        [{**each.get_config(), "name": None} for each in (one.tokenizer, one)]
-        for one in (first, second)
-    ]
-    for _, config in configs:
-        # Compared by itself, without the name that Keras numbers.
-        del config["tokenizer"]
-    # The vocabulary is no part of a configuration.
-    parts = ("vocabulary", "merges", "proto")
-    return configs[0] == configs[1] and all(
-        getattr(first.tokenizer, part, None) == getattr(second.tokenizer, part, None)
-        for part in parts
-    )
-
-
 def _with_adapters(loaded: Any, given: Any, rank: int) -> Any:
     """Returns the backbone with adapters, as a copy where the user holds the model."""
     if loaded.model is given and not adapted_layers(given):
@@ -553,18 +533,3 @@ def _with_adapters(loaded: Any, given: Any, rank: int) -> Any:
         loaded = replace(loaded, model=copy)
     add_adapters(loaded.model, rank)
     return loaded
-
-
-def _with_one_output(loaded: Any, pool: str) -> tuple[keras.Model, str]:
-    """Returns the backbone up to the output that is pooled, and how to pool it."""
-    outputs = loaded.model.output
-    if pool == "auto":
-        pool = "last" if loaded.kind == "decoder" else "mean"
-    key = "pooled_output" if pool == "pooled" else "sequence_output"
-    single = not isinstance(outputs, dict)
-    if key not in (("sequence_output",) if single else outputs):
-        raise ValueError(
-            f"pool='pooled' needs a backbone with a pooled output; {loaded.name!r} has "
-            "none. Use pool='cls', 'mean' or 'auto'."
-        )
-    return TextBackbone.of(loaded.model, None if single else key, loaded.name), pool

@@ -84,3 +84,26 @@ class TextBackbone(keras.Model):
             origin, custom_objects=custom_objects
         )
         return cls.of(backbone, config["key"], config["name"])
+
+
+def with_one_output(loaded: Any, pool: str) -> tuple[keras.Model, str]:
+    """Returns the backbone up to the output that is pooled, and how to pool it.
+
+    Args:
+        loaded: A `LoadedTextBackbone`.
+        pool: As in `Texts.assemble`.
+
+    Raises:
+        ValueError: If the backbone has no such output.
+    """
+    outputs = loaded.model.output
+    if pool == "auto":
+        pool = "last" if loaded.kind == "decoder" else "mean"
+    key = "pooled_output" if pool == "pooled" else "sequence_output"
+    single = not isinstance(outputs, dict)
+    if key not in (("sequence_output",) if single else outputs):
+        raise ValueError(
+            f"pool='pooled' needs a backbone with a pooled output; {loaded.name!r} has "
+            "none. Use pool='cls', 'mean' or 'auto'."
+        )
+    return TextBackbone.of(loaded.model, None if single else key, loaded.name), pool

@@ -103,6 +103,18 @@ class TextPreprocessor(keras.layers.Layer):
     def call(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._graph(texts.shape.rank)(texts)[0]
 
+    def ids_and_lengths(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the ids of tokens, and how many tokens each text would need.
+
+        Args:
+            texts: `tf.string` of shape `(batch,)`, inside of a graph or outside.
+
+        Returns:
+            int32 `(batch, sequence_length)`, and int32 `(batch,)`.
+        """
+        features, lengths = self._graph(texts.shape.rank)(texts)
+        return features["token_ids"], lengths
+
     def tokenize_all(
         self, texts: Any, batch_size: int = 1024
     ) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
@@ -272,6 +284,32 @@ def as_strings(texts: Any) -> tf.Tensor:
     raise ValueError(
         "Texts must be strings of shape (batch,), or pairs of shape (batch, 2). "
         f"Received: texts of type {texts.dtype.name} and shape {shape}."
+    )
+
+
+def same_reading(first: Any, second: Any) -> bool:
+    """Whether two preprocessors, or none, make the same tokens of all texts.
+
+    Args:
+        first: A `TextPreprocessor`, or `None`.
+        second: The same.
+    """
+    if first is second or first is None or second is None:
+        return first is second
+    if type(first.tokenizer) is not type(second.tokenizer):
+        return False
+    configs = [
+        [{**each.get_config(), "name": None} for each in (one.tokenizer, one)]
+        for one in (first, second)
+    ]
+    for _, config in configs:
+        # Compared by itself, without the name that Keras numbers.
+        del config["tokenizer"]
+    # The vocabulary is no part of a configuration.
+    parts = ("vocabulary", "merges", "proto")
+    return configs[0] == configs[1] and all(
+        getattr(first.tokenizer, part, None) == getattr(second.tokenizer, part, None)
+        for part in parts
     )
 
 
