@@ -12,6 +12,7 @@ import tlkeras as tl
 from tlkeras import predict_command
 from tlkeras._validation import UnsupportedError
 from tlkeras.inputs.series.networks import NETWORKS, build_patch_transformer
+from tlkeras.inputs.series.reading import season_of
 from tlkeras.inputs.series.scaling import WindowScaling, scale_of
 from tlkeras.outputs.forecasts.intervals import LEVELS, error_quantiles
 from tlkeras.predict_command import run_predict
@@ -165,6 +166,31 @@ def test_gaps_are_missing_and_irregular_times_are_resampled():
     assert data.problem.input.freq == "h"
 
 
+@pytest.mark.parametrize(
+    "freq, step, season",
+    [
+        ("D", "D", 7),
+        ("W", "7D", 52),
+        ("h", "h", 24),
+        ("MS", "MS", 12),
+        ("ME", "ME", 12),
+        ("QS", "3MS", 4),
+    ],
+)
+@pytest.mark.parametrize("tz", [None, "Europe/Berlin"])
+def test_a_row_that_is_missing_changes_neither_step_nor_season(freq, step, season, tz):
+    frame = made_frame(steps=120, freq=freq, tz=tz).drop(index=50)
+    data = read(frame, window=12, horizon=2)
+    assert data.problem.input.freq == step and season_of(step) == season
+    windows = np.concatenate([x for x, _ in data.train])
+    assert 0 < np.isnan(windows).mean() < 0.1
+
+
+def test_a_step_in_smaller_units_has_the_same_season():
+    each = [season_of(freq) for freq in ("24h", "1440min", "7D", "168h", "12h")]
+    assert each == [7, 7, 52, 52, 2]
+
+
 def test_clocks_that_change_change_no_steps():
     frame = made_frame(steps=24 * 40, tz="Europe/Berlin")
     data = read(frame)
@@ -226,6 +252,12 @@ def test_windows_are_copied_a_few_at_a_time(monkeypatch):
         ({"features": ["kwh"]}, "named twice"),
         ({"features": ["heat"], "known": ["heat"]}, "named twice"),
         ({"known": "heat"}, "`known` must be a list of columns"),
+        ({"known": None}, "`known` must be a list of columns"),
+        ({"known": ["at"]}, "must hold numbers.*'at': 'datetime64"),
+        (
+            {"frame": pd.concat([made_frame(), made_frame()[["kwh"]]], axis=1)},
+            "several columns 'kwh'",
+        ),
         ({"known": ["who"]}, "must hold numbers, or True and False.*'who': '"),
         (
             {
