@@ -346,6 +346,30 @@ def test_the_command_line_forecasts_files(fitted, tmp_path, monkeypatch, capsys)
     keras.utils.enable_interactive_logging()
 
 
+def test_names_of_targets_hide_no_other_column_of_a_forecast(
+    tmp_path, monkeypatch, capsys
+):
+    def build(*targets, time="at"):
+        frame = made_frame()[["at", "kwh", "heat"]].set_axis(["at", *targets], axis=1)
+        data = tl.from_series(frame, time, [*targets], window=24, horizon=2)
+        return frame, data, tl.series_forecaster(small_network(24, 4), data)
+
+    frame, _, model = build("input", "file_size")
+    frame.to_csv(tmp_path / "kwh.csv", index=False)
+    monkeypatch.setattr(predict_command, "load", lambda path: model)
+    assert run_predict(["m.keras", *[str(tmp_path / "kwh.csv")] * 2]) == 0
+    assert capsys.readouterr().out.startswith("file,at,input,file_size\n")
+    keras.utils.enable_interactive_logging()
+    frame, data, model = build("kwh", "kwh_low")
+    tl.fit_head(model, data.train, verbose=0)
+    tl.calibrate(model, data.val, verbose=0)
+    with pytest.raises(ValueError, match="both called 'kwh_low'"):
+        model.forecast(frame)
+    frame, _, model = build("step", "heat", time=None)
+    with pytest.raises(ValueError, match="column of its own called 'step'"):
+        model.forecast(frame)
+
+
 @pytest.mark.contract
 def test_what_is_known_ahead_decides_forecasts(tmp_path):
     off = np.random.default_rng(0).uniform(size=400) < 0.3
@@ -576,6 +600,16 @@ def test_windows_with_labels_are_classified():
     assert data.show(4).child_axes
     ragged = tl.from_series([x[0], x[1][4:]] * 8, labels=[0, 1] * 8)
     assert np.isnan(next(iter(ragged.train))[0]).any()
+
+
+def test_windows_have_no_columns_that_slices_could_name(fitted):
+    _, data, model = fitted
+    with pytest.raises(ValueError, match="must hold one value per example"):
+        tl.evaluate(model, data.test, slices=["north", "south"], verbose=0)
+    count = len(tl.inputs.examples_of(data.test))
+    where = ["north", "south"] * count
+    report = tl.evaluate(model, data.test, slices=where[:count], verbose=0)
+    assert len(report.slices["slice"]) == 2
 
 
 def test_evidence_is_found_at_each_step_of_a_window(fitted):
