@@ -12,6 +12,7 @@ import tlkeras as tl
 from tlkeras import predict_command
 from tlkeras._validation import UnsupportedError
 from tlkeras.inputs.series.networks import NETWORKS, build_patch_transformer
+from tlkeras.inputs.series.reading import season_of
 from tlkeras.inputs.series.scaling import WindowScaling, scale_of
 from tlkeras.outputs.forecasts.intervals import LEVELS, error_quantiles
 from tlkeras.predict_command import run_predict
@@ -165,6 +166,31 @@ def test_gaps_are_missing_and_irregular_times_are_resampled():
     assert data.problem.input.freq == "h"
 
 
+@pytest.mark.parametrize(
+    "freq, step, season",
+    [
+        ("D", "D", 7),
+        ("W", "7D", 52),
+        ("h", "h", 24),
+        ("MS", "MS", 12),
+        ("ME", "ME", 12),
+        ("QS", "3MS", 4),
+    ],
+)
+@pytest.mark.parametrize("tz", [None, "Europe/Berlin"])
+def test_a_row_that_is_missing_changes_neither_step_nor_season(freq, step, season, tz):
+    frame = made_frame(steps=120, freq=freq, tz=tz).drop(index=50)
+    data = read(frame, window=12, horizon=2)
+    assert data.problem.input.freq == step and season_of(step) == season
+    windows = np.concatenate([x for x, _ in data.train])
+    assert 0 < np.isnan(windows).mean() < 0.1
+
+
+def test_a_step_in_smaller_units_has_the_same_season():
+    each = [season_of(freq) for freq in ("24h", "1440min", "7D", "168h", "12h")]
+    assert each == [7, 7, 52, 52, 2]
+
+
 def test_clocks_that_change_change_no_steps():
     frame = made_frame(steps=24 * 40, tz="Europe/Berlin")
     data = read(frame)
@@ -226,6 +252,12 @@ def test_windows_are_copied_a_few_at_a_time(monkeypatch):
         ({"features": ["kwh"]}, "named twice"),
         ({"features": ["heat"], "known": ["heat"]}, "named twice"),
         ({"known": "heat"}, "`known` must be a list of columns"),
+        ({"known": None}, "`known` must be a list of columns"),
+        ({"known": ["at"]}, "must hold numbers.*'at': 'datetime64"),
+        (
+            {"frame": pd.concat([made_frame(), made_frame()[["kwh"]]], axis=1)},
+            "several columns 'kwh'",
+        ),
         ({"known": ["who"]}, "must hold numbers, or True and False.*'who': '"),
         (
             {
@@ -326,6 +358,30 @@ def test_a_burst_after_a_quiet_window_does_not_decide_what_is_learnt():
         maes.append(tl.evaluate(model, data.test, verbose=0).mae)
     # Without a limit it is hundreds of times as much.
     assert maes[1] < 3 * maes[0]
+
+
+def test_names_of_targets_hide_no_other_column_of_a_forecast(
+    tmp_path, monkeypatch, capsys
+):
+    def build(*targets, time="at"):
+        frame = made_frame()[["at", "kwh", "heat"]].set_axis(["at", *targets], axis=1)
+        data = tl.from_series(frame, time, [*targets], window=24, horizon=2)
+        return frame, data, tl.series_forecaster(small_network(24, 4), data)
+
+    frame, _, model = build("input", "file_size")
+    frame.to_csv(tmp_path / "kwh.csv", index=False)
+    monkeypatch.setattr(predict_command, "load", lambda path: model)
+    assert run_predict(["m.keras", *[str(tmp_path / "kwh.csv")] * 2]) == 0
+    assert capsys.readouterr().out.startswith("file,at,input,file_size\n")
+    keras.utils.enable_interactive_logging()
+    frame, data, model = build("kwh", "kwh_low")
+    tl.fit_head(model, data.train, verbose=0)
+    tl.calibrate(model, data.val, verbose=0)
+    with pytest.raises(ValueError, match="both called 'kwh_low'"):
+        model.forecast(frame)
+    frame, _, model = build("step", "heat", time=None)
+    with pytest.raises(ValueError, match="column of its own called 'step'"):
+        model.forecast(frame)
 
 
 @pytest.mark.contract
@@ -558,6 +614,16 @@ def test_windows_with_labels_are_classified():
     assert data.show(4).child_axes
     ragged = tl.from_series([x[0], x[1][4:]] * 8, labels=[0, 1] * 8)
     assert np.isnan(next(iter(ragged.train))[0]).any()
+
+
+def test_windows_have_no_columns_that_slices_could_name(fitted):
+    _, data, model = fitted
+    with pytest.raises(ValueError, match="must hold one value per example"):
+        tl.evaluate(model, data.test, slices=["north", "south"], verbose=0)
+    count = len(tl.inputs.examples_of(data.test))
+    where = ["north", "south"] * count
+    report = tl.evaluate(model, data.test, slices=where[:count], verbose=0)
+    assert len(report.slices["slice"]) == 2
 
 
 def test_evidence_is_found_at_each_step_of_a_window(fitted):

@@ -327,10 +327,15 @@ def test_parts_of_a_table_are_named_by_its_columns(trained, data):
     ).slices
     assert by_name["shop"] == by_value["shop"] and len(by_name["amount"]) == 4
     assert "2024-" in by_name["day"][0]["slice"]
+    # Numbers with gaps are cut at their quartiles, too.
+    ages = tl.evaluate(trained[0], data.test, slices="age", verbose=0).slices["age"]
+    assert "" in cells["age"] and len(ages) == 5
     one = tl.evaluate(trained[0], data.test, slices="shop", verbose=0)
     assert one.slices["shop"] == by_name["shop"]
-    with pytest.raises(ValueError, match="No such way to name `slices`: 'shops'"):
+    with pytest.raises(ValueError, match="No such column of the model: 'shops'.*frame"):
         tl.evaluate(trained[0], data.test, slices=["shops"], verbose=0)
+    with pytest.raises(ValueError, match="must hold one value per example"):
+        tl.evaluate(trained[0], data.test, slices=["north", "south"] * 3, verbose=0)
 
 
 def test_columns_are_shuffled_one_by_one(trained, data):

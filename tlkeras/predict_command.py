@@ -165,7 +165,7 @@ def _show_forecasts(
                 print(f"tlkeras: {_one_line(item)}: {error}", file=sys.stderr)
             continue
         if as_json or len(inputs) > 1:
-            table.insert(0, "input", item)
+            table.insert(0, "file" if "input" in table else "input", item)
         if as_json:
             text = table.to_json(orient="records", lines=True, date_format="iso")
         else:

@@ -267,16 +267,17 @@ def _read(
     targets = [*target] if isinstance(target, (list, tuple)) else [target]
     _given("target", target)
     for name, given in (("features", features), ("known", known)):
-        if isinstance(given, str):
+        if isinstance(given, str) or not np.iterable(given):
             raise ValueError(
                 f"`{name}` must be a list of columns. Received: {name}={given!r}."
             )
+    features, known = [*features], [*known]
     columns = [*targets, *features, *known]
     if len(set(columns)) < len(columns):
         raise ValueError(
             "A column is named twice: each is a target, a feature, or known ahead and "
             f"then seen as features are. Received: target={target!r}, "
-            f"features={[*features]}, known={[*known]}."
+            f"features={features}, known={known}."
         )
     series, step = read_series(as_frame(frame), time, columns, id, freq)
     season = season_of(step) if season is None else check_int("season", season, 1)

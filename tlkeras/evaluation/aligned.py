@@ -160,10 +160,12 @@ def _are_columns(slices: Any, reading: Reading | None) -> bool:
     """Whether slices are names of columns, not a value for each example."""
     if not isinstance(slices, list | tuple) or reading is None or not slices:
         return False
-    return all(isinstance(each, str) for each in slices) and (
-        set(slices) <= {*reading.problem.input.column_names}
-        or len(slices) != len(reading.examples)
-    )
+    columns = {*reading.problem.input.column_names}
+    if not columns or not all(isinstance(each, str) for each in slices):
+        return False
+    # Names that no column has are told of; values of examples repeat.
+    is_named = len(set(slices)) == len(slices) != len(reading.examples)
+    return is_named or set(slices) <= columns
 
 
 def _by_name(name: str, argument: str, reading: Reading | None) -> Any:
@@ -171,9 +173,13 @@ def _by_name(name: str, argument: str, reading: Reading | None) -> Any:
     columns = () if reading is None else reading.problem.input.column_names
     if name in columns:
         return reading.problem.input.column_values(reading.examples, name)
+    if columns:
+        error = unknown_name("column of the model", name, columns)
+        raise ValueError(
+            f"{error} Of others pass the values, `{argument}=frame[{name!r}]`."
+        )
     if name not in _FOLDERS:
-        valid = columns or _FOLDERS
-        raise unknown_name(f"way to name `{argument}`", name, valid)
+        raise unknown_name(f"way to name `{argument}`", name, _FOLDERS)
     return _folders(name, argument, reading)
 
 

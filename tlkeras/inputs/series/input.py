@@ -75,6 +75,11 @@ class Ahead:
             count = len(next(iter(own.values())))
             time = self.input.time or ("step" if one.times is None else "time")
             first = {} if one.id is None else {self.input.id: [one.id] * count}
+            if time in own:
+                raise ValueError(
+                    f"The forecast has a column of its own called {time!r}: give the "
+                    "target another name."
+                )
             times = {time: times_after(one.times, self.freq, count)}
             parts.append(pd.DataFrame({**first, **times, **own}))
         return pd.concat(parts, ignore_index=True)

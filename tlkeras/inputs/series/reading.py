@@ -96,6 +96,11 @@ def read_series(
                 f"There is no column {name!r}. Existing columns are: "
                 f"{[*frame.columns]}."
             )
+        if [*frame.columns].count(name) > 1:
+            raise ValueError(
+                f"There are several columns {name!r}: rename them, or leave all but "
+                "one out."
+            )
     if not len(frame):
         raise ValueError("The frame has no rows.")
     values = _numbers(frame, columns)
@@ -134,8 +139,12 @@ def read_series(
 
 
 def _numbers(frame: Any, columns: Sequence[Hashable]) -> np.ndarray:
+    given = frame[[*columns]]
     try:
-        values = frame[[*columns]].to_numpy("float64", na_value=np.nan)
+        if any(kind.kind in "cmM" for kind in given.dtypes):
+            # pandas makes nanoseconds of times, and real parts of complex numbers.
+            raise TypeError("no plain numbers")
+        values = given.to_numpy("float64", na_value=np.nan)
     except (TypeError, ValueError) as error:
         kinds = {name: str(frame[name].dtype) for name in columns}
         raise ValueError(
@@ -190,10 +199,17 @@ def _step_of(times: Any) -> str:
     if inferred is not None:
         return getattr(inferred, "freqstr", inferred)
     # Months and quarters are of unequal length; what is left is a number of seconds.
-    start = times.to_period("M").unique() if times.tz is None else ()
-    if len(start) == len(times) and (times.day == 1).all():
-        return "MS"
-    return to_offset(pd.Series(times).diff().dropna().median()).freqstr
+    months = times.tz_localize(None).to_period("M")
+    if months.is_unique:
+        for offset, are_such in (
+            (pd.offsets.MonthBegin, times.day == 1),
+            (pd.offsets.MonthEnd, times.is_month_end),
+        ):
+            if are_such.all():
+                return offset(int(np.median(np.diff(months.asi8)))).freqstr
+    step = pd.Series(times).diff().dropna().median()
+    days = step / pd.Timedelta(days=1)
+    return to_offset(pd.offsets.Day(int(days)) if days % 1 == 0 else step).freqstr
 
 
 def _regular(one: Any, freq: str) -> tuple[Any, bool]:
@@ -246,6 +262,12 @@ def season_of(freq: str | None) -> int:
 
     step = to_offset(freq)
     name, count = step.rule_code.split("-")[0], step.n
+    for short, of_one, long in (
+        *(("min", 1440, "D"), ("T", 1440, "D")),
+        *(("h", 24, "D"), ("H", 24, "D"), ("D", 7, "W")),
+    ):
+        if name == short and count % of_one == 0:
+            name, count = long, count // of_one
     if name in ("min", "T"):
         return 1440 // count if 1440 % count == 0 and count > 1 else 60
     season = _SEASONS.get(name, 1)

@@ -413,6 +413,8 @@ True
         rows = np.asarray(examples.inputs)[examples.rows]
         shown = self.columns.decode(rows)[name]
         kinds = {column.name: column.kind for column in self.columns}
+        if kinds[name] == "number":
+            return np.array([np.nan if cell == "" else cell for cell in shown])
         if kinds[name] != "date" or "(date)" in shown:
             return shown
         return np.array(shown, "datetime64[D]")

@@ -350,6 +350,11 @@ class Forecast(Output):
             for ending, part in named.items():
                 if self.errors is None and ending:
                     continue
+                if f"{name}{ending}" in found:
+                    raise ValueError(
+                        f"A target and the bound of another are both called "
+                        f"'{name}{ending}': give the target another name."
+                    )
                 own = part * scale.deviation[of] + scale.mean[of]
                 found[f"{name}{ending}"] = own[..., i]
         return found
