@@ -186,6 +186,23 @@ def test_a_row_that_is_missing_changes_neither_step_nor_season(freq, step, seaso
     assert 0 < np.isnan(windows).mean() < 0.1
 
 
+def test_periods_are_times_and_the_longest_series_tells_the_step():
+    frame = made_frame(ids=("a", "b"))
+    short = frame[(frame["who"] == "b") | (frame.index < 2)]
+    with pytest.warns(UserWarning, match="1 of 2 series has fewer"):
+        assert read(short, id="who").problem.input.freq == "h"
+    frame = made_frame()
+    periods = frame.assign(at=frame["at"].dt.to_period("h"))
+    index = periods.set_index("at")
+    for data in (
+        read(periods),
+        tl.from_series(index, target=pd.Index(["kwh"]), window=24, horizon=6),
+    ):
+        assert data.problem.input.freq == "h"
+        titles = tl.inputs.examples_of(data.test).titles
+        assert (titles == tl.inputs.examples_of(read(frame).test).titles).all()
+
+
 def test_a_step_in_smaller_units_has_the_same_season():
     each = [season_of(freq) for freq in ("24h", "1440min", "7D", "168h", "12h")]
     assert each == [7, 7, 52, 52, 2]
@@ -252,6 +269,14 @@ def test_windows_are_copied_a_few_at_a_time(monkeypatch):
         ({"features": ["kwh"]}, "named twice"),
         ({"features": ["heat"], "known": ["heat"]}, "named twice"),
         ({"known": "heat"}, "`known` must be a list of columns"),
+        (
+            {
+                "frame": made_frame().assign(
+                    at=lambda x: x["at"].dt.strftime("%d.%m.%Y")
+                )
+            },
+            "must hold times.*dayfirst=True.*utc=True.*pandas says",
+        ),
         ({"known": None}, "`known` must be a list of columns"),
         ({"known": ["at"]}, "must hold numbers.*'at': 'datetime64"),
         (

@@ -69,7 +69,7 @@ def from_series(
             of a CSV file. With `labels`: windows `(n, steps)` or `(n, steps,
             channels)`, or a list of such of unequal length.
         time: The column of times, also with a time zone. `None`: the index, where it
-            is a `DatetimeIndex`; else rows are steps in their order.
+            is one of times or periods; else rows are steps in their order.
         target: The column to forecast, or several.
         labels: Of each window: classes, or numbers, as in `from_arrays`.
         id: The column that tells series apart; `None`: it is one series.
@@ -264,7 +264,8 @@ def _read(
     horizon = check_int("horizon", _given("horizon", horizon), 1)
     check_int("stride", stride, 1)
     check_int("gap", gap, 0)
-    targets = [*target] if isinstance(target, (list, tuple)) else [target]
+    is_one = isinstance(target, Hashable) and not isinstance(target, tuple)
+    targets = [target] if is_one else [*target]
     _given("target", target)
     for name, given in (("features", features), ("known", known)):
         if isinstance(given, str) or not np.iterable(given):

@@ -91,8 +91,8 @@ def backtest(
             that has seen later data would know them.
         frame: A `pandas.DataFrame` with a row for each time (and series), or the path
             of a CSV file.
-        time: The column of times. `None`: the index, where it is a `DatetimeIndex`;
-            else rows are steps in their order.
+        time: The column of times. `None`: the index, where it is one of times or
+            periods; else rows are steps in their order.
         target: The column to forecast, or several.
         folds: How many origins there are.
         validation_split: Fraction of all the time that is for validation, before each

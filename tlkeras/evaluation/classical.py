@@ -48,16 +48,17 @@ def classical_report(
     additive season, and takes some ten times as long. `"naive"` repeats the last
     season, as in every report of a forecaster.
 
-    Where there is a validation part, the method forecasts 250 of its windows, too, and
-    gets intervals of its errors there, as `tl.calibrate` makes those of a model. So its
-    coverage and its CRPS stand beside the model's.
+    Where there is a validation part of at least 39 windows, the method forecasts 250 of
+    them at most, too, and gets intervals of its errors there, as `tl.calibrate` makes
+    those of a model. So its coverage and its CRPS stand beside the model's.
 
     Args:
         data: `Splits` of `tl.from_series` with a test part.
         method: `"theta"`, `"ets"` or `"naive"`.
         season: Steps after which things repeat; `None`: what the length of a step
-            tells, as in `tl.from_series`. Windows that show it less than twice are
-            forecast without. That of `"naive"` is in the data.
+            tells, as in `tl.from_series`. Where `season=` was given there, give it here
+            as well: only `"naive"` finds it in the data. Windows that show it less than
+            twice are forecast without.
         verbose: `"auto"` or 1 (progress bar), 2 or 0 (silent).
 
     Returns:

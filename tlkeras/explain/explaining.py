@@ -53,11 +53,11 @@ def explain(
             Grad-CAM where the model has a feature map with a height and a width, and
             does not find boxes.
         target: The class, by name or number; of a regression or a forecast the number
-            of the output; or a list with one for each input. By default the most
-            probable class. Of a detector the name of a class, whose surest box is
-            explained (by default the surest of all), or a score's number: that of the
-            cell, a row of what `predict` gives, times the number of classes, plus the
-            class number.
+            of the output (of a forecast `step * targets + target`, from 0); or a list
+            with one for each input. By default the most probable class. Of a detector
+            the name of a class, whose surest box is explained (by default the surest of
+            all), or a score's number: that of the cell, a row of what `predict` gives,
+            times the number of classes, plus the class number.
         head: Which head, of a model with several.
         layer: Of Grad-CAM, the layer whose feature map is read. By default the last one
             that does not pool.

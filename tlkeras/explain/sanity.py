@@ -136,8 +136,8 @@ def sanity_check(
         model: A functional `keras.Model` with outputs `(batch, units)`; of texts one
             that tlkeras made. With a nested backbone its blocks are the stages,
             otherwise its own.
-        inputs: Pictures or texts, as `model.classify` takes them: paths, raw pixels or
-            strings. Around ten give a stable mean.
+        inputs: Pictures, texts, rows or windows of series, as `model.classify` takes
+            them. Around ten give a stable mean.
         method: `"grad_cam"` (pictures), `"integrated_gradients"`, or `"auto"`: the
             first where the model has a feature map. Or a function of a model and inputs
             (raw pixels, or texts) that returns an array for each input, to check a

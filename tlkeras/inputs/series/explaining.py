@@ -23,6 +23,8 @@ _DRAWN = 4
 class SeriesExplanation(Explanation):
     """When in a window of a series the evidence for a class or a value lies.
 
+    Channels that are known ahead are not among them: they stay as they are.
+
     Attributes:
         window: The window in the units of the series, `(steps, channels)`, NaN where
             missing.
@@ -120,9 +122,9 @@ class SeriesExplainer(Explainer):
     """Integrated gradients from a window of which nothing is known to the window.
 
     The window's level and size, and columns that are known ahead, stay as they are
-    along the path. A flat window at its
-    mean would be the other thing to start from; for networks that learnt to fill in
-    gaps it is a window of a shape of its own, and what differs from it hardly tells.
+    along the path. A flat window at its mean would be the other thing to start from;
+    for networks that learnt to fill in gaps it is a window of a shape of its own, and
+    what differs from it hardly tells.
 
     Args:
         probe: As in `Explainer`.

@@ -108,7 +108,7 @@ def read_series(
     ids = None if id is None else frame[id].to_numpy()
     if ids is not None and pd.isna(ids).any():
         raise ValueError(f"The column {id!r} has rows without a series.")
-    found, irregular = [], []
+    found, irregular, timed = [], [], {}
     for each in [None] if ids is None else pd.unique(ids):
         rows = np.arange(len(frame)) if ids is None else np.flatnonzero(ids == each)
         if times is None:
@@ -123,7 +123,10 @@ def read_series(
                 "time, `frame.groupby(time).mean()`; or name the column that tells "
                 "series apart when data are read, `tl.from_series(..., id='house')`."
             )
-        freq = freq or _step_of(one.index)
+        timed[each] = one
+    if timed and not freq:
+        freq = _step_of(max(timed.values(), key=len).index)
+    for each, one in timed.items():
         regular, exact = _regular(one, freq)
         irregular += [] if exact else [each]
         found.append(OneSeries(each, regular.index, regular.to_numpy()))
@@ -160,9 +163,13 @@ def _times(frame: Any, time: Hashable | None) -> Any:
     import pandas as pd
 
     if time is None:
+        if isinstance(frame.index, pd.PeriodIndex):
+            return frame.index.to_timestamp()
         is_time = isinstance(frame.index, pd.DatetimeIndex)
         return frame.index if is_time else None
     column = frame[time]
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.to_timestamp()
     if column.dtype.kind in "iuf":
         raise ValueError(
             f"The column {time!r} holds numbers, which tell no times. Make times of "
@@ -174,8 +181,9 @@ def _times(frame: Any, time: Hashable | None) -> Any:
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"The column {time!r} must hold times. Received, among others: "
-            f"{column.iloc[0]!r}. Where offsets from UTC differ, pass "
-            "`pd.to_datetime(frame[time], utc=True)`."
+            f"{column.iloc[0]!r}. Where days come before months, make times of them, "
+            "`pd.to_datetime(frame[time], dayfirst=True)`; where offsets from UTC "
+            f"differ, with `utc=True`. pandas says: {error}"
         ) from error
     if found.isna().any():
         raise ValueError(f"The column {time!r} has rows without a time.")
