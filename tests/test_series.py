@@ -409,6 +409,16 @@ def test_names_of_targets_hide_no_other_column_of_a_forecast(
         model.forecast(frame)
 
 
+def test_data_say_where_what_is_known_ahead_is_missing_and_their_season():
+    frame = made_frame(steps=200).assign(off=np.arange(200) % 5)
+    frame.loc[40:41, "off"] = NAN
+    data = read(frame, features=[], known=["off"], horizon=2, season=12)
+    assert data.problem.input.season == 12
+    (found,) = data.check(verbose=0).findings
+    # Horizons of two steps touch two that are missing in three ways.
+    assert found.kind == "known ahead" and found.count == 3
+
+
 @pytest.mark.contract
 def test_what_is_known_ahead_decides_forecasts(tmp_path):
     off = np.random.default_rng(0).uniform(size=400) < 0.3

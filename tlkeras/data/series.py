@@ -218,7 +218,6 @@ class _Whole(NamedTuple):
         series: All of them.
         input: What windows are.
         output: What labels are.
-        season: Steps after which things repeat.
         stride: Steps from one training window to the next.
         gap: Steps that are left out before a border.
     """
@@ -226,7 +225,6 @@ class _Whole(NamedTuple):
     series: Sequence[OneSeries]
     input: Series
     output: Forecast
-    season: int
     stride: int
     gap: int
 
@@ -299,8 +297,9 @@ def _read(
         known=[(0.0, 1.0)] * len(known),
         ahead=horizon if known else 0,
         around=(horizon, len(targets)) if around else (),
+        season=season,
     )
-    return _Whole(series, its_input, output, season, stride, gap)
+    return _Whole(series, its_input, output, stride, gap)
 
 
 def _check_around(window: int, horizon: int, known: Sequence[Hashable]) -> None:
@@ -416,7 +415,7 @@ def _windows(
     for number, one in enumerate(series):
         train_end = borders[number][0]
         naive_error = _naive_error(
-            one.values[:train_end, : output.targets], whole.season
+            one.values[:train_end, : output.targets], whole.input.season
         )
         if len(one.values) < whole.length:
             short.append(one.id)
@@ -488,7 +487,7 @@ def _rows(
     keep = ~scale.flat.any(axis=1) & ~np.isnan(true).all(axis=(1, 2))
     rows = output.rows_of(
         true[keep],
-        _naive(seen[keep, : its_input.before], whole.season, output.horizon),
+        _naive(seen[keep, : its_input.before], whole.input.season, output.horizon),
         scale.mean[keep],
         scale.deviation[keep],
         np.broadcast_to(naive_error, (int(keep.sum()), output.targets)),

@@ -12,7 +12,6 @@ from tlkeras._validation import check_choice, check_int, optional_import
 from tlkeras.data import Splits
 from tlkeras.evaluation.report import Report
 from tlkeras.inputs.examples import RandomAccessExamples, examples_of
-from tlkeras.inputs.series.reading import season_of
 from tlkeras.outputs.forecasts import LEAST_ERRORS
 from tlkeras.problem import Problem
 
@@ -55,10 +54,9 @@ def classical_report(
     Args:
         data: `Splits` of `tl.from_series` with a test part.
         method: `"theta"`, `"ets"` or `"naive"`.
-        season: Steps after which things repeat; `None`: what the length of a step
-            tells, as in `tl.from_series`. Where `season=` was given there, give it here
-            as well: only `"naive"` finds it in the data. Windows that show it less than
-            twice are forecast without.
+        season: Steps after which things repeat; `None`: that of the data, as
+            `tl.from_series` found it or was told. Windows that show it less than twice
+            are forecast without. That of `"naive"` is always in the data.
         verbose: `"auto"` or 1 (progress bar), 2 or 0 (silent).
 
     Returns:
@@ -74,8 +72,8 @@ def classical_report(
     Example:
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"kwh": np.sin(np.arange(150) * 0.2618)})
-    >>> data = tl.from_series(frame, target="kwh", window=72, horizon=6)
-    >>> theta = tl.classical_report(data, season=24, verbose=0)
+    >>> data = tl.from_series(frame, target="kwh", window=72, horizon=6, season=24)
+    >>> theta = tl.classical_report(data, verbose=0)
     >>> theta.mae < tl.classical_report(data, "naive", verbose=0).mae
     True
 
@@ -108,8 +106,7 @@ def classical_report(
             )
         forecast = None
     else:
-        if season is None:
-            season = season_of(data.problem.input.freq)
+        season = data.problem.input.season if season is None else season
         forecast = _forecaster(method, check_int("season", season, 1))
     test = examples_of(data.test)
     val = None if data.val is None else _spread(examples_of(data.val))

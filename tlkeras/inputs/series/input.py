@@ -101,6 +101,7 @@ class Series(Input):
         ahead: How many steps behind a window these are known; 0 for none.
         around: How many steps in the middle of a window are hidden, and of how many
             channels, the first ones: `()` for none. Windows are seen around them.
+        season: Steps after which things repeat; `None` where it is not known.
     """
 
     name: ClassVar[str] = "series"
@@ -146,6 +147,7 @@ True
         known: Sequence[Sequence[float]] = (),
         ahead: int = 0,
         around: Sequence[int] = (),
+        season: int | None = None,
     ):
         self.steps = check_int("window", steps, 2)
         self.channels = check_int("channels", channels, 1)
@@ -154,6 +156,7 @@ True
         self.known = tuple((float(mean), float(unit)) for mean, unit in known)
         self.ahead = check_int("ahead", ahead, 0)
         self.around = tuple(int(each) for each in around)
+        self.season = season
         if len(self.known) >= self.channels or bool(self.known) != bool(self.ahead):
             raise ValueError(
                 "`known` are the last of the channels, fewer than all, and known "
@@ -167,7 +170,7 @@ True
             **{"steps": self.steps, "channels": self.channels, "columns": columns},
             **{"time": self.time, "id": self.id, "freq": self.freq},
             **{"known": [list(each) for each in self.known], "ahead": self.ahead},
-            "around": list(self.around),
+            **{"around": list(self.around), "season": self.season},
         }
 
     @property
@@ -249,11 +252,16 @@ True
     ) -> tuple[list[Finding], list[Any]]:
         flat: list[str] = []
         gaps: list[str] = []
+        unknown: list[str] = []
         done = 0
         for part, examples in parts.items():
             place = 0
             for windows, _ in examples.dataset(_CHUNK):
-                windows = windows.numpy()[:, : self.steps, : self.own]
+                windows = windows.numpy()
+                ahead = np.isnan(windows[:, self.steps :, self.own :]).any(axis=(1, 2))
+                lacking = np.flatnonzero(ahead)
+                unknown += [f"{part}[{place + i}]" for i in lacking]
+                windows = windows[:, : self.steps, : self.own]
                 missing = np.isnan(windows).mean(axis=(1, 2))
                 still = np.flatnonzero(scale_of(windows).flat.all(axis=1))
                 flat += [f"{part}[{place + i}]" for i in still]
@@ -274,6 +282,15 @@ True
             advice = "Take a longer step, `freq=`, or leave them out."
             found.append(
                 Finding("gaps", "warning", what, len(gaps), tuple(gaps), advice)
+            )
+        if unknown:
+            what = "windows miss what should be known ahead; its mean is taken for it."
+            advice = "Fill it in: `model.forecast` will ask for it."
+            found.append(
+                Finding(
+                    *("known ahead", "warning", what, len(unknown), tuple(unknown)),
+                    advice,
+                )
             )
         return found, []
 
