@@ -1,8 +1,6 @@
 """`Series`: the kind of input that windows of time series are."""
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -17,15 +15,14 @@ from tlkeras.heads import to_vector
 from tlkeras.inputs.base import Assembled, Input, Usage
 from tlkeras.inputs.explaining import Settings
 from tlkeras.inputs.series import backbones
+from tlkeras.inputs.series.ahead import MOST_MISSING, Ahead, ahead_of
 from tlkeras.inputs.series.along import Along
 from tlkeras.inputs.series.networks import NETWORKS
 from tlkeras.inputs.series.pretext import hidden_spans
 from tlkeras.inputs.series.reading import (
-    OneSeries,
     as_frame,
     as_windows,
     read_series,
-    times_after,
 )
 from tlkeras.inputs.series.scaling import (
     KnownScaling,
@@ -36,53 +33,6 @@ from tlkeras.inputs.series.scaling import (
 
 # Windows are looked at so many at a time.
 _CHUNK = 1024
-# A window of which more is missing tells little.
-_MOST_MISSING = 0.5
-
-
-@dataclass
-class Ahead:
-    """What a model forecasts from, as `Input.latest` returns it.
-
-    Attributes:
-        windows: float32 `(series, steps, channels)`, the last steps of each series,
-            and what is known ahead.
-        scale: Of these.
-        names: Of the channels.
-        series: The series that they end, until there.
-        input: The model's input, which names the columns of the table.
-        freq: The length of a step.
-    """
-
-    windows: np.ndarray
-    scale: Scale
-    names: Sequence[str]
-    series: Sequence[OneSeries]
-    input: "Series"
-    freq: str | None
-
-    def table(self, columns: Mapping[str, np.ndarray]) -> Any:
-        """Returns a DataFrame with a row for each series and step ahead.
-
-        Args:
-            columns: Each `(series, horizon)`.
-        """
-        import pandas as pd
-
-        parts = []
-        for i, one in enumerate(self.series):
-            own = {name: values[i] for name, values in columns.items()}
-            count = len(next(iter(own.values())))
-            time = self.input.time or ("step" if one.times is None else "time")
-            first = {} if one.id is None else {self.input.id: [one.id] * count}
-            if time in own:
-                raise ValueError(
-                    f"The forecast has a column of its own called {time!r}: give the "
-                    "target another name."
-                )
-            times = {time: times_after(one.times, self.freq, count)}
-            parts.append(pd.DataFrame({**first, **times, **own}))
-        return pd.concat(parts, ignore_index=True)
 
 
 @keras.saving.register_keras_serializable("tlkeras")
@@ -265,7 +215,7 @@ True
                 missing = np.isnan(windows).mean(axis=(1, 2))
                 still = np.flatnonzero(scale_of(windows).flat.all(axis=1))
                 flat += [f"{part}[{place + i}]" for i in still]
-                wide = np.flatnonzero(missing > _MOST_MISSING)
+                wide = np.flatnonzero(missing > MOST_MISSING)
                 gaps += [f"{part}[{place + i}]: {missing[i]:.0%}" for i in wide]
                 place += len(windows)
                 done += len(windows)
@@ -551,12 +501,17 @@ True
         Raises:
             ValueError: If it lacks a column, or which ones it needs is not known.
         """
-        frame, columns = as_frame(frame), self._named_columns
+        frame, columns = as_frame(frame), self.named_columns
         series, freq = read_series(frame, self.time, columns, self.id, self.freq)
         return Along(frame, series, self.time, self.id, freq)
 
     @property
-    def _named_columns(self) -> tuple[str, ...]:
+    def named_columns(self) -> tuple[str, ...]:
+        """The channels' names.
+
+        Raises:
+            ValueError: If they have none.
+        """
         if self.columns is None:
             raise ValueError(
                 "Which columns the model forecasts is not known: it was not trained on "
@@ -591,90 +546,7 @@ True
                 "sides of, `around=True`: it does not forecast. "
                 "`tl.series_anomalies(model, frame, data.val)` asks what it expects."
             )
-        columns = self._named_columns
-        series, freq = read_series(frame, self.time, columns, self.id, self.freq)
-        windows = np.full((len(series), self.length, self.channels), np.nan, "float32")
-        past = [one.until(self._origin(one, targets)) for one in series]
-        for window, one, whole in zip(windows, past, series, strict=True):
-            origin = len(one.values)
-            seen = one.values[-self.steps :]
-            window[self.steps - len(seen) : self.steps] = seen
-            ahead = whole.values[origin : origin + self.ahead, self.own :]
-            window[self.steps :, self.own :][: len(ahead)] = ahead
-        self._check_seen(windows, past, freq)
-        self._check_known(windows, past, freq)
-        seen = windows[:, : self.steps]
-        return Ahead(windows, scale_of(seen), self.columns, past, self, freq)
-
-    def _origin(self, one: OneSeries, targets: int) -> int:
-        """Returns the step that comes after all that a series tells of its targets."""
-        if not self.known:
-            return len(one.values)
-        told = np.flatnonzero(~np.isnan(one.values[:, :targets]).all(axis=1))
-        return int(told[-1]) + 1 if len(told) else 0
-
-    def _check_seen(
-        self, windows: np.ndarray, past: Sequence[OneSeries], freq: str | None
-    ) -> None:
-        """Raises, or warns, where little is known of what is to be forecast."""
-        # Of the first column, which is forecast: others may be missing altogether.
-        known = (~np.isnan(windows[..., 0])).sum(axis=1)
-        if not known.all():
-            one = past[int(known.argmin())]
-            raise ValueError(
-                f"Nothing is known{one.of} in the {self.steps} steps before the "
-                "forecast: leave out series that have ended."
-            )
-        few = known < self.steps * (1 - _MOST_MISSING)
-        short = [one for one in past if len(one.values) < self.steps]
-        if few.any() or short:
-            warnings.warn(
-                f"The model reads {self.steps} steps, of which some series have fewer, "
-                f"down to {known.min()}: the others are taken as missing. Received: "
-                f"{len(short)} of {len(past)} series that are shorter, and "
-                f"{int(few.sum())} of which less than half is known. A step is "
-                f"{freq or 'a row'}.",
-                UserWarning,
-                stacklevel=4,
-            )
-
-    def _check_known(
-        self, windows: np.ndarray, past: Sequence[OneSeries], freq: str | None
-    ) -> None:
-        """Raises where what is known ahead is missing, warns where it has gaps."""
-        gone = np.isnan(windows[:, self.steps :, self.own :])
-        names = np.array(self.columns or ())[self.own :]
-        lacking = np.flatnonzero(gone.any(axis=(1, 2)))
-        if len(lacking):
-            one, where = past[lacking[0]], gone[lacking[0]]
-            times = times_after(one.times, freq, self.ahead)[where.any(axis=1)]
-            said = [*map(str, names[where.any(axis=0)])]
-            more = (
-                f"; and of {len(lacking) - 1} more series" if len(lacking) > 1 else ""
-            )
-            what = "" if one.times is not None else "steps ahead "
-            keys = [key for key in (self.id, self.time) if key is not None]
-            made = ", ".join(f"{key!r}: ..." for key in [*keys, *map(str, names)])
-            index = ", index=..." if not what and self.time is None else ""
-            raise ValueError(
-                f"{said} must be known for the {self.ahead} steps after the last known "
-                f"target{one.of}. Missing: {what}{times[0]} to {times[-1]}, "
-                f"{len(times)} of them{more}. Add rows for these, without targets: "
-                f"`future = pd.DataFrame({{{made}}}{index})`, "
-                "`model.forecast(pd.concat([frame, future]))`."
-            )
-        gaps = [
-            int(np.isnan(one.values[-self.steps :, self.own :]).sum()) for one in past
-        ]
-        if any(gaps):
-            of = past[int(np.argmax(gaps))].of
-            warnings.warn(
-                f"{sum(gaps)} values of {[*map(str, names)]} are missing in the "
-                f"{self.steps} steps before the forecast{of and f', most{of}'}: the "
-                "mean in training is taken for them.",
-                UserWarning,
-                stacklevel=4,
-            )
+        return ahead_of(self, frame, targets)
 
     def explainer(self, probe: Any, settings: Settings) -> Any:
         from tlkeras.inputs.series.explaining import SeriesExplainer
