@@ -103,7 +103,7 @@ class Probabilities(Output):
         false_negative: Any,
         false_positive: Any,
         class_name: str | None,
-        sample_weight: np.ndarray | None,
+        sample_weight: np.ndarray | None = None,
     ) -> costs.CostCurve:
         names = list(self.class_names)
         said = self._told_apart(np.arange(len(names)))

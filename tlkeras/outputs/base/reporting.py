@@ -157,7 +157,7 @@ class Reporting(Kind):
         false_negative: Any,
         false_positive: Any,
         class_name: str | None,
-        sample_weight: np.ndarray | None,
+        sample_weight: np.ndarray | None = None,
     ) -> CostCurve:
         """Returns what it costs to say a name from each probability on.
 
