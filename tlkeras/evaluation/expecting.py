@@ -158,7 +158,8 @@ def _forecasts(
     for begin in range(0, len(windows.own), _CHUNK):
         steps = np.arange(begin, min(begin + _CHUNK, len(windows.own)))
         starts = steps[:, None] - windows.before - ahead
-        rows = np.where(starts >= 0, row[starts], -1)
+        begun, starts = starts >= 0, np.maximum(starts, 0)
+        rows = np.where(begun, row[starts], -1)
         rows[windows.own[starts] != windows.own[steps, None]] = -1
         some = (rows >= 0).any(axis=1)
         rows, steps = rows[some], steps[some]
