@@ -116,7 +116,8 @@ def predicted(
         scales.append([part[moves] for part in scale])
     if not sum(map(len, kept)):
         raise ValueError(
-            "No window tells anything: the values of each never change, or are missing."
+            "No window tells anything: in each the values of a target never change, or "
+            "are missing."
         )
     scale = Scale(*map(np.concatenate, zip(*scales, strict=True)))
     windows = windows._replace(starts=np.concatenate(kept))
