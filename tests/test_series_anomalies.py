@@ -165,7 +165,25 @@ def test_labels_are_columns_bools_or_intervals(fitted):
         ([("2024-03-26", "2024-03-27")], "given by `id`"),
         ({"c": []}, "no series 'c'"),
         ({"a": [("2025-01-01", "2025-01-02")]}, "No step lies from"),
+        ({"a": ("2024-03-26", "2024-03-27")}, "pairs of their ends.*'2024-03-26'"),
+        ({"a": broken["odd"][:700].to_numpy()}, "pairs of their ends"),
+        ({"a": [(pd.Timestamp("2024-03-26", tz="UTC"),) * 2]}, "no time zone"),
+        (mixed["odd"], "in another order"),
         (broken["odd"] & False, "0 of 1352 steps with a score"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            found.evaluate(labels)
+
+
+def test_one_series_without_times_takes_numbers_of_steps(fitted):
+    frame = fitted[0][:700][["kwh"]]
+    data = tl.from_series(frame, target="kwh", window=WINDOW, horizon=HORIZON)
+    found = tl.series_anomalies(forecaster(data), frame, data.val)
+    assert found.evaluate([(600, 605)]).anomalous == 6
+    for labels, words in (
+        ([("2024-03-26", "2024-03-27")], "numbers of steps"),
+        ([(600, 603, 605)], "pairs of their ends"),
+        ({"a": [(600, 605)]}, "one series, without an `id`"),
     ):
         with pytest.raises(ValueError, match=words):
             found.evaluate(labels)
@@ -193,6 +211,10 @@ def test_what_cannot_be_looked_at_is_said(fitted):
     with pytest.warns(UserWarning, match="1 of 2 series are shorter than a window"):
         found = tl.series_anomalies(model, short, data.val)
     assert np.isnan(found.scores[700:]).all()
+    # One step after the window is enough, of a series alone, too.
+    tiny = tl.series_anomalies(model, frame[: WINDOW + 2], data.val)
+    long = tl.series_anomalies(model, frame[:700], data.val)
+    np.testing.assert_allclose(tiny.scores, long.scores[: WINDOW + 2], rtol=1e-4)
     with pytest.raises(ValueError, match="at least 25 steps. Received: 10"):
         tl.series_anomalies(model, frame[:10], data.val)
     still = frame[:700].copy()
@@ -202,6 +224,8 @@ def test_what_cannot_be_looked_at_is_said(fitted):
     assert np.isnan(found.scores[340:400]).all() and not np.isnan(found.scores[401])
     with pytest.raises(ValueError, match="no column 'kwh'"):
         tl.series_anomalies(model, frame[["at", "who"]], data.val)
+    with pytest.raises(ValueError, match="another form than the model's.*'forecast'"):
+        tl.series_anomalies(model, frame, read(frame, around=True).val)
     with pytest.raises(ValueError, match="`reference`, `data.val` or a frame"):
         tl.series_anomalies(model, frame, data)
     with pytest.raises(ValueError, match="`false_alarms` must be"):

@@ -104,6 +104,18 @@ def test_files_are_read_as_frames_are(tmp_path, data):
     assert again.columns == data.columns
 
 
+def test_tables_of_categories_alone_know_the_training_part_alone():
+    frames = {"train": FRAME[:100], "test": FRAME[100:].assign(shop="new")}
+    data = read(frames, ["shop"], test_split=0, validation_split=0)
+    (shop,) = data.columns
+    assert {*shop.names} == {*"abcde"} and shop.missing > 0
+    assert sum(shop.shares) + shop.missing == pytest.approx(1)
+    # What training never had says nothing.
+    (x, _) = next(iter(data.test))
+    layer = build(data).get_layer("cells")
+    assert not np.array(layer(x)).any()
+
+
 def test_columns_know_the_training_part_alone():
     frames = {"train": FRAME[:100], "test": FRAME[100:].assign(shop="new", amount=1e6)}
     columns = read(frames, test_split=0, validation_split=0).columns
@@ -575,6 +587,20 @@ def test_texts_are_read_where_that_is_asked_for(with_texts):
     assert not (rows[:, 13:] >= 0).any()
     assert columns.decode(rows)["comment"] == ["a good film", "", "[UNK]"]
     assert not any("away" in each.kind for each in data.check())
+
+
+def test_tables_of_texts_alone_are_fitted_too(reads):
+    data = read(COMMENTS, ["comment", "note"], **reads)
+    _, note = data.columns
+    assert note.missing == pytest.approx(1 / 8, abs=0.05) and note.tokens == 8
+    with pytest.raises(ValueError, match="has texts alone"):
+        data.problem.input.pretext(None)
+
+
+def test_a_text_that_cannot_be_written_is_named(with_texts):
+    rows = [{"comment": None}, {"comment": "good"}, {"comment": "\ud800"}]
+    with pytest.raises(ValueError, match="Row 2 has characters.*column 'comment'"):
+        with_texts[1].classify([{"amount": 1, "note": None, **row} for row in rows])
 
 
 def test_tables_with_texts_are_learnt_and_kept(with_texts):

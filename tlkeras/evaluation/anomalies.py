@@ -176,8 +176,9 @@ class Anomalies(Described):
         Args:
             labels: A column of the frame, by name, or a bool for each of its rows:
                 whether a step is anomalous. Or intervals `[(first, last)]` of times,
-                or of steps' numbers where there are no times, both ends anomalous; of
-                several series a dictionary of such by `id`.
+                of which a date is its midnight, or of steps' numbers where there are
+                no times, both ends anomalous; of several series a dictionary of
+                intervals by `id`.
 
         Raises:
             ValueError: If labels are none of these, or no step with a score is
@@ -370,8 +371,8 @@ def _say_what_is_left_out(
     still = int(np.isnan(expected[asked]).all(axis=1).sum())
     if still:
         warnings.warn(
-            f"{still} steps have no score: the values of all windows around them never "
-            "change, or are missing.",
+            f"{still} steps have no score: in all windows around them the values of a "
+            "target never change, or are missing.",
             UserWarning,
             stacklevel=3,
         )

@@ -116,7 +116,8 @@ def predicted(
         scales.append([part[moves] for part in scale])
     if not sum(map(len, kept)):
         raise ValueError(
-            "No window tells anything: the values of each never change, or are missing."
+            "No window tells anything: in each the values of a target never change, or "
+            "are missing."
         )
     scale = Scale(*map(np.concatenate, zip(*scales, strict=True)))
     windows = windows._replace(starts=np.concatenate(kept))
@@ -158,7 +159,8 @@ def _forecasts(
     for begin in range(0, len(windows.own), _CHUNK):
         steps = np.arange(begin, min(begin + _CHUNK, len(windows.own)))
         starts = steps[:, None] - windows.before - ahead
-        rows = np.where(starts >= 0, row[starts], -1)
+        begun, starts = starts >= 0, np.maximum(starts, 0)
+        rows = np.where(begun, row[starts], -1)
         rows[windows.own[starts] != windows.own[steps, None]] = -1
         some = (rows >= 0).any(axis=1)
         rows, steps = rows[some], steps[some]

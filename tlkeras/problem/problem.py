@@ -186,6 +186,12 @@ class Problem:
         ours = self.outputs[name]
         if not ours.takes(output):
             head = f" of head {name!r}" if self.named else ""
+            if ours.task == output.task:
+                raise ValueError(
+                    f"Labels{head} in `{part}` are of another form than the model's, "
+                    f"though both are for {ours.task!r}. Read the data as those were "
+                    "that it was trained on."
+                )
             raise ValueError(
                 f"Labels{head} in `{part}` were read for {output.task!r}; the model "
                 f"is for {ours.task!r}. Read the data with task={ours.task!r}, or "

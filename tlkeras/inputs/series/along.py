@@ -1,5 +1,6 @@
 """`Along`: whole series, step by step, and what users say of their steps."""
 
+import numbers
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,11 @@ class Along:
             ValueError: If there is none of this name.
         """
         ids = [one.id for one in self.series]
+        if self.id is None and id is not None:
+            raise ValueError(
+                f"There is one series, without an `id`. Received: {id!r}. Give what "
+                "is said of it alone."
+            )
         if id not in ids:
             names = ", ".join(map(str, ids))
             raise ValueError(f"There is no series {id!r}. Existing are: {names:.80}.")
@@ -123,7 +129,13 @@ class Along:
         """Returns which steps of a series lie within intervals, their ends included."""
         steps = self.steps(number)
         found = np.zeros(len(steps), bool)
-        for first, last in intervals:
+        for pair in intervals if np.iterable(intervals) else [intervals]:
+            if np.ndim(pair) != 1 or len(pair) != 2:
+                raise ValueError(
+                    "Intervals must be pairs of their ends, [(first, last)]. Received: "
+                    f"{shown(pair)} among them."
+                )
+            first, last = pair
             within = (steps >= _as_step(first, steps)) & (
                 steps <= _as_step(last, steps)
             )
@@ -139,6 +151,7 @@ class Along:
         """Returns which steps a column of the frame, or one like it, marks."""
         frame, name = self.frame, given
         if not isinstance(given, str):
+            _check_order(given, frame)
             values = np.asarray(given)
             if values.shape != (len(frame),):
                 raise ValueError(
@@ -162,12 +175,33 @@ class Along:
         return np.concatenate([one.values[:, 0] for one in series]) > 0
 
 
+def _check_order(given: Any, frame: Any) -> None:
+    """Raises `ValueError` where bools have the index of the frame in another order."""
+    if not hasattr(given, "iloc") or len(given) != len(frame):
+        return
+    own, its = frame.index, given.index
+    if own.is_unique and own.isin(its).all() and not own.equals(its):
+        raise ValueError(
+            "`labels` have the index of the frame in another order, but go together by "
+            "position. Pass `labels.loc[frame.index]`."
+        )
+
+
 def _as_step(given: Any, steps: Any) -> Any:
     """Returns an end of an interval as the steps of a series are given."""
     import pandas as pd
 
     if isinstance(steps, np.ndarray):
+        if not isinstance(given, numbers.Real):
+            raise ValueError(
+                "The series has no times: intervals must be of the numbers of steps, "
+                f"from 0. Received: {given!r}."
+            )
         return given
     moment = pd.Timestamp(given)
     zone = steps.tz
+    if zone is None and moment.tz is not None:
+        raise ValueError(
+            f"The times of the series have no time zone. Received: {given!r}."
+        )
     return moment.tz_localize(zone) if zone and moment.tz is None else moment

@@ -17,6 +17,7 @@ from tlkeras.inputs.tables.cells import (
     as_seconds,
     date_parts,
     kind_of_cells,
+    kind_problem,
     nearly_all,
 )
 
@@ -100,6 +101,12 @@ class Column:
         if self.kind == "number":
             return (self.name,)
         return tuple(f"{self.name} {part}" for part in self.parts)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether training data were seen, each row of which is counted somewhere."""
+        counted = self.missing, self.rare, *self.shares, self.tokens
+        return bool(self.scales) or any(counted)
 
     @property
     def coding(self) -> tuple[Any, ...]:
@@ -225,7 +232,7 @@ class Columns(Described):
     @property
     def is_fitted(self) -> bool:
         """Whether training data were seen."""
-        return all(column.scales for column in self.numbers)
+        return all(column.is_fitted for column in self)
 
     # Reading.
 
@@ -243,7 +250,7 @@ class Columns(Described):
         """
         parts = [_numbers_of(c, table[c.name]) for c in self.numbers]
         parts += [_codes_of(c, table[c.name]) for c in self.categories]
-        parts += [self.reader.encode(table[c.name]) for c in self.texts]
+        parts += [_tokens_of(c, table[c.name], self.reader) for c in self.texts]
         return np.concatenate(parts, axis=1).astype("float32")
 
     def decode(self, rows: np.ndarray) -> dict[str, list[Any]]:
@@ -563,6 +570,17 @@ def _codes_of(column: Column, cells: Sequence[Any]) -> np.ndarray:
     codes[None] = MISSING
     found = [codes.get(as_category(cell), OTHER) for cell in cells]
     return np.array(found, "float64").reshape(-1, 1)
+
+
+def _tokens_of(column: Column, cells: Sequence[Any], reader: Any) -> np.ndarray:
+    for row, cell in enumerate(cells):
+        problem = kind_problem("text", cell)
+        if problem is not None:
+            raise ValueError(
+                f"Row {row} {problem} in column {column.name!r}. Mend it, such as by "
+                "`text.encode(errors='replace').decode()`, or leave the cell empty."
+            )
+    return reader.encode(cells)
 
 
 def _fitted_numbers(column: Column, cells: np.ndarray) -> tuple[Column, list[int]]:

@@ -454,6 +454,11 @@ True
     # Pretraining.
 
     def pretext(self, model: keras.Model) -> keras.Model:
+        if len(self.columns.texts) == len(self.columns):
+            raise ValueError(
+                "`tl.pretrain` has numbers, categories and dates filled in. The table "
+                "has texts alone, which what reads them knows already."
+            )
         return masked_cells(model.get_layer("cells"), model.backbone)
 
     # Explanations.
