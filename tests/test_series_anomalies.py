@@ -122,6 +122,7 @@ def test_of_several_targets_the_largest_score_counts(fitted):
     broken = frame[:700].copy()
     broken.loc[600, "heat"] += 20
     broken.loc[500, "kwh"] = np.nan
+    broken.loc[300:339, "heat"] = 1.0
     broken = broken.drop(index=510)
     found = tl.series_anomalies(forecaster(data), broken, data.val)
     table = found.table
@@ -132,6 +133,8 @@ def test_of_several_targets_the_largest_score_counts(fitted):
     # What is missing is no anomaly; another target still has its score.
     assert np.isnan(table["kwh_score"][500]) and not np.isnan(found.scores[500])
     assert np.isnan(found.scores[510]) and not found.flagged[510]
+    # One that is stuck does not hide the other.
+    assert np.isnan(table["heat_score"][335]) and not np.isnan(found.scores[335])
     assert found.plot(target="heat").get_ylabel() == "heat"
     with pytest.raises(ValueError, match=r"Rename \['score'\]"):
         found.series.table([("score", table["kwh"]), ("score", table["heat"])])

@@ -371,8 +371,8 @@ def _say_what_is_left_out(
     still = int(np.isnan(expected[asked]).all(axis=1).sum())
     if still:
         warnings.warn(
-            f"{still} steps have no score: in all windows around them the values of a "
-            "target never change, or are missing.",
+            f"{still} steps have no score: in all windows around them the values of "
+            "the targets never change, or are missing.",
             UserWarning,
             stacklevel=3,
         )

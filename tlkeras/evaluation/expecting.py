@@ -1,5 +1,6 @@
 """What a model expects of each step of series: windows, forecasts, bands."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -93,6 +94,8 @@ def predicted(
 ) -> Predicted:
     """Returns what a model says of windows, but for those whose targets are flat.
 
+    Of a window in which some targets are flat it is NaN of these.
+
     Args:
         model: The model.
         problem: What it is for.
@@ -110,14 +113,17 @@ def predicted(
         full = np.resize(seen, (len(seen) + -len(seen) % batch_size, *seen.shape[1:]))
         said = model.predict(full, batch_size, verbose=0)[: len(seen)]
         scale = scale_of(seen[:, : its_input.steps])
-        moves = ~scale.flat[:, targets].any(axis=1)
+        flat = scale.flat[:, targets]
+        said = said.reshape(len(seen), -1, flat.shape[1])
+        said = np.where(flat[:, None], np.nan, said).reshape(len(seen), -1)
+        moves = ~flat.all(axis=1)
         kept.append(starts[moves])
         outputs.append(said[moves])
         scales.append([part[moves] for part in scale])
     if not sum(map(len, kept)):
         raise ValueError(
-            "No window tells anything: in each the values of a target never change, or "
-            "are missing."
+            "No window tells anything: in each the values of the targets never change, "
+            "or are missing."
         )
     scale = Scale(*map(np.concatenate, zip(*scales, strict=True)))
     windows = windows._replace(starts=np.concatenate(kept))
@@ -191,7 +197,10 @@ def bands_of(output: Output, of: Predicted, threshold: float) -> dict[str, np.nd
     shape = len(of.windows.own), output.targets
     bands = {name: np.full(shape, np.nan) for name in ("expected", "low", "high")}
     for steps, expected, unit in _forecasts(output, of):
-        bands["expected"][steps] = np.nanmedian(expected, axis=1)
+        with warnings.catch_warnings():
+            # Of a target that is flat in all windows nothing is expected.
+            warnings.filterwarnings("ignore", "All-NaN slice encountered")
+            bands["expected"][steps] = np.nanmedian(expected, axis=1)
         bands["low"][steps] = np.fmax.reduce(expected - threshold * unit, axis=1)
         bands["high"][steps] = np.fmin.reduce(expected + threshold * unit, axis=1)
     return bands

@@ -407,7 +407,9 @@ True
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        return () if self.columns is None else self.columns.names
+        # Texts differ in nearly every row.
+        columns = self.columns or ()
+        return tuple(each.name for each in columns if each.kind != "text")
 
     def column_values(self, examples: Any, name: str) -> Any:
         rows = np.asarray(examples.inputs)[examples.rows]
