@@ -71,7 +71,8 @@ def classical_report(
 
     Example:
     >>> import pandas as pd
-    >>> frame = pd.DataFrame({"kwh": np.sin(np.arange(150) * 0.2618)})
+    >>> kwh = np.sin(np.arange(150) * 0.2618) + np.arange(150) / 50
+    >>> frame = pd.DataFrame({"kwh": kwh})
     >>> data = tl.from_series(frame, target="kwh", window=72, horizon=6, season=24)
     >>> theta = tl.classical_report(data, verbose=0)
     >>> theta.mae < tl.classical_report(data, "naive", verbose=0).mae
